@@ -1,0 +1,25 @@
+"""The errors that cross stages. Each one names its remedy by its type; anything else ends the process with its traceback."""
+
+
+class Rejected(Exception):
+    """Network input that cannot be applied: counted by `reason`, kept as a dead letter, never a crash.
+
+    `reason` is a fixed snake_case name (a metric label); `detail` says what was wrong with this one input.
+    """
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(f"{reason}: {detail}" if detail else reason)
+        self.reason = reason
+        self.detail = detail
+
+
+class OperatorError(Exception):
+    """Something the operator set is unusable. Every fault, one a line, each with its remedy; the process exits with 2."""
+
+    def __init__(self, faults: list[str]) -> None:
+        super().__init__("\n".join(faults))
+        self.faults = faults
+
+
+class Stop(Exception):
+    """The worker cannot go on without a decision of the operator's; the message says which. The process exits with 1."""

@@ -1,0 +1,131 @@
+"""What a relay's stream says, as frozen values.
+
+Source: the lexicon com.atproto.sync.subscribeRepos and https://atproto.com/specs/sync. Names are the protocol's. CIDs are
+their 36 raw bytes (version, codec, multihash) until they are written; times are aware datetimes in UTC.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+Action = Literal["create", "update", "delete"]
+
+
+@dataclass(frozen=True, slots=True)
+class RecordOp:
+    """One usable operation of a commit. `cid` and `block` (the record's DAG-CBOR, hash checked) are None for a delete."""
+
+    action: Action
+    collection: str
+    rkey: str
+    cid: bytes | None
+    block: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedOp:
+    """One operation that alone is unusable (its block is missing, its path is no record path); its siblings are applied.
+
+    `path` is what the frame said, whatever that was, cut to 1,024 characters.
+    """
+
+    path: str
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """A #commit whose envelope, CAR and commit block agree.
+
+    `time` is the frame's; where that is malformed, the instant in `rev` (a TID). `data` is the CID of the tree's root after
+    this commit, None for a tooBig commit without blocks (`too_big`, then without ops). `frame` is the whole message.
+    """
+
+    seq: int
+    repo: str
+    rev: str
+    since: str | None
+    time: datetime
+    data: bytes | None
+    too_big: bool
+    ops: tuple[RecordOp, ...]
+    refused: tuple[RefusedOp, ...]
+    frame: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Sync:
+    """A #sync: the repo is now at `rev`, its tree's root at `data`, with no word of how it came there."""
+
+    seq: int
+    did: str
+    rev: str
+    time: datetime
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """An #identity: the DID's document or handle may have changed; `handle` is a hint, None where the relay gives none."""
+
+    seq: int
+    did: str
+    time: datetime
+    handle: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """An #account: `active` decides visibility, `status` (takendown, deleted, …; unknown ones will come) is detail."""
+
+    seq: int
+    did: str
+    time: datetime
+    active: bool
+    status: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Info:
+    """An #info: a word from the relay, without a seq."""
+
+    name: str
+    message: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class StreamError:
+    """An error frame (op -1): the stream ends after it. `error` is its name: ConsumerTooSlow, FutureCursor, …"""
+
+    error: str
+    message: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Ignored:
+    """A message that the protocol says to ignore (an unknown op or t, #handle, #migrate, #tombstone): counted by `reason`."""
+
+    seq: int | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unusable:
+    """A frame that cannot be applied as a whole: `reason` is counted, the frame is kept.
+
+    What could still be read of it stands here, each None where it could not: `seq`, `did`, `rev`. `paths` are the record
+    paths that its ops named, as far as they are valid record paths.
+    """
+
+    seq: int | None
+    did: str | None
+    rev: str | None
+    time: datetime | None
+    paths: tuple[str, ...]
+    reason: str
+    detail: str
+    frame: bytes
+
+
+Event = Commit | Sync | Identity | Account | Info | StreamError | Ignored | Unusable
