@@ -1,0 +1,26 @@
+"""How long to wait before trying again: exponential back-off with full jitter, so that many clients don't return at once."""
+
+import random
+from collections.abc import Callable
+
+CEILING = 60.0  # units: no wait is longer, unless the other side asked for it
+
+
+class Backoff:
+    """Waits of 1 unit up to 2, 4, 8, … 60 units, drawn at random within the bounds, until `reset`."""
+
+    def __init__(self, unit: float = 1.0, draw: Callable[[], float] = random.random) -> None:
+        """`unit` is in seconds; `draw` gives a random number from 0 up to 1."""
+        self.unit = unit
+        self._draw = draw
+        self._attempts = 0
+
+    def next(self) -> float:
+        """Seconds to wait before the next attempt."""
+        self._attempts += 1
+        longest = min(CEILING, 2.0 ** min(self._attempts, 10))
+        return self.unit * (1.0 + self._draw() * (longest - 1.0))
+
+    def reset(self) -> None:
+        """What was tried has worked: the next wait is short again."""
+        self._attempts = 0

@@ -1,0 +1,270 @@
+"""A relay's event stream as frames: connect, ask from a cursor, reconnect. The only file that knows of websockets.
+
+Source: https://atproto.com/specs/event-stream and the lexicon com.atproto.sync.subscribeRepos.
+"""
+
+import asyncio
+import logging
+import ssl as tls
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidProxy, InvalidStatus, WebSocketException
+
+from indexer.backoff import Backoff
+from indexer.errors import OperatorError
+from indexer.metrics import Metrics
+from indexer.version import VERSION
+
+PATH = "/xrpc/com.atproto.sync.subscribeRepos"
+# The protocol allows 5 MB. Larger messages are still read, so that the decoder refuses them by name and the stream goes on;
+# beyond this they are not, because memory is bounded.
+MAX_MESSAGE_BYTES = 16 * 2**20
+# Messages that are read ahead: reading pauses above the first number and resumes at the second. A read brings up to 256 kB,
+# some fifty messages, so more would gain no speed (measured); and one message of 16 MiB, with the next one half read, is
+# all that a hostile relay can make us hold.
+READ_AHEAD = (1, 0)
+OPEN_TIMEOUT = 10.0  # seconds for TCP, TLS and the HTTP upgrade together
+CLOSE_TIMEOUT = 1.0  # seconds for the closing handshake; nothing hangs on it
+PING_INTERVAL = 20.0  # seconds of silence before a ping, and for its answer
+HEALTHY = 60.0  # back-off units (seconds) that a connection must have lasted for the back-off to start anew
+MAX_RETRY_AFTER = 900.0  # seconds: a relay that asks for more is asked again after this
+# The close codes with which the library refuses a message: a protocol error, text that is not UTF-8, too big.
+REFUSALS = {1002: "websocket_protocol_error", 1007: "websocket_protocol_error", 1009: "frame_too_big"}
+
+log = logging.getLogger(__name__)
+
+
+class Firehose:
+    """One relay's stream. `frames` gives the messages; `received` tells where a reconnect goes on; `stop` ends it."""
+
+    def __init__(
+        self,
+        relay_url: str,
+        start: int | None,
+        *,
+        idle_timeout: float,
+        metrics: Metrics,
+        ssl: tls.SSLContext | None = None,
+        ping_interval: float = PING_INTERVAL,
+        backoff: Backoff | None = None,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+    ) -> None:
+        """`relay_url` is ws(s)://host[:port]. `start` is the cursor to ask for: None for live, 0 for the oldest that it holds.
+
+        `idle_timeout` and `ping_interval` are in seconds; an idle time-out of 0 is off. `ssl` replaces the system's own
+        certificate authorities. `backoff` and `sleep` are the waits between connections.
+        """
+        self._relay_url = relay_url
+        self._cursor = start
+        self._idle_timeout = idle_timeout
+        self._metrics = metrics
+        self._ssl = ssl
+        self._ping_interval = ping_interval
+        self._backoff = backoff or Backoff()
+        self._sleep = sleep
+        self._stopping = False
+        self._interruptible: asyncio.Timeout | None = None  # what stop() breaks off while there is no connection
+        self._ending: str | None = None  # why this connection shall end, once it shall
+        self._ended = asyncio.Event()  # set together with _ending
+        self._waiting = False  # for a message: the only time in which silence counts
+        self._messages = 0
+        self._stuck_at: int | None = None  # the cursor after which a message could not be read
+        self._stuck = 0  # how often that happened there
+
+    def received(self, seq: int) -> None:
+        """The event `seq` has been received: a reconnect asks for what follows it. A smaller seq changes nothing."""
+        if self._cursor is None or seq > self._cursor:
+            self._cursor = seq
+
+    def disconnect(self, reason: str) -> None:
+        """Drop this connection and what was read ahead on it; `frames` goes on with a new one, after the back-off."""
+        self._ending = reason
+        self._ended.set()
+
+    def stop(self) -> None:
+        """End `frames`, at once, wherever it is."""
+        if not self._stopping:
+            self._stopping = True
+            self.disconnect("stopping")
+            if self._interruptible is not None:
+                self._interruptible.reschedule(asyncio.get_running_loop().time())
+
+    async def frames(self) -> AsyncIterator[bytes]:
+        """The relay's binary messages, in order, through any number of connections, until `stop`.
+
+        For one consumer, which should close it (contextlib.aclosing) if it leaves early. While the consumer is busy nothing is
+        read and no time-out runs; a connection that is lost meanwhile is noticed, and made anew, when the next frame is
+        asked for. Raises OperatorError for a proxy setting that is unusable; whatever the network does is a reconnect.
+        """
+        while not self._stopping:
+            connection = await self._connect()
+            if connection is None:
+                continue
+            connected_at = asyncio.get_running_loop().time()
+            watch = asyncio.create_task(self._watch(connection))
+            reason = ""
+            try:
+                while self._ending is None:
+                    self._waiting = True
+                    message = await connection.recv()
+                    self._waiting = False
+                    self._messages += 1
+                    if isinstance(message, bytes):
+                        yield message
+                    else:
+                        self._metrics.refused["text_frame"] += 1
+            except ConnectionClosed as closed:
+                reason = self._reason(closed)
+            finally:
+                self._waiting = False
+                await _end(watch, connection)
+            if asyncio.get_running_loop().time() - connected_at >= HEALTHY * self._backoff.unit:
+                self._backoff.reset()
+            await self._pause(logging.INFO, f"Disconnected ({self._ending or reason})")
+
+    async def _connect(self) -> ClientConnection | None:
+        """A new connection; None after a failure, which has been told and waited for, and when stopping."""
+        cursor = self._next_cursor()
+        url = self._relay_url + PATH + ("" if cursor is None else f"?cursor={cursor}")
+        try:
+            async with asyncio.timeout(None) as self._interruptible:
+                connection = await connect(
+                    url,
+                    ssl=self._ssl or (True if url.startswith("wss:") else None),
+                    user_agent_header=f"unified-worker/{VERSION}",
+                    compression=None,
+                    max_size=MAX_MESSAGE_BYTES,
+                    max_queue=READ_AHEAD,
+                    open_timeout=OPEN_TIMEOUT,
+                    close_timeout=CLOSE_TIMEOUT,
+                    ping_interval=None,  # the library's own pings fail a connection that we don't read for lack of room
+                )
+        except (InvalidProxy, ImportError) as error:
+            detail = error.msg  # not the whole error, which shows the proxy's password
+            raise OperatorError([f"the proxy of the environment is unusable ({detail}); correct or unset it"]) from None
+        except (OSError, WebSocketException) as error:  # TimeoutError is an OSError
+            await self._pause(logging.WARNING, f"Cannot connect to {self._relay_url} ({_told(error)})", _retry_after(error))
+            return None
+        finally:
+            self._interruptible = None
+        self._ending = "stopping" if self._stopping else None
+        self._ended.clear()
+        log.info("Connected to %s, %s", self._relay_url, _position(cursor))
+        return connection
+
+    async def _pause(self, level: int, what: str, at_least: float = 0.0) -> None:
+        """Log `what` happened and wait for the next attempt, for `at_least` so many seconds. Nothing of it when stopping."""
+        if self._stopping:
+            return
+        seconds = max(self._backoff.next(), at_least)
+        self._metrics.reconnects += 1
+        log.log(level, "%s; reconnecting in %.1f s %s", what, seconds, _position(self._next_cursor()))
+        try:
+            async with asyncio.timeout(None) as self._interruptible:
+                await self._sleep(seconds)
+        except TimeoutError:
+            pass
+        finally:
+            self._interruptible = None
+
+    async def _watch(self, connection: ClientConnection) -> None:
+        """End the connection when it shall end, or is dead: too long without an event, or no answer to a ping.
+
+        Silence counts only while a message is waited for: then the socket is being read, so an answer would be seen. It is
+        counted in ticks, not by the clock, so a loop that was held up for a while does not take its own pause for silence.
+        """
+        tick = min(self._ping_interval, self._idle_timeout or self._ping_interval) / 10
+        seen = quiet = pinged = 0.0
+        pong: Awaitable[float] | None = None
+        while not await self._ends_within(tick):
+            if not self._waiting or seen != self._messages:
+                seen, quiet, pinged, pong = self._messages, 0.0, 0.0, None
+                continue
+            quiet += tick
+            if self._idle_timeout and quiet >= self._idle_timeout:
+                self.disconnect(f"no event for {self._idle_timeout:g} s")
+            elif quiet - pinged >= self._ping_interval:
+                if isinstance(pong, asyncio.Future) and not pong.done():
+                    self.disconnect(f"no answer to a ping in {self._ping_interval:g} s")
+                    continue
+                try:
+                    pinged, pong = quiet, await connection.ping()
+                except ConnectionClosed:
+                    return
+        await connection.close()
+
+    async def _ends_within(self, seconds: float) -> bool:
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._ended.wait()
+        except TimeoutError:
+            return False
+
+    def _reason(self, closed: ConnectionClosed) -> str:
+        """Why the connection was closed, in words; and note when that was because of a message that we could not read."""
+        code = closed.sent.code if closed.sent is not None and not closed.rcvd_then_sent else None
+        if self._ending is None and code in REFUSALS:
+            if self._stuck == 0 or self._stuck_at != self._cursor:
+                self._stuck_at, self._stuck = self._cursor, 0
+                self._metrics.refused[REFUSALS[code]] += 1
+            self._stuck += 1
+            log.warning("The message %s cannot be read: %s", _position(self._cursor), closed)
+        return str(closed)
+
+    def _next_cursor(self) -> int | None:
+        """The cursor to ask for: the last received seq itself, never more, except to get past a message that can't be read.
+
+        Such a message would come again for ever. After the second time the cursor moves on by 1, 2, 4, …: seqs have gaps, so
+        how far the message lies ahead is unknown. A step that is too wide leaves out fewer seqs than the gap before the
+        message was wide, and the log names both ends.
+        """
+        if self._cursor is None or self._stuck < 2 or self._stuck_at != self._cursor:
+            return self._cursor
+        return self._cursor + 2 ** min(self._stuck - 2, 40)
+
+
+async def _end(watch: asyncio.Task[None], connection: ClientConnection) -> None:
+    watch.cancel()
+    await connection.close()
+    await asyncio.wait([watch])
+    if not watch.cancelled():
+        watch.result()
+
+
+def _position(cursor: int | None) -> str:
+    return "live" if cursor is None else f"from cursor {cursor}"
+
+
+def _told(error: OSError | WebSocketException) -> str:
+    """What kept us from connecting, in words for the operator."""
+    match error:
+        case InvalidStatus():
+            response = error.response
+            text = response.body.decode("utf-8", "replace").strip() if response.body else ""
+            if "html" in response.headers.get("Content-Type", "") or text.startswith("<"):
+                text = "a web page, not an event stream; is RELAY_URL a relay?"
+            return f"HTTP {response.status_code}" + (f": {text[:200]}" if text else "")
+        case TimeoutError():
+            return f"no connection within {OPEN_TIMEOUT:g} s"
+        case tls.SSLError():
+            return f"TLS: {error}"
+        case _:
+            return str(error) or type(error).__name__
+
+
+def _retry_after(error: OSError | WebSocketException) -> float:
+    """Seconds that an HTTP answer asks us to wait (RFC 9110, section 10.2.3: a number or a date); 0 where it does not."""
+    if not isinstance(error, InvalidStatus):
+        return 0.0
+    value = error.response.headers.get("Retry-After", "").strip()
+    if value.isascii() and value.isdigit():
+        return min(float(value), MAX_RETRY_AFTER)
+    try:
+        date = parsedate_to_datetime(value)
+    except ValueError:
+        return 0.0
+    seconds = (date.replace(tzinfo=date.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
+    return min(max(seconds, 0.0), MAX_RETRY_AFTER)

@@ -1,0 +1,21 @@
+"""What the worker counts: plain numbers in this process, since its start."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import datetime
+
+
+@dataclass(slots=True)
+class Metrics:
+    """Counters that every stage adds to directly; all of them run on one loop, so there is nothing to lock."""
+
+    finished: int = 0  # events: written, found stale, or refused and kept
+    events: Counter[str] = field(default_factory=Counter[str])  # by type: commit, sync, identity, account, info, ...
+    ops: Counter[tuple[str, str]] = field(default_factory=Counter[tuple[str, str]])  # by (collection, action)
+    refused: Counter[str] = field(default_factory=Counter[str])  # by reason
+    stale: int = 0  # commits whose rev was not newer than the stored one
+    rev_fork: int = 0  # commits with the stored rev but other content
+    reconnects: int = 0  # connections to the relay after the first attempt, failed attempts included
+    dead_letters: int = 0
+    last_seq: int | None = None  # of the event received last
+    last_event_time: datetime | None = None  # aware, in UTC: that event's own time, for the lag behind the relay
