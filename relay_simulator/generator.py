@@ -1,0 +1,183 @@
+"""A relay's stream out of a seed: the same arguments give the same bytes.
+
+for sent in Generator(accounts=1_000).stream(5_000): sent.frame, sent.truth
+"""
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from random import Random
+from typing import assert_never
+
+from relay_simulator import keys
+from relay_simulator.encoding import Value, car, car_section, cid_of, frame, signed_commit, tid, time_text, unsigned_commit
+from relay_simulator.mix import AccountStep, CommitStep, IdentityStep, Mix, ResendStep, Step, SyncStep
+from relay_simulator.network import Network
+from relay_simulator.records import Record
+from relay_simulator.repository import NO_SIGNATURE, Account, CheapRepositories, TreeRepositories
+from relay_simulator.traffic import Traffic
+from relay_simulator.truth import AccountTruth, CommitTruth, IdentityTruth, Sent, SyncTruth
+
+RESENDABLE = 500  # frames that are kept to be sent again
+SECOND = 1_000_000  # µs
+FUTURE = 600 * SECOND  # how far a rev of a 'future' commit lies ahead: twice what a careful reader grants
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the stream depends on. Two generators of equal settings give equal streams.
+
+    `start` is the first event's time, `per_second` the events' own pace (not that of sending). `history` is how many records
+    each account has from before the stream (in tree mode). `padding` is the mean of the bytes that fill a cheap commit up.
+    """
+
+    seed: int = 1
+    accounts: int = 1_000
+    mix: Mix = field(default_factory=Mix.realistic)
+    cheap: bool = False
+    start: datetime = datetime(2026, 7, 1, tzinfo=UTC)
+    per_second: float = 350.0
+    first_seq: int = 1_000_001
+    history: int = 300
+    padding: int = 4_000
+
+
+class Generator:
+    """One stream, made as it is asked for."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._start = int(settings.start.timestamp() * SECOND)
+        self._repositories = (
+            CheapRepositories(settings.seed, settings.padding)
+            if settings.cheap
+            else TreeRepositories(settings.seed, self._start, settings.history)
+        )
+        self._network = Network(settings.seed, settings.accounts, self._start, self._repositories.open)
+        self._traffic = Traffic(self._network, settings.mix)
+        self._rng = Random(f"relay {settings.seed}")
+        self._recent: deque[Sent] = deque(maxlen=RESENDABLE)
+        self._seq = settings.first_seq - 1
+        self._count = 0
+
+    def stream(self, events: int) -> Iterator[Sent]:
+        """The next so many events. Called again, it goes on where it was."""
+        for _ in range(events):
+            now = self._start + int(self._count * SECOND / self._settings.per_second)
+            self._count += 1
+            yield self._send(self._traffic.next(now), now)
+
+    def did_documents(self) -> dict[str, dict[str, object]]:
+        """The DID documents of the accounts seen so far, by DID."""
+        return {
+            account.did: keys.did_document(account.did, account.handle, keys.signer(self._settings.seed, account.number))
+            for account in self._network.known_accounts()
+        }
+
+    def _send(self, step: Step, now: int) -> Sent:
+        match step:
+            case ResendStep(back) if self._recent:
+                return self._recent[-1 - back % len(self._recent)]
+            case ResendStep():
+                return self._send(IdentityStep(self._network.account()), now)
+            case CommitStep():
+                sent = self._commit(step, now)
+            case SyncStep(account):
+                sent = self._sync(account, now)
+            case IdentityStep(account):
+                payload: Record = {
+                    "seq": self._next_seq(),
+                    "did": account.did,
+                    "time": time_text(now),
+                    "handle": account.handle,
+                }
+                sent = Sent(frame("#identity", payload), IdentityTruth(self._seq, account.did, time_text(now), account.handle))
+            case AccountStep(account, status):
+                sent = self._account(account, status, now)
+            case _:
+                assert_never(step)
+        self._recent.append(sent)
+        return sent
+
+    def _next_seq(self) -> int:
+        self._seq += 1 if self._rng.random() < 0.95 else self._rng.randrange(2, 6)
+        return self._seq
+
+    def _rev(self, account: Account, now: int) -> str:
+        """A new rev, some 100 ms old by the time that the relay passes it on."""
+        return account.next_tid(now - self._rng.randrange(50_000, 300_000))
+
+    def _commit(self, step: CommitStep, now: int) -> Sent:
+        account, drafts, kind = step
+        if kind == "too_big":
+            return self._too_big(account, now)
+        match kind:
+            case "plain":
+                rev = self._rev(account, now)
+            case "stale":
+                rev = (
+                    account.rev
+                    if account.rev and self._rng.random() < 0.3
+                    else tid(self._start - self._rng.randrange(SECOND), 0)
+                )
+            case "future":
+                rev = tid(now + FUTURE, account.clock)
+        packed = self._repositories.pack(account, drafts, rev, keep=kind == "plain")
+        ops: list[Value] = [draft.op() for draft in drafts]
+        payload: Record = {
+            "seq": self._next_seq(),
+            "repo": account.did,
+            "rev": rev,
+            "since": account.rev,
+            "commit": packed.root,
+            "prevData": account.data,
+            "blocks": packed.blocks,
+            "ops": ops,
+            "blobs": [],
+            "time": time_text(now),
+            "tooBig": False,
+            "rebase": False,
+        }
+        truths = tuple(draft.truth() for draft in drafts)
+        truth = CommitTruth(self._seq, account.did, rev, account.rev, time_text(now), truths, too_big=False, sound=packed.sound)
+        if kind == "plain":
+            account.rev = rev
+            account.data = packed.data
+        return Sent(frame("#commit", payload), truth)
+
+    def _too_big(self, account: Account, now: int) -> Sent:
+        rev = self._rev(account, now)
+        payload: Record = {
+            "seq": self._next_seq(),
+            "repo": account.did,
+            "rev": rev,
+            "since": account.rev,
+            "commit": cid_of(rev.encode()),
+            "blocks": b"",
+            "ops": [],
+            "blobs": [],
+            "time": time_text(now),
+            "tooBig": True,
+            "rebase": False,
+        }
+        truth = CommitTruth(self._seq, account.did, rev, account.rev, time_text(now), (), too_big=True, sound=False)
+        account.rev = rev
+        return Sent(frame("#commit", payload), truth)
+
+    def _sync(self, account: Account, now: int) -> Sent:
+        rev = self._rev(account, now)
+        signature = account.signer.sign(unsigned_commit(account.did, rev, account.data)) if account.signer else NO_SIGNATURE
+        commit = signed_commit(account.did, rev, account.data, signature)
+        root = cid_of(commit)
+        blocks = car(root, [car_section(root, commit)])
+        payload: Record = {"seq": self._next_seq(), "did": account.did, "rev": rev, "time": time_text(now), "blocks": blocks}
+        account.rev = rev
+        return Sent(frame("#sync", payload), SyncTruth(self._seq, account.did, rev, time_text(now)))
+
+    def _account(self, account: Account, status: str | None, now: int) -> Sent:
+        account.active = status is None
+        payload: Record = {"seq": self._next_seq(), "did": account.did, "time": time_text(now), "active": account.active}
+        if status is not None:
+            payload["status"] = status
+        return Sent(frame("#account", payload), AccountTruth(self._seq, account.did, time_text(now), account.active, status))

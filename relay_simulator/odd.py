@@ -1,0 +1,130 @@
+"""Strange and broken records: what a stream carries and a reader must survive. Each maker changes a good record."""
+
+from collections.abc import Callable
+from random import Random
+from typing import TypeAlias
+
+from relay_simulator.encoding import Value, cid_of
+from relay_simulator.records import FOLLOW, LIKE, POST, PROFILE, REPOST, Record
+from relay_simulator.repository import Draft, written
+
+Change: TypeAlias = Callable[[Random, Record], None]
+
+STRANGE_TIMES: tuple[Value, ...] = (
+    "", "yesterday", "2024-02-30T10:00:00Z", "2024-05-01", "2024-05-01T10:00:00", "2024-05-01 10:00:00Z", "0000-01-01T00:00:00Z",
+    "9999-12-31T23:59:59-23:00", "2024-05-01T10:00:00-00:00", "2024-05-01t10:00:00z", "2024-05-01T10:00:60Z", "24-05-01T10:00:00Z",
+    "0001-01-01T00:00:00+10:00", "1700000000", "9999-12-31T23:59:59.999Z", "0001-01-01T00:00:00Z", "1970-01-01T00:00:00.000Z",
+    "2031-07-01T00:00:00.000000000000Z", "2024-05-01T10:00:00.1234567Z", "2024-05-01T12:00:00.5+05:45", 1714550400, None, True, {}, [],
+)  # fmt: skip
+
+BAD_BLOCKS = (
+    b"\xa1\x64text\x63\xed\xa0\x80",  # a lone surrogate
+    b"\xa1\x64text\xc2\x49\x01\0\0\0\0\0\0\0\0",  # a big integer, which DAG-CBOR has not
+    b"\xa2\x64text\x62hi",  # cut off
+    b"",
+    b"\xff",
+)
+
+
+def _set(path: str, *values: Value) -> Change:
+    """Set the field at `path` (dots lead into maps) to one of the values; without values, take it away."""
+
+    def change(rng: Random, record: Record) -> None:
+        *outer, name = path.split(".")
+        here = record
+        for step in outer:
+            inner = here.get(step)
+            if not isinstance(inner, dict):
+                return
+            here = inner
+        if values:
+            here[name] = rng.choice(values)
+        else:
+            here.pop(name, None)
+
+    return change
+
+
+def _deep(depth: int) -> Value:
+    value: Value = "bottom"
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+_URIS: tuple[Value, ...] = (
+    "", "at://", "https://example.com/x", "at://not a did/app.bsky.feed.post/1", "at://did:plc:x/app.bsky.feed.post",
+    f"at://did:web:{'a' * 500}.test/app.bsky.feed.post/3k", 5, None, ["at://did:plc:x/app.bsky.feed.post/1"],
+)  # fmt: skip
+_ANY: tuple[Change, ...] = (
+    _set("createdAt", *STRANGE_TIMES),
+    _set("createdAt", *STRANGE_TIMES),
+    _set("createdAt"),
+    _set("$type", "app.bsky.feed.something", 7, None),
+    _set("$type"),
+    _set("strange", 2**63, -(2**63) - 1, 1.5, 2**63 - 1, -(2**63)),
+    _set("strange", "with \0 in it", {"ke\0y": ["a\0", {"b": "\0"}]}),
+    _set("strange", _deep(62), _deep(63), _deep(64), _deep(65), _deep(300)),
+    _set("strange", None, [], {}, [None, True]),
+)
+_POINTER: tuple[Change, ...] = (
+    _set("subject"),
+    _set("subject", "at://did:plc:x/app.bsky.feed.post/1", 1, None, [], {}),
+    _set("subject.uri", *_URIS),
+    _set("subject.uri"),
+    _set("subject.cid", 5, None, {}),
+    _set("subject.cid"),
+    _set("via", "at://x", 1, None, []),
+    _set("via", {}, {"uri": 1}),
+)
+_BY_COLLECTION: dict[str, tuple[Change, ...]] = {
+    POST: (
+        _set("text", "", "a\0b", "\0", "line\nbreak\ttab", "x" * 20_000, "👩‍👩‍👧‍👦" * 300),
+        _set("text", 1, None, ["a"], {"$type": "x"}),
+        _set("text"),
+        _set("langs", [], ["en", "en"], ["zz-\0-ZZ"], None, "en", [1], {"0": "en"}),
+        _set("tags", [], ["a", "b", "a"], ["a\0"], None, "tag", [1], [None]),
+        _set("facets", [], None, "facets", {"0": 1}),
+        _set("facets", [1, None, {}, {"features": 3}, {"features": [None, {"$type": "app.bsky.richtext.facet#tag"}]}]),
+        _set("facets", [{"features": [{"$type": "app.bsky.richtext.facet#tag", "tag": tag} for tag in ("x", "y", "x")]}]),
+        _set("embed", {}, {"$type": "app.example.embed"}, None, "embed", [1]),
+        _set("embed", {"$type": "app.bsky.embed.record", "record": {"uri": 1}}, {"$type": 1, "t\0": "\0"}),
+        _set("reply", {}, {"root": 1, "parent": 2}, None, "reply"),
+        _set("reply", {"root": {"uri": "at://did:plc:x/app.bsky.feed.post/1", "cid": "bafy"}}),
+        _set("reply", {"root": {"uri": "x", "cid": "y"}, "parent": {"uri": "x", "cid": "y"}}),
+        _set("reply.parent.uri", *_URIS),
+        _set("reply.root.cid", 1, None),
+    ),
+    LIKE: _POINTER,
+    REPOST: _POINTER,
+    FOLLOW: (
+        _set("subject"),
+        _set("subject", "", "alice.test", "did:", "did:plc", "did:plc:", "DID:plc:abc", 1, None, {}, "did:web:" + "a" * 300),
+        _set("subject", "did:web:example.com", "did:plc:ewvi7nxzyoun6zhxrhs64oiz"),
+    ),
+    PROFILE: (
+        _set("displayName", "", "a\0b", "x" * 3_000, 1, None, []),
+        _set("description", "", "\0", "x" * 30_000, 1, None, {}),
+        _set("avatar", None, "bafy", 1, {}, {"ref": "x"}, {"ref": {"$link": 5}}),
+        _set("banner", None, "bafy", [], {"$type": "blob"}),
+        _set("pinnedPost", None, "at://x", 1, []),
+        _set("pinnedPost", {}, {"uri": 1}),
+    ),
+}  # fmt: skip
+
+
+def change(rng: Random, record: Record) -> None:
+    """Make one thing in a good record strange, or wrong."""
+    rng.choice((*_ANY, *_BY_COLLECTION.get(str(record["$type"]), ())))(rng, record)
+
+
+def bad_block(rng: Random, collection: str, rkey: str) -> Draft:
+    """The creation of a record whose block nobody can decode."""
+    block = rng.choice(BAD_BLOCKS)
+    return Draft("create", collection, rkey, None, cid_of(block), block, "undecodable")
+
+
+def huge(rng: Random, record: Record, rkey: str) -> Draft:
+    """The creation of a post of 0.5 to 1.5 MB."""
+    record["text"] = "huge " * rng.randrange(100_000, 300_000)
+    return written("create", POST, rkey, record)
