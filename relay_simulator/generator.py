@@ -39,8 +39,8 @@ class Settings:
     start: datetime = datetime(2026, 7, 1, tzinfo=UTC)
     per_second: float = 350.0
     first_seq: int = 1_000_001
-    history: int = 300
-    padding: int = 4_000
+    history: int = 4_000
+    padding: int = 3_500
 
 
 class Generator:
@@ -86,13 +86,7 @@ class Generator:
             case SyncStep(account):
                 sent = self._sync(account, now)
             case IdentityStep(account):
-                payload: Record = {
-                    "seq": self._next_seq(),
-                    "did": account.did,
-                    "time": time_text(now),
-                    "handle": account.handle,
-                }
-                sent = Sent(frame("#identity", payload), IdentityTruth(self._seq, account.did, time_text(now), account.handle))
+                sent = self._identity(account, now)
             case AccountStep(account, status):
                 sent = self._account(account, status, now)
             case _:
@@ -116,11 +110,8 @@ class Generator:
             case "plain":
                 rev = self._rev(account, now)
             case "stale":
-                rev = (
-                    account.rev
-                    if account.rev and self._rng.random() < 0.3
-                    else tid(self._start - self._rng.randrange(SECOND), 0)
-                )
+                fork = self._rng.random() < 0.3
+                rev = account.rev if account.rev and fork else tid(self._start - self._rng.randrange(SECOND), 0)
             case "future":
                 rev = tid(now + FUTURE, account.clock)
         packed = self._repositories.pack(account, drafts, rev, keep=kind == "plain")
@@ -174,6 +165,10 @@ class Generator:
         payload: Record = {"seq": self._next_seq(), "did": account.did, "rev": rev, "time": time_text(now), "blocks": blocks}
         account.rev = rev
         return Sent(frame("#sync", payload), SyncTruth(self._seq, account.did, rev, time_text(now)))
+
+    def _identity(self, account: Account, now: int) -> Sent:
+        payload: Record = {"seq": self._next_seq(), "did": account.did, "time": time_text(now), "handle": account.handle}
+        return Sent(frame("#identity", payload), IdentityTruth(self._seq, account.did, time_text(now), account.handle))
 
     def _account(self, account: Account, status: str | None, now: int) -> Sent:
         account.active = status is None

@@ -17,7 +17,7 @@ DAY = 86_400 * SECOND
 
 
 class Network:
-    """Accounts, what they have written, and the posts that are looked at. `open_account` prepares an account on its first act."""
+    """Accounts, what they have written, and the posts that are looked at. `open_account` prepares one on its first act."""
 
     def __init__(self, seed: int, accounts: int, start: int, open_account: Callable[[Account], None]) -> None:
         self.rng = Random(f"traffic {seed}")
@@ -48,7 +48,7 @@ class Network:
         return [account for account in self._accounts if account is not None]
 
     def writer(self, *collections: str) -> tuple[Account, Written] | None:
-        """One of the latest writers with a record of theirs, of one of these collections if any are named; None if luck is out."""
+        """A recent writer and a record of theirs, of these collections if any are named; None if luck is out."""
         for _ in range(20):
             if not self._writers:
                 return None

@@ -22,9 +22,10 @@ _TEXT = (
     "out if about who get which go me when make can like time no just him know take people into year good some "
     "could them see other than then now look only come its over think also back after use two how our work first "
     "well way even new want because any these give day most sky blue morning coffee train harbour drawing music "
-    "rain garden bread kitten election paper study season goal match library café naïve Straße über größer mañana "
-    "corazón ação coração garçon déjà être où первый привет спасибо мир кот 今日 日本語 写真 おはよう ありがとう 猫 한국어 안녕하세요 사진 "
-    "مرحبا שלום ขอบคุณ 🎉 😂 ❤️ 🦋 👩‍🚀 🔥 🌧️ 🇧🇷 …"
+    "rain garden bread kitten election paper study season goal match library "
+    "café naïve Straße über größer mañana corazón ação coração garçon déjà "
+    "être où первый привет спасибо мир кот 今日 日本語 写真 おはよう ありがとう 猫 한국어 안녕하세요 "
+    "사진 مرحبا שלום ขอบคุณ 🎉 😂 ❤️ 🦋 👩‍🚀 🔥 🌧️ 🇧🇷 …"
 )
 _WORDS = _TEXT.split()
 _TAGS = ("art", "photography", "BlueSky", "猫", "música", "news", "gamedev", "birds", "writing", "Straße")
@@ -132,17 +133,21 @@ def _add_facets(rng: Random, record: Record, mentioned: str) -> None:
         kind = rng.random()
         if kind < 0.5:
             tag = rng.choice(_TAGS)
-            shown, feature = "#" + tag, Record({"$type": "app.bsky.richtext.facet#tag", "tag": tag})
+            shown, feature = "#" + tag, _feature("tag", "tag", tag)
         elif kind < 0.8:
             shown = f"{rng.choice(_SITES)}/{rng.randrange(10**6)}"
-            feature = {"$type": "app.bsky.richtext.facet#link", "uri": "https://" + shown}
+            feature = _feature("link", "uri", "https://" + shown)
         else:
-            shown, feature = "@user.simulator.test", {"$type": "app.bsky.richtext.facet#mention", "did": mentioned}
+            shown, feature = "@user.simulator.test", _feature("mention", "did", mentioned)
         text = f"{text} {shown}"
         index: Record = {"byteStart": start, "byteEnd": start + len(shown.encode())}
-        facets.append(Record({"index": index, "features": list[Value]([feature])}))
+        facets.append({"index": index, "features": [feature]})
     record["text"] = text
     record["facets"] = facets
+
+
+def _feature(kind: str, name: str, value: str) -> Value:
+    return {"$type": f"app.bsky.richtext.facet#{kind}", name: value}
 
 
 def _images(rng: Random) -> Record:

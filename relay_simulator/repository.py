@@ -23,6 +23,7 @@ from relay_simulator.records import FOLLOW, LIKE, POST, REPOST, Record
 from relay_simulator.truth import Json, OpTruth
 
 NO_SIGNATURE = bytes(64)  # what a cheap commit carries
+HISTORIES = 16  # different ones: accounts share them (a tree does not say whose it is), so that many accounts cost little
 HISTORY_ENDS = 86_400 * 1_000_000  # µs before the stream: a day, so that no key of the stream comes before it
 HISTORY_BEGINS = 2 * 365 * HISTORY_ENDS
 
@@ -58,7 +59,7 @@ def written(action: str, collection: str, rkey: str, record: Value) -> Draft:
 
 
 class Written(NamedTuple):
-    """A record that an account has on the stream; `subject` is what a like, repost or follow points at, as its record has it."""
+    """A record that an account has on the stream; `subject` is a like's, repost's or follow's, as written."""
 
     collection: str
     rkey: str
@@ -80,7 +81,7 @@ class Account:
     active: bool = True
     has_profile: bool = False
     records: list[Written] = field(default_factory=list["Written"])
-    history: list[str] = field(default_factory=list[str])
+    history: tuple[str, ...] = ()
 
     @property
     def handle(self) -> str:
@@ -107,22 +108,26 @@ class TreeRepositories:
     def __init__(self, seed: int, start_micros: int, history: int) -> None:
         self._seed = seed
         self._start = start_micros
-        self._history = history
+        self._length = history
+        self._histories: dict[int, tuple[tuple[str, ...], tree.Node]] = {}
 
     def open(self, account: Account) -> None:
         """Give a new account its key and the tree it had before the stream."""
         account.signer = keys.signer(self._seed, account.number)
-        rng = Random(f"history {self._seed} {account.number}")
-        collections = rng.choices((LIKE, POST, FOLLOW, REPOST), (60, 15, 15, 10), k=self._history)
-        micros = (self._start - rng.randrange(HISTORY_ENDS, HISTORY_BEGINS) for _ in collections)
-        account.history = sorted(
-            {f"{name}/{tid(instant, account.clock)}" for name, instant in zip(collections, micros, strict=True)}
-        )
-        entries = [(path.encode(), CID_DAG_CBOR + sha256(path.encode()).digest()) for path in account.history]
-        account.root = tree.build(entries)
+        account.history, account.root = self._history(account.number % HISTORIES)
         account.data = account.root.cid
         if account.history:
             account.rev = tid(self._start - HISTORY_ENDS, account.clock)
+
+    def _history(self, number: int) -> tuple[tuple[str, ...], tree.Node]:
+        if number not in self._histories:
+            rng = Random(f"history {self._seed} {number}")
+            collections = rng.choices((LIKE, POST, FOLLOW, REPOST), (60, 15, 15, 10), k=self._length)
+            instants = (self._start - rng.randrange(HISTORY_ENDS, HISTORY_BEGINS) for _ in collections)
+            paths = sorted({f"{name}/{tid(at, rng.randrange(1024))}" for name, at in zip(collections, instants, strict=True)})
+            entries = [(path.encode(), CID_DAG_CBOR + sha256(path.encode()).digest()) for path in paths]
+            self._histories[number] = tuple(paths), tree.build(entries)
+        return self._histories[number]
 
     def pack(self, account: Account, drafts: list[Draft], rev: str, *, keep: bool) -> Packed:
         """Apply the drafts and sign. With `keep` false the account stays as it was (a commit that should not have been)."""

@@ -171,8 +171,8 @@ class Traffic:
 
     def unknown_delete(self, account: Account) -> Step:
         if account.history:
-            path = account.history.pop(int(self._rng.random() * len(account.history)))
-            return CommitStep(account, [Draft("delete", *path.split("/"))])
+            collection, rkey = self._rng.choice(account.history).split("/")
+            return CommitStep(account, [Draft("delete", collection, rkey)])
         return CommitStep(account, [Draft("delete", self._rng.choice((LIKE, POST, FOLLOW)), self._network.rkey(account))])
 
     def resend(self, account: Account) -> Step:
