@@ -1,0 +1,81 @@
+"""Fixtures: databases on servers that the whole session shares, and a server of one's own to kill.
+
+database        the URL of a fresh, empty database on PostgreSQL 18
+any_database    the same, once on each PostgreSQL there is (18, and 15 where Debian's package is installed)
+private_server  a running PostgreSQL 18 of the test's own, with fsync on
+"""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Iterator
+
+import asyncpg
+import pytest
+
+from indexer.postgres import PostgresServer
+from tests.servers import FAST, HAS_15, SAFE, make_server, server_directory
+
+_numbers = itertools.count(1)
+
+
+def _shared(version: int) -> Iterator[PostgresServer]:
+    # A runner with a loop factory leaves the current event loop alone, which is pytest-asyncio's.
+    with server_directory() as directory, asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
+        server = make_server(version, directory, FAST)
+        runner.run(server.start())
+        yield server
+        runner.run(server.stop("immediate"))
+
+
+@pytest.fixture(scope="session")
+def pg18() -> Iterator[PostgresServer]:
+    """The embedded PostgreSQL 18, shared by the session."""
+    yield from _shared(18)
+
+
+@pytest.fixture(scope="session")
+def pg15() -> Iterator[PostgresServer]:
+    """Debian's PostgreSQL 15, shared by the session; skips where it is not installed."""
+    if not HAS_15:
+        pytest.skip("PostgreSQL 15 is not installed (Debian: apt-get install postgresql-15)")
+    yield from _shared(15)
+
+
+async def _fresh(server: PostgresServer) -> AsyncIterator[str]:
+    name = f"test{next(_numbers)}"
+    async with _admin(server) as admin:
+        await admin.execute(f"CREATE DATABASE {name}")
+    yield server.url_of(name)
+    async with _admin(server) as admin:
+        await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def _admin(server: PostgresServer):
+    return asyncpg.create_pool(server.url_of("postgres"), min_size=1, max_size=1)
+
+
+@pytest.fixture
+async def database(pg18: PostgresServer) -> AsyncIterator[str]:
+    async for url in _fresh(pg18):
+        yield url
+
+
+@pytest.fixture(params=["pg18", "pg15"])
+def any_server(request: pytest.FixtureRequest) -> PostgresServer:
+    """Each PostgreSQL there is, in turn. Not async: a server starts in a loop of its own, and only one can run at a time."""
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture
+async def any_database(any_server: PostgresServer) -> AsyncIterator[str]:
+    async for url in _fresh(any_server):
+        yield url
+
+
+@pytest.fixture
+async def private_server() -> AsyncIterator[PostgresServer]:
+    with server_directory() as directory:
+        server = make_server(18, directory, SAFE)
+        await server.start()
+        yield server
+        await server.stop("immediate")
