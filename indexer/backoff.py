@@ -2,8 +2,11 @@
 
 import random
 from collections.abc import Callable
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 
 CEILING = 60.0  # units: no wait is longer, unless the other side asked for it
+MAX_RETRY_AFTER = 900.0  # seconds: a server that asks for more is asked again after this
 
 
 class Backoff:
@@ -24,3 +27,19 @@ class Backoff:
     def reset(self) -> None:
         """What was tried has worked: the next wait is short again."""
         self._attempts = 0
+
+
+def retry_after(value: str) -> float:
+    """Seconds that an HTTP Retry-After header asks for (RFC 9110, section 10.2.3: a number or a date), at most 900.
+
+    0 for a date in the past and for a value that is neither.
+    """
+    value = value.strip()
+    if value.isascii() and value.isdigit():
+        return min(float(value), MAX_RETRY_AFTER)
+    try:
+        date = parsedate_to_datetime(value)
+    except (ValueError, OverflowError):
+        return 0.0
+    seconds = (date.replace(tzinfo=date.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
+    return min(max(seconds, 0.0), MAX_RETRY_AFTER)

@@ -6,14 +6,13 @@ Source: https://atproto.com/specs/event-stream and the lexicon com.atproto.sync.
 import asyncio
 import logging
 import ssl as tls
-from collections.abc import AsyncIterator, Awaitable, Callable
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import suppress
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidProxy, InvalidStatus, WebSocketException
 
-from indexer.backoff import Backoff
+from indexer.backoff import Backoff, retry_after
 from indexer.errors import OperatorError
 from indexer.metrics import Metrics
 from indexer.version import VERSION
@@ -30,7 +29,6 @@ OPEN_TIMEOUT = 10.0  # seconds for TCP, TLS and the HTTP upgrade together
 CLOSE_TIMEOUT = 1.0  # seconds for the closing handshake; nothing hangs on it
 PING_INTERVAL = 20.0  # seconds of silence before a ping, and for its answer
 HEALTHY = 60.0  # back-off units (seconds) that a connection must have lasted for the back-off to start anew
-MAX_RETRY_AFTER = 900.0  # seconds: a relay that asks for more is asked again after this
 # The close codes with which the library refuses a message: a protocol error, text that is not UTF-8, too big.
 REFUSALS = {1002: "websocket_protocol_error", 1007: "websocket_protocol_error", 1009: "frame_too_big"}
 
@@ -92,7 +90,7 @@ class Firehose:
             if self._interruptible is not None:
                 self._interruptible.reschedule(asyncio.get_running_loop().time())
 
-    async def frames(self) -> AsyncIterator[bytes]:
+    async def frames(self) -> AsyncGenerator[bytes, None]:
         """The relay's binary messages, in order, through any number of connections, until `stop`.
 
         For one consumer, which should close it (contextlib.aclosing) if it leaves early. While the consumer is busy nothing is
@@ -146,7 +144,7 @@ class Firehose:
             detail = error.msg  # not the whole error, which shows the proxy's password
             raise OperatorError([f"the proxy of the environment is unusable ({detail}); correct or unset it"]) from None
         except (OSError, WebSocketException) as error:  # TimeoutError is an OSError
-            await self._pause(logging.WARNING, f"Cannot connect to {self._relay_url} ({_told(error)})", _retry_after(error))
+            await self._pause(logging.WARNING, f"Cannot connect to {self._relay_url} ({_told(error)})", _asked_to_wait(error))
             return None
         finally:
             self._interruptible = None
@@ -178,7 +176,7 @@ class Firehose:
         """
         tick = min(self._ping_interval, self._idle_timeout or self._ping_interval) / 10
         seen = quiet = pinged = 0.0
-        pong: Awaitable[float] | None = None
+        pong: asyncio.Future[float] | None = None
         while not await self._ends_within(tick):
             if not self._waiting or seen != self._messages:
                 seen, quiet, pinged, pong = self._messages, 0.0, 0.0, None
@@ -187,11 +185,11 @@ class Firehose:
             if self._idle_timeout and quiet >= self._idle_timeout:
                 self.disconnect(f"no event for {self._idle_timeout:g} s")
             elif quiet - pinged >= self._ping_interval:
-                if isinstance(pong, asyncio.Future) and not pong.done():
+                if pong is not None and not pong.done():
                     self.disconnect(f"no answer to a ping in {self._ping_interval:g} s")
                     continue
                 try:
-                    pinged, pong = quiet, await connection.ping()
+                    pinged, pong = quiet, asyncio.ensure_future(await connection.ping())
                 except ConnectionClosed:
                     return
         await connection.close()
@@ -211,15 +209,16 @@ class Firehose:
                 self._stuck_at, self._stuck = self._cursor, 0
                 self._metrics.refused[REFUSALS[code]] += 1
             self._stuck += 1
-            log.warning("The message %s cannot be read: %s", _position(self._cursor), closed)
+            log.warning("A message that comes after seq %s cannot be read: %s", self._cursor, closed)
+            if self._next_cursor() != self._cursor:
+                log.warning("Passing over whatever lies between the seqs %s and %s", self._cursor, self._next_cursor())
         return str(closed)
 
     def _next_cursor(self) -> int | None:
         """The cursor to ask for: the last received seq itself, never more, except to get past a message that can't be read.
 
         Such a message would come again for ever. After the second time the cursor moves on by 1, 2, 4, …: seqs have gaps, so
-        how far the message lies ahead is unknown. A step that is too wide leaves out fewer seqs than the gap before the
-        message was wide, and the log names both ends.
+        how far the message lies ahead is unknown. Good events that a step too wide leaves out lie within the same stretch.
         """
         if self._cursor is None or self._stuck < 2 or self._stuck_at != self._cursor:
             return self._cursor
@@ -228,8 +227,12 @@ class Firehose:
 
 async def _end(watch: asyncio.Task[None], connection: ClientConnection) -> None:
     watch.cancel()
-    await connection.close()
-    await asyncio.wait([watch])
+    closing = asyncio.create_task(connection.close())
+    # The relay's answer stands behind what it had sent before, and is seen only if that is read.
+    with suppress(ConnectionClosed):
+        while True:
+            await connection.recv()
+    await asyncio.wait([watch, closing])
     if not watch.cancelled():
         watch.result()
 
@@ -255,16 +258,5 @@ def _told(error: OSError | WebSocketException) -> str:
             return str(error) or type(error).__name__
 
 
-def _retry_after(error: OSError | WebSocketException) -> float:
-    """Seconds that an HTTP answer asks us to wait (RFC 9110, section 10.2.3: a number or a date); 0 where it does not."""
-    if not isinstance(error, InvalidStatus):
-        return 0.0
-    value = error.response.headers.get("Retry-After", "").strip()
-    if value.isascii() and value.isdigit():
-        return min(float(value), MAX_RETRY_AFTER)
-    try:
-        date = parsedate_to_datetime(value)
-    except ValueError:
-        return 0.0
-    seconds = (date.replace(tzinfo=date.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
-    return min(max(seconds, 0.0), MAX_RETRY_AFTER)
+def _asked_to_wait(error: OSError | WebSocketException) -> float:
+    return retry_after(error.response.headers.get("Retry-After", "")) if isinstance(error, InvalidStatus) else 0.0
