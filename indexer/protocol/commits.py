@@ -1,0 +1,180 @@
+"""The payloads that carry a repository's commit: #commit and #sync. Envelope, CAR and commit block must agree.
+
+Sources: the lexicon com.atproto.sync.subscribeRepos, https://atproto.com/specs/sync (message validation) and /specs/repository
+(commit objects). The reasons that are raised here are listed in frames.py.
+"""
+
+from datetime import datetime, timedelta
+from typing import Any, cast
+
+import libipld
+
+from indexer.errors import Rejected
+from indexer.protocol import car
+from indexer.protocol.events import Commit, RecordOp, RefusedOp, Sync
+from indexer.protocol.syntax import is_did, is_nsid, is_record_key, is_tid, parse_datetime, tid_time
+
+MAX_BLOCKS_BYTES = 2 * 2**20  # the specification's "about 2 MB"
+MAX_OPS = 200  # the lexicon's
+MAX_RECORD_BYTES = 2**20  # the specification's 1 MB
+MAX_DID_CHARACTERS = 255  # what the tables' key columns take
+MAX_URI_CHARACTERS = 512  # the same for at://did/collection/rkey
+MAX_SEQ = 2**63 - 1  # a PostgreSQL bigint
+MAX_REV_AHEAD = timedelta(minutes=5)  # of the frame's time: one skewed clock must not lock an account out
+
+_REPO_VERSION = 3
+_PATH_KEPT_CHARACTERS = 1024
+_AT_URI_EXTRA_CHARACTERS = len("at://") + len("/")
+
+
+def checked_seq(fields: dict[str, Any]) -> int:
+    """A message's seq, 0 to 2**63-1. Raises Rejected."""
+    seq: object = fields.get("seq")
+    if type(seq) is not int or not 0 <= seq <= MAX_SEQ:
+        raise Rejected("bad_seq", shown(seq))
+    return seq
+
+
+def checked_did(did: object) -> str:
+    """`did`, a DID of at most 255 characters. Raises Rejected."""
+    if type(did) is not str or not is_did(did):
+        raise Rejected("bad_did", shown(did))
+    if len(did) > MAX_DID_CHARACTERS:
+        raise Rejected("did_too_long", f"{len(did)} characters")
+    return did
+
+
+def frame_time(fields: dict[str, Any]) -> datetime | None:
+    """The message's own `time`, None where it is malformed."""
+    time: object = fields.get("time")
+    return parse_datetime(time) if type(time) is str else None
+
+
+def shown(value: object) -> str:
+    """A value from the network for a `detail`: short, ASCII, no control characters."""
+    if isinstance(value, str):
+        return ascii(value[:100])
+    return ascii(value) if isinstance(value, (int, float, bool)) or value is None else f"a {type(value).__name__}"
+
+
+def commit(fields: dict[str, Any], frame: bytes, previous_time: datetime | None) -> Commit:
+    """A #commit's payload. Raises Rejected for what makes the whole commit unusable."""
+    seq = checked_seq(fields)
+    did = checked_did(fields.get("repo"))
+    rev, time = _rev_and_time(fields, previous_time)
+    since: object = fields.get("since")
+    known_since = since if type(since) is str and is_tid(since) else None
+    if fields.get("tooBig") is True:
+        return Commit(seq, did, rev, known_since, time, None, True, (), (), frame)
+    named_ops: object = fields.get("ops")
+    if not isinstance(named_ops, list):
+        raise Rejected("bad_ops", "ops is no list")
+    ops = cast("list[object]", named_ops)
+    if len(ops) > MAX_OPS:
+        raise Rejected("too_many_ops", f"{len(ops)} ops, at most {MAX_OPS}")
+    root, data, blocks = _commit_block(fields, did, rev)
+    if fields.get("commit") != root:
+        raise Rejected("commit_cid_mismatch", "the message's commit is not the root of its CAR")
+    usable: list[RecordOp] = []
+    refused: list[RefusedOp] = []
+    for op in ops:
+        judged = _op(op, did, blocks)
+        if type(judged) is RecordOp:
+            usable.append(judged)
+        else:
+            refused.append(cast("RefusedOp", judged))
+    return Commit(seq, did, rev, known_since, time, data, False, tuple(usable), tuple(refused), frame)
+
+
+def sync(fields: dict[str, Any], previous_time: datetime | None) -> Sync:
+    """A #sync's payload. Raises Rejected."""
+    seq = checked_seq(fields)
+    did = checked_did(fields.get("did"))
+    rev, time = _rev_and_time(fields, previous_time)
+    return Sync(seq, did, rev, time, _commit_block(fields, did, rev)[1])
+
+
+def _rev_and_time(fields: dict[str, Any], previous_time: datetime | None) -> tuple[str, datetime]:
+    rev: object = fields.get("rev")
+    if type(rev) is not str or not is_tid(rev):
+        raise Rejected("bad_rev", shown(rev))
+    own_time = frame_time(fields)
+    instant = tid_time(rev)
+    measure = own_time or previous_time
+    if measure is not None and instant - measure > MAX_REV_AHEAD:
+        raise Rejected("rev_in_future", f"rev {rev} is {instant - measure} ahead of the stream")
+    return rev, own_time or instant
+
+
+def _commit_block(fields: dict[str, Any], did: str, rev: str) -> tuple[bytes, bytes, dict[bytes, bytes]]:
+    """The CAR's root, the CID of the tree's root, and the blocks, once commit block and envelope agree."""
+    packed: object = fields.get("blocks")
+    if type(packed) is not bytes:
+        raise Rejected("bad_blocks", "blocks is no byte string")
+    if len(packed) > MAX_BLOCKS_BYTES:
+        raise Rejected("blocks_too_large", f"{len(packed)} bytes, at most {MAX_BLOCKS_BYTES}")
+    roots, blocks = car.split(packed)
+    if not roots:
+        raise Rejected("no_root", "the CAR names no root")
+    root = roots[0]
+    block = blocks.get(root)
+    if block is None:
+        raise Rejected("missing_commit_block", "the CAR lacks its root")
+    try:
+        value: object = libipld.decode_dag_cbor(block)
+    except (ValueError, RecursionError) as error:
+        raise Rejected("bad_commit_block", str(error)[:200]) from None
+    if type(value) is not dict:
+        raise Rejected("bad_commit_block", "the commit is no map")
+    signed = cast("dict[str, Any]", value)
+    if signed.get("version") != _REPO_VERSION:
+        raise Rejected("unsupported_repo_version", shown(signed.get("version")))
+    if signed.get("did") != did:
+        raise Rejected("did_mismatch", f"the commit is by {shown(signed.get('did'))}")
+    if signed.get("rev") != rev:
+        raise Rejected("rev_mismatch", f"the commit's rev is {shown(signed.get('rev'))}")
+    data: object = signed.get("data")
+    if not _is_block_cid(data):
+        raise Rejected("bad_commit_block", "data is no link to a tree")
+    return root, cast("bytes", data), blocks
+
+
+def _op(op: object, did: str, blocks: dict[bytes, bytes]) -> RecordOp | RefusedOp:
+    if type(op) is not dict:
+        return RefusedOp("", "bad_op", "the op is no map")
+    fields = cast("dict[str, Any]", op)
+    path: object = fields.get("path")
+    if type(path) is not str:
+        return RefusedOp("", "bad_path", f"the path is {shown(path)}")
+    collection, _, rkey = path.partition("/")
+    if not is_nsid(collection) or not is_record_key(rkey):
+        return _refused(path, "bad_path", "not collection/rkey")
+    if len(did) + len(path) + _AT_URI_EXTRA_CHARACTERS > MAX_URI_CHARACTERS:
+        return _refused(path, "uri_too_long", f"more than {MAX_URI_CHARACTERS} characters")
+    action: object = fields.get("action")
+    if action == "delete":
+        return RecordOp("delete", collection, rkey, None, None)
+    if action != "create" and action != "update":
+        return _refused(path, "bad_action", shown(action))
+    cid: object = fields.get("cid")
+    if type(cid) is not bytes:
+        return _refused(path, "bad_cid", "the op has no CID")
+    block = blocks.get(cid)
+    if block is None:
+        return (
+            _refused(path, "missing_block", libipld.encode_cid(cid))
+            if _is_block_cid(cid)
+            else _refused(path, "bad_cid", cid.hex())
+        )
+    if len(block) > MAX_RECORD_BYTES:
+        return _refused(path, "record_too_large", f"{len(block)} bytes, at most {MAX_RECORD_BYTES}")
+    return RecordOp(cast("Any", action), collection, rkey, cid, block)
+
+
+def _refused(path: str, reason: str, detail: str) -> RefusedOp:
+    """The path without what a database can't keep, but never so that it becomes another record's."""
+    return RefusedOp(path[:_PATH_KEPT_CHARACTERS].replace("\0", "\ufffd"), reason, detail[:200])
+
+
+def _is_block_cid(cid: object) -> bool:
+    return type(cid) is bytes and len(cid) == car.CID_BYTES and cid.startswith(car.DAG_CBOR_PREFIX)

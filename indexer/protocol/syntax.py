@@ -1,0 +1,110 @@
+"""Identifiers and datetimes, checked by their specifications: https://atproto.com/specs/ did, nsid, record-key, tid,
+at-uri-scheme, handle and lexicon (datetime).
+
+The checks are predicates on `str`, cheap enough for every operation of the stream. Patterns say `[0-9]` and are used by
+`fullmatch`: a backslash-d takes digits of all scripts, and `$` matches before a trailing newline.
+"""
+
+import re
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import NamedTuple
+
+MAX_DID_CHARACTERS = 2048  # the specification's; what the database takes is less, see frames.MAX_DID_CHARACTERS
+MAX_NSID_CHARACTERS = 317
+MAX_HANDLE_CHARACTERS = 253
+MAX_AT_URI_CHARACTERS = 8192
+MAX_DATETIME_CHARACTERS = 64
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_SORTABLE_TO_BASE32 = str.maketrans("234567abcdefghijklmnopqrstuvwxyz", "0123456789abcdefghijklmnopqrstuv")
+
+_did = re.compile(r"did:[a-z]+:[a-zA-Z0-9._:%-]*[a-zA-Z0-9._-]").fullmatch
+_nsid = re.compile(
+    r"[a-zA-Z](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?"
+    r"(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)+"
+    r"\.[a-zA-Z][a-zA-Z0-9]{0,62}"
+).fullmatch
+_record_key = re.compile(r"[a-zA-Z0-9._:~-]{1,512}").fullmatch
+_tid = re.compile(r"[2-7a-j][2-7a-z]{12}").fullmatch  # the first digit has 4 bits: a TID's top bit is 0
+_handle = re.compile(
+    r"(?:[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?\.)+[a-zA-Z](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?"
+).fullmatch
+_datetime = re.compile(
+    r"[0-9]{4}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-6][0-9](?:\.[0-9]{1,20})?(?:Z|[+-][0-2][0-9]:[0-5][0-9])"
+).fullmatch
+
+
+class AtUri(NamedTuple):
+    """An at-URI's parts. `authority` is a DID or a handle; without a collection there is no rkey."""
+
+    authority: str
+    collection: str | None
+    rkey: str | None
+
+
+def is_did(text: str) -> bool:
+    """Whether `text` is a DID of any method."""
+    return _did(text) is not None and len(text) <= MAX_DID_CHARACTERS
+
+
+@lru_cache(maxsize=4096)  # the stream has some hundred collections, and the pattern costs 1 µs
+def is_nsid(text: str) -> bool:
+    """Whether `text` is an NSID, the name of a collection."""
+    return len(text) <= MAX_NSID_CHARACTERS and _nsid(text) is not None
+
+
+def is_record_key(text: str) -> bool:
+    """Whether `text` is a record key."""
+    return _record_key(text) is not None and text != "." and text != ".."
+
+
+def is_tid(text: str) -> bool:
+    """Whether `text` is a TID, the form of every `rev`. TIDs sort as text by their time."""
+    return _tid(text) is not None
+
+
+def is_handle(text: str) -> bool:
+    """Whether `text` is a handle, by syntax alone."""
+    return len(text) <= MAX_HANDLE_CHARACTERS and _handle(text) is not None
+
+
+def parse_at_uri(text: str) -> AtUri:
+    """The parts of an at-URI in the restricted form that records use: authority, collection, rkey, nothing after.
+
+    Raises ValueError for anything else.
+    """
+    if not text.startswith("at://") or len(text) > MAX_AT_URI_CHARACTERS:
+        raise ValueError("not an at-URI")
+    parts = text[5:].split("/", 3)
+    authority = parts[0]
+    if not (is_did(authority) if authority.startswith("did:") else is_handle(authority)):
+        raise ValueError("an at-URI's authority is a DID or a handle")
+    if len(parts) == 1:
+        return AtUri(authority, None, None)
+    if not is_nsid(parts[1]):
+        raise ValueError("an at-URI's collection is an NSID")
+    if len(parts) == 2:
+        return AtUri(authority, parts[1], None)
+    if len(parts) == 4 or not is_record_key(parts[2]):
+        raise ValueError("an at-URI ends with a record key")
+    return AtUri(authority, parts[1], parts[2])
+
+
+def parse_datetime(text: str) -> datetime | None:
+    """The instant of a protocol datetime, in UTC, to the microsecond; None where the text is no such datetime.
+
+    None stands also for what no calendar has (month 0, a leap second) and for instants outside the years 1 to 9999.
+    """
+    if len(text) > MAX_DATETIME_CHARACTERS or _datetime(text) is None or text.endswith("-00:00") or text[11:13] > "23":
+        return None
+    try:
+        instant = datetime.fromisoformat(text)
+        return instant if text.endswith("Z") else instant.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def tid_time(tid: str) -> datetime:
+    """The instant in a TID, in UTC. `tid` has passed `is_tid`."""
+    return _EPOCH + timedelta(microseconds=int(tid.translate(_SORTABLE_TO_BASE32), 32) >> 10)
