@@ -90,9 +90,10 @@ class Config:
         Raises OperatorError, naming every fault and its remedy at once, never a password.
         """
         values = _Values(_environment() if env is None else env)
+        database_url = "" if embedded else values.database_url()
         relay_url = values.relay_url()
         config = cls(
-            database_url="" if embedded else values.database_url(),
+            database_url=database_url,
             relay_url=relay_url,
             relay_host=relay_url.partition("://")[2],
             db_pool_size=values.integer("DB_POOL_SIZE", 1, MAX_POOL_SIZE),
