@@ -16,7 +16,6 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Self
 
 from indexer.errors import OperatorError
 from indexer.postgres import Account, PostgresServer, spawn_as

@@ -43,7 +43,7 @@ SETTINGS: Mapping[str, str] = MappingProxyType(
         "log_checkpoints": "off",
     }
 )
-# Holds one end of a pipe whose other end only this process has. When that end closes, even by kill -9, the server is told to stop.
+# Reads a pipe whose other end this process alone holds: the read returns when this process is gone, even by kill -9.
 WATCHDOG = 'read -r _; pid=$(head -n 1 "$1/postmaster.pid" 2>/dev/null) && kill -INT "$pid"'
 
 StopMode = Literal["fast", "immediate"]
@@ -112,7 +112,7 @@ class PostgresServer:
         return f"psql -h {self._socket_dir} -p 5432 -U {USER} {DATABASE}"
 
     async def start(self) -> None:
-        """Make the cluster if there is none, end a server that a crashed process left, start, and wait until it takes connections.
+        """Make the cluster if there is none, end a server that a crash left behind, start, and wait until it takes connections.
 
         Recovery after a crash may take minutes; there is no time limit while the server is at it.
         """
@@ -228,13 +228,15 @@ class PostgresServer:
             while self._running_pid() == pid and time.monotonic() < deadline:
                 time.sleep(POLL)
             stop, deadline = signal.SIGQUIT, deadline + STOP_TIMEOUT
+        if (named := self._named_pid()) is not None and _exists(named):
+            # The server would take the stranger that now has this process id for a server of its own, and give up.
+            (self.cluster / "postmaster.pid").unlink()
 
     def _running_pid(self) -> int | None:
-        """The server that runs this cluster now. A file left by a dead one may name a process that has nothing to do with it."""
-        lines = self._status_lines()
-        if not lines or not lines[0].isdigit():
+        """The server that runs this cluster now. The file of a dead one may name a process that has nothing to do with it."""
+        pid = self._named_pid()
+        if pid is None:
             return None
-        pid = int(lines[0])
         try:
             if Path("/proc/self").exists():
                 ours = Path(f"/proc/{pid}/cwd").samefile(self.cluster)  # the server works inside its data directory
@@ -244,6 +246,10 @@ class PostgresServer:
         except OSError:  # no such process, or not ours to look at
             return None
         return pid if ours else None
+
+    def _named_pid(self) -> int | None:
+        lines = self._status_lines()
+        return int(lines[0]) if lines and lines[0].isdigit() else None
 
     def _status_lines(self) -> list[str]:
         try:
@@ -257,7 +263,7 @@ class PostgresServer:
             self._make_private(self._socket_dir)
         settings = {**self._settings, "unix_socket_directories": str(self._socket_dir)}
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
-        # A session of its own: Ctrl-C reaches the whole foreground group and would stop the server before the worker has drained.
+        # A session of its own: Ctrl-C reaches the foreground group and would stop the server before the worker has drained.
         self._watchdog = subprocess.Popen(
             ["/bin/sh", "-c", WATCHDOG, "watchdog", str(self.cluster)],
             stdin=subprocess.PIPE,
@@ -305,6 +311,16 @@ class PostgresServer:
             said = (done.stderr or done.stdout).strip()[-2000:]
             raise OperatorError([f"{program} failed in {self.directory}: {said}"])
         return done.stdout
+
+
+def _exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # another user's
+        pass
+    return True
 
 
 def _environment() -> dict[str, str]:

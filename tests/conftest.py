@@ -43,15 +43,17 @@ def pg15() -> Iterator[PostgresServer]:
 
 async def _fresh(server: PostgresServer) -> AsyncIterator[str]:
     name = f"test{next(_numbers)}"
-    async with _admin(server) as admin:
-        await admin.execute(f"CREATE DATABASE {name}")
+    await _administer(server, f"CREATE DATABASE {name}")
     yield server.url_of(name)
-    async with _admin(server) as admin:
-        await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    await _administer(server, f"DROP DATABASE {name} WITH (FORCE)")
 
 
-def _admin(server: PostgresServer):
-    return asyncpg.create_pool(server.url_of("postgres"), min_size=1, max_size=1)
+async def _administer(server: PostgresServer, statement: str) -> None:
+    connection = await asyncpg.connect(server.url_of("postgres"))
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
 
 
 @pytest.fixture

@@ -2,10 +2,9 @@
 
 import asyncio
 import contextlib
-import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 import psutil
@@ -22,7 +21,7 @@ SAFE = {"shared_buffers": "128MB", "max_wal_size": "1GB"}
 
 
 @contextlib.contextmanager
-def server_directory() -> Iterator[Path]:
+def server_directory() -> Generator[Path]:
     """A folder that the server's account can enter, also where the tests run as root and pytest's own folders are root's."""
     path = Path(tempfile.mkdtemp(prefix="unified-tests-", dir="/tmp"))
     path.chmod(0o755)
@@ -58,7 +57,3 @@ def alive(pid: int) -> bool:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
-
-
-def is_root() -> bool:
-    return os.geteuid() == 0
