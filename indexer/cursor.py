@@ -1,0 +1,76 @@
+"""The stored cursor: the relay's seq up to which everything is in the database. One row a relay, by its host."""
+
+import asyncio
+import logging
+from datetime import datetime
+
+from indexer.database.failures import DATABASE_ERRORS
+from indexer.database.pool import DatabasePool
+from indexer.errors import OperatorError
+from indexer.logs import warn_limited
+from indexer.watermark import Watermark
+
+log = logging.getLogger(__name__)
+
+SAVE_INTERVAL = 1.0  # seconds
+
+# Cast by their target column, which is with or without a time zone (sessions run in UTC).
+LOAD = "SELECT cursor, last_event_time::timestamptz AS time FROM {schema}.firehose_cursor WHERE service = $1"
+SAVE = """
+INSERT INTO {schema}.firehose_cursor (service, cursor, last_event_time, updated_at) VALUES ($1, $2, $3::timestamptz, now())
+ON CONFLICT (service) DO UPDATE SET cursor = excluded.cursor, last_event_time = excluded.last_event_time,
+  updated_at = excluded.updated_at
+"""
+FORGET = "DELETE FROM {schema}.firehose_cursor WHERE service = $1"
+
+
+class Cursor:
+    """Loads and saves the cursor of one relay, on the connection that holds the worker's lock."""
+
+    def __init__(self, pool: DatabasePool, schema: str, service: str) -> None:
+        self._pool = pool
+        self._schema = schema
+        self._service = service
+        self._saved: int | None = None
+
+    async def start(self, configured: str | int, *, forget: bool) -> tuple[int | None, datetime | None]:
+        """The stored seq and the time of its event; (None, None) where this relay has none, so that CURSOR decides.
+
+        `configured`: CURSOR, which a stored cursor overrules. `forget`: delete the stored one first (--reset-cursor).
+        """
+        async with self._pool.lock_connection() as connection:
+            if forget:
+                await connection.execute(FORGET.format(schema=self._schema), self._service)
+            row = await connection.fetchrow(LOAD.format(schema=self._schema), self._service)
+        if row is None or row["cursor"] is None:
+            log.info("No cursor is stored for %s: starting from CURSOR=%s", self._service, configured)
+            return None, None
+        if not row["cursor"].isdecimal():
+            raise OperatorError(
+                [f"the cursor stored for {self._service} is no seq ({row['cursor'][:40]!r}): start with --reset-cursor"]
+            )
+        if configured != "live":
+            log.warning(
+                "CURSOR=%s is ignored, since a cursor is stored for %s; --reset-cursor forgets it", configured, self._service
+            )
+        self._saved = int(row["cursor"])
+        log.info("Resuming %s from the stored cursor %d", self._service, self._saved)
+        return self._saved, row["time"]
+
+    async def save(self, watermark: Watermark) -> None:
+        """Stores the watermark, if it moved."""
+        seq, time = watermark.cursor, watermark.time
+        if seq is None or seq == self._saved:
+            return
+        async with self._pool.lock_connection() as connection:
+            await connection.execute(SAVE.format(schema=self._schema), self._service, str(seq), time)
+        self._saved = seq
+
+    async def keep_saving(self, watermark: Watermark) -> None:
+        """Stores the watermark every second, until cancelled."""
+        while True:
+            await asyncio.sleep(SAVE_INTERVAL)
+            try:
+                await self.save(watermark)
+            except DATABASE_ERRORS as error:
+                warn_limited(log, "cursor not saved", "The cursor could not be saved (%s); trying again", error)

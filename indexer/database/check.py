@@ -1,0 +1,98 @@
+"""Does an existing database have what the worker writes to? Every fault at once, each with its remedy."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import asyncpg
+
+from indexer.database.pool import Connection
+from indexer.database.tables import CURSOR_COLUMNS, CURSOR_TABLE
+from indexer.record_type import RecordType
+
+COLUMNS = """
+SELECT a.attname AS name, a.attgenerated <> '' AS generated,
+  a.attnotnull AND NOT a.atthasdef AND a.attidentity = '' AS needed
+FROM pg_catalog.pg_attribute AS a WHERE a.attrelid = $1::regclass AND a.attnum > 0 AND NOT a.attisdropped
+"""
+UNIQUE_INDEXES = """
+SELECT ARRAY(SELECT a.attname::text FROM unnest(i.indkey) AS k JOIN pg_catalog.pg_attribute AS a
+  ON a.attrelid = i.indrelid AND a.attnum = k ORDER BY a.attname) AS columns
+FROM pg_catalog.pg_index AS i
+WHERE i.indrelid = $1::regclass AND i.indisunique AND i.indisvalid AND i.indimmediate
+  AND i.indpred IS NULL AND i.indexprs IS NULL
+"""
+MISSING_RIGHTS = """
+SELECT r FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS r WHERE NOT has_table_privilege($1::regclass, r)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What the worker needs of one table: its columns (with the types that it gives them) and its unique keys."""
+
+    table: str
+    columns: dict[str, str]
+    unique: tuple[tuple[str, ...], ...]
+
+
+def needs(record_types: Sequence[RecordType]) -> list[Needs]:
+    """The needs of every table that the worker writes."""
+    found = [Needs(CURSOR_TABLE, CURSOR_COLUMNS, (("service",),))]
+    for record_type in record_types:
+        columns = {column.name: column.type.split()[0] for column in record_type.columns}
+        keys = ((record_type.key,), *((record_type.unique,) if record_type.unique else ()))
+        found.append(Needs(record_type.table, columns, keys))
+    return found
+
+
+async def faults(connection: Connection, schema: str, needed: Iterable[Needs], present: set[str]) -> list[str]:
+    """What is missing in the tables of `schema`, one line a fault; `present` are the tables that it has."""
+    found: list[str] = []
+    for need in needed:
+        if need.table in present:
+            found += await _table_faults(connection, f"{schema}.{need.table}", need)
+        else:
+            columns = ", ".join(need.columns)
+            found.append(
+                f"table {schema}.{need.table} is missing: create it, with the columns {columns}, or start on an empty database"
+            )
+    return found
+
+
+async def _table_faults(connection: Connection, table: str, need: Needs) -> list[str]:
+    found: list[str] = []
+    columns = {row["name"]: row for row in await connection.fetch(COLUMNS, table)}
+    if missing := [f"{name} {need.columns[name]}" for name in need.columns if name not in columns]:
+        found.append(
+            f"table {table} lacks columns: ALTER TABLE {table} " + ", ".join(f"ADD COLUMN {column}" for column in missing)
+        )
+    found += [
+        f"column {table}.{name} is NOT NULL without a default, and the worker does not know it: give it a default"
+        for name, row in columns.items()
+        if name not in need.columns and row["needed"]
+    ]
+    for name, kind in need.columns.items():
+        if name in columns and columns[name]["generated"]:
+            found.append(f"column {table}.{name} is generated, but the worker writes it: drop its expression (DROP EXPRESSION)")
+        elif name in columns and (error := await _unassignable(connection, table, name, kind)):
+            found.append(f"column {table}.{name} does not take a value of type {kind} ({error}): change its type")
+    unique = {frozenset(row["columns"]) for row in await connection.fetch(UNIQUE_INDEXES, table)}
+    found += [
+        f"table {table} has no unique index on ({', '.join(key)}): CREATE UNIQUE INDEX ON {table} ({', '.join(key)})"
+        for key in need.unique
+        if frozenset(key) not in unique
+    ]
+    if rights := [row["r"] for row in await connection.fetch(MISSING_RIGHTS, table)]:
+        found.append(f"the user has no right to {', '.join(rights)} on {table}: GRANT {', '.join(rights)} ON {table} TO …")
+    return found
+
+
+async def _unassignable(connection: Connection, table: str, column: str, kind: str) -> str | None:
+    """Why the server would not store a value of type `kind` in the column; None where it would."""
+    try:
+        await connection.execute(f"EXPLAIN INSERT INTO {table} ({column}) SELECT NULL::{kind} WHERE false")
+    except asyncpg.InsufficientPrivilegeError:
+        return None  # told among the rights
+    except asyncpg.PostgresError as error:
+        return str(error)
+    return None

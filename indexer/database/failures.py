@@ -1,0 +1,45 @@
+"""What an error of the database asks for: the same again, another way, or an operator."""
+
+from enum import Enum, auto
+
+import asyncpg
+
+RETRY_CLASSES = (
+    "08",
+    "40",
+    "53",
+    "57",
+    "58",
+)  # connection, rollback (deadlock, serialization), resources, operator's hand, system
+RETRY_STATES = ("55P03", "25006")  # a lock not had in time, a server that is read-only just now
+# What asyncpg raises when a connection or a statement fails, the connection's own loss included.
+DATABASE_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+
+
+class Unavailable(ConnectionError):
+    """No connection could be had just now, whatever the reason: nothing was sent, so nothing was refused."""
+
+
+class Remedy(Enum):
+    """What to do about an error of the database."""
+
+    RETRY = auto()  # repeat the same; nothing of it was wrong
+    SCHEMA = auto()  # the tables or the rights are not what they were: only an operator can mend that
+    DATA = auto()  # this input can't be stored
+
+
+def sqlstate(error: BaseException) -> str:
+    """The five characters of a PostgreSQL error; 'client' for one that never reached the server."""
+    return getattr(error, "sqlstate", None) or "client"
+
+
+def remedy(error: BaseException) -> Remedy:
+    """The remedy of an error that a statement raised."""
+    state = sqlstate(error)
+    if state[:2] in RETRY_CLASSES or state in RETRY_STATES:
+        return Remedy.RETRY
+    if state[:2] == "42":
+        return Remedy.SCHEMA
+    if isinstance(error, asyncpg.PostgresError | asyncpg.DataError):
+        return Remedy.DATA
+    return Remedy.RETRY  # the connection itself failed

@@ -1,0 +1,87 @@
+"""Dead letters: what could not be applied, kept with its reason and its frame, as the SQL functions that keep and close them.
+
+A letter's key is (did, rev, path); where nothing decodes, did and rev are '' and path is the frame's SHA-256. One frame serves
+all letters of its commit. A later operation on the same (did, path) closes a letter in its own transaction, so that a retry
+never resurrects what was changed since; `repos.held` says whether there may be anything to look for.
+"""
+
+# Beyond these a letter keeps its metadata, but not its frame.
+MAX_LETTERS_OF_A_DID = 1_000
+MAX_FRAMES_BYTES = 10**9  # 1 GB in all
+
+PATH_OF = r"""
+CREATE OR REPLACE FUNCTION unified_worker.path_of(p_uri text) RETURNS text LANGUAGE sql IMMUTABLE STRICT AS
+$path$ SELECT substring(p_uri FROM '^at://[^/]+/(.*)$') $path$;
+"""
+
+# Returns whether the frame is kept as well.
+KEEP = """
+CREATE OR REPLACE FUNCTION unified_worker.keep(
+  p_did text, p_rev text, p_path text, p_seq bigint, p_reason text, p_detail text, p_frame bytea, p_awaited text[])
+RETURNS boolean LANGUAGE plpgsql AS $keep$
+DECLARE
+  v_sha bytea := sha256(p_frame);
+BEGIN
+  IF p_did <> '' THEN
+    PERFORM unified_worker.close_letters(p_did, p_path, p_rev);
+    INSERT INTO unified_worker.repos AS r (did, rev, held) VALUES (p_did, '', true)
+    ON CONFLICT (did) DO UPDATE SET held = true WHERE NOT r.held;
+  END IF;
+  IF NOT EXISTS (SELECT FROM unified_worker.dead_frames WHERE sha256 = v_sha) THEN
+    IF p_did <> '' AND {letters} <= (
+      SELECT count(*) FROM unified_worker.dead_letters WHERE did = p_did AND frame_sha256 IS NOT NULL)
+    THEN
+      v_sha := NULL;
+    ELSE
+      UPDATE unified_worker.dead_frames_size SET bytes = bytes + length(p_frame)
+      WHERE bytes + length(p_frame) <= {bytes};
+      IF FOUND THEN
+        INSERT INTO unified_worker.dead_frames (sha256, frame) VALUES (v_sha, p_frame);
+      ELSE
+        v_sha := NULL;
+      END IF;
+    END IF;
+  END IF;
+  INSERT INTO unified_worker.dead_letters AS l (did, rev, path, seq, reason, detail, frame_sha256, awaited)
+  VALUES (p_did, p_rev, p_path, p_seq, p_reason, left(p_detail, 2000), v_sha, p_awaited)
+  ON CONFLICT (did, path, rev) DO UPDATE SET seq = excluded.seq, reason = excluded.reason, detail = excluded.detail,
+    frame_sha256 = coalesce(l.frame_sha256, excluded.frame_sha256), awaited = excluded.awaited,
+    last_seen = now(), attempts = l.attempts + 1;
+  RETURN v_sha IS NOT NULL;
+END $keep$;
+"""
+
+# p_but: the rev whose letter stays (it is the one being kept again).
+CLOSE = """
+CREATE OR REPLACE FUNCTION unified_worker.close_letters(p_did text, p_path text, p_but text DEFAULT NULL)
+RETURNS void LANGUAGE plpgsql AS $close$
+DECLARE
+  v_sha bytea; v_bytes bigint;
+BEGIN
+  FOR v_sha IN
+    DELETE FROM unified_worker.dead_letters
+    WHERE did = p_did AND path = p_path AND rev IS DISTINCT FROM p_but RETURNING frame_sha256
+  LOOP
+    DELETE FROM unified_worker.dead_frames AS f
+    WHERE f.sha256 = v_sha AND NOT EXISTS (SELECT FROM unified_worker.dead_letters WHERE frame_sha256 = v_sha)
+    RETURNING length(f.frame) INTO v_bytes;
+    IF FOUND THEN
+      UPDATE unified_worker.dead_frames_size SET bytes = bytes - v_bytes;
+    END IF;
+  END LOOP;
+END $close$;
+"""
+
+# What a violated foreign key waits for: {table, column, value}, or nothing where the key has several columns.
+AWAITED = r"""
+CREATE OR REPLACE FUNCTION unified_worker.awaited(p_schema text, p_table text, p_constraint text, p_detail text)
+RETURNS text[] LANGUAGE sql STABLE AS $awaited$
+  SELECT ARRAY[c.confrelid::regclass::text, quote_ident(a.attname), substring(p_detail FROM '=\((.*)\)')]
+  FROM pg_catalog.pg_constraint AS c
+  JOIN pg_catalog.pg_attribute AS a ON a.attrelid = c.confrelid AND a.attnum = c.confkey[1]
+  WHERE c.contype = 'f' AND c.conname = p_constraint AND c.conrelid = format('%I.%I', p_schema, p_table)::regclass
+    AND cardinality(c.conkey) = 1
+$awaited$;
+"""
+
+LETTERS = (PATH_OF, CLOSE, KEEP.format(letters=MAX_LETTERS_OF_A_DID, bytes=MAX_FRAMES_BYTES), AWAITED)

@@ -1,0 +1,175 @@
+"""The connections: an asyncpg pool, one connection of which holds the worker's lock for as long as the worker lives.
+
+The lock says that no other worker writes this relay's cursor into this database. The cursor is saved on the lock's own
+connection, so a worker that lost its lock can't save one. With a pool of one connection lanes share that one.
+"""
+
+import asyncio
+import hashlib
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+
+from indexer.database.failures import DATABASE_ERRORS, Unavailable
+from indexer.errors import OperatorError
+
+if TYPE_CHECKING:
+    from asyncpg.pool import Pool, PoolConnectionProxy
+
+    Connection = asyncpg.Connection[Any] | PoolConnectionProxy[Any]
+else:
+    Connection = asyncpg.Connection
+
+SESSION_SETTINGS = {
+    "application_name": "unified-worker (python)",  # operators filter pg_stat_activity by it
+    "timezone": "UTC",
+    "synchronous_commit": "off",  # a call flushes once, at its end (database/sql.py)
+    "client_connection_check_interval": "1000",  # ms: a worker killed with -9 must not leave its call running
+    "tcp_keepalives_idle": "30",  # s
+    "tcp_keepalives_interval": "10",  # s
+    "tcp_keepalives_count": "3",
+    "lock_timeout": "30000",  # ms: a lock held on our tables by others is a retry that is logged, not a silent wait
+    "client_min_messages": "error",  # to_tsvector notes every long word
+    "jit": "off",
+}
+
+CONNECT_TIMEOUT = 10.0  # seconds
+LOCK_PATIENCE = 30.0  # seconds: for the server to notice that the lock's last holder was killed
+
+TRY_LOCK = "SELECT pg_try_advisory_lock($1)"
+LOCK_HOLDER = """
+SELECT format('pid %s, %s, connected %s', a.pid, a.application_name, a.backend_start) FROM pg_catalog.pg_locks AS l
+JOIN pg_catalog.pg_stat_activity AS a USING (pid)
+WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
+  AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
+  AND ((l.classid::bigint << 32) | l.objid::bigint) = $1
+"""
+SETTINGS_IN_FORCE = "SELECT name, setting FROM pg_catalog.pg_settings WHERE name = ANY($1)"
+
+POOLER = (
+    "DATABASE_URL leads to a connection pooler that does not pass session settings on (pgbouncer in transaction mode?): "
+    "point it at PostgreSQL itself, since session locks and settings are lost behind a pooler"
+)
+
+
+class LockLost(Exception):
+    """The connection that holds the worker's lock is gone: what was not saved must be read again."""
+
+
+class DatabasePool:
+    """asyncpg's pool, the worker's lock on it, and the connections that stages borrow.
+
+    `url`: a PostgreSQL connection string. `size`: connections at most, the lock's included. `name`: what the lock protects (the
+    relay's host). `durable`: whether a call returns only when its commits are on disk.
+    """
+
+    def __init__(self, url: str, *, size: int, name: str, durable: bool) -> None:
+        self.size = size
+        self.durable = durable
+        self.url = url
+        self._name = name
+        # Positive, so that pg_locks' two halves put together are the key again.
+        self._key = int.from_bytes(hashlib.sha256(f"unified_worker:{name}".encode()).digest()[:8], "big") >> 1
+        self._pool: Pool[Any] | None = None
+        self._lock_connection: PoolConnectionProxy[Any] | None = None
+        self._lost: asyncio.Event = asyncio.Event()
+        self._turn = asyncio.Lock()  # the lock's connection serves one statement at a time
+
+    @property
+    def busy(self) -> int:
+        """Connections in use just now; the lock's counts while a statement runs on it."""
+        if self._pool is None:
+            return 0
+        lent = self._pool.get_size() - self._pool.get_idle_size() - (self._lock_connection is not None)
+        return lent + self._turn.locked()
+
+    async def open(self) -> None:
+        """Connects and takes the lock, in one attempt. OperatorError for a pooler, and while another worker has the lock."""
+        self.terminate()
+        self._pool = await asyncpg.create_pool(
+            self.url,
+            min_size=1,
+            max_size=self.size,
+            max_inactive_connection_lifetime=0,
+            timeout=CONNECT_TIMEOUT,
+            server_settings=SESSION_SETTINGS,
+            reset=_no_reset,
+        )
+        connection = await self._pool.acquire(timeout=CONNECT_TIMEOUT)
+        lost = asyncio.Event()
+        connection.add_termination_listener(lambda _connection: lost.set())
+        self._lock_connection, self._lost = connection, lost
+        await self._refuse_poolers(connection)
+        await self._take_lock(connection)
+
+    def terminate(self) -> None:
+        """Ends all connections at once: whatever matters was committed before."""
+        if self._pool is not None:
+            self._pool.terminate()
+            self._pool = None
+            self._lock_connection = None
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator["Connection"]:
+        """A connection to write with; waits while all are lent."""
+        if self._pool is None:
+            raise LockLost
+        if self.size == 1:
+            async with self.lock_connection() as connection:
+                yield connection
+        else:
+            try:
+                connection = await self._pool.acquire(timeout=CONNECT_TIMEOUT)
+            except DATABASE_ERRORS as error:
+                raise Unavailable(f"no connection: {error or type(error).__name__}") from None
+            try:
+                yield connection
+            finally:
+                await self._pool.release(connection)
+
+    @asynccontextmanager
+    async def lock_connection(self) -> AsyncIterator["Connection"]:
+        """The connection that holds the lock: what is written on it was written by the lock's holder."""
+        async with self._turn:
+            if self._lock_connection is None or self._lost.is_set():
+                raise LockLost
+            try:
+                yield self._lock_connection
+            except DATABASE_ERRORS:
+                if self._lock_connection is None or self._lock_connection.is_closed():
+                    raise LockLost from None
+                raise
+
+    async def watch(self) -> None:
+        """Raises LockLost when the lock's connection ends; never returns."""
+        await self._lost.wait()
+        raise LockLost
+
+    async def _refuse_poolers(self, connection: "Connection") -> None:
+        """A pooler drops session settings: those of this session must be the ones that were asked for."""
+        asked = {
+            name: value for name, value in SESSION_SETTINGS.items() if name in ("synchronous_commit", "lock_timeout", "jit")
+        }
+        in_force = {row["name"]: row["setting"] for row in await connection.fetch(SETTINGS_IN_FORCE, list(asked))}
+        if in_force != asked:
+            raise OperatorError([POOLER])
+
+    async def _take_lock(self, connection: "Connection") -> None:
+        deadline = time.monotonic() + LOCK_PATIENCE
+        while not await connection.fetchval(TRY_LOCK, self._key):
+            if time.monotonic() >= deadline:
+                holder = await connection.fetchval(LOCK_HOLDER, self._key)
+                raise OperatorError(
+                    [
+                        f"another worker writes the events of {self._name} into this database ({holder}): stop it first, "
+                        "or give this one a database of its own"
+                    ]
+                )
+            await asyncio.sleep(0.5)
+
+
+async def _no_reset(_connection: object) -> None:
+    """Settings are the session's own and nothing is left behind by a call, so giving a connection back costs no round trip."""

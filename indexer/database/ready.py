@@ -1,0 +1,60 @@
+"""Brings the database to where the worker can start: connected, locked, its schema in place; or says what is in the way."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Sequence
+
+import asyncpg
+
+from indexer.database.failures import DATABASE_ERRORS, sqlstate
+from indexer.database.pool import POOLER, DatabasePool, LockLost
+from indexer.database.schema import prepare
+from indexer.database_url import redacted
+from indexer.errors import OperatorError
+from indexer.logs import warn_limited
+from indexer.record_type import RecordType
+
+log = logging.getLogger(__name__)
+
+START_PATIENCE = 30.0  # seconds: for a database that is starting
+
+
+async def make_ready(pool: DatabasePool, record_types: Sequence[RecordType], patience: float = START_PATIENCE) -> str:
+    """Opens the pool and prepares the schema; returns the schema that the record tables live in.
+
+    `patience`: seconds to wait for a database that does not answer, infinity for one that has answered before. OperatorError
+    names every fault that only an operator can mend.
+    """
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            await pool.open()
+            async with pool.lock_connection() as connection:
+                return await prepare(connection, record_types)
+        except (LockLost, *DATABASE_ERRORS) as error:
+            told = str(error) or type(error).__name__
+            fault = _fault(error, redacted(pool.url), told)
+            if fault is not None or time.monotonic() >= deadline:
+                away = (
+                    f"DATABASE_URL: no connection to {redacted(pool.url)} ({told}): start the database or correct the address"
+                )
+                raise OperatorError([fault or away]) from None
+            warn_limited(log, "database away", "The database does not answer (%s); trying again every second", told)
+        await asyncio.sleep(1.0)
+
+
+def _fault(error: BaseException, url: str, told: str) -> str | None:
+    """What only the operator can mend; None where waiting may help."""
+    state = sqlstate(error)
+    if state.startswith("28"):
+        return f"DATABASE_URL: {url} refuses the user or the password ({told}): correct them"
+    if state == "3D000":
+        return f"DATABASE_URL: the database of {url} does not exist: create it (CREATE DATABASE …) or correct the name"
+    if state == "08P01":
+        return POOLER
+    if state.startswith("42"):
+        return f"DATABASE_URL: {url} does not allow this user what the worker needs ({told}): GRANT it"
+    if isinstance(error, asyncpg.ClientConfigurationError):
+        return f"DATABASE_URL: {url} can't be used ({told}): correct it"
+    return None

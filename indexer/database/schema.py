@@ -1,0 +1,105 @@
+"""Readies a database at start: the worker's own bookkeeping, the application's tables if there are none, the functions."""
+
+import hashlib
+from collections.abc import Sequence
+
+import asyncpg
+
+from indexer.database import check, sql, tables
+from indexer.database.migrations import MIGRATIONS
+from indexer.database.pool import Connection
+from indexer.errors import OperatorError
+from indexer.record_type import RecordType
+
+# Two workers (of two relays) may start at once on one database; the steps below must not interleave.
+MIGRATION_LOCK = int.from_bytes(hashlib.sha256(b"unified_worker:migrations").digest()[:8], "big") >> 1
+
+OWN_SCHEMA = """
+CREATE SCHEMA IF NOT EXISTS unified_worker;
+CREATE TABLE IF NOT EXISTS unified_worker.schema_version (
+  version int PRIMARY KEY,
+  applied_at timestamptz NOT NULL DEFAULT now(),
+  tables_by text NOT NULL CHECK (tables_by IN ('worker', 'application'))
+);
+COMMENT ON COLUMN unified_worker.schema_version.tables_by IS
+  'Who created the record tables: the worker, or an application before it.';
+"""
+VERSION = "SELECT max(version) AS version, min(tables_by) AS tables_by FROM unified_worker.schema_version"
+OWN_SCHEMA_EXISTS = "SELECT to_regclass('unified_worker.schema_version') IS NOT NULL"
+MAY_CREATE = "SELECT has_database_privilege(current_database(), 'CREATE')"
+MAY_CREATE_TABLES = "SELECT has_schema_privilege($1, 'CREATE')"
+PRESENT = """
+SELECT relname FROM pg_catalog.pg_class
+WHERE relnamespace = $1::regnamespace AND relkind IN ('r', 'p') AND relname = ANY($2)
+"""
+CURRENT_SCHEMA = "SELECT quote_ident(current_schema())"
+SERVER = "SELECT current_setting('server_version_num')::int, current_setting('server_encoding')"
+
+OLDEST_SERVER = 15_00_00
+
+
+async def prepare(connection: Connection, record_types: Sequence[RecordType]) -> str:
+    """Makes the database ready for `record_types`; returns the schema that their tables live in.
+
+    In one transaction: a worker killed in it leaves nothing half made. OperatorError names every fault that it found.
+    """
+    async with connection.transaction():
+        await connection.execute("SELECT pg_advisory_xact_lock($1)", MIGRATION_LOCK)
+        schema = await _preconditions(connection)
+        try:
+            await _own_schema(connection, schema, record_types)
+        except asyncpg.InsufficientPrivilegeError as error:
+            raise OperatorError(
+                [f"the database user may not prepare the schema ({error}): let the owner of unified_worker start it"]
+            ) from None
+        for statement in sql.functions(schema, record_types):
+            await connection.execute(statement)
+    return schema
+
+
+async def _preconditions(connection: Connection) -> str:
+    version, encoding = await connection.fetchrow(SERVER) or (0, "")
+    schema: str | None = await connection.fetchval(CURRENT_SCHEMA)
+    faults: list[str] = []
+    if version < OLDEST_SERVER:
+        faults.append(f"the server is PostgreSQL {version // 10000}: 15 or newer is needed")
+    if encoding != "UTF8":
+        faults.append(f"the database's encoding is {encoding}: create one with ENCODING 'UTF8'")
+    if schema is None:
+        faults.append(
+            "the user's search_path names no schema that exists: CREATE SCHEMA public, or ALTER ROLE … SET search_path"
+        )
+    if not await connection.fetchval(OWN_SCHEMA_EXISTS) and not await connection.fetchval(MAY_CREATE):
+        faults.append("the user may not create the schema unified_worker: GRANT CREATE ON DATABASE … TO …")
+    if faults or schema is None:
+        raise OperatorError(faults)
+    return schema
+
+
+async def _own_schema(connection: Connection, schema: str, record_types: Sequence[RecordType]) -> None:
+    await connection.execute(OWN_SCHEMA)
+    row = await connection.fetchrow(VERSION)
+    version, tables_by = (row["version"] or 0, row["tables_by"]) if row else (0, None)
+    if version > len(MIGRATIONS):
+        raise OperatorError(
+            [
+                f"the database is at schema version {version}, this one knows {len(MIGRATIONS)}: start a newer one"
+            ]
+        )
+    wanted = tables.names(record_types)
+    present = {found["relname"] for found in await connection.fetch(PRESENT, schema, wanted)}
+    if tables_by is None:
+        tables_by = "application" if present else "worker"
+    if tables_by == "worker":
+        if len(present) < len(wanted) and not await connection.fetchval(MAY_CREATE_TABLES, schema):
+            raise OperatorError([f"the user may not create tables in {schema}: GRANT CREATE ON SCHEMA {schema} TO …"])
+        for statement in tables.create(schema, record_types):
+            await connection.execute(statement)
+        present = set(wanted)
+    if faults := await check.faults(connection, schema, check.needs(record_types), present):
+        raise OperatorError(faults)
+    for number, step in enumerate(MIGRATIONS[version:], version + 1):
+        await connection.execute(step)
+        await connection.execute(
+            "INSERT INTO unified_worker.schema_version (version, tables_by) VALUES ($1, $2)", number, tables_by
+        )

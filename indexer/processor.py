@@ -1,0 +1,105 @@
+"""EventProcessor: operation -> record type -> rows, one transaction per commit.
+
+The stream goes through `process_batch`. The `process_*` methods do the same for one commit or one record on a connection of the
+caller's, inside the caller's transaction; they hold no logic of their own.
+"""
+
+import logging
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from indexer.batch import KINDS, Batch, build, row_of
+from indexer.database.apply import apply_one
+from indexer.database.pool import Connection, DatabasePool
+from indexer.database.sql import MODE_DIRECT, MODE_LIVE
+from indexer.database.writer import REFUSED, Writer
+from indexer.logs import warn_limited
+from indexer.metrics import Metrics
+from indexer.protocol.events import Commit, Unusable
+from indexer.protocol.syntax import parse_at_uri
+from indexer.record_type import Record, RecordType
+from indexer.records import follow, like, post, profile, repost
+
+log = logging.getLogger(__name__)
+
+
+class EventProcessor:
+    """Turns events into rows. `metrics` counts what became of them."""
+
+    def __init__(self, pool: DatabasePool, metrics: Metrics) -> None:
+        self._writer = Writer(pool)
+        self._metrics = metrics
+
+    async def process_batch(self, lane: int, events: Sequence[Commit | Unusable]) -> None:
+        """Applies one lane's events in order, each commit in its own transaction; returns when all are finished."""
+        batch, outcomes = await self._writer.write(lane, events)
+        metrics = self._metrics
+        for place, reason in batch.refused:
+            if outcomes[place] not in ("stale", "rev_fork"):
+                metrics.refused[reason] += 1
+                metrics.dead_letters += 1
+        for outcome in outcomes:
+            match outcome:
+                case "applied":
+                    pass
+                case "stale":
+                    metrics.stale += 1
+                case "rev_fork":
+                    metrics.rev_fork += 1
+                    warn_limited(log, "rev_fork", "A repo gave one rev two contents; the first one stands")
+                case "frame_dropped":
+                    warn_limited(log, "frame_dropped", "Dead letters are full: reasons are kept on, frames no longer")
+                case _:
+                    self._refused_by_database(outcome.removeprefix(REFUSED))
+
+    def _refused_by_database(self, sqlstate: str) -> None:
+        reason = "foreign_key" if sqlstate == "23503" else f"database_{sqlstate}"
+        self._metrics.refused[reason] += 1
+        self._metrics.dead_letters += 1
+        warn_limited(log, reason, "The database refused a commit (%s): kept in unified_worker.dead_letters", reason)
+
+    async def process_commit(self, connection: Connection, commit: Commit) -> str:
+        """Applies one commit; the outcome: 'applied', 'stale', 'rev_fork', 'frame_dropped'."""
+        return await apply_one(connection, MODE_LIVE, build([commit]))
+
+    async def ensure_user(self, connection: Connection, did: str) -> None:
+        """Sees to it that the account has a row in users."""
+        batch = Batch()
+        batch.close(did, user=True, time=datetime.now(UTC))
+        await apply_one(connection, MODE_DIRECT, batch)
+
+    async def process_post(self, connection: Connection, uri: str, cid: str, did: str, record: Record) -> None:
+        """Writes a post's row. `record` is in JSON form; Rejected for one that can't be used; so for the four below."""
+        await self._put(connection, post.RECORD, uri, cid, did, record)
+
+    async def process_like(self, connection: Connection, uri: str, cid: str, did: str, record: Record) -> None:
+        """Writes a like's row."""
+        await self._put(connection, like.RECORD, uri, cid, did, record)
+
+    async def process_repost(self, connection: Connection, uri: str, cid: str, did: str, record: Record) -> None:
+        """Writes a repost's row."""
+        await self._put(connection, repost.RECORD, uri, cid, did, record)
+
+    async def process_follow(self, connection: Connection, uri: str, cid: str, did: str, record: Record) -> None:
+        """Writes a follow's row."""
+        await self._put(connection, follow.RECORD, uri, cid, did, record)
+
+    async def process_profile(self, connection: Connection, uri: str, cid: str, did: str, record: Record) -> None:
+        """Writes the profile's columns of the account's row."""
+        await self._put(connection, profile.RECORD, uri, cid, did, record)
+
+    async def process_delete(self, connection: Connection, uri: str) -> None:
+        """Deletes the row of a record; a collection without a type has none."""
+        parts = parse_at_uri(uri)
+        if parts.collection in KINDS:
+            batch = Batch()
+            batch.mark(KINDS[parts.collection][0] + 1, uri)
+            batch.close(parts.authority, user=False, time=datetime.now(UTC))
+            await apply_one(connection, MODE_DIRECT, batch)
+
+    async def _put(self, connection: Connection, record_type: RecordType, uri: str, cid: str, did: str, record: Record) -> None:
+        now = datetime.now(UTC)
+        batch = Batch()
+        batch.put(KINDS[record_type.collection][0], uri, cid, row_of(record_type, record), now)
+        batch.close(did, user=True, time=now)
+        await apply_one(connection, MODE_DIRECT, batch)

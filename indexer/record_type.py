@@ -1,0 +1,181 @@
+"""What a record type is: the one value that each file of `records/` gives, and the checks that its fields need.
+
+A `RecordType` says where a collection's records go (table, columns, indexes) and how a record becomes a row: a pure function.
+Dispatch, the SQL that writes, the schema of an empty database and the check of an existing one all derive from it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple, cast
+
+from indexer.errors import Rejected
+from indexer.protocol.syntax import is_did, parse_at_uri, parse_datetime
+
+# The narrowest columns that an existing database has (varchar(512), varchar(255)); the same on both databases, so that the
+# rows don't depend on which of the two was met.
+MAX_URI_CHARS = 512
+MAX_DID_CHARS = 255
+MAX_CID_CHARS = 255
+
+# PostgreSQL refuses a tsvector over 1 MB; the first 100 kB of a text say what it is about.
+MAX_SEARCH_BYTES = 100_000
+
+Record = dict[str, Any]
+"""A record in the protocol's JSON form, without NULs (`protocol.data_model.to_json_form`)."""
+
+
+class Row(NamedTuple):
+    """A record as SQL gets it: what all types share as typed values, the rest as one JSON object.
+
+    `created_at` is None where the record's createdAt is absent or unusable: then the commit's time stands in.
+    """
+
+    subject: str | None
+    subject_cid: str | None
+    created_at: datetime | None
+    rest: dict[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """One column that the worker writes.
+
+    `type` is its type in a schema of our own (with its constraints); `value` the SQL expression that fills it, over the
+    variables of `database/sql.py`: p_did, p_rev, p_seq, p_at, v_uri, v_cid, v_subject, v_subject_cid, v_created_at, v_rest.
+    `updated`: the expression for a row that is there already, where it is another: `t` is that row, `excluded` the new one.
+    `cleared`: what deleting the record sets it to, where deleting leaves the row (`RecordType.row_stays`).
+    """
+
+    name: str
+    type: str
+    value: str
+    updated: str | None = None
+    cleared: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordType:
+    """One record type: its collection's NSID, its table, and how a record becomes a row of it.
+
+    `row` raises Rejected for an unusable record. `key` is the primary key's column. `unique`: the columns of the unique index
+    by which duplicates are told (design: the oldest created_at, then uri, holds; the others wait). `rkey`: the only record key
+    that is meaningful. `row_stays`: deleting the record clears columns instead of deleting the row. `other_columns`: columns
+    that others fill, needed only when the table is ours to create.
+    """
+
+    collection: str
+    table: str
+    row: Callable[[Record], Row]
+    columns: tuple[Column, ...]
+    indexes: tuple[str, ...] = ()
+    other_columns: tuple[str, ...] = ()
+    key: str = "uri"
+    unique: tuple[str, ...] = ()
+    rkey: str | None = None
+    row_stays: bool = False
+
+
+URI = Column(name="uri", type="text PRIMARY KEY", value="v_uri")
+CREATED_AT = Column(name="created_at", type="timestamptz NOT NULL", value="v_created_at")
+INDEXED_AT = Column(name="indexed_at", type="timestamptz NOT NULL DEFAULT now()", value="now()")
+COMMIT = (
+    Column(name="commit_time", type="timestamptz", value="p_at"),
+    Column(name="commit_seq", type="text", value="p_seq::text"),
+    Column(name="commit_rev", type="text", value="p_rev"),
+)
+
+
+def created_at(record: Record) -> datetime | None:
+    """`createdAt` as an instant, None where it is absent or unusable (it is whatever the client wrote)."""
+    value = record.get("createdAt")
+    return parse_datetime(value) if isinstance(value, str) else None
+
+
+def wrong_type(field: str, expected: str) -> Rejected:
+    """The refusal of a field that is not what its lexicon says."""
+    return Rejected("wrong_type", f"{field} is not {expected}")
+
+
+def required_text(record: Record, field: str) -> str:
+    """A field that must be there and be a string."""
+    if field not in record:
+        raise Rejected("missing_field", field)
+    value = record[field]
+    if not isinstance(value, str):
+        raise wrong_type(field, "a string")
+    return value
+
+
+def optional(record: Record, field: str, kind: type) -> Any:
+    """A field that may be absent, else must be a `kind` (str, list or dict). A JSON null is no value of the kind."""
+    if field not in record:
+        return None
+    value = record[field]
+    if not isinstance(value, kind):
+        raise wrong_type(field, {str: "a string", list: "an array", dict: "an object"}[kind])
+    return value
+
+
+def optional_texts(record: Record, field: str) -> list[str] | None:
+    """A field that may be absent, else must be an array of strings."""
+    values: list[Any] | None = optional(record, field, list)
+    if values is not None and not all(isinstance(value, str) for value in values):
+        raise wrong_type(field, "an array of strings")
+    return values
+
+
+def strong_ref(record: Record, field: str) -> tuple[str, str]:
+    """(uri, cid) of a required com.atproto.repo.strongRef: an at-uri of a record, and a CID as text."""
+    if field not in record:
+        raise Rejected("missing_field", field)
+    value = record[field]
+    if not isinstance(value, dict):
+        raise wrong_type(field, "an object")
+    ref = cast("Record", value)
+    uri, cid = required_text(ref, "uri"), required_text(ref, "cid")
+    check_record_uri(uri, f"{field}.uri")
+    if len(cid) > MAX_CID_CHARS:
+        raise Rejected("cid_too_long", f"{field}.cid")
+    return uri, cid
+
+
+def check_record_uri(uri: str, field: str) -> None:
+    """Refuses what is no at-uri of one record (at://did/collection/rkey), or is longer than the columns."""
+    if len(uri) > MAX_URI_CHARS:
+        raise Rejected("uri_too_long", field)
+    try:
+        parts = parse_at_uri(uri)
+    except ValueError as error:
+        raise Rejected("bad_uri", f"{field}: {error}") from None
+    if parts.collection is None or parts.rkey is None or not is_did(parts.authority):
+        raise Rejected("bad_uri", f"{field} names no record by its DID")
+
+
+def required_did(record: Record, field: str) -> str:
+    """A field that must be a DID, no longer than the columns."""
+    did = required_text(record, field)
+    if len(did) > MAX_DID_CHARS:
+        raise Rejected("did_too_long", field)
+    if not is_did(did):
+        raise Rejected("bad_did", field)
+    return did
+
+
+def blob_cid(record: Record, field: str) -> str | None:
+    """The CID, as text, of an optional blob field."""
+    blob: Record | None = optional(record, field, dict)
+    if blob is None:
+        return None
+    match blob.get("ref"):
+        case {"$link": str(cid)}:
+            return cid
+        case _:
+            raise wrong_type(field, "a blob")
+
+
+def search_text(text: str) -> str:
+    """As much of a text as goes into a search vector."""
+    if len(text) <= MAX_SEARCH_BYTES // 4:  # no character takes more than four bytes
+        return text
+    return text.encode()[:MAX_SEARCH_BYTES].decode(errors="ignore")

@@ -1,0 +1,25 @@
+"""app.bsky.graph.follow: one account follows another."""
+
+from indexer.record_type import COMMIT, CREATED_AT, INDEXED_AT, URI, Column, Record, RecordType, Row, created_at, required_did
+
+
+def row(record: Record) -> Row:
+    """The followed account's DID."""
+    return Row(required_did(record, "subject"), None, created_at(record), None)
+
+
+RECORD = RecordType(
+    collection="app.bsky.graph.follow",
+    table="follows",
+    row=row,
+    columns=(
+        URI,
+        Column(name="follower_did", type="text NOT NULL", value="p_did"),
+        Column(name="following_did", type="text NOT NULL", value="v_subject"),
+        CREATED_AT,
+        INDEXED_AT,
+        *COMMIT,
+    ),
+    indexes=("following_did",),
+    unique=("follower_did", "following_did"),
+)

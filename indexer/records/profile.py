@@ -1,0 +1,52 @@
+"""app.bsky.actor.profile: how an account presents itself. The account's row in `users` outlives it."""
+
+from indexer.record_type import INDEXED_AT, Column, Record, RecordType, Row, blob_cid, created_at, optional, search_text
+
+
+def row(record: Record) -> Row:
+    """Name, description, picture CIDs and the whole record; all optional by the lexicon."""
+    name: str | None = optional(record, "displayName", str)
+    description: str | None = optional(record, "description", str)
+    fields = {
+        "name": name,
+        "description": description,
+        "avatar": blob_cid(record, "avatar"),
+        "banner": blob_cid(record, "banner"),
+        "pinned": optional(record, "pinnedPost", dict),
+        "search": search_text(" ".join(filter(None, (name, description)))),
+        "record": record,
+    }
+    return Row(None, None, created_at(record), {field: value for field, value in fields.items() if value is not None})
+
+
+# What an account can be found by: its handle while it has one, its name, its description.
+SEARCH_VECTOR = "to_tsvector('simple', nullif(concat_ws(' ', nullif({handle}, 'handle.invalid'), {words}), ''))"
+
+RECORD = RecordType(
+    collection="app.bsky.actor.profile",
+    table="users",
+    row=row,
+    columns=(
+        Column(name="did", type="text PRIMARY KEY", value="p_did"),
+        Column(name="handle", type="text NOT NULL", value="'handle.invalid'", updated="t.handle"),
+        Column(name="display_name", type="text", value="v_rest ->> 'name'", cleared="NULL"),
+        Column(name="avatar_url", type="text", value="v_rest ->> 'avatar'", cleared="NULL"),
+        Column(name="banner_url", type="text", value="v_rest ->> 'banner'", cleared="NULL"),
+        Column(name="description", type="text", value="v_rest ->> 'description'", cleared="NULL"),
+        Column(name="profile_record", type="jsonb", value="v_rest -> 'record'", cleared="NULL"),
+        Column(name="pinned_post", type="jsonb", value="v_rest -> 'pinned'", cleared="NULL"),
+        Column(
+            name="search_vector",
+            type="tsvector",
+            value=SEARCH_VECTOR.format(handle="NULL", words="v_rest ->> 'search'"),
+            updated=SEARCH_VECTOR.format(handle="t.handle", words="v_rest ->> 'search'"),
+            cleared=SEARCH_VECTOR.format(handle="t.handle", words="NULL"),
+        ),
+        INDEXED_AT,
+    ),
+    other_columns=("created_at timestamptz NOT NULL DEFAULT now()",),
+    indexes=("handle",),
+    key="did",
+    rkey="self",
+    row_stays=True,
+)

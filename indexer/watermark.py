@@ -1,0 +1,45 @@
+"""How far the stream is finished without a gap: the only thing that the cursor may say."""
+
+from collections import deque
+from datetime import datetime
+
+
+class Ticket:
+    """One event that has arrived: its seq (None for a message without one), its time, and whether it is finished."""
+
+    __slots__ = ("finished", "seq", "time")
+
+    def __init__(self, seq: int | None, time: datetime | None) -> None:
+        self.seq = seq
+        self.time = time
+        self.finished = False
+
+
+class Watermark:
+    """The longest finished prefix, in the order of arrival. `cursor` is the highest seq in it, `time` that event's time."""
+
+    def __init__(self, cursor: int | None = None, time: datetime | None = None) -> None:
+        self.cursor = cursor
+        self.time = time
+        self._open: deque[Ticket] = deque()
+
+    def __len__(self) -> int:
+        """Events that arrived and are not yet behind the watermark."""
+        return len(self._open)
+
+    def arrive(self, seq: int | None, time: datetime | None) -> Ticket:
+        """Takes down an event, in the order of the stream; `finish` is to be called with what this returns."""
+        ticket = Ticket(seq, time)
+        self._open.append(ticket)
+        return ticket
+
+    def finish(self, ticket: Ticket) -> None:
+        """The event is committed, kept as a dead letter, or a counted no-op."""
+        ticket.finished = True
+        waiting = self._open
+        while waiting and waiting[0].finished:
+            first = waiting.popleft()
+            # A seq that comes again, or goes down a little, never moves the cursor back.
+            if first.seq is not None and (self.cursor is None or first.seq > self.cursor):
+                self.cursor = first.seq
+                self.time = first.time or self.time

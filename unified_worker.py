@@ -1,0 +1,185 @@
+"""The worker: a relay's firehose in, ordered rows in PostgreSQL out, and a seq that the cursor has passed is in the database.
+
+firehose.frames() ─► on_message_handler ─► frames.decode ─► lanes.put (by DID; waits when full)
+                                                               │ one task and one connection a lane
+                                  EventProcessor ─► CALL apply_commits(…) ─► watermark.finish ─► cursor
+"""
+
+import asyncio
+import logging
+import math
+import os
+import sys
+from contextlib import aclosing
+from datetime import datetime
+from typing import assert_never
+
+from indexer import daemon, heartbeat
+from indexer.config import Config
+from indexer.cursor import Cursor
+from indexer.database.pending import Pending
+from indexer.database.pool import DatabasePool, LockLost
+from indexer.database.ready import START_PATIENCE, make_ready
+from indexer.errors import Stop
+from indexer.firehose import Firehose
+from indexer.json import SafeJSONEncoder
+from indexer.lanes import Lane, Lanes, Placed
+from indexer.metrics import Metrics
+from indexer.processor import EventProcessor
+from indexer.progress import Progress
+from indexer.protocol.events import Account, Commit, Identity, Ignored, Info, StreamError, Sync, Unusable
+from indexer.protocol.frames import decode
+from indexer.records import RECORD_TYPES
+from indexer.stream import Stream
+from indexer.watermark import Ticket, Watermark
+
+__all__ = ["DatabasePool", "EventProcessor", "SafeJSONEncoder", "UnifiedWorker", "main"]
+
+log = logging.getLogger("unified_worker")
+
+# Two cores are saturated by two to four connections (measured); a lane more is a connection more, and smaller batches.
+MOST_LANES = 4
+
+FUTURE_CURSOR = (
+    "{host} does not know our cursor {seq} yet ({message}): its numbering is another than the one that the cursor was stored "
+    "under. Two ways on: start with --reset-cursor and CURSOR=oldest to read all that it holds (replaying is harmless), or set "
+    "RELAY_URL to the relay that the cursor came from"
+)
+
+
+class UnifiedWorker:
+    """The whole flow. `initialize` readies the database, `run` works until `stop`; `metrics` says what happened so far."""
+
+    def __init__(self, config: Config, reset_cursor: bool = False) -> None:
+        self.config = config
+        self.metrics = Metrics()
+        self.pool = DatabasePool(
+            config.database_url, size=config.db_pool_size, name=config.relay_host, durable=config.synchronous_commit
+        )
+        self.processor = EventProcessor(self.pool, self.metrics)
+        self.lanes = Lanes(min(max(config.db_pool_size - 1, 1), os.cpu_count() or 1, MOST_LANES))
+        self.progress = Progress(
+            self.metrics, pool_use=lambda: (self.pool.busy, self.pool.size), queue_depth=lambda: len(self.lanes)
+        )
+        self._reset_cursor = reset_cursor
+        self._start = config.start
+        self._stopping = False
+
+    async def initialize(self, patience: float = START_PATIENCE) -> None:
+        """Connects, takes the lock, readies the schema, finds where to start. `patience` (s) is for a silent database."""
+        schema = await make_ready(self.pool, RECORD_TYPES, patience)
+        self.cursor = Cursor(self.pool, schema, self.config.relay_host)
+        seq, time = await self.cursor.start(self.config.cursor, forget=self._reset_cursor)
+        self._reset_cursor = False
+        self.watermark = Watermark(seq, time)
+        self.stream = Stream(self.config.relay_host, seq, time)
+        self.lanes = Lanes(len(self.lanes.all))
+        self.firehose = Firehose(
+            self.config.relay_url,
+            self._start if seq is None else seq,
+            idle_timeout=self.config.idle_timeout,
+            metrics=self.metrics,
+        )
+
+    async def run(self) -> None:
+        """Works until `stop`, after `initialize`. If the lock is lost it begins again, from the stored cursor."""
+        again = True
+        while again and not self._stopping:
+            again = False
+            try:
+                await self._work()
+            except* LockLost:
+                log.warning("The database connection that holds the lock is gone: starting again from the stored cursor")
+                again = True
+            if again:
+                await self.initialize(patience=math.inf)
+        self.pool.terminate()
+
+    async def _work(self) -> None:
+        """One spell under one lock: reader and writers until the reader ends, the keepers of time beside them."""
+        async with asyncio.TaskGroup() as tasks:
+            beside = [
+                tasks.create_task(work)
+                for work in (
+                    self.pool.watch(),
+                    self.cursor.keep_saving(self.watermark),
+                    Pending(self.pool).keep_applying(),
+                    self.progress.run(),
+                    heartbeat.beat(),
+                )
+            ]
+            async with asyncio.TaskGroup() as flow:
+                flow.create_task(self._read())
+                for lane in self.lanes.all:
+                    flow.create_task(self._write(lane))
+            for task in beside:
+                task.cancel()
+        await self.cursor.save(self.watermark)
+
+    async def _read(self) -> None:
+        """Takes in frames until `stop`, then tells the lanes that nothing follows."""
+        async with aclosing(self.firehose.frames()) as frames:
+            async for frame in frames:
+                await self.on_message_handler(frame)
+        self.lanes.close()
+
+    async def on_message_handler(self, frame: bytes) -> None:
+        """One message of the stream: decoded, and placed in its repo's lane, or finished here."""
+        event = decode(frame, self.stream.time)
+        self.metrics.events[type(event).__name__.lower()] += 1
+        match event:
+            case Commit():
+                await self.lanes.put(event.repo, Placed(self._arrived(event.seq, event.time), event))
+            case Unusable():
+                await self.lanes.put(event.did or "", Placed(self._arrived(event.seq, event.time), event))
+            case Sync() | Identity() | Account():
+                self.watermark.finish(self._arrived(event.seq, event.time))
+                self.progress.finished()
+            case Ignored():
+                self.metrics.refused[event.reason] += 1
+                self.watermark.finish(self._arrived(event.seq))
+                self.progress.finished()
+            case Info():
+                log.warning("The relay says %s: %s", event.name, event.message)
+            case StreamError(error="FutureCursor"):
+                raise Stop(FUTURE_CURSOR.format(host=self.config.relay_host, seq=self.stream.seq, message=event.message))
+            case StreamError():
+                self.firehose.disconnect(f"the relay says {event.error}: {event.message}")
+            case _:
+                assert_never(event)
+
+    def _arrived(self, seq: int | None, time: datetime | None = None) -> Ticket:
+        """Takes down that an event arrived, in the order of the stream; its ticket is to be finished."""
+        if seq is not None:
+            self.stream.arrived(seq, time, self.metrics.reconnects)
+            self.firehose.received(seq)
+            self.metrics.last_seq, self.metrics.last_event_time = seq, self.stream.time
+            if self._start is None:  # where "live" began, in case that the database goes before a cursor is stored
+                self._start = seq - 1
+        return self.watermark.arrive(seq, time)
+
+    async def _write(self, lane: Lane) -> None:
+        """Applies what a lane holds, batch by batch, until it is closed and drained."""
+        while batch := await lane.take():
+            await self.processor.process_batch(lane.number, [placed.event for placed in batch])
+            for placed in batch:
+                self.watermark.finish(placed.ticket)
+            self.progress.finished(len(batch))
+
+    def stop(self) -> None:
+        """Ends the reading; `run` returns when what was read is written and the cursor saved."""
+        self._stopping = True
+        self.firehose.stop()
+
+    def abandon(self) -> None:
+        """Cuts the database's connections, so that nothing waits for it any more."""
+        self.pool.terminate()
+
+
+def main() -> None:
+    """The command: runs until a signal, then exits with 0; 1 and 2 are faults (`indexer.daemon`)."""
+    sys.exit(daemon.main(UnifiedWorker, sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    main()
