@@ -107,7 +107,7 @@ _BY_COLLECTION: dict[str, tuple[Change, ...]] = {
     PROFILE: (
         _set("displayName", "", "a\0b", "x" * 3_000, 1, None, []),
         _set("description", "", "\0", "x" * 30_000, 1, None, {}),
-        _set("avatar", None, "bafy", 1, {}, {"ref": "x"}, {"ref": {"$link": 5}}),
+        _set("avatar", None, "bafy", 1, {}, {"ref": "x"}, {"ref": {"link": 5}}),
         _set("banner", None, "bafy", [], {"$type": "blob"}),
         _set("pinnedPost", None, "at://x", 1, []),
         _set("pinnedPost", {}, {"uri": 1}),

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import assert_never
+from typing import assert_never, cast
 from urllib.parse import parse_qs, urlsplit
 
 from relay_simulator.connection import CLOSE_SECONDS, Connection
@@ -49,7 +49,7 @@ class RelayServer:
         self.connections = 0  # requests that came, refused ones included
         self.cursors: list[int | None] = []  # asked for, in order of the connections
         self.frames_sent = 0  # to all clients together, what faults said not included
-        self.open: set[Connection] = set()
+        self.open: dict[Connection, asyncio.Task[None]] = {}  # clients now, and what serves each
         self._host = host
         self._port = port
         self._rate = rate
@@ -81,6 +81,7 @@ class RelayServer:
         if self._server is not None:
             self._server.close()
             self.drop()
+            await asyncio.gather(*self.open.values(), return_exceptions=True)
             await self._server.wait_closed()
             self._server = None
 
@@ -103,14 +104,15 @@ class RelayServer:
 
     async def _client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connection = Connection(reader, writer)
-        self.open.add(connection)
+        task = cast("asyncio.Task[None]", asyncio.current_task())
+        self.open[connection] = task
         try:
             await self._serve(connection)
         except ConnectionError:
             pass  # the client left, or was dropped on order
         finally:
-            self.open.discard(connection)
             await connection.finish()
+            del self.open[connection]
 
     async def _serve(self, connection: Connection) -> None:
         request = await connection.request()
@@ -120,8 +122,12 @@ class RelayServer:
         if target.path != PATH:
             await connection.refuse(404, {}, "no such method")
             return
-        cursor = parse_qs(target.query).get("cursor", [None])[0]
-        self.cursors.append(None if cursor is None else int(cursor))
+        try:
+            cursor = int(parse_qs(target.query)["cursor"][0]) if "cursor=" in target.query else None
+        except ValueError:
+            await connection.refuse(400, {}, "the cursor is no number")
+            return
+        self.cursors.append(cursor)
         if faults and isinstance(faults[0], Refuse):
             await connection.refuse(faults[0].status, faults[0].headers, faults[0].body)
             return
@@ -129,7 +135,7 @@ class RelayServer:
             return
         if self._began is None:
             self._began = asyncio.get_running_loop().time()
-        position = self._head() if cursor is None else self.log.after(int(cursor), inclusive=self._inclusive)
+        position = self._head() if cursor is None else self.log.after(cursor, inclusive=self._inclusive)
         listening = asyncio.create_task(connection.listen())
         sending = asyncio.create_task(self._send(connection, position, faults))
         try:
@@ -139,7 +145,10 @@ class RelayServer:
         finally:
             listening.cancel()
             sending.cancel()
-            await asyncio.gather(listening, sending, return_exceptions=True)
+            ended = await asyncio.gather(listening, sending, return_exceptions=True)
+        for error in ended:
+            if isinstance(error, Exception) and not isinstance(error, ConnectionError):
+                raise error
 
     async def _send(self, connection: Connection, position: int, faults: deque[Fault]) -> None:
         """Send from this position on, with the faults in between, until one of them ends it."""
