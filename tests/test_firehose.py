@@ -20,7 +20,7 @@ from websockets.http11 import Request, Response
 
 from indexer.backoff import MAX_RETRY_AFTER, Backoff, retry_after
 from indexer.errors import OperatorError
-from indexer.firehose import MAX_MESSAGE_BYTES, PATH, Firehose
+from indexer.firehose import CLOSE_TIMEOUT, MAX_MESSAGE_BYTES, PATH, Firehose
 from indexer.metrics import Metrics
 
 Script = Callable[[ServerConnection, int | None], Awaitable[None]]
@@ -102,7 +102,7 @@ async def silent(connection: ServerConnection, _: int | None) -> None:
 
 async def holds(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(DEADLINE):
-        while not condition():  # noqa: ASYNC110 -- conditions of many kinds, none of which has an event
+        while not condition():
             await asyncio.sleep(0.001)
 
 
@@ -372,7 +372,10 @@ async def test_stop_with_frames_left_in_the_buffer() -> None:
         async with aclosing(stream.frames()) as frames:
             assert await anext(frames) == b"1"
             stream.stop()
+            began = asyncio.get_running_loop().time()
             assert [frame async for frame in frames] == []
+            # The closing handshake was gone through, not waited out.
+            assert asyncio.get_running_loop().time() - began < CLOSE_TIMEOUT
 
 
 async def test_stop_before_the_start() -> None:
