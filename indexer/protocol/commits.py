@@ -12,7 +12,7 @@ import libipld
 from indexer.errors import Rejected
 from indexer.protocol import car
 from indexer.protocol.events import Commit, RecordOp, RefusedOp, Sync
-from indexer.protocol.syntax import is_did, is_nsid, is_record_key, is_tid, parse_datetime, tid_time
+from indexer.protocol.syntax import is_did, is_nsid, is_record_key, is_tid, parse_datetime, tid_second, tid_time
 
 MAX_BLOCKS_BYTES = 2 * 2**20  # the specification's "about 2 MB"
 MAX_OPS = 200  # the lexicon's
@@ -99,11 +99,10 @@ def _rev_and_time(fields: dict[str, Any], previous_time: datetime | None) -> tup
     if type(rev) is not str or not is_tid(rev):
         raise Rejected("bad_rev", shown(rev))
     own_time = frame_time(fields)
-    instant = tid_time(rev)
     measure = own_time or previous_time
-    if measure is not None and instant - measure > MAX_REV_AHEAD:
-        raise Rejected("rev_in_future", f"rev {rev} is {instant - measure} ahead of the stream")
-    return rev, own_time or instant
+    if measure is not None and tid_second(rev) - measure > MAX_REV_AHEAD:
+        raise Rejected("rev_in_future", f"rev {rev} is {tid_second(rev) - measure} ahead of the stream")
+    return rev, own_time or tid_time(rev)
 
 
 def _commit_block(fields: dict[str, Any], did: str, rev: str) -> tuple[bytes, bytes, dict[bytes, bytes]]:

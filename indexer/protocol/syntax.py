@@ -14,10 +14,9 @@ MAX_DID_CHARACTERS = 2048  # the specification's; what the database takes is les
 MAX_NSID_CHARACTERS = 317
 MAX_HANDLE_CHARACTERS = 253
 MAX_AT_URI_CHARACTERS = 8192
-MAX_DATETIME_CHARACTERS = 64
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_SORTABLE_TO_BASE32 = str.maketrans("234567abcdefghijklmnopqrstuvwxyz", "0123456789abcdefghijklmnopqrstuv")
+_SORTABLE_TO_BASE32 = bytes.maketrans(b"234567abcdefghijklmnopqrstuvwxyz", b"0123456789abcdefghijklmnopqrstuv")
 
 _did = re.compile(r"did:[a-z]+:[a-zA-Z0-9._:%-]*[a-zA-Z0-9._-]").fullmatch
 _nsid = re.compile(
@@ -31,7 +30,8 @@ _handle = re.compile(
     r"(?:[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?\.)+[a-zA-Z](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?"
 ).fullmatch
 _datetime = re.compile(
-    r"[0-9]{4}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-6][0-9](?:\.[0-9]{1,20})?(?:Z|[+-][0-2][0-9]:[0-5][0-9])"
+    r"[0-9]{4}-[01][0-9]-[0-3][0-9]T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]"
+    r"(?:\.[0-9]{1,20})?(?:Z|(?!-00:00)[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])"
 ).fullmatch
 
 
@@ -96,15 +96,25 @@ def parse_datetime(text: str) -> datetime | None:
 
     None stands also for what no calendar has (month 0, a leap second) and for instants outside the years 1 to 9999.
     """
-    if len(text) > MAX_DATETIME_CHARACTERS or _datetime(text) is None or text.endswith("-00:00") or text[11:13] > "23":
+    if _datetime(text) is None:
         return None
     try:
         instant = datetime.fromisoformat(text)
-        return instant if text.endswith("Z") else instant.astimezone(UTC)
+        return instant if instant.tzinfo is UTC else instant.astimezone(UTC)
     except (ValueError, OverflowError):
         return None
 
 
+@lru_cache(maxsize=1024)  # commits arrive in the order of their revs, or nearly
+def _tid_second(head: str) -> datetime:
+    return tid_time(head + "222222")
+
+
+def tid_second(tid: str) -> datetime:
+    """`tid_time` to the second (2**20 µs, rounded down), at a fraction of its price. `tid` has passed `is_tid`."""
+    return _tid_second(tid[:7])
+
+
 def tid_time(tid: str) -> datetime:
     """The instant in a TID, in UTC. `tid` has passed `is_tid`."""
-    return _EPOCH + timedelta(microseconds=int(tid.translate(_SORTABLE_TO_BASE32), 32) >> 10)
+    return _EPOCH + timedelta(microseconds=int(tid.encode().translate(_SORTABLE_TO_BASE32), 32) >> 10)
