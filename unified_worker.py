@@ -57,23 +57,27 @@ class UnifiedWorker:
             config.database_url, size=config.db_pool_size, name=config.relay_host, durable=config.synchronous_commit
         )
         self.processor = EventProcessor(self.pool, self.metrics)
-        self.lanes = Lanes(min(max(config.db_pool_size - 1, 1), os.cpu_count() or 1, MOST_LANES))
+        self.cursor = Cursor(self.pool, config.relay_host)
         self.progress = Progress(
             self.metrics, pool_use=lambda: (self.pool.busy, self.pool.size), queue_depth=lambda: len(self.lanes)
         )
         self._reset_cursor = reset_cursor
         self._start = config.start
         self._stopping = False
+        self._begin(None, None)
 
     async def initialize(self, patience: float = START_PATIENCE) -> None:
         """Connects, takes the lock, readies the schema, finds where to start. `patience` (s) is for a silent database."""
         schema = await make_ready(self.pool, RECORD_TYPES, patience)
-        self.cursor = Cursor(self.pool, schema, self.config.relay_host)
-        seq, time = await self.cursor.start(self.config.cursor, forget=self._reset_cursor)
+        seq, time = await self.cursor.start(schema, self.config.cursor, forget=self._reset_cursor)
         self._reset_cursor = False
+        self._begin(seq, time)
+
+    def _begin(self, seq: int | None, time: datetime | None) -> None:
+        """Empty lanes, and a stream that goes on after the stored `seq`, whose event was of `time`."""
         self.watermark = Watermark(seq, time)
         self.stream = Stream(self.config.relay_host, seq, time)
-        self.lanes = Lanes(len(self.lanes.all))
+        self.lanes = Lanes(min(max(self.config.db_pool_size - 1, 1), os.cpu_count() or 1, MOST_LANES))
         self.firehose = Firehose(
             self.config.relay_url,
             self._start if seq is None else seq,
@@ -91,7 +95,7 @@ class UnifiedWorker:
             except* LockLost:
                 log.warning("The database connection that holds the lock is gone: starting again from the stored cursor")
                 again = True
-            if again:
+            if again and not self._stopping:
                 await self.initialize(patience=math.inf)
         self.pool.terminate()
 

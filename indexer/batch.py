@@ -7,10 +7,10 @@ from datetime import datetime
 from typing import Any
 
 import libipld
-from indexer.protocol.data_model import to_json_form
 
 from indexer import json
 from indexer.errors import Rejected
+from indexer.protocol.data_model import to_json_form
 from indexer.protocol.events import Commit, RecordOp, RefusedOp, Unusable
 from indexer.record_type import Record, RecordType, Row
 from indexer.records import RECORD_TYPES

@@ -27,17 +27,19 @@ FORGET = "DELETE FROM {schema}.firehose_cursor WHERE service = $1"
 class Cursor:
     """Loads and saves the cursor of one relay, on the connection that holds the worker's lock."""
 
-    def __init__(self, pool: DatabasePool, schema: str, service: str) -> None:
+    def __init__(self, pool: DatabasePool, service: str) -> None:
         self._pool = pool
-        self._schema = schema
+        self._schema = ""
         self._service = service
         self._saved: int | None = None
 
-    async def start(self, configured: str | int, *, forget: bool) -> tuple[int | None, datetime | None]:
+    async def start(self, schema: str, configured: str | int, *, forget: bool) -> tuple[int | None, datetime | None]:
         """The stored seq and the time of its event; (None, None) where this relay has none, so that CURSOR decides.
 
-        `configured`: CURSOR, which a stored cursor overrules. `forget`: delete the stored one first (--reset-cursor).
+        `schema`: where the application's tables are. `configured`: CURSOR, which a stored cursor overrules. `forget`: delete the
+        stored one first (--reset-cursor).
         """
+        self._schema, self._saved = schema, None
         async with self._pool.lock_connection() as connection:
             if forget:
                 await connection.execute(FORGET.format(schema=self._schema), self._service)

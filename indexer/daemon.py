@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, cast
 
 import uvloop
 
@@ -123,5 +123,5 @@ def _leaves(group: ExceptionGroup[E]) -> list[E]:
     """The errors in a group of groups."""
     found: list[E] = []
     for error in group.exceptions:
-        found += _leaves(error) if isinstance(error, ExceptionGroup) else [error]
+        found += _leaves(cast("ExceptionGroup[E]", error)) if isinstance(error, ExceptionGroup) else [error]
     return found

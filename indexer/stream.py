@@ -29,7 +29,7 @@ class Stream:
         """
         if self.seq is not None and seq < self.seq - MAX_DROP:
             raise Stop(
-                f"{self._host} now sends seq {seq:,} after {self.seq:,}: it counts anew, so the cursor means nothing to it. Two "
+                f"{self._host} now sends seq {seq:,} after {self.seq:,}: it counts anew: the cursor means nothing to it. Two "
                 "ways on: start with --reset-cursor and CURSOR=oldest to read all that it holds (replaying is harmless), "
                 "or set RELAY_URL to a relay that kept the old numbering"
             )

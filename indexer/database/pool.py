@@ -7,7 +7,7 @@ connection, so a worker that lost its lock can't save one. With a pool of one co
 import asyncio
 import hashlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -113,7 +113,7 @@ class DatabasePool:
             self._lock_connection = None
 
     @asynccontextmanager
-    async def connection(self) -> AsyncIterator["Connection"]:
+    async def connection(self) -> AsyncGenerator["Connection"]:
         """A connection to write with; waits while all are lent."""
         if self._pool is None:
             raise LockLost
@@ -131,15 +131,16 @@ class DatabasePool:
                 await self._pool.release(connection)
 
     @asynccontextmanager
-    async def lock_connection(self) -> AsyncIterator["Connection"]:
+    async def lock_connection(self) -> AsyncGenerator["Connection"]:
         """The connection that holds the lock: what is written on it was written by the lock's holder."""
         async with self._turn:
-            if self._lock_connection is None or self._lost.is_set():
+            connection = self._lock_connection
+            if connection is None or self._lost.is_set():
                 raise LockLost
             try:
-                yield self._lock_connection
+                yield connection
             except DATABASE_ERRORS:
-                if self._lock_connection is None or self._lock_connection.is_closed():
+                if self._lost.is_set() or connection.is_closed():
                     raise LockLost from None
                 raise
 

@@ -82,9 +82,7 @@ async def _own_schema(connection: Connection, schema: str, record_types: Sequenc
     version, tables_by = (row["version"] or 0, row["tables_by"]) if row else (0, None)
     if version > len(MIGRATIONS):
         raise OperatorError(
-            [
-                f"the database is at schema version {version}, this one knows {len(MIGRATIONS)}: start a newer one"
-            ]
+            [f"the database is at schema version {version}, this one knows {len(MIGRATIONS)}: start a newer one"]
         )
     wanted = tables.names(record_types)
     present = {found["relname"] for found in await connection.fetch(PRESENT, schema, wanted)}

@@ -1,6 +1,6 @@
 """app.bsky.feed.post: a post or a reply."""
 
-from typing import Any, cast
+from typing import Any
 
 from indexer.record_type import (
     COMMIT,
@@ -25,8 +25,8 @@ def tags(record: Record, facets: list[Any]) -> list[str]:
     found = dict.fromkeys(optional_texts(record, "tags") or ())
     for facet in facets:
         match facet:
-            case {"features": list(features)}:
-                for feature in cast("list[Any]", features):
+            case {"features": [*features]}:
+                for feature in features:
                     match feature:
                         case {"$type": "app.bsky.richtext.facet#tag", "tag": str(tag)}:
                             found[tag] = None
