@@ -1,0 +1,65 @@
+# Needs Python 3.11 or newer and make; everything else goes into .venv. `make PYTHON=python3.13 test` uses another Python.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+SOURCES := unified_worker.py indexer relay_simulator benchmarks tests
+RUN := $(VENV)/.installed-run
+DEV := $(VENV)/.installed-dev
+
+.PHONY: help run demo test soak check format bench clean
+
+help:
+	@echo "make run    follow the relay into an embedded PostgreSQL (data in ./data/postgres; settings: .env)"
+	@echo "make demo   30 seconds of a simulated relay, then what is in the database"
+	@echo "make test   the test suite (under 5 minutes)"
+	@echo "make soak   the long runs"
+	@echo "make check  lint, format and types"
+	@echo "make format put the sources into the format that check asks for"
+	@echo "make bench  measure throughput and latency"
+	@echo "make clean  remove .venv and caches; data stay"
+
+# exec, so that signals reach the worker itself.
+run: $(RUN)
+	@exec $(BIN)/python unified_worker.py --embedded
+
+demo: $(DEV)
+	@$(BIN)/python -m benchmarks.demo
+
+test: $(DEV)
+	$(BIN)/python -m pytest -m "not soak"
+
+soak: $(DEV)
+	$(BIN)/python -m pytest -m soak
+
+check: $(DEV)
+	$(BIN)/python -m pip check
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+format: $(DEV)
+	$(BIN)/ruff check --fix $(SOURCES)
+	$(BIN)/ruff format $(SOURCES)
+
+bench: $(DEV)
+	@$(BIN)/python -m benchmarks.bench
+
+clean:
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis
+	find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A stamp is younger than the files that it was installed from, or make installs again.
+$(VENV)/.created:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed, this is $$($(PYTHON) --version): make PYTHON=python3.13 ..." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV) || { echo "(Debian, Ubuntu: apt-get install python3-venv)" >&2; rm -rf $(VENV); exit 1; }
+	@touch $@
+
+$(RUN): $(VENV)/.created requirements.txt requirements-embedded.txt
+	$(PIP) -r requirements.txt -r requirements-embedded.txt
+	@touch $@
+
+$(DEV): $(VENV)/.created requirements.txt requirements-embedded.txt requirements-dev.txt
+	$(PIP) -r requirements-dev.txt
+	@touch $(RUN) $@
