@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import pytest
 from dotenv import dotenv_values
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from indexer.cli import Arguments, parse
@@ -163,6 +163,7 @@ def test_usable_urls(url: str) -> None:
 secrets = st.text(st.characters(min_codepoint=33, max_codepoint=0x24F), min_size=1).map(lambda text: f"S3cr{text}3t")
 
 
+@settings(deadline=None)  # a busy machine is no fault
 @given(secrets)
 def test_redacted_hides_whatever_the_password_holds(secret: str) -> None:
     for url in (
@@ -188,6 +189,7 @@ def test_repr_shows_no_password() -> None:
     assert "hunter2" not in str(replace(config, log_level="DEBUG"))
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_any_database_url_is_either_taken_or_refused(url: str) -> None:
     for candidate in (url, f"postgresql://{url}"):
@@ -241,6 +243,7 @@ def test_unusable_relays(text: str) -> None:
     assert "hunter2" not in fault
 
 
+@settings(deadline=None)
 @given(st.text() | st.text(st.sampled_from("ws:/.[]@a1-?#")))
 def test_any_relay_is_either_normal_afterwards_or_refused(text: str) -> None:
     try:

@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime, timedelta, timezone
 from typing import cast
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from indexer.json import SafeJSONEncoder, dumps
@@ -42,12 +42,14 @@ def refuse(name: str) -> object:
     raise AssertionError(f"{name} is no JSON")
 
 
+@settings(deadline=None)  # a busy machine is no fault
 @given(storable)
 def test_what_can_be_stored_is_unchanged(value: object) -> None:
     assert json.loads(dumps(value)) == value
     assert json.loads(SafeJSONEncoder().encode(value)) == value
 
 
+@settings(deadline=None)
 @given(values)
 def test_whatever_comes_out_can_be_stored(value: object) -> None:
     for text in (dumps(value), json.dumps(value, cls=SafeJSONEncoder)):
@@ -57,11 +59,13 @@ def test_whatever_comes_out_can_be_stored(value: object) -> None:
             assert "\0" not in part
 
 
+@settings(deadline=None)
 @given(values)
 def test_the_fast_way_and_the_slow_way_agree(value: object) -> None:
     assert json.loads(dumps(value)) == json.loads(SafeJSONEncoder().encode(value))
 
 
+@settings(deadline=None)
 @given(values)
 def test_a_second_time_changes_nothing(value: object) -> None:
     once = dumps(value)
@@ -78,6 +82,7 @@ def test_surrogates() -> None:
     assert json.loads(dumps(["\ud83d\ude00", "a\ud800b", "\udc00\ud800"])) == ["😀", "a\ufffdb", "\ufffd\ufffd"]
 
 
+@settings(deadline=None)
 @given(st.binary())
 def test_bytes(data: bytes) -> None:
     for value in (data, bytearray(data), memoryview(data)):
@@ -86,6 +91,7 @@ def test_bytes(data: bytes) -> None:
         assert base64.b64decode(encoded + "=" * (-len(encoded) % 4)) == data
 
 
+@settings(deadline=None)
 @given(st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30)), st.integers(-1439, 1439))
 def test_datetimes(naive: datetime, minutes: int) -> None:
     aware = naive.replace(tzinfo=timezone(timedelta(minutes=minutes)))
