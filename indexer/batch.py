@@ -29,7 +29,7 @@ class Batch:
     `lo..hi` (1-based, inclusive) says which operations are a commit's.
 
     `refused` names the reason of each operation that is kept, by its commit's place in the batch: it counts only if the commit
-    is new.
+    is new. `unstored` counts operations of collections that have no record type.
     """
 
     did: list[str] = field(default_factory=list[str])
@@ -49,6 +49,7 @@ class Batch:
     created_at: list[datetime | None] = field(default_factory=list[datetime | None])
     rest: list[str | None] = field(default_factory=list[str | None])
     refused: list[tuple[int, str]] = field(default_factory=list[tuple[int, str]])
+    unstored: int = 0
 
     def commits(self) -> tuple[list[Any], ...]:
         """The arrays with one element a commit, in the procedure's order."""
@@ -149,6 +150,7 @@ def add_op(batch: Batch, commit: Commit, op: RecordOp) -> bool:
     """Adds one operation, if its collection has a type; returns whether it writes a record. Rejected where it can't be used."""
     found = KINDS.get(op.collection)
     if found is None:
+        batch.unstored += 1
         return False
     kind, record_type = found
     known = record_type.rkey is None or op.rkey == record_type.rkey

@@ -11,7 +11,7 @@ class Metrics:
 
     finished: int = 0  # events: written, found stale, or refused and kept
     events: Counter[str] = field(default_factory=Counter[str])  # by type: commit, sync, identity, account, info, ...
-    ops: Counter[tuple[str, str]] = field(default_factory=Counter[tuple[str, str]])  # by (collection, action)
+    unstored: int = 0  # operations of collections that have no record type
     refused: Counter[str] = field(default_factory=Counter[str])  # by reason
     stale: int = 0  # commits whose rev was not newer than the stored one
     rev_fork: int = 0  # commits with the stored rev but other content

@@ -34,6 +34,7 @@ class EventProcessor:
         """Applies one lane's events in order, each commit in its own transaction; returns when all are finished."""
         batch, outcomes = await self._writer.write(lane, events)
         metrics = self._metrics
+        metrics.unstored += batch.unstored
         for place, reason in batch.refused:
             if outcomes[place] not in ("stale", "rev_fork"):
                 metrics.refused[reason] += 1

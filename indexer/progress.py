@@ -81,7 +81,7 @@ class Progress:
         refused = self._metrics.refused
         reasons = ", ".join(f"{reason} {count:,}" for reason, count in sorted(refused.items()))
         log.info(
-            "Lag %s; pool %d/%d busy; queue %s events; since start: refused %s%s, stale %s",
+            "Lag %s; pool %d/%d busy; queue %s events; since start: refused %s%s, stale %s, of other collections %s",
             lag,
             busy,
             size,
@@ -89,4 +89,5 @@ class Progress:
             f"{refused.total():,}",
             f" ({reasons})" if reasons else "",
             f"{self._metrics.stale:,}",
+            f"{self._metrics.unstored:,}",
         )
