@@ -17,8 +17,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
+from indexer.cluster import Account, spawn_as
 from indexer.errors import OperatorError
-from indexer.postgres import Account, PostgresServer, spawn_as
+from indexer.postgres import PostgresServer
 
 log = logging.getLogger(__name__)
 

@@ -84,7 +84,7 @@ def test_one_place_for_the_database() -> None:
 
 
 def test_one_place_for_processes() -> None:
-    assert users_of("subprocess") <= {"indexer.embedded", "indexer.postgres"}
+    assert users_of("subprocess") == {"indexer.cluster", "indexer.embedded", "indexer.postgres"}
 
 
 def test_record_types_do_not_know_one_another() -> None:
@@ -147,7 +147,7 @@ def test_a_swallowed_error_would_be_seen(clause: str) -> None:
     assert list(broad_handlers(ast.parse(f"try:\n    pass\n{clause}\n    pass\n"))) == [3]
 
 
-@pytest.mark.parametrize("path", [*FILES, *TEST_FILES], ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_a_file_says_what_it_is_for(path: Path) -> None:
     assert ast.get_docstring(tree(path)), "a module docstring is missing"
     assert not SERVICE_SUFFIX.search(path.stem), "a name that says nothing"

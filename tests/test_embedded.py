@@ -16,9 +16,10 @@ import psutil
 import pytest
 
 from indexer import embedded
+from indexer.cluster import spawn_as
 from indexer.embedded import EmbeddedPostgres, unprivileged_account
 from indexer.errors import OperatorError
-from indexer.postgres import PostgresServer, spawn_as
+from indexer.postgres import PostgresServer
 from tests.servers import SAFE, alive, kill9, make_server, server_directory
 
 ROOT = Path(__file__).parents[1]
@@ -99,8 +100,7 @@ async def test_a_first_start_is_quick(directory: Path) -> None:
 
 
 async def test_the_psql_line_works(private_server: PostgresServer) -> None:
-    bin_dir = embedded.programs(None)
-    command = f"{bin_dir}/{private_server.psql} -Atc 'SELECT current_database()'"
+    command = f"{private_server.psql} -Atc 'SELECT current_database()'"
     done = await asyncio.to_thread(subprocess.run, command, shell=True, capture_output=True, text=True, env={"PGPORT": "1"})
     assert done.stdout == "unified\n", done.stderr
 
@@ -121,7 +121,7 @@ async def test_the_variables_of_libpq_do_not_steer_the_server(directory: Path, m
 
 
 async def test_a_deep_directory_gets_its_socket_elsewhere(directory: Path) -> None:
-    deep = directory / ("d" * 60) / ("e" * 60)
+    deep = directory / ("d" * 60) / ("e, f" * 15)
     async with EmbeddedPostgres(deep) as server:
         async with connected(server.url) as connection:
             socket_dir = Path(await connection.fetchval("SHOW unix_socket_directories"))
