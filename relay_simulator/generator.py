@@ -11,7 +11,7 @@ from random import Random
 from typing import assert_never
 
 from relay_simulator import keys
-from relay_simulator.encoding import Value, car, car_section, cid_of, frame, signed_commit, tid, time_text, unsigned_commit
+from relay_simulator.encoding import car, car_section, cid_of, frame, signed_commit, tid, time_text, unsigned_commit
 from relay_simulator.mix import AccountStep, CommitStep, IdentityStep, Mix, ResendStep, Step, SyncStep
 from relay_simulator.network import Network
 from relay_simulator.records import Record
@@ -115,7 +115,6 @@ class Generator:
             case "future":
                 rev = tid(now + FUTURE, account.clock)
         packed = self._repositories.pack(account, drafts, rev, keep=kind == "plain")
-        ops: list[Value] = [draft.op() for draft in drafts]
         payload: Record = {
             "seq": self._next_seq(),
             "repo": account.did,
@@ -124,7 +123,7 @@ class Generator:
             "commit": packed.root,
             "prevData": account.data,
             "blocks": packed.blocks,
-            "ops": ops,
+            "ops": packed.ops,
             "blobs": [],
             "time": time_text(now),
             "tooBig": False,

@@ -48,8 +48,10 @@ class Draft(NamedTuple):
         size = len(self.block) if self.block is not None else 0
         return OpTruth(self.action, self.collection, self.rkey, cid, self.record, size, self.fault)
 
-    def op(self) -> Record:
-        return {"action": self.action, "path": self.path, "cid": self.cid}
+    def op(self, prev: bytes | None = None) -> Record:
+        """The operation as a commit message names it; `prev` is what the record was, told of updates and deletes."""
+        op: Record = {"action": self.action, "path": self.path, "cid": self.cid}
+        return op if prev is None else {**op, "prev": prev}
 
 
 def written(action: str, collection: str, rkey: str, record: Value) -> Draft:
@@ -94,8 +96,9 @@ class Account:
 
 
 class Packed(NamedTuple):
-    """A commit's bytes, and whether its tree follows from the one before by its ops."""
+    """A commit's bytes and ops, and whether its tree follows from the one before by those."""
 
+    ops: list[Value]
     root: bytes
     data: bytes
     blocks: bytes
@@ -135,13 +138,15 @@ class TreeRepositories:
         if root is None or account.signer is None:
             raise ValueError(f"{account.did} has not been opened")
         sound = True
+        ops: list[Value] = []
         for draft in drafts:
             key = draft.path.encode()
-            present = tree.find(root, key) is not None
-            sound = sound and present == (draft.action != "create")
+            before = tree.find(root, key)
+            sound = sound and (before is None) == (draft.action == "create")
+            ops.append(draft.op(None if draft.action == "create" else before))
             if draft.cid is not None:
                 root = tree.put(root, key, draft.cid)
-            elif present:
+            elif before is not None:
                 root = tree.remove(root, key)
         commit = unsigned_commit(account.did, rev, root.cid)
         commit = signed_commit(account.did, rev, root.cid, account.signer.sign(commit))
@@ -150,7 +155,7 @@ class TreeRepositories:
         sections = [car_section(commit_cid, commit), *(car_section(cid, block) for cid, block in nodes.items())]
         if keep:
             account.root = root
-        return Packed(commit_cid, root.cid, car(commit_cid, [*sections, *_record_sections(drafts)]), sound and keep)
+        return Packed(ops, commit_cid, root.cid, car(commit_cid, [*sections, *_record_sections(drafts)]), sound and keep)
 
 
 class CheapRepositories:
@@ -171,7 +176,7 @@ class CheapRepositories:
         commit_cid = cid_of(commit)
         self._next = (self._next + 1) % len(self._fillers)
         sections = [car_section(commit_cid, commit), self._fillers[self._next], *_record_sections(drafts)]
-        return Packed(commit_cid, data, car(commit_cid, sections), sound=False)
+        return Packed([draft.op() for draft in drafts], commit_cid, data, car(commit_cid, sections), sound=False)
 
 
 def _record_sections(drafts: list[Draft]) -> list[bytes]:

@@ -40,7 +40,7 @@ class Node:
             entries: list[Value] = []
             before = b""
             for key, value, child in zip(self.keys, self.values, self.children[1:], strict=True):
-                shared = _shared_prefix(before, key)
+                shared = shared_prefix(before, key)
                 entries.append({"p": shared, "k": key[shared:], "v": value, "t": child.cid if child else None})
                 before = key
             first = self.children[0]
@@ -181,7 +181,8 @@ def _join(left: Node | None, right: Node | None) -> Node | None:
     return Node(left.layer, left.keys + right.keys, left.values + right.values, children)
 
 
-def _shared_prefix(left: bytes, right: bytes) -> int:
+def shared_prefix(left: bytes, right: bytes) -> int:
+    """How many bytes two keys have in common at their start."""
     length = 0
     for a, b in zip(left, right, strict=False):
         if a != b:
