@@ -3,7 +3,7 @@
 import heapq
 from collections.abc import Callable
 from dataclasses import fields
-from itertools import accumulate
+from itertools import accumulate, count
 from typing import TypeAlias
 
 from relay_simulator import odd
@@ -25,6 +25,7 @@ class Traffic:
         self._network = network
         self._rng = network.rng
         self._later: list[tuple[int, int, Account, _Dice]] = []
+        self._planned = count()  # tells apart what is due together
         self._count = 0
         weights = {item.name: float(getattr(mix, item.name)) for item in fields(mix)}
         self._kinds: list[_Dice] = [getattr(self, name) for name in weights]
@@ -44,7 +45,7 @@ class Traffic:
 
     def _soon(self, account: Account, dice: _Dice) -> None:
         due = self._count + 1 + int(self._rng.random() * SOON)
-        heapq.heappush(self._later, (due, self._count * 4 + len(self._later) % 4, account, dice))
+        heapq.heappush(self._later, (due, next(self._planned), account, dice))
 
     def _create(self, account: Account, collection: str) -> Step:
         return CommitStep(account, [self._network.create(account, collection)])

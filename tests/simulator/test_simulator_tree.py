@@ -16,7 +16,9 @@ from relay_simulator.tree import EMPTY, Node
 INTEROP = Path(__file__).parents[2] / "../shared/data/interop"
 needs_vectors = pytest.mark.skipif(not INTEROP.exists(), reason="the official test vectors are not here")
 
-KEYS = st.sampled_from([f"app.bsky.feed.post/{number:04d}".encode() for number in range(400)])
+# Few, so that edits meet; of high layers too (one key in 256 is on layer 4), so that roots come and go.
+ALL_KEYS = [f"app.bsky.feed.post/{number:04d}".encode() for number in range(1_000)]
+KEYS = st.sampled_from(sorted(ALL_KEYS, key=tree.layer_of, reverse=True)[:12] + ALL_KEYS[:18])
 EDITS = st.lists(st.tuples(KEYS, st.booleans()), max_size=60)
 
 
