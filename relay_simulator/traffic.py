@@ -12,7 +12,7 @@ from relay_simulator.network import Network
 from relay_simulator.records import FOLLOW, LIKE, POST, PROFILE, REPOST, Record
 from relay_simulator.repository import Account, Draft, Written, written
 
-MULTI_OPS = 12  # most operations in a commit of several; the protocol's limit of 200 has its own test
+MULTI_OPS = 12  # most operations in a commit of several, its deletion and profile not counted
 SOON = 200  # a planned sequel comes within so many events
 
 _Dice: TypeAlias = Callable[[Account], Step]

@@ -16,9 +16,11 @@ from relay_simulator.tree import EMPTY, Node
 INTEROP = Path(__file__).parents[2] / "../shared/data/interop"
 needs_vectors = pytest.mark.skipif(not INTEROP.exists(), reason="the official test vectors are not here")
 
-# Few, so that edits meet; of high layers too (one key in 256 is on layer 4), so that roots come and go.
+# Few, so that edits meet; some of high layers (one key in 256 is on layer 4), so that roots come and go, with neighbours on
+# either hand, so that what they split has two sides.
 ALL_KEYS = [f"app.bsky.feed.post/{number:04d}".encode() for number in range(1_000)]
-KEYS = st.sampled_from(sorted(ALL_KEYS, key=tree.layer_of, reverse=True)[:12] + ALL_KEYS[:18])
+HIGH = sorted(range(3, 997), key=lambda number: tree.layer_of(ALL_KEYS[number]), reverse=True)[:4]
+KEYS = st.sampled_from([ALL_KEYS[number + step] for number in HIGH for step in range(-3, 4)])
 EDITS = st.lists(st.tuples(KEYS, st.booleans()), max_size=60)
 
 
@@ -40,7 +42,7 @@ def depths(node: Node) -> set[int]:
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.sets(KEYS), EDITS)
+@given(st.sets(KEYS) | st.sets(KEYS, min_size=14), EDITS)
 def test_any_sequence_of_edits_ends_at_the_tree_of_what_is_left(first: set[bytes], edits: list[tuple[bytes, bool]]) -> None:
     entries = {key: value(0) for key in first}
     root = tree.build(sorted(entries.items()))
