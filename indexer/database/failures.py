@@ -12,6 +12,7 @@ RETRY_CLASSES = (
     "58",
 )  # connection, rollback (deadlock, serialization), resources, operator's hand, system
 RETRY_STATES = ("55P03", "25006")  # a lock not had in time, a server that is read-only just now
+SCHEMA_CLASSES = ("42", "3F")  # no such table, column or function, no right to it; no such schema
 # What asyncpg raises when a connection or a statement fails, the connection's own loss included.
 DATABASE_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
 
@@ -38,7 +39,7 @@ def remedy(error: BaseException) -> Remedy:
     state = sqlstate(error)
     if state[:2] in RETRY_CLASSES or state in RETRY_STATES:
         return Remedy.RETRY
-    if state[:2] == "42":
+    if state[:2] in SCHEMA_CLASSES:
         return Remedy.SCHEMA
     if isinstance(error, asyncpg.PostgresError | asyncpg.DataError):
         return Remedy.DATA

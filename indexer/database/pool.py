@@ -115,20 +115,21 @@ class DatabasePool:
     @asynccontextmanager
     async def connection(self) -> AsyncGenerator["Connection"]:
         """A connection to write with; waits while all are lent."""
-        if self._pool is None:
+        pool = self._pool  # `terminate` may come while the connection is lent
+        if pool is None:
             raise LockLost
         if self.size == 1:
             async with self.lock_connection() as connection:
                 yield connection
         else:
             try:
-                connection = await self._pool.acquire(timeout=CONNECT_TIMEOUT)
+                connection = await pool.acquire(timeout=CONNECT_TIMEOUT)
             except DATABASE_ERRORS as error:
                 raise Unavailable(f"no connection: {error or type(error).__name__}") from None
             try:
                 yield connection
             finally:
-                await self._pool.release(connection)
+                await pool.release(connection)
 
     @asynccontextmanager
     async def lock_connection(self) -> AsyncGenerator["Connection"]:

@@ -187,7 +187,7 @@ BEGIN
       EXCEPTION WHEN OTHERS THEN
         GET STACKED DIAGNOSTICS v_state = RETURNED_SQLSTATE, v_message = MESSAGE_TEXT, v_detail = PG_EXCEPTION_DETAIL,
           v_constraint = CONSTRAINT_NAME, v_schema = SCHEMA_NAME, v_table = TABLE_NAME;
-        IF left(v_state, 2) IN ('08', '40', '42', '53', '57', '58') OR v_state IN ('55P03', '25006') THEN
+        IF left(v_state, 2) IN ('08', '3F', '40', '42', '53', '57', '58') OR v_state IN ('55P03', '25006') THEN
           RAISE;
         END IF;
       END;
@@ -196,7 +196,7 @@ BEGIN
         PERFORM unified_worker.keep(
           p_did[i], p_rev[i], coalesce(unified_worker.path_of(p_uri[j]), p_rest[j] ->> 'path'), p_seq[i],
           CASE v_state WHEN '23503' THEN 'foreign_key' ELSE 'database_' || v_state END,
-          concat_ws(E'\n', v_message, v_detail), p_frame[i],
+          concat_ws(E'\n', v_message, nullif(v_detail, '')), p_frame[i],
           CASE v_state WHEN '23503' THEN unified_worker.awaited(v_schema, v_table, v_constraint, v_detail) END)
         FROM generate_series(p_lo[i], p_hi[i]) AS j;
       END IF;
