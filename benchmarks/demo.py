@@ -1,0 +1,76 @@
+"""`make demo`: a simulated relay, an embedded PostgreSQL and the worker, for thirty seconds; then what is in the database."""
+
+import argparse
+import asyncio
+import textwrap
+
+import asyncpg
+
+from benchmarks.processes import ROOT, child, child_folder, relay, relay_url
+from indexer.database.pool import Connection
+from indexer.embedded import EmbeddedPostgres
+
+RATE = 500  # events a second: a usual hour of the public relay
+ACCOUNTS = 2_000
+SPARE = 10  # seconds of stream beyond the time that is watched, so that it does not run dry
+TABLES = {
+    "posts": "posts and replies",
+    "likes": "likes",
+    "reposts": "reposts",
+    "follows": "follows",
+    "users": "accounts that wrote one of these",
+    "unified_worker.repos": "repos seen, with the rev of the last commit of each",
+    "unified_worker.duplicate_records": "second likes, reposts or follows of one thing: they wait until the first goes",
+    "unified_worker.dead_letters": "operations that could not be applied: kept, with the reason",
+}
+CURSOR = "SELECT service, cursor FROM firehose_cursor"
+NEWEST = "SELECT author_did, text FROM posts WHERE text <> '' ORDER BY commit_time DESC, uri LIMIT 5"
+
+
+def _say(text: str) -> None:
+    print(f"\n{textwrap.fill(text, 110)}\n", flush=True)
+
+
+async def demo(seconds: float) -> None:
+    """Runs it all in a temporary folder, then shows the database and removes it."""
+    with child_folder() as folder:
+        _say(
+            f"A simulated relay sends {RATE} events a second of {ACCOUNTS:,} made-up accounts, each commit signed and over a "
+            f"real Merkle tree. An empty PostgreSQL is made in {folder}. The worker, started as an operator would start it, "
+            f"follows the relay for {seconds:.0f} seconds. First the relay makes its events, which takes a while; then come "
+            "the worker's own log lines."
+        )
+        events = int(RATE * (seconds + SPARE))
+        stream = ("--rate", str(RATE), "--commits", str(events), "--accounts", str(ACCOUNTS))
+        async with EmbeddedPostgres(folder / "postgres") as server:
+            with relay(folder, *stream) as source:
+                settings = {"DATABASE_URL": server.url, "RELAY_URL": await relay_url(source), "CURSOR": "oldest"}
+                with child("worker", [str(ROOT / "unified_worker.py")], folder, settings, shown=True) as worker:
+                    await asyncio.sleep(seconds)
+                    worker.check()
+            _say("The worker was asked to stop: it wrote what it had read, saved its cursor and left. This is in the database:")
+            connection = await asyncpg.connect(server.url)
+            await _show(connection)
+            await connection.close()
+    _say("The database was in a temporary folder and is gone now. `make run` follows a real relay into one that stays.")
+
+
+async def _show(connection: Connection) -> None:
+    for table, meaning in TABLES.items():
+        print(f"{await connection.fetchval(f'SELECT count(*) FROM {table}'):>8,}  {table:<34}{meaning}")
+    for service, cursor in await connection.fetch(CURSOR):
+        print(f"\nfirehose_cursor: everything up to seq {cursor} of {service} is in the database\n")
+    print("The newest posts:")
+    for did, text in await connection.fetch(NEWEST):
+        print(f"  {did}  {textwrap.shorten(text, 70, placeholder=' …')}")
+
+
+def main() -> None:
+    """Runs the command."""
+    parser = argparse.ArgumentParser(prog="benchmarks.demo", description="Shows the worker at work, on made-up events.")
+    parser.add_argument("--seconds", type=float, default=30.0, help="how long the worker follows the relay (%(default)s)")
+    asyncio.run(demo(parser.parse_args().seconds))
+
+
+if __name__ == "__main__":
+    main()

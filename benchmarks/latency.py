@@ -1,0 +1,77 @@
+"""The time from a frame to its durable commit, at a steady rate.
+
+It begins when the frame is handed to the relay, which runs in this process; the handing over is paced by the clock, whatever
+the worker does. It ends when, in the worker, the call that made the commit durable has returned. So the relay, the socket, the
+decoding, the waiting in the lane, the transaction and the flush to disk are all in it.
+"""
+
+import asyncio
+import itertools
+import statistics
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.processes import POLL, Child, ChildFailed, child
+from benchmarks.throughput import fresh_database
+from indexer.postgres import PostgresServer
+from relay_simulator.encoding import seq_of
+from relay_simulator.frames_file import read_frames
+from relay_simulator.server import RelayServer
+
+CONNECT_TIMEOUT = 30.0  # seconds
+WARM_UP = 2.0  # seconds at the beginning that do not count: connections are opened, plans made
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """Milliseconds, and how many events they are of. `rate` is events a second."""
+
+    rate: int
+    events: int
+    p50: float
+    p99: float
+    longest: float
+
+
+async def measure(server: PostgresServer, frames: Path, *, rate: int, seconds: float) -> Latency:
+    """Hands over the first frames of the file, `rate` a second, for so many seconds."""
+    folder = frames.parent
+    notes = folder / "finished.txt"
+    async with fresh_database(server) as url, RelayServer() as relay:
+        settings = {"DATABASE_URL": url, "RELAY_URL": relay.url, "CURSOR": "oldest", "IDLE_TIMEOUT": "0"}
+        with child("stamped", ["-m", "benchmarks.stamped_worker", str(notes)], folder, settings) as worker:
+            await _connected(relay, worker)
+            handed_over = await _hand_over(relay, frames, rate, int(rate * (WARM_UP + seconds)))
+            await asyncio.sleep(1.0)
+            await asyncio.to_thread(worker.end)  # it finishes what it has read
+    finished = {int(seq): float(at) for seq, at in map(str.split, notes.read_text().splitlines())}
+    counted = itertools.islice(handed_over.items(), int(rate * WARM_UP), None)
+    times = sorted(1000 * (finished[seq] - at) for seq, at in counted)
+    if len(times) < 100:
+        raise ValueError(f"{len(times)} events beyond the first {WARM_UP:.0f} s are too few to say anything: make more commits")
+    cuts = statistics.quantiles(times, n=100)
+    return Latency(rate, len(times), cuts[49], cuts[98], times[-1])
+
+
+async def _connected(relay: RelayServer, worker: Child) -> None:
+    deadline = time.monotonic() + CONNECT_TIMEOUT
+    while not relay.open:
+        worker.check()
+        if time.monotonic() > deadline:
+            raise ChildFailed("the worker did not connect to the relay")
+        await asyncio.sleep(POLL)
+
+
+async def _hand_over(relay: RelayServer, frames: Path, rate: int, count: int) -> dict[int, float]:
+    """Gives the relay each frame at its time; returns when, by seq."""
+    handed_over: dict[int, float] = {}
+    began = time.monotonic()
+    for place, frame in enumerate(itertools.islice(read_frames(frames), count)):
+        if (early := began + place / rate - time.monotonic()) > 0:
+            await asyncio.sleep(early)
+        seq = seq_of(frame)
+        assert seq is not None
+        handed_over[seq] = time.monotonic()
+        relay.append(frame)
+    return handed_over

@@ -1,0 +1,80 @@
+"""The benchmarks measure what they say: both designs leave the same rows, the right ones, and wrong ones are told."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+
+from benchmarks import latency
+from benchmarks.processes import ChildFailed, child_folder
+from benchmarks.stream import make_stream
+from benchmarks.throughput import CLASSIC, WORKER, fresh_database, run, run_into
+from indexer.postgres import PostgresServer
+from relay_simulator.mix import Mix
+
+COMMITS = 2_000
+# More deletes, updates and duplicates than real traffic has, so that every statement of the classic design runs.
+LIVELY = Mix(
+    like=40, delete=10, update=3, profile=5, several=5, toggle=5, duplicate=8, move=3, profile_cycle=3, stale=3, resend=2
+)
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    with child_folder() as made:
+        yield made
+
+
+async def rows(url: str, tables: list[str]) -> dict[str, list[dict[str, Any]]]:
+    """What the tables hold, without the times of writing (a record that waits holds one of them)."""
+    connection = await asyncpg.connect(url)
+    found: dict[str, list[dict[str, Any]]] = {}
+    for table in tables:
+        kept: list[dict[str, Any]] = []
+        for row in await connection.fetch(f"SELECT * FROM {table} ORDER BY 1"):
+            left_out = {"indexed_at", "updated_at", "record", *(("created_at",) if table == "users" else ())}
+            kept.append({name: value for name, value in row.items() if name not in left_out})
+        found[table] = kept
+    await connection.close()
+    return found
+
+
+async def test_both_designs_leave_the_same_rows(pg18: PostgresServer, folder: Path) -> None:
+    expected = make_stream(folder / "frames.bin", COMMITS, LIVELY)
+    left: list[dict[str, list[dict[str, Any]]]] = []
+    for design in (WORKER, CLASSIC):
+        async with fresh_database(pg18) as url:
+            result = await run_into(url, pg18, design, folder / "frames.bin", expected)
+            left.append(await rows(url, list(expected.rows())))
+        assert result.wrong == ()
+        assert result.rate > 0
+        assert min(result.python_us, result.postgres_us, result.peak_rss, *result.rss) > 0
+    worker, classic = left
+    for table in worker:
+        assert worker[table] == classic[table]
+    assert worker["unified_worker.duplicate_records"]
+
+
+async def test_wrong_rows_are_told(pg18: PostgresServer, folder: Path) -> None:
+    frames = folder / "frames.bin"
+    expected = make_stream(frames, 300)
+    more = make_stream(folder / "more.bin", 301)
+    result = await run(pg18, WORKER, frames, replace(more, last=expected.last))
+    assert result.wrong
+    assert all("rows instead of" in fault for fault in result.wrong)
+
+
+async def test_a_child_that_ends_early_is_told_with_its_words(pg18: PostgresServer, folder: Path) -> None:
+    expected = make_stream(folder / "frames.bin", 10)
+    with pytest.raises(ChildFailed, match="--nonsense"):
+        await run(pg18, (*WORKER, "--nonsense"), folder / "frames.bin", expected)
+
+
+async def test_latency_is_of_every_event_after_the_warm_up(pg18: PostgresServer, folder: Path) -> None:
+    make_stream(folder / "frames.bin", 1_000)
+    found = await latency.measure(pg18, folder / "frames.bin", rate=300, seconds=1)
+    assert found.events == 300
+    assert 0 < found.p50 <= found.p99 <= found.longest
