@@ -10,6 +10,7 @@ from typing import Any, cast
 import libipld
 
 from indexer.errors import Rejected
+from indexer.protocol.dag_cbor import decode
 
 CID_BYTES = 36
 DAG_CBOR_PREFIX = b"\x01\x71\x12\x20"  # CIDv1, codec dag-cbor, SHA-256, 32 bytes of digest: records, tree nodes, commits
@@ -78,7 +79,7 @@ def _check_section(cid: bytes, block: bytes, length: int, available: int) -> Non
 def _header(car: bytes) -> tuple[list[bytes], int]:
     length, at = _varint(car, 0)
     try:
-        header: object = libipld.decode_dag_cbor(car[at : at + length])
+        header = decode(car[at : at + length])
     except (ValueError, RecursionError) as error:
         raise Rejected("bad_car", f"header: {error}"[:200]) from None
     if not isinstance(header, dict) or length > len(car) - at:

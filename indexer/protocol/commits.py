@@ -11,6 +11,7 @@ import libipld
 
 from indexer.errors import Rejected
 from indexer.protocol import car
+from indexer.protocol.dag_cbor import decode
 from indexer.protocol.events import Commit, RecordOp, RefusedOp, Sync
 from indexer.protocol.syntax import is_did, is_nsid, is_record_key, is_tid, parse_datetime, tid_second, tid_time
 
@@ -120,7 +121,7 @@ def _commit_block(fields: dict[str, Any], did: str, rev: str) -> tuple[bytes, by
     if block is None:
         raise Rejected("missing_commit_block", "the CAR lacks its root")
     try:
-        value: object = libipld.decode_dag_cbor(block)
+        value = decode(block)
     except (ValueError, RecursionError) as error:
         raise Rejected("bad_commit_block", str(error)[:200]) from None
     if type(value) is not dict:
@@ -156,15 +157,11 @@ def _op(op: object, did: str, blocks: dict[bytes, bytes]) -> RecordOp | RefusedO
     if action != "create" and action != "update":
         return _refused(path, "bad_action", shown(action))
     cid: object = fields.get("cid")
-    if type(cid) is not bytes:
-        return _refused(path, "bad_cid", "the op has no CID")
+    if type(cid) is not bytes or not _is_block_cid(cid):
+        return _refused(path, "bad_cid", "the op has no CID of a record")
     block = blocks.get(cid)
     if block is None:
-        return (
-            _refused(path, "missing_block", libipld.encode_cid(cid))
-            if _is_block_cid(cid)
-            else _refused(path, "bad_cid", cid.hex())
-        )
+        return _refused(path, "missing_block", libipld.encode_cid(cid))
     if len(block) > MAX_RECORD_BYTES:
         return _refused(path, "record_too_large", f"{len(block)} bytes, at most {MAX_RECORD_BYTES}")
     return RecordOp(cast("Any", action), collection, rkey, cid, block)

@@ -3,7 +3,7 @@
 Source: https://atproto.com/specs/data-model. A link becomes {"$link": "bafy…"}, a byte string {"$bytes": "…"} (base64 without
 padding). Refused, each by name:
     record_too_large     over 1 MB
-    bad_record           not strict DAG-CBOR
+    bad_record           not strict DAG-CBOR, or over 100,000 values
     record_not_map       the top level is no map
     missing_type         the top level has no `$type`
     bad_type             a `$type` that is no text, or empty
@@ -25,6 +25,7 @@ import libipld
 
 from indexer.errors import Rejected
 from indexer.protocol.car import CID_BYTES, DAG_CBOR_PREFIX, RAW_PREFIX
+from indexer.protocol.dag_cbor import decode
 
 MAX_RECORD_BYTES = 2**20  # the specification's 1 MB
 MAX_DEPTH = 64  # levels of maps and lists; real records have about 8, PostgreSQL's jsonb gives up in the thousands
@@ -45,7 +46,7 @@ def to_json_form(block: bytes) -> dict[str, Any]:
     if len(block) > MAX_RECORD_BYTES:
         raise Rejected("record_too_large", f"{len(block)} bytes, at most {MAX_RECORD_BYTES}")
     try:
-        record: object = libipld.decode_dag_cbor(block)
+        record = decode(block)
     except RecursionError:
         raise Rejected("record_too_deep", f"nested deeper than {MAX_DEPTH}") from None
     except ValueError as error:

@@ -4,7 +4,7 @@ Sources: https://atproto.com/specs/event-stream (frames), the lexicon com.atprot
 
 Reasons of `Unusable`, for a whole frame:
     frame_too_large           over 5 MB
-    undecodable               not strict DAG-CBOR
+    undecodable               not strict DAG-CBOR, or over 100,000 values
     not_two_values            fewer or more than a header and a payload
     bad_header                the header is no map with an integer `op` and, for op 1, a text `t`
     bad_payload               the payload is no map
@@ -43,10 +43,9 @@ Reasons of `Ignored`:
 from datetime import datetime
 from typing import Any, cast
 
-import libipld
-
 from indexer.errors import Rejected
 from indexer.protocol import commits
+from indexer.protocol.dag_cbor import decode_frame
 from indexer.protocol.events import Account, Event, Identity, Ignored, Info, StreamError, Unusable
 from indexer.protocol.salvage import record_paths, salvage
 from indexer.protocol.syntax import is_did, is_handle, is_nsid, is_record_key, is_tid, parse_datetime
@@ -66,7 +65,7 @@ def decode(frame: bytes, previous_time: datetime | None = None) -> Event:
     if len(frame) > MAX_FRAME_BYTES:
         return _unusable(frame, salvage(frame), "frame_too_large", f"{len(frame)} bytes, at most {MAX_FRAME_BYTES}")
     try:
-        values: list[object] = libipld.decode_dag_cbor_multi(frame)
+        values = decode_frame(frame)
     except (ValueError, RecursionError) as error:
         return _unusable(frame, salvage(frame), "undecodable", str(error)[:200])
     payload = values[1] if len(values) == 2 else None

@@ -16,6 +16,7 @@ import libipld
 
 from indexer.errors import Rejected
 from indexer.protocol.car import DAG_CBOR_PREFIX
+from indexer.protocol.dag_cbor import decode
 
 
 class Change(NamedTuple):
@@ -129,7 +130,7 @@ def _load(cid: bytes, blocks: Mapping[bytes, bytes], layer: int | None) -> Node:
     keys: list[bytes] = []
     values: list[bytes] = []
     try:
-        fields: Any = libipld.decode_dag_cbor(block)
+        fields: Any = decode(block)
         children: list[Child] = [fields["l"]]
         before = b""
         for entry in fields["e"]:

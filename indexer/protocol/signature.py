@@ -13,6 +13,7 @@ from atproto_crypto.verify import verify_signature
 from pydantic import ValidationError
 
 from indexer.errors import Rejected
+from indexer.protocol.dag_cbor import decode
 
 _SIGNATURE_BYTES = 64
 
@@ -34,7 +35,7 @@ def verify_commit(commit_block: bytes, did_key: str) -> bool:
     Raises Rejected: `bad_commit_block` (not a map in DAG-CBOR), `no_signing_key` (`did_key` is no key).
     """
     try:
-        value: object = libipld.decode_dag_cbor(commit_block)
+        value = decode(commit_block)
     except (ValueError, RecursionError) as error:
         raise Rejected("bad_commit_block", str(error)[:200]) from None
     if not isinstance(value, dict):

@@ -154,6 +154,7 @@ def test_parse_datetime(text: str, instant: datetime | None) -> None:
 def test_datetimes_written_by_python_are_read_back(naive: datetime, offset: int) -> None:
     instant = naive.replace(tzinfo=timezone(timedelta(minutes=offset)))
     read = parse_datetime(instant.isoformat())
+    assert read is not None
     assert read == instant
     assert read.tzinfo is UTC
 
