@@ -100,7 +100,10 @@ def _latency(found: Latency) -> str:
 def main() -> None:
     """Runs the command."""
     arguments = _arguments()
-    sys.exit(not asyncio.run(bench(arguments.commits, arguments.runs, arguments.seconds)))
+    try:
+        sys.exit(not asyncio.run(bench(arguments.commits, arguments.runs, arguments.seconds)))
+    except KeyboardInterrupt:
+        sys.exit("stopped")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import sys
 import textwrap
 
 import asyncpg
@@ -69,7 +70,10 @@ def main() -> None:
     """Runs the command."""
     parser = argparse.ArgumentParser(prog="benchmarks.demo", description="Shows the worker at work, on made-up events.")
     parser.add_argument("--seconds", type=float, default=30.0, help="how long the worker follows the relay (%(default)s)")
-    asyncio.run(demo(parser.parse_args().seconds))
+    try:
+        asyncio.run(demo(parser.parse_args().seconds))
+    except KeyboardInterrupt:
+        sys.exit("stopped")
 
 
 if __name__ == "__main__":
