@@ -10,7 +10,6 @@ import libipld
 from atproto_core.did_doc import DidDocument
 from atproto_core.exceptions import AtProtocolError
 from atproto_crypto.verify import verify_signature
-from pydantic import ValidationError
 
 from indexer.errors import Rejected
 from indexer.protocol.dag_cbor import decode
@@ -22,7 +21,7 @@ def signing_key(did_document: dict[str, Any]) -> str:
     """The did:key by which an account signs, from its DID document. Raises Rejected: `no_signing_key`."""
     try:
         key = DidDocument.from_dict(did_document).get_did_key()
-    except (ValidationError, AtProtocolError, ValueError) as error:
+    except (AtProtocolError, ValueError) as error:
         raise Rejected("no_signing_key", type(error).__name__) from None
     if key is None:
         raise Rejected("no_signing_key", "the document names none that is known")

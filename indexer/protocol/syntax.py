@@ -48,10 +48,14 @@ def is_did(text: str) -> bool:
     return _did(text) is not None and len(text) <= MAX_DID_CHARACTERS
 
 
-@lru_cache(maxsize=4096)  # the stream has some hundred collections, and the pattern costs 1 µs
 def is_nsid(text: str) -> bool:
     """Whether `text` is an NSID, the name of a collection."""
-    return len(text) <= MAX_NSID_CHARACTERS and _nsid(text) is not None
+    return len(text) <= MAX_NSID_CHARACTERS and _is_short_nsid(text)
+
+
+@lru_cache(maxsize=4096)  # the stream has some hundred collections, and the pattern costs 1 µs
+def _is_short_nsid(text: str) -> bool:
+    return _nsid(text) is not None
 
 
 def is_record_key(text: str) -> bool:
