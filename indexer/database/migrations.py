@@ -4,7 +4,7 @@
 MIGRATIONS: tuple[str, ...] = (
     """
     CREATE TABLE unified_worker.repos (
-      did text PRIMARY KEY,
+      did text COLLATE "C" PRIMARY KEY,
       rev text COLLATE "C" NOT NULL,
       data_cid text,
       seq bigint,
@@ -31,9 +31,9 @@ MIGRATIONS: tuple[str, ...] = (
 
     CREATE TABLE unified_worker.dead_letters (
       id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-      did text NOT NULL,
+      did text COLLATE "C" NOT NULL,
       rev text COLLATE "C" NOT NULL,
-      path text NOT NULL,
+      path text COLLATE "C" NOT NULL,
       seq bigint,
       reason text NOT NULL,
       detail text NOT NULL,

@@ -1,6 +1,18 @@
 """app.bsky.graph.follow: one account follows another."""
 
-from indexer.record_type import COMMIT, CREATED_AT, INDEXED_AT, URI, Column, Record, RecordType, Row, created_at, required_did
+from indexer.record_type import (
+    COMMIT,
+    CREATED_AT,
+    INDEXED_AT,
+    KEY,
+    URI,
+    Column,
+    Record,
+    RecordType,
+    Row,
+    created_at,
+    required_did,
+)
 
 
 def row(record: Record) -> Row:
@@ -14,8 +26,8 @@ RECORD = RecordType(
     row=row,
     columns=(
         URI,
-        Column(name="follower_did", type="text NOT NULL", value="p_did"),
-        Column(name="following_did", type="text NOT NULL", value="v_subject"),
+        Column(name="follower_did", type=f"{KEY} NOT NULL", value="p_did"),
+        Column(name="following_did", type=f"{KEY} NOT NULL", value="v_subject"),
         CREATED_AT,
         INDEXED_AT,
         *COMMIT,

@@ -1,6 +1,6 @@
 """app.bsky.actor.profile: how an account presents itself. The account's row in `users` outlives it."""
 
-from indexer.record_type import INDEXED_AT, Column, Record, RecordType, Row, blob_cid, created_at, optional, search_text
+from indexer.record_type import INDEXED_AT, KEY, Column, Record, RecordType, Row, blob_cid, created_at, optional, search_text
 
 
 def row(record: Record) -> Row:
@@ -27,8 +27,8 @@ RECORD = RecordType(
     table="users",
     row=row,
     columns=(
-        Column(name="did", type="text PRIMARY KEY", value="p_did"),
-        Column(name="handle", type="text NOT NULL", value="'handle.invalid'", updated="t.handle"),
+        Column(name="did", type=f"{KEY} PRIMARY KEY", value="p_did"),
+        Column(name="handle", type=f"{KEY} NOT NULL", value="'handle.invalid'", updated="t.handle"),
         Column(name="display_name", type="text", value="v_rest ->> 'name'", cleared="NULL"),
         Column(name="avatar_url", type="text", value="v_rest ->> 'avatar'", cleared="NULL"),
         Column(name="banner_url", type="text", value="v_rest ->> 'banner'", cleared="NULL"),

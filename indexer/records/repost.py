@@ -4,6 +4,7 @@ from indexer.record_type import (
     COMMIT,
     CREATED_AT,
     INDEXED_AT,
+    KEY,
     URI,
     Column,
     Record,
@@ -28,8 +29,8 @@ RECORD = RecordType(
     row=row,
     columns=(
         URI,
-        Column(name="user_did", type="text NOT NULL", value="p_did"),
-        Column(name="post_uri", type="text NOT NULL", value="v_subject"),
+        Column(name="user_did", type=f"{KEY} NOT NULL", value="p_did"),
+        Column(name="post_uri", type=f"{KEY} NOT NULL", value="v_subject"),
         Column(name="subject_cid", type="text", value="v_subject_cid"),
         Column(name="via", type="jsonb", value="v_rest -> 'via'"),
         CREATED_AT,
