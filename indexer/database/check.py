@@ -15,7 +15,7 @@ SELECT a.attname AS name, a.attgenerated <> '' AS generated,
 FROM pg_catalog.pg_attribute AS a WHERE a.attrelid = $1::regclass AND a.attnum > 0 AND NOT a.attisdropped
 """
 UNIQUE_INDEXES = """
-SELECT ARRAY(SELECT a.attname::text FROM unnest(i.indkey) AS k JOIN pg_catalog.pg_attribute AS a
+SELECT ARRAY(SELECT a.attname::text FROM unnest((i.indkey::int2[])[0:i.indnkeyatts - 1]) AS k JOIN pg_catalog.pg_attribute AS a
   ON a.attrelid = i.indrelid AND a.attnum = k ORDER BY a.attname) AS columns
 FROM pg_catalog.pg_index AS i
 WHERE i.indrelid = $1::regclass AND i.indisunique AND i.indisvalid AND i.indimmediate
@@ -23,6 +23,13 @@ WHERE i.indrelid = $1::regclass AND i.indisunique AND i.indisvalid AND i.indimme
 """
 MISSING_RIGHTS = """
 SELECT r FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS r WHERE NOT has_table_privilege($1::regclass, r)
+"""
+# A serial column fills itself from a sequence, in the name of who inserts.
+CLOSED_SEQUENCES = """
+SELECT s.oid::regclass::text AS sequence FROM pg_catalog.pg_depend AS owned
+JOIN pg_catalog.pg_class AS s ON s.oid = owned.objid
+WHERE owned.classid = 'pg_catalog.pg_class'::regclass AND owned.refobjid = $1::regclass AND owned.deptype = 'a'
+  AND CASE s.relkind WHEN 'S' THEN NOT has_sequence_privilege(s.oid, 'USAGE') END
 """
 
 
@@ -84,13 +91,18 @@ async def _table_faults(connection: Connection, table: str, need: Needs) -> list
     ]
     if rights := [row["r"] for row in await connection.fetch(MISSING_RIGHTS, table)]:
         found.append(f"the user has no right to {', '.join(rights)} on {table}: GRANT {', '.join(rights)} ON {table} TO …")
+    found += [
+        f"the user may not use the sequence {row['sequence']} of {table}: GRANT USAGE ON SEQUENCE {row['sequence']} TO …"
+        for row in await connection.fetch(CLOSED_SEQUENCES, table)
+    ]
     return found
 
 
 async def _unassignable(connection: Connection, table: str, column: str, kind: str) -> str | None:
     """Why the server would not store a value of type `kind` in the column; None where it would."""
     try:
-        await connection.execute(f"EXPLAIN INSERT INTO {table} ({column}) SELECT NULL::{kind} WHERE false")
+        async with connection.transaction():  # of its own, so that an error ends no more than itself
+            await connection.execute(f"EXPLAIN INSERT INTO {table} ({column}) SELECT NULL::{kind} WHERE false")
     except asyncpg.InsufficientPrivilegeError:
         return None  # told among the rights
     except asyncpg.PostgresError as error:
