@@ -1,0 +1,66 @@
+"""The stored cursor: one row a relay, in the worker's own tables and in an application's."""
+
+import logging
+
+import pytest
+
+from indexer.cursor import Cursor
+from indexer.errors import OperatorError
+from indexer.watermark import Watermark
+from tests.database.builder import START
+from tests.database.worker import Worker
+
+
+def cursor(worker: Worker, host: str = "relay.test") -> Cursor:
+    return Cursor(worker.pool, host)
+
+
+async def test_what_is_saved_is_where_the_next_start_begins(both_worker: Worker) -> None:
+    first = cursor(both_worker)
+    assert await first.start("public", "live", forget=False) == (None, None)
+    await first.save(Watermark(None, None))
+    assert await both_worker.value("SELECT count(*) FROM firehose_cursor") == 0
+    await first.save(Watermark(7, START))
+    await first.save(Watermark(2**63 - 1, START))
+    assert await cursor(both_worker).start("public", "live", forget=False) == (2**63 - 1, START)
+    assert await cursor(both_worker, "another.relay").start("public", "live", forget=False) == (None, None)
+    row = await both_worker.connection.fetchrow("SELECT service, cursor FROM firehose_cursor")
+    assert row is not None
+    assert tuple(row) == ("relay.test", str(2**63 - 1))
+
+
+async def test_what_did_not_move_is_not_written(worker: Worker) -> None:
+    first = cursor(worker)
+    await first.start("public", "live", forget=False)
+    await first.save(Watermark(7, START))
+    version = await worker.value("SELECT xmin::text FROM firehose_cursor")
+    await first.save(Watermark(7, START))
+    assert await worker.value("SELECT xmin::text FROM firehose_cursor") == version
+
+
+@pytest.mark.parametrize(("configured", "warned"), [("live", False), ("oldest", True), (5, True)])
+async def test_a_stored_cursor_overrules_the_configured_one(
+    worker: Worker, configured: str | int, warned: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    await worker.connection.execute("INSERT INTO firehose_cursor (service, cursor) VALUES ('relay.test', '7')")
+    with caplog.at_level(logging.WARNING):
+        assert await cursor(worker).start("public", configured, forget=False) == (7, None)
+    assert ["--reset-cursor" in message for message in caplog.messages] == [True] * warned
+
+
+async def test_forgetting_is_for_one_relay(worker: Worker) -> None:
+    await worker.connection.execute("INSERT INTO firehose_cursor (service, cursor) VALUES ('relay.test', '7'), ('other', '9')")
+    assert await cursor(worker).start("public", "oldest", forget=True) == (None, None)
+    assert await worker.column("SELECT service FROM firehose_cursor") == ["other"]
+
+
+@pytest.mark.parametrize("stored", ["", "seven", "-7", "7.0", "2026-01-01", "7\n"])
+async def test_a_stored_cursor_that_is_no_seq_is_the_operator_s(worker: Worker, stored: str) -> None:
+    await worker.connection.execute("INSERT INTO firehose_cursor (service, cursor) VALUES ('relay.test', $1)", stored)
+    with pytest.raises(OperatorError, match="start with --reset-cursor"):
+        await cursor(worker).start("public", "live", forget=False)
+
+
+async def test_a_row_without_a_cursor_is_none(worker: Worker) -> None:
+    await worker.connection.execute("INSERT INTO firehose_cursor (service) VALUES ('relay.test')")
+    assert await cursor(worker).start("public", "live", forget=False) == (None, None)

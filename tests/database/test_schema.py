@@ -1,0 +1,406 @@
+"""What a start makes of a database: tables where there are none, nothing where there are some, every fault in one message."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+
+from indexer.cursor import Cursor
+from indexer.database import schema
+from indexer.database.migrations import MIGRATIONS
+from indexer.errors import OperatorError
+from indexer.postgres import PostgresServer
+from indexer.watermark import Watermark
+from tests.database.application import CATALOG, TABLES
+from tests.database.builder import (
+    FOLLOW,
+    LIKE,
+    POST,
+    PROFILE,
+    REPOST,
+    START,
+    Stream,
+    delete,
+    did,
+    follow,
+    like,
+    post,
+    profile,
+    put,
+    repost,
+)
+from tests.database.worker import Worker, connected, opened
+
+COMMIT_COLUMNS = {"commit_time": "timestamptz", "commit_seq": "text", "commit_rev": "text"}
+POINTER = {
+    "uri": "text!",
+    "user_did": "text!",
+    "post_uri": "text!",
+    "subject_cid": "text",
+    "via": "jsonb",
+    "created_at": "timestamptz!",
+    "indexed_at": "timestamptz!=now()",
+    **COMMIT_COLUMNS,
+}
+COLUMNS = {
+    "users": {
+        "did": "text!",
+        "handle": "text!",
+        "display_name": "text",
+        "avatar_url": "text",
+        "banner_url": "text",
+        "description": "text",
+        "profile_record": "jsonb",
+        "pinned_post": "jsonb",
+        "search_vector": "tsvector",
+        "created_at": "timestamptz!=now()",
+        "indexed_at": "timestamptz!=now()",
+    },
+    "posts": {
+        "uri": "text!",
+        "cid": "text!",
+        "author_did": "text!",
+        "text": "text!",
+        "langs": "jsonb",
+        "parent_uri": "text",
+        "parent_cid": "text",
+        "root_uri": "text",
+        "root_cid": "text",
+        "embed": "jsonb",
+        "facets": "jsonb",
+        "violates_thread_gate": "bool!=false",
+        "violates_embedding_rules": "bool!=false",
+        "has_thread_gate": "bool!=false",
+        "has_post_gate": "bool!=false",
+        "tags": "jsonb!='[]'::jsonb",
+        "search_vector": "tsvector",
+        "created_at": "timestamptz!",
+        "indexed_at": "timestamptz!=now()",
+        **COMMIT_COLUMNS,
+    },
+    "likes": POINTER,
+    "reposts": POINTER,
+    "follows": {
+        "uri": "text!",
+        "follower_did": "text!",
+        "following_did": "text!",
+        "created_at": "timestamptz!",
+        "indexed_at": "timestamptz!=now()",
+        **COMMIT_COLUMNS,
+    },
+    "firehose_cursor": {
+        "id": "int4!=nextval('firehose_cursor_id_seq'::regclass)",
+        "service": "text!",
+        "cursor": "text",
+        "last_event_time": "timestamptz",
+        "updated_at": "timestamptz!=now()",
+    },
+}
+# (unique, columns) of each index; an index on the first column of a unique one would repeat it.
+INDEXES = {
+    "users": {(True, "did"), (False, "handle")},
+    "posts": {
+        (True, "uri"),
+        (False, "author_did"),
+        (False, "indexed_at"),
+        (False, "created_at DESC, author_did"),
+        (False, "parent_uri"),
+        (False, "root_uri"),
+        (False, "search_vector"),
+        (False, "commit_seq, commit_time"),
+    },
+    "likes": {(True, "uri"), (True, "user_did, post_uri"), (False, "post_uri")},
+    "reposts": {(True, "uri"), (True, "user_did, post_uri"), (False, "post_uri")},
+    "follows": {(True, "uri"), (True, "follower_did, following_did"), (False, "following_did")},
+    "firehose_cursor": {(True, "id"), (True, "service")},
+}
+FOUND_COLUMNS = """
+SELECT c.relname, a.attname, t.typname || CASE WHEN a.attnotnull THEN '!' ELSE '' END
+  || coalesce('=' || pg_get_expr(d.adbin, d.adrelid), '')
+FROM pg_attribute AS a JOIN pg_class AS c ON c.oid = a.attrelid JOIN pg_type AS t ON t.oid = a.atttypid
+LEFT JOIN pg_attrdef AS d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r' AND a.attnum > 0
+"""
+FOUND_INDEXES = """
+SELECT c.relname, i.indisunique, substring(pg_get_indexdef(i.indexrelid) FROM '\\((.*)\\)')
+FROM pg_index AS i JOIN pg_class AS c ON c.oid = i.indrelid WHERE c.relnamespace = 'public'::regnamespace
+"""
+
+
+async def test_an_empty_database_gets_its_tables(any_database: str) -> None:
+    async with opened(any_database) as worker:
+        columns: dict[str, dict[str, str]] = {}
+        for table, name, definition in await worker.connection.fetch(FOUND_COLUMNS):
+            columns.setdefault(table, {})[name] = definition
+        assert columns == COLUMNS
+        indexes: dict[str, set[tuple[bool, str]]] = {}
+        for table, unique, keys in await worker.connection.fetch(FOUND_INDEXES):
+            indexes.setdefault(table, set()).add((unique, keys))
+        assert indexes == INDEXES
+        assert await worker.value("SELECT min(tables_by) FROM unified_worker.schema_version") == "worker"
+
+
+EVERYTHING = CATALOG.replace("'public'::regnamespace", "ANY (ARRAY['public', 'unified_worker']::regnamespace[])")
+
+
+async def test_the_next_start_changes_nothing(database: str) -> None:
+    async with opened(database) as worker:
+        await worker.write(Stream().commit("a", put(f"{POST}/1", post())))
+        before = await worker.column(EVERYTHING)
+        versions = await worker.connection.fetch("SELECT * FROM unified_worker.schema_version")
+    async with opened(database) as worker:
+        assert await worker.column(EVERYTHING) == before
+        assert await worker.connection.fetch("SELECT * FROM unified_worker.schema_version") == versions
+        assert await worker.value("SELECT count(*) FROM posts") == 1
+
+
+async def test_an_application_s_tables_are_used_as_they_are(application: str) -> None:
+    async with connected(application) as connection:
+        before = [row[0] for row in await connection.fetch(CATALOG)]
+    async with opened(application) as worker:
+        assert await worker.value("SELECT min(tables_by) FROM unified_worker.schema_version") == "application"
+        await write_story(worker)
+        assert await worker.column(CATALOG) == before
+
+
+def parent(n: int) -> dict[str, object]:
+    return {
+        "reply": {
+            "parent": like(f"at://{did('a')}/{POST}/{n}")["subject"],
+            "root": like(f"at://{did('a')}/{POST}/1")["subject"],
+        }
+    }
+
+
+async def write_story(worker: Worker) -> None:
+    """One of everything, through every arm: put, replace, delete, wait as a duplicate, hold again."""
+    stream = Stream()
+    subject = f"at://{did('a')}/{POST}/1"
+    facets = [{"features": [{"$type": "app.bsky.richtext.facet#tag", "tag": "three"}]}]
+    commits = [
+        stream.commit(
+            "a", put(f"{POST}/1", post("one two", 1, langs=["en"], tags=["one", "two"], facets=facets, embed={"a": 1}))
+        ),
+        stream.commit(
+            "a", put(f"{POST}/2", post("a reply", 2, **parent(1))), put(f"{POST}/3", post("another", 3, **parent(2)))
+        ),
+        stream.commit("a", put(f"{POST}/2", post("changed", -1), "update"), delete(f"{POST}/3")),
+        stream.commit("b", put(f"{LIKE}/1", like(subject, 2)), put(f"{LIKE}/2", like(subject, 1, via={"uri": "x"}))),
+        stream.commit("b", put(f"{LIKE}/3", like(subject, 0)), put(f"{LIKE}/4", {**like(subject), "createdAt": "yesterday"})),
+        stream.commit("b", delete(f"{LIKE}/3"), put(f"{LIKE}/1", like(f"at://{did('a')}/{POST}/2"), "update")),
+        stream.commit("b", put(f"{REPOST}/1", repost(subject, 2)), put(f"{REPOST}/2", repost(subject, 2))),
+        stream.commit("c", put(f"{FOLLOW}/1", follow(did("a"), 5)), put(f"{FOLLOW}/2", follow(did("a"), 4))),
+        stream.commit("c", put(f"{FOLLOW}/2", follow(did("b"), 4), "update")),
+        stream.commit("a", put(f"{PROFILE}/self", profile("A", description="some words", pinnedPost={"uri": subject}))),
+        stream.commit("b", put(f"{PROFILE}/self", profile("B")), put(f"{PROFILE}/self2", profile("B"))),
+        stream.commit("b", delete(f"{PROFILE}/self")),
+        stream.commit("d", put(f"{POST}/old", {**post(), "createdAt": "0001-01-01T00:00:00Z"})),
+        stream.commit("d", put(f"{POST}/late", {**post(), "createdAt": "9999-12-31T23:59:59.999999Z"})),
+    ]
+    assert set(await worker.write(*commits)) == {"applied"}
+
+
+async def test_one_story_gives_the_same_rows_in_both_schemas(database: str, pg18: PostgresServer) -> None:
+    found: list[tuple[object, object]] = []
+    async with connected(database) as connection:
+        name = await connection.fetchval("SELECT current_database()") + "_app"
+        await connection.execute(f"CREATE DATABASE {name}")
+        try:
+            async with connected(pg18.url_of(name)) as other:
+                await other.execute(TABLES)
+            for url in (database, pg18.url_of(name)):
+                async with opened(url) as worker:
+                    await write_story(worker)
+                    waiting = await worker.connection.fetch("SELECT uri, key FROM unified_worker.duplicate_records ORDER BY 1")
+                    found.append((await worker.rows(), waiting))
+                    assert [len(rows) for rows in (await worker.rows()).values()] == [4, 4, 2, 1, 2]
+        finally:
+            await connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    assert found[0] == found[1]
+
+
+BOOKKEEPING = "SELECT count(*) FROM pg_namespace WHERE nspname = 'unified_worker'"
+
+
+async def faults_of(url: str) -> list[str]:
+    with pytest.raises(OperatorError) as caught:
+        async with opened(url):
+            pass
+    return caught.value.faults
+
+
+async def test_every_fault_of_an_application_s_tables_is_told_at_once(application: str) -> None:
+    async with connected(application) as connection:
+        await connection.execute(
+            """
+            ALTER TABLE users DROP COLUMN banner_url, DROP COLUMN pinned_post;
+            ALTER TABLE posts ADD COLUMN moderation text NOT NULL, ADD COLUMN fine text NOT NULL DEFAULT '';
+            ALTER TABLE posts DROP COLUMN search_vector;
+            ALTER TABLE posts ADD COLUMN search_vector tsvector GENERATED ALWAYS AS (to_tsvector('simple', text)) STORED;
+            ALTER TABLE posts ALTER COLUMN tags DROP DEFAULT, ALTER COLUMN tags TYPE text[] USING NULL;
+            DROP INDEX unique_like; CREATE INDEX ON likes (user_did, post_uri);
+            DROP INDEX unique_service;
+            ALTER TABLE follows ALTER COLUMN commit_seq TYPE bigint USING NULL;
+            DROP TABLE reposts;
+            """
+        )
+    faults = await faults_of(application)
+    expected = [
+        ("public.users lacks columns", "banner_url text", "pinned_post jsonb", "ALTER TABLE"),
+        ("public.posts.moderation is NOT NULL without a default", "give it a default"),
+        ("public.posts.search_vector is generated", "DROP EXPRESSION"),
+        ("public.posts.tags does not take a value of type jsonb", "change its type"),
+        ("public.likes has no unique index on (user_did, post_uri)", "CREATE UNIQUE INDEX"),
+        ("public.firehose_cursor has no unique index on (service)", "CREATE UNIQUE INDEX"),
+        ("public.follows.commit_seq does not take a value of type text", "change its type"),
+        ("public.reposts is missing", "create it"),
+    ]
+    for parts in expected:
+        assert [fault for fault in faults if all(part in fault for part in parts)], (parts, faults)
+    assert len(faults) == len(expected), faults
+    async with connected(application) as connection:
+        assert not await connection.fetchval("SELECT count(*) FROM pg_namespace WHERE nspname = 'unified_worker'"), (
+            "left behind"
+        )
+
+
+@pytest.mark.parametrize(
+    "index",
+    [
+        "CREATE UNIQUE INDEX ON likes (user_did, post_uri) WHERE created_at > '2020-01-01'",
+        "CREATE UNIQUE INDEX ON likes (user_did, lower(post_uri))",
+        "CREATE UNIQUE INDEX ON likes (user_did, post_uri, created_at)",
+        "ALTER TABLE likes ADD UNIQUE (user_did, post_uri) DEFERRABLE",
+    ],
+)
+async def test_an_index_that_on_conflict_can_t_use_is_none(application: str, index: str) -> None:
+    async with connected(application) as connection:
+        await connection.execute("DROP INDEX unique_like;" + index)
+    assert ["no unique index on (user_did, post_uri)" in fault for fault in await faults_of(application)] == [True]
+
+
+@pytest.mark.parametrize(
+    "index",
+    [
+        "CREATE UNIQUE INDEX ON likes (post_uri, user_did)",
+        "CREATE UNIQUE INDEX ON likes (user_did, post_uri) INCLUDE (created_at)",
+    ],
+)
+async def test_any_unique_index_on_the_key_will_do(application: str, index: str) -> None:
+    async with connected(application) as connection:
+        await connection.execute("DROP INDEX unique_like;" + index)
+    async with opened(application) as worker:
+        await write_story(worker)
+
+
+async def test_an_identity_column_of_the_application_is_fine(application: str) -> None:
+    async with connected(application) as connection:
+        await connection.execute("ALTER TABLE likes ADD COLUMN number bigint GENERATED ALWAYS AS IDENTITY")
+    async with opened(application) as worker:
+        await write_story(worker)
+
+
+@pytest.fixture
+async def limited(application: str, pg18: PostgresServer) -> AsyncIterator[str]:
+    """The URL of the application's database for a user who may do nothing yet."""
+    async with connected(application) as connection:
+        await connection.execute("CREATE ROLE limited LOGIN")
+        yield application.replace("//unified@", "//limited@")
+        await connection.execute("DROP OWNED BY limited CASCADE; DROP ROLE limited")
+
+
+async def test_missing_rights_are_told_at_once(application: str, limited: str) -> None:
+    faults = await faults_of(limited)
+    assert any("may not create the schema unified_worker" in fault and "GRANT CREATE ON DATABASE" in fault for fault in faults)
+    async with connected(application) as connection:
+        name = await connection.fetchval("SELECT current_database()")
+        await connection.execute(f"GRANT CREATE ON DATABASE {name} TO limited; GRANT SELECT, INSERT ON likes TO limited")
+    faults = await faults_of(limited)
+    assert len(faults) == 7, "six tables, and the sequence of one"
+    assert "no right to UPDATE, DELETE on public.likes: GRANT UPDATE, DELETE ON public.likes" in "\n".join(faults)
+    assert "no right to SELECT, INSERT, UPDATE, DELETE on public.posts" in "\n".join(faults)
+    async with connected(application) as connection:
+        await connection.execute(
+            "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO limited;"
+            "GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO limited"
+        )
+    async with opened(limited) as worker:
+        await worker.write(Stream().commit("a", put(f"{POST}/1", post())))
+        cursor = Cursor(worker.pool, "relay.test")
+        await cursor.start("public", "live", forget=False)
+        await cursor.save(Watermark(7, START))
+
+
+async def test_the_right_to_the_cursor_s_sequence_is_needed(application: str, limited: str) -> None:
+    """Its id comes from a sequence of the application's."""
+    async with connected(application) as connection:
+        name = await connection.fetchval("SELECT current_database()")
+        await connection.execute(
+            f"GRANT CREATE ON DATABASE {name} TO limited; "
+            "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO limited"
+        )
+    faults = await faults_of(limited)
+    assert ["firehose_cursor_id_seq" in fault and "GRANT USAGE" in fault for fault in faults] == [True]
+
+
+async def test_bookkeeping_newer_than_the_worker_is_refused(database: str) -> None:
+    async with opened(database) as worker:
+        newer = len(MIGRATIONS) + 1
+        await worker.connection.execute("INSERT INTO unified_worker.schema_version VALUES ($1, now(), 'worker')", newer)
+    faults = await faults_of(database)
+    assert len(faults) == 1
+    assert f"version {newer}" in faults[0]
+    assert f"{len(MIGRATIONS)}" in faults[0]
+
+
+async def test_another_encoding_is_refused(database: str, pg18: PostgresServer) -> None:
+    async with connected(database) as connection:
+        name = await connection.fetchval("SELECT current_database()") + "_latin"
+        await connection.execute(f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'LATIN1' LOCALE 'C'")
+        try:
+            assert ["ENCODING 'UTF8'" in fault for fault in await faults_of(pg18.url_of(name))] == [True]
+        finally:
+            await connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+async def test_an_old_server_is_refused(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(schema, "OLDEST_SERVER", 99_00_00)
+    assert ["PostgreSQL 18" in fault and "newer is needed" in fault for fault in await faults_of(database)] == [True]
+
+
+async def test_a_database_that_does_not_exist_is_named(database: str, pg18: PostgresServer) -> None:
+    assert ["CREATE DATABASE" in fault for fault in await faults_of(pg18.url_of("no_such_database"))] == [True]
+
+
+async def test_tables_of_another_schema_are_found_by_the_search_path(database: str) -> None:
+    async with connected(database) as connection:
+        name = await connection.fetchval("SELECT current_database()")
+        await connection.execute("CREATE SCHEMA \"App Data\"; SET search_path = 'App Data'")
+        await connection.execute(TABLES)
+        await connection.execute(f"ALTER DATABASE {name} SET search_path = 'App Data'")
+    async with opened(database) as worker:
+        await write_story(worker)
+        assert await worker.value('SELECT count(*) FROM "App Data".posts') == 4
+        assert await worker.value("SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace") == 0
+
+
+async def test_two_workers_that_start_at_once_make_one_schema(database: str) -> None:
+    async def start(name: str) -> None:
+        async with opened(database, name=name) as worker:
+            await worker.write(Stream().commit(name[0], put(f"{POST}/1", post())))
+
+    await asyncio.gather(*(start(name) for name in ("a.relay", "b.relay", "c.relay")))
+    async with connected(database) as connection:
+        assert await connection.fetchval("SELECT count(*) FROM posts") == 3
+
+
+async def test_a_start_that_fails_half_way_leaves_nothing(database: str) -> None:
+    async with connected(database) as connection:
+        await connection.execute("CREATE TABLE likes (uri text)")
+        with pytest.raises(asyncpg.UndefinedTableError):
+            await connection.execute("SELECT FROM posts")
+    await faults_of(database)
+    async with connected(database) as connection:
+        assert await connection.fetchval(BOOKKEEPING) == 0
+        assert await connection.fetchval("SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace") == 1
