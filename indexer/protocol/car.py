@@ -63,6 +63,8 @@ def _blocks(car: bytes, at: int) -> dict[bytes, bytes]:
             _check_section(cid, block, length, size - at)
         blocks[cid] = block
         at = end
+    if at > size:  # the last block is sound, but its length says more
+        raise Rejected("bad_car", "the last section is longer than the file")
     return blocks
 
 
