@@ -1,0 +1,97 @@
+"""The database goes away in mid-run, in every way it can: nothing is missing afterwards and nothing double."""
+
+import asyncio
+
+import pytest
+
+from indexer.postgres import PostgresServer
+from relay_simulator.server import RelayServer
+from tests.e2e.harness import (
+    Traffic,
+    differences,
+    finished,
+    running,
+    terminate_backends,
+    traffic,
+    until,
+)
+from tests.servers import kill9
+from unified_worker import UnifiedWorker
+
+RATE = 1_500.0  # frames a second: the stream is still flowing when the database is back
+
+
+async def midway(worker: UnifiedWorker, stream: Traffic, share: float = 0.25) -> None:
+    """Wait until this share of the stream is finished."""
+    await until(lambda: worker.metrics.finished >= share * len(stream.frames), "the stream is under way")
+
+
+async def stopped_for(server: PostgresServer, seconds: float) -> None:
+    stream = traffic(int(RATE * (seconds / 2 + 2)), awkward=True, seed=5)
+    async with RelayServer(stream.frames, rate=RATE) as relay, running(server.url, relay.url) as worker:
+        await midway(worker, stream)
+        await server.stop()
+        before = worker.metrics.finished
+        await asyncio.sleep(seconds)
+        assert worker.metrics.finished - before < 100  # nothing passes for finished meanwhile
+        await server.start()
+        await finished(worker, stream.last_seq, seconds=60)
+    assert await differences(server.url, stream.model) == []
+
+
+async def test_the_database_is_stopped_for_five_seconds(private_server: PostgresServer) -> None:
+    await stopped_for(private_server, 5)
+
+
+@pytest.mark.soak
+async def test_the_database_is_stopped_for_twenty_seconds(private_server: PostgresServer) -> None:
+    await stopped_for(private_server, 20)
+
+
+@pytest.mark.parametrize("durable", ["on", "off"])
+async def test_the_database_crashes(private_server: PostgresServer, durable: str) -> None:
+    """kill -9 of the server. With SYNCHRONOUS_COMMIT=off the last calls may be lost there: the stored cursor knows."""
+    stream = traffic(5_000, awkward=True, seed=6)
+    async with (
+        RelayServer(stream.frames, rate=2 * RATE) as relay,
+        running(private_server.url, relay.url, SYNCHRONOUS_COMMIT=durable) as worker,
+    ):
+        for share in (0.3, 0.6):
+            await midway(worker, stream, share)
+            await kill9(private_server)
+            await private_server.start()
+        await finished(worker, stream.last_seq)
+    assert await differences(private_server.url, stream.model) == []
+
+
+async def test_the_lock_s_connection_is_ended(database: str) -> None:
+    """It begins again from the stored cursor, by itself."""
+    stream = traffic(4_000, awkward=True, seed=7)
+    async with RelayServer(stream.frames, rate=2 * RATE) as relay, running(database, relay.url) as worker:
+        for share in (0.3, 0.6):
+            await midway(worker, stream, share)
+            assert await terminate_backends(database, holding_lock=True) == 1
+        await finished(worker, stream.last_seq)
+        assert len(relay.cursors) == 3
+    assert await differences(database, stream.model) == []
+
+
+@pytest.mark.parametrize("size", ["1", "20"])
+async def test_all_connections_are_ended_at_once(database: str, size: str) -> None:
+    stream = traffic(4_000, awkward=True, seed=8)
+    async with RelayServer(stream.frames, rate=2 * RATE) as relay, running(database, relay.url, DB_POOL_SIZE=size) as worker:
+        for share in (0.2, 0.4, 0.6):
+            await midway(worker, stream, share)
+            assert await terminate_backends(database)
+        await finished(worker, stream.last_seq)
+    assert await differences(database, stream.model) == []
+
+
+async def test_connections_are_ended_one_by_one(database: str) -> None:
+    stream = traffic(4_000, awkward=True, seed=9)
+    async with RelayServer(stream.frames, rate=2 * RATE) as relay, running(database, relay.url) as worker:
+        for twentieth in range(2, 18):
+            await midway(worker, stream, twentieth / 20)
+            await terminate_backends(database, limit=1)
+        await finished(worker, stream.last_seq)
+    assert await differences(database, stream.model) == []

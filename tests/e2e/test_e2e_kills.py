@@ -1,0 +1,74 @@
+"""kill -9 of the worker: it resumes from what is durable, nothing is missing or double, and nothing is left running."""
+
+import asyncio
+import random
+from pathlib import Path
+
+import pytest
+
+from relay_simulator.server import RelayServer
+from tests.e2e.harness import Process, backends, connected, differences, saved, settings, stored_cursor, traffic, until
+
+LOCKS = """
+SELECT count(*) FROM pg_locks
+WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
+
+
+async def killed_again_and_again(url: str, folder: Path, *, kills: int, events: int, rate: float, seed: int) -> None:
+    """Kill the worker at random moments of a stream that flows at `rate`; then let it finish, and compare."""
+    stream = traffic(events, awkward=True, seed=seed)
+    rng = random.Random(seed)
+    async with RelayServer(stream.frames, rate=rate) as relay:
+        cursors: list[int] = []
+        for _ in range(kills):
+            async with Process(folder, **settings(url, relay.url, DB_POOL_SIZE=rng.choice(("1", "2", "20")))) as worker:
+                await worker.says("Connected to ")
+                await asyncio.sleep(rng.uniform(0.05, 1.5))  # the random moment
+                worker.kill()
+            cursors.append(await stored_cursor(url, relay.url) or 0)
+        async with Process(folder, **settings(url, relay.url)) as worker:
+            await saved(url, relay.url, stream.last_seq, seconds=events / rate + 30)
+            assert "Traceback" not in worker.output
+    assert cursors[-1] < stream.last_seq, "the stream was over before the last kill"
+    assert cursors[-1] > 0, "nothing was saved before the last kill"
+    assert relay.cursors == [0, *cursors]  # each asked for what was stored, no more and no less
+    assert await differences(url, stream.model) == []
+
+
+async def test_five_kills_at_random_moments(database: str, tmp_path: Path) -> None:
+    await killed_again_and_again(database, tmp_path, kills=5, events=8_000, rate=800, seed=11)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("seed", [21, 22, 23])
+async def test_twenty_kills_at_random_moments(database: str, tmp_path: Path, seed: int) -> None:
+    await killed_again_and_again(database, tmp_path, kills=20, events=60_000, rate=1_500, seed=seed)
+
+
+async def test_a_worker_killed_in_mid_call_leaves_no_call_and_no_lock(database: str, tmp_path: Path) -> None:
+    """Its calls wait for a table that the test holds when it dies. The server ends them by itself; a new worker goes on."""
+    stream = traffic(1_000)
+    async with RelayServer() as relay:
+        async with Process(tmp_path, **settings(database, relay.url)) as first:
+            await first.says("Connected to ")
+            async with connected(database) as connection, connection.transaction():
+                await connection.execute("LOCK TABLE likes")
+                for frame in stream.frames:
+                    relay.append(frame)
+
+                async def in_call() -> bool:
+                    return any("CALL unified_worker.apply_commits" in query for query in await backends(database))
+
+                await until(in_call, "a call waits for the table")
+                first.kill()
+
+                async def gone() -> bool:
+                    return not await backends(database)
+
+                await until(gone, "the server has ended the dead worker's connections", seconds=5)
+                assert await connection.fetchval(LOCKS) == 0
+        async with Process(tmp_path, **settings(database, relay.url)) as second:
+            await second.says("Connected to ", seconds=5)
+            await saved(database, relay.url, stream.last_seq)
+    assert await differences(database, stream.model) == []
