@@ -88,7 +88,8 @@ def _header(car: bytes) -> tuple[list[bytes], int]:
         raise Rejected("bad_car", "the header is no map")
     fields = cast("dict[str, Any]", header)
     roots: object = fields.get("roots")
-    if fields.get("version") != 1 or not isinstance(roots, list):
+    version: object = fields.get("version")
+    if type(version) is not int or version != 1 or not isinstance(roots, list):
         raise Rejected("bad_car", "not a CAR of version 1")
     cids = cast("list[object]", roots)
     return [cid for cid in cids if isinstance(cid, bytes)], at + length

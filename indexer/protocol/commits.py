@@ -127,8 +127,9 @@ def _commit_block(fields: dict[str, Any], did: str, rev: str) -> tuple[bytes, by
     if type(value) is not dict:
         raise Rejected("bad_commit_block", "the commit is no map")
     signed = cast("dict[str, Any]", value)
-    if signed.get("version") != _REPO_VERSION:
-        raise Rejected("unsupported_repo_version", shown(signed.get("version")))
+    version: object = signed.get("version")
+    if type(version) is not int or version != _REPO_VERSION:
+        raise Rejected("unsupported_repo_version", shown(version))
     if signed.get("did") != did:
         raise Rejected("did_mismatch", f"the commit is by {shown(signed.get('did'))}")
     if signed.get("rev") != rev:

@@ -170,6 +170,7 @@ TOO_DEEP = b"\x81" * 5000
         (other(commit={"data": cid_of(b"x", codec=0x55)}), "bad_commit_block"),
         (other(commit={"version": 2}), "unsupported_repo_version"),
         (other(commit={"version": None}), "unsupported_repo_version"),
+        (other(commit={"version": 3.0}), "unsupported_repo_version"),
         (other(commit={"did": "did:plc:other"}), "did_mismatch"),
         (other(commit={"rev": "3mptbypluud2b"}), "rev_mismatch"),
         (other(time="2026-07-04T14:33:06Z"), "rev_in_future"),
