@@ -134,9 +134,9 @@ class UnifiedWorker:
         match event:
             case Commit():
                 await self.lanes.put(event.repo, Placed(self._arrived(event.seq, event.time), event))
-            case Unusable():
+            case Sync() | Unusable():
                 await self.lanes.put(event.did or "", Placed(self._arrived(event.seq, event.time), event))
-            case Sync() | Identity() | Account():
+            case Identity() | Account():
                 self.watermark.finish(self._arrived(event.seq, event.time))
                 self.progress.finished()
             case Ignored():

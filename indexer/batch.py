@@ -11,7 +11,7 @@ import libipld
 from indexer import json
 from indexer.errors import Rejected
 from indexer.protocol.data_model import to_json_form
-from indexer.protocol.events import Commit, RecordOp, RefusedOp, Unusable
+from indexer.protocol.events import Commit, RecordOp, RefusedOp, RepoEvent, Sync, Unusable
 from indexer.record_type import Record, RecordType, Row
 from indexer.records import RECORD_TYPES
 
@@ -109,7 +109,7 @@ class Batch:
         self.mark(REFUSED, None, {"path": path, "reason": reason, "detail": detail})
 
 
-def build(events: Sequence[Commit | Unusable], *, with_frames: bool = False) -> Batch:
+def build(events: Sequence[RepoEvent], *, with_frames: bool = False) -> Batch:
     """The batch of these commits, in their order. Frames go along only where something is kept, or where all are asked for."""
     batch = Batch()
     for event in events:
@@ -119,6 +119,8 @@ def build(events: Sequence[Commit | Unusable], *, with_frames: bool = False) -> 
                 user = add_ops(batch, event)
                 data = None if event.data is None else libipld.encode_cid(event.data)
                 keeps = with_frames or REFUSED in batch.kind[first:]
+            case Sync(seq=seq, did=did, rev=rev, time=time, frame=frame):
+                user, data, keeps = False, libipld.encode_cid(event.data), with_frames
             case Unusable(seq=seq, did=did, rev=rev, time=time, frame=frame):
                 for path in event.paths or (hashlib.sha256(frame).hexdigest(),):
                     batch.refuse(path, event.reason, event.detail)

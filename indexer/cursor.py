@@ -36,7 +36,7 @@ class Cursor:
     async def start(self, schema: str, configured: str | int, *, forget: bool) -> tuple[int | None, datetime | None]:
         """The stored seq and the time of its event; (None, None) where this relay has none, so that CURSOR decides.
 
-        `schema`: where the application's tables are. `configured`: CURSOR, which a stored cursor overrules. `forget`: delete the
+        `schema`: where the tables are. `configured`: CURSOR, which a stored cursor overrules. `forget`: delete the
         stored one first (--reset-cursor).
         """
         self._schema, self._saved = schema, None

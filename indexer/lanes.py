@@ -7,7 +7,7 @@ import asyncio
 from collections import deque
 from typing import NamedTuple
 
-from indexer.protocol.events import Commit, Unusable
+from indexer.protocol.events import RepoEvent
 from indexer.watermark import Ticket
 
 MAX_QUEUED_BYTES = 32 * 2**20  # in all lanes together
@@ -20,7 +20,7 @@ class Placed(NamedTuple):
     """An event in a lane, with the ticket by which its end is told."""
 
     ticket: Ticket
-    event: Commit | Unusable
+    event: RepoEvent
 
 
 class Lane:

@@ -15,7 +15,7 @@ from indexer.database.sql import MODE_DIRECT, MODE_LIVE
 from indexer.database.writer import REFUSED, Writer
 from indexer.logs import warn_limited
 from indexer.metrics import Metrics
-from indexer.protocol.events import Commit, Unusable
+from indexer.protocol.events import Commit, RepoEvent
 from indexer.protocol.syntax import parse_at_uri
 from indexer.record_type import Record, RecordType
 from indexer.records import follow, like, post, profile, repost
@@ -30,7 +30,7 @@ class EventProcessor:
         self._writer = Writer(pool)
         self._metrics = metrics
 
-    async def process_batch(self, lane: int, events: Sequence[Commit | Unusable]) -> None:
+    async def process_batch(self, lane: int, events: Sequence[RepoEvent]) -> None:
         """Applies one lane's events in order, each commit in its own transaction; returns when all are finished."""
         batch, outcomes = await self._writer.write(lane, events)
         metrics = self._metrics

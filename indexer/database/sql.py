@@ -194,11 +194,12 @@ BEGIN
       IF v_state IS NOT NULL THEN
         v_outcome := 'refused:' || v_state;
         PERFORM unified_worker.keep(
-          p_did[i], p_rev[i], coalesce(unified_worker.path_of(p_uri[j]), p_rest[j] ->> 'path'), p_seq[i],
+          p_did[i], p_rev[i], CASE WHEN p_lo[i] <= p_hi[i] THEN coalesce(unified_worker.path_of(p_uri[j]), p_rest[j] ->> 'path')
+            ELSE encode(sha256(p_frame[i]), 'hex') END, p_seq[i],
           CASE v_state WHEN '23503' THEN 'foreign_key' ELSE 'database_' || v_state END,
           concat_ws(E'\n', v_message, nullif(v_detail, '')), p_frame[i],
           CASE v_state WHEN '23503' THEN unified_worker.awaited(v_schema, v_table, v_constraint, v_detail) END)
-        FROM generate_series(p_lo[i], p_hi[i]) AS j;
+        FROM generate_series(p_lo[i], greatest(p_lo[i], p_hi[i])) AS j;
       END IF;
     END IF;
     IF p_durable AND i = v_count AND v_outcome IN ('stale', 'rev_fork') THEN

@@ -16,7 +16,7 @@ from indexer.database.failures import DATABASE_ERRORS, Remedy, remedy, sqlstate
 from indexer.database.pool import DatabasePool
 from indexer.errors import Stop
 from indexer.logs import warn_limited
-from indexer.protocol.events import Commit, Unusable
+from indexer.protocol.events import Commit, RepoEvent, Unusable
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ class Writer:
         self._pool = pool
         self._breaker = Breaker()
 
-    async def write(self, lane: int, events: Sequence[Commit | Unusable]) -> tuple[Batch, list[str]]:
+    async def write(self, lane: int, events: Sequence[RepoEvent]) -> tuple[Batch, list[str]]:
         """Applies the events in order; returns what was sent, and an outcome an event: 'applied', 'stale', 'rev_fork',
         'frame_dropped' (kept, but without the frame) or 'refused:<SQLSTATE>' (kept)."""
         batch = build(events)
@@ -45,7 +45,7 @@ class Writer:
         self._breaker.note(len(outcomes), 0)
         return batch, outcomes
 
-    async def _isolated(self, lane: int, events: Sequence[Commit | Unusable]) -> list[str]:
+    async def _isolated(self, lane: int, events: Sequence[RepoEvent]) -> list[str]:
         """Applies the events so that a refused one is kept alone; halves what the server does not even take in."""
         outcomes: list[str] = []
         parts = deque([events])
@@ -67,7 +67,7 @@ class Writer:
             await self._breaker.rest()
         return outcomes
 
-    async def _keep(self, lane: int, event: Commit | Unusable, refusal: "DataRefused") -> list[str]:
+    async def _keep(self, lane: int, event: RepoEvent, refusal: "DataRefused") -> list[str]:
         """Keeps a commit that can't even be sent."""
         did, rev = (event.repo, event.rev) if isinstance(event, Commit) else (event.did, event.rev)
         kept = Unusable(event.seq, did, rev, event.time, (), f"database_{refusal.state}", refusal.message, event.frame)

@@ -87,12 +87,12 @@ def commit(fields: dict[str, Any], frame: bytes, previous_time: datetime | None)
     return Commit(seq, did, rev, known_since, time, data, False, tuple(usable), tuple(refused), frame)
 
 
-def sync(fields: dict[str, Any], previous_time: datetime | None) -> Sync:
+def sync(fields: dict[str, Any], frame: bytes, previous_time: datetime | None) -> Sync:
     """A #sync's payload. Raises Rejected."""
     seq = checked_seq(fields)
     did = checked_did(fields.get("did"))
     rev, time = _rev_and_time(fields, previous_time)
-    return Sync(seq, did, rev, time, _commit_block(fields, did, rev)[1])
+    return Sync(seq, did, rev, time, _commit_block(fields, did, rev)[1], frame)
 
 
 def _rev_and_time(fields: dict[str, Any], previous_time: datetime | None) -> tuple[str, datetime]:

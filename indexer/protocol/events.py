@@ -63,6 +63,7 @@ class Sync:
     rev: str
     time: datetime
     data: bytes
+    frame: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,5 +128,8 @@ class Unusable:
     detail: str
     frame: bytes
 
+
+RepoEvent = Commit | Sync | Unusable
+"""What is applied, or kept, in the order of its repo."""
 
 Event = Commit | Sync | Identity | Account | Info | StreamError | Ignored | Unusable

@@ -96,7 +96,7 @@ def _event(values: list[object], fields: dict[str, Any] | None, frame: bytes, pr
         case "#commit":
             return commits.commit(fields, frame, previous_time)
         case "#sync":
-            return commits.sync(fields, previous_time)
+            return commits.sync(fields, frame, previous_time)
         case "#identity":
             return _identity(fields, previous_time)
         case "#account":

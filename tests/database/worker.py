@@ -12,7 +12,7 @@ from indexer.database.ready import make_ready
 from indexer.database.writer import Writer
 from indexer.metrics import Metrics
 from indexer.processor import EventProcessor
-from indexer.protocol.events import Commit, Unusable
+from indexer.protocol.events import RepoEvent
 from indexer.records import RECORD_TYPES
 
 TABLES = ("users", "posts", "likes", "reposts", "follows")
@@ -28,7 +28,7 @@ class Worker(NamedTuple):
     metrics: Metrics
     connection: Connection
 
-    async def write(self, *events: Commit | Unusable) -> list[str]:
+    async def write(self, *events: RepoEvent) -> list[str]:
         """Applies the events in one batch; an outcome an event."""
         _, outcomes = await Writer(self.pool).write(0, events)
         return outcomes
