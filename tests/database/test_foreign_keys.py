@@ -1,0 +1,208 @@
+"""A database that enforces foreign keys: what comes before the row that it names waits, and is applied when that is there."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from indexer.database.pending import Pending
+from tests.database.application import TABLES
+from tests.database.builder import FOLLOW, LIKE, POST, Stream, delete, did, follow, like, post, put
+from tests.database.worker import Worker, connected, opened
+
+SUBJECT = f"at://{did('author')}/{POST}/1"
+KEY = "ALTER TABLE likes ADD CONSTRAINT likes_post FOREIGN KEY (post_uri) REFERENCES posts (uri) ON DELETE CASCADE"
+
+
+@pytest.fixture(params=["", " DEFERRABLE INITIALLY DEFERRED"], ids=["immediate", "deferred"])
+async def keyed(request: pytest.FixtureRequest, database: str) -> AsyncIterator[Worker]:
+    """An application's database whose likes refer to posts."""
+    async with connected(database) as connection:
+        await connection.execute(TABLES + KEY + request.param)
+    async with opened(database) as worker:
+        yield worker
+
+
+async def turn(worker: Worker) -> int:
+    async with worker.pool.connection() as connection:
+        return await Pending(worker.pool).turn(connection)
+
+
+async def likes(worker: Worker) -> list[tuple[str, str]]:
+    return [(row["uri"], row["commit_rev"]) for row in await worker.connection.fetch("SELECT * FROM likes ORDER BY 1")]
+
+
+async def test_a_like_before_its_post_waits_for_it(keyed: Worker) -> None:
+    stream = Stream()
+    before, early, after = (
+        stream.commit("x", put(f"{POST}/1", post())),
+        stream.commit("a", put(f"{LIKE}/1", like(SUBJECT)), put(f"{FOLLOW}/1", follow(did("x")))),
+        stream.commit("y", put(f"{POST}/1", post())),
+    )
+    assert await keyed.write(before, early, after) == ["applied", "refused:23503", "applied"]
+    letters = await keyed.letters()
+    assert [letter[:2] for letter in letters] == [(f"{LIKE}/1", "foreign_key"), (f"{FOLLOW}/1", "foreign_key")]
+    assert SUBJECT in letters[0][2]
+    awaited = await keyed.column("SELECT awaited FROM unified_worker.dead_letters")
+    assert awaited == [["posts", "uri", SUBJECT]] * 2
+    assert await keyed.column("SELECT author_did FROM posts ORDER BY 1") == [did("x"), did("y")]
+
+    assert await turn(keyed) == 0
+    assert [letter[3] for letter in await keyed.letters()] == [1, 1], "looking is no attempt"
+
+    await keyed.write(stream.commit("author", put(f"{POST}/1", post())))
+    assert await turn(keyed) == 1
+    assert await likes(keyed) == [(f"at://{did('a')}/{LIKE}/1", early.rev)]
+    assert await keyed.value("SELECT count(*) FROM follows") == 1
+    assert await keyed.value("SELECT count(*) FROM users WHERE did = $1", did("a")) == 1
+    assert await keyed.letters() == []
+    assert await keyed.value("SELECT count(*) FROM unified_worker.dead_frames") == 0
+    assert await keyed.value("SELECT bytes FROM unified_worker.dead_frames_size") == 0
+    assert await turn(keyed) == 0
+
+
+async def test_a_commit_that_waits_keeps_none_of_its_rows_till_then(keyed: Worker) -> None:
+    stream = Stream()
+    early = stream.commit("a", put(f"{FOLLOW}/1", follow(did("x"))), put(f"{LIKE}/1", like(SUBJECT)))
+    assert await keyed.write(early) == ["refused:23503"]
+    assert not any((await keyed.rows()).values())
+
+
+async def test_what_was_deleted_meanwhile_does_not_come_back(keyed: Worker) -> None:
+    stream = Stream()
+    both = stream.commit("a", put(f"{LIKE}/1", like(SUBJECT)), put(f"{FOLLOW}/1", follow(did("x"))))
+    assert await keyed.write(both) == ["refused:23503"]
+    assert await keyed.write(stream.commit("a", delete(f"{LIKE}/1"))) == ["applied"]
+    assert [letter[0] for letter in await keyed.letters()] == [f"{FOLLOW}/1"], "the delete closed the like's letter"
+    await keyed.write(stream.commit("author", put(f"{POST}/1", post())))
+    assert await turn(keyed) == 1
+    assert await likes(keyed) == []
+    assert await keyed.value("SELECT count(*) FROM follows") == 1
+    assert await keyed.letters() == []
+
+
+async def test_what_was_updated_meanwhile_is_superseded(keyed: Worker) -> None:
+    stream = Stream()
+    other = f"at://{did('author')}/{POST}/2"
+    first = stream.commit("a", put(f"{LIKE}/1", like(SUBJECT)))
+    second = stream.commit("a", put(f"{LIKE}/1", like(other), "update"))
+    await keyed.write(stream.commit("author", put(f"{POST}/2", post())))
+    assert await keyed.write(first, second) == ["refused:23503", "applied"]
+    assert await keyed.letters() == []
+    await keyed.write(stream.commit("author", put(f"{POST}/1", post())))
+    assert await turn(keyed) == 0
+    assert await likes(keyed) == [(f"at://{did('a')}/{LIKE}/1", second.rev)]
+
+
+async def test_the_latest_that_waits_is_the_one_that_is_applied(keyed: Worker) -> None:
+    stream = Stream()
+    first = stream.commit("a", put(f"{LIKE}/1", like(SUBJECT)))
+    second = stream.commit("a", put(f"{LIKE}/1", like(SUBJECT, 1), "update"))
+    assert await keyed.write(first, second) == ["refused:23503"] * 2
+    assert len(await keyed.letters()) == 1
+    await keyed.write(stream.commit("author", put(f"{POST}/1", post())))
+    assert await turn(keyed) == 1
+    assert await likes(keyed) == [(f"at://{did('a')}/{LIKE}/1", second.rev)]
+
+
+async def test_replaying_what_waits_or_was_applied_changes_nothing(keyed: Worker) -> None:
+    stream = Stream()
+    early = stream.commit("a", put(f"{LIKE}/1", like(SUBJECT)))
+    assert await keyed.write(early) == ["refused:23503"]
+    assert await keyed.write(early) == ["refused:23503"]
+    assert [letter[3] for letter in await keyed.letters()] == [2]
+    await keyed.write(stream.commit("author", put(f"{POST}/1", post())))
+    assert await turn(keyed) == 1
+    applied = await keyed.rows()
+    await keyed.write(early)
+    assert await keyed.rows() == applied
+    assert await keyed.letters() == []
+
+
+async def test_a_replay_after_a_later_commit_does_not_bring_back_what_it_deleted(keyed: Worker) -> None:
+    stream = Stream()
+    early = stream.commit("a", put(f"{LIKE}/1", like(SUBJECT)))
+    gone = stream.commit("a", delete(f"{LIKE}/1"))
+    await keyed.write(early, gone)
+    await keyed.write(stream.commit("author", put(f"{POST}/1", post())))
+    assert await keyed.write(early, gone) == ["stale", "stale"]
+    assert await turn(keyed) == 0
+    assert await likes(keyed) == []
+
+
+async def test_a_duplicate_that_waited_for_its_post_takes_its_place_by_the_rule(keyed: Worker) -> None:
+    stream = Stream()
+    older = stream.commit("a", put(f"{LIKE}/old", like(SUBJECT, 1)))
+    assert await keyed.write(older) == ["refused:23503"]
+    await keyed.write(
+        stream.commit("author", put(f"{POST}/1", post())), stream.commit("a", put(f"{LIKE}/new", like(SUBJECT, 2)))
+    )
+    assert await turn(keyed) == 1
+    assert [uri for uri, _ in await likes(keyed)] == [f"at://{did('a')}/{LIKE}/old"]
+    assert await keyed.column("SELECT uri FROM unified_worker.duplicate_records") == [f"at://{did('a')}/{LIKE}/new"]
+
+
+async def test_a_chain_of_keys_is_followed_to_its_end(keyed: Worker) -> None:
+    """The like waits for a post, which waits for its author's row; each says what it waits for now."""
+    await keyed.connection.execute("ALTER TABLE posts ADD FOREIGN KEY (parent_uri) REFERENCES posts (uri)")
+    stream = Stream()
+    reply = {"parent": like(SUBJECT)["subject"], "root": like(SUBJECT)["subject"]}
+    parent = f"at://{did('b')}/{POST}/reply"
+    assert (
+        await keyed.write(
+            stream.commit("a", put(f"{LIKE}/1", like(parent))), stream.commit("b", put(f"{POST}/reply", post(reply=reply)))
+        )
+        == ["refused:23503"] * 2
+    )
+    await keyed.write(stream.commit("author", put(f"{POST}/1", post())))
+    assert [await turn(keyed), await turn(keyed), await turn(keyed)] == [1, 1, 0]
+    assert [uri for uri, _ in await likes(keyed)] == [f"at://{did('a')}/{LIKE}/1"]
+
+
+async def test_what_waits_for_two_rows_names_the_next_one(keyed: Worker) -> None:
+    stream = Stream()
+    second = f"at://{did('author')}/{POST}/2"
+    both = stream.commit("a", put(f"{LIKE}/1", like(SUBJECT)), put(f"{LIKE}/2", like(second)))
+    await keyed.write(both)
+    await keyed.write(stream.commit("author", put(f"{POST}/1", post())))
+    assert await turn(keyed) == 0
+    assert await keyed.column("SELECT awaited FROM unified_worker.dead_letters") == [["posts", "uri", second]] * 2
+    assert [letter[3] for letter in await keyed.letters()] == [2, 2]
+    await keyed.write(stream.commit("author", put(f"{POST}/2", post())))
+    assert await turn(keyed) == 1
+    assert len(await likes(keyed)) == 2
+
+
+async def test_a_letter_whose_row_has_come_but_that_is_refused_says_so(keyed: Worker) -> None:
+    stream = Stream()
+    await keyed.write(stream.commit("a", put(f"{LIKE}/1", like(SUBJECT))))
+    await keyed.connection.execute("ALTER TABLE likes ADD CHECK (false) NOT VALID")
+    await keyed.write(stream.commit("author", put(f"{POST}/1", post())))
+    assert await turn(keyed) == 0
+    assert [(letter[1], letter[3]) for letter in await keyed.letters()] == [("database_23514", 2)]
+    assert await turn(keyed) == 0
+
+
+async def test_a_key_of_two_columns_is_tried_each_time(application: str) -> None:
+    async with connected(application) as connection:
+        await connection.execute(
+            "ALTER TABLE posts ADD UNIQUE (uri, author_did);"
+            "ALTER TABLE likes ADD FOREIGN KEY (post_uri, user_did) REFERENCES posts (uri, author_did)"
+        )
+    async with opened(application) as worker:
+        stream = Stream()
+        await worker.write(stream.commit("author", put(f"{LIKE}/1", like(SUBJECT))))
+        assert await worker.column("SELECT awaited FROM unified_worker.dead_letters") == [None]
+        assert await turn(worker) == 0
+        await worker.write(stream.commit("author", put(f"{POST}/1", post())))
+        assert await turn(worker) == 1
+        assert len(await likes(worker)) == 1
+
+
+async def test_the_post_of_a_deleted_holder_that_went_with_its_post(keyed: Worker) -> None:
+    """The application's cascade deletes likes without a word to us; the next one of the same account still goes in."""
+    stream = Stream()
+    await keyed.write(stream.commit("author", put(f"{POST}/1", post())), stream.commit("a", put(f"{LIKE}/1", like(SUBJECT))))
+    await keyed.write(stream.commit("author", delete(f"{POST}/1")), stream.commit("author", put(f"{POST}/1", post())))
+    assert await likes(keyed) == []
+    assert await keyed.write(stream.commit("a", delete(f"{LIKE}/1"), put(f"{LIKE}/2", like(SUBJECT)))) == ["applied"]
+    assert [uri for uri, _ in await likes(keyed)] == [f"at://{did('a')}/{LIKE}/2"]
