@@ -30,6 +30,14 @@ from unified_worker import UnifiedWorker
 ROOT = Path(__file__).parents[2]
 DEADLINE = 30.0  # seconds: what takes longer has failed; ordinary waits are far below
 POLL = 0.02  # seconds
+SHORTER = """
+import sys
+sys.path.insert(0, {root!r})
+from indexer import daemon
+import unified_worker
+daemon.GRACE = {grace}
+unified_worker.main()
+"""
 
 
 @dataclass(frozen=True)
@@ -170,12 +178,16 @@ async def finished(worker: UnifiedWorker, seq: int, seconds: float = DEADLINE) -
 class Process:
     """`python unified_worker.py` with its output in a file. A context, at whose end it is gone in any case."""
 
-    def __init__(self, folder: Path, *arguments: str, **env: str) -> None:
-        """`env` is all of the worker's environment except PATH and what keeps proxies out; folder is its working directory."""
+    def __init__(self, folder: Path, *arguments: str, grace: float | None = None, **env: str) -> None:
+        """`env` is all of the worker's environment except PATH and what keeps proxies out; folder is its working directory.
+
+        With `grace` (s) the process has that in place of the nine seconds that it grants itself after a signal.
+        """
+        program = [str(ROOT / "unified_worker.py")] if grace is None else ["-c", SHORTER.format(root=str(ROOT), grace=grace)]
         self._output = folder / f"worker-{time.monotonic_ns()}.log"
         with self._output.open("wb") as output:
             self._process = subprocess.Popen(
-                [sys.executable, str(ROOT / "unified_worker.py"), *arguments],
+                [sys.executable, *program, *arguments],
                 cwd=folder,
                 env={"PATH": os.environ["PATH"], "NO_PROXY": "127.0.0.1,localhost", "PYTHONUNBUFFERED": "1"} | env,
                 stdout=output,

@@ -41,14 +41,14 @@ from tests.e2e.harness import (
 @pytest.mark.parametrize("inclusive", [True, False])
 async def test_the_relay_cuts_every_500_frames(database: str, how: str, inclusive: bool) -> None:
     """Whether the cursor's own event comes again or not is the relay's choice."""
-    stream = traffic(4_000, awkward=True, seed=12)
+    stream = traffic(3_000, awkward=True, seed=12)
     cut = Cut(500, "close" if how == "close" else "abort")
     async with (
         RelayServer(stream.frames, always=[cut], inclusive=inclusive) as relay,
         running(database, relay.url) as worker,
     ):
         await finished(worker, stream.last_seq)
-        assert len(relay.cursors) >= 8
+        assert len(relay.cursors) >= 6
         assert relay.cursors[1:] == sorted(relay.cursors[1:], key=lambda cursor: cursor or 0)
     assert await differences(database, stream.model) == []
 

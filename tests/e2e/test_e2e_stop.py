@@ -14,7 +14,7 @@ from tests.e2e.authors import Author, liking
 from tests.e2e.harness import Process, connected, differences, saved, settings, stored_cursor, told, traffic, until
 
 LIMIT = 10.0  # seconds that a stop may take, by the promise
-LIKES = 15_000
+LIKES = 12_000
 SLACK = 1.0  # seconds for a machine that is busy with other tests
 
 CLIENTS = """
