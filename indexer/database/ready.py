@@ -18,6 +18,8 @@ from indexer.record_type import RecordType
 log = logging.getLogger(__name__)
 
 START_PATIENCE = 30.0  # seconds: for a database that is starting
+# A pooler refuses our session settings; or statements are prepared on one connection and looked for on another.
+POOLER_STATES = ("08P01", "26000", "42P05")
 
 
 async def make_ready(pool: DatabasePool, record_types: Sequence[RecordType], patience: float = START_PATIENCE) -> str:
@@ -51,7 +53,7 @@ def _fault(error: BaseException, url: str, told: str) -> str | None:
         return f"DATABASE_URL: {url} refuses the user or the password ({told}): correct them"
     if state == "3D000":
         return f"DATABASE_URL: the database of {url} does not exist: create it (CREATE DATABASE …) or correct the name"
-    if state == "08P01":
+    if state in POOLER_STATES:
         return POOLER
     if state.startswith("42"):
         return f"DATABASE_URL: {url} does not allow this user what the worker needs ({told}): GRANT it"
