@@ -83,7 +83,7 @@ def table(done: dict[str, list[Run]]) -> list[str]:
 
 
 def _stream(expected: Expected, frames: Path) -> str:
-    size = frames.stat().st_size / expected.frames
+    size = frames.stat().st_size / expected.commits
     return (
         f"Stream      {expected.commits:,} commits by {expected.rows()['unified_worker.repos']:,} accounts, "
         f"{size / 1000:.1f} kB a frame, {expected.operations:,} operations of the five types"
