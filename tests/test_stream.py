@@ -1,0 +1,88 @@
+"""Where in the stream we are: another numbering stops, a little back is fine, and only a new connection may show a gap."""
+
+import logging
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from indexer.errors import Stop
+from indexer.stream import MAX_DROP, MAX_JUMP, Stream
+
+START = datetime(2026, 7, 1, tzinfo=UTC)
+
+
+def test_a_relay_that_counts_anew_stops_the_worker_and_both_ways_on_are_named() -> None:
+    stream = Stream("relay.test", 50_000, START)
+    with pytest.raises(Stop) as caught:
+        stream.arrived(39_999, START, 1)
+    for part in ("relay.test", "39,999", "50,000", "--reset-cursor", "CURSOR=oldest", "RELAY_URL"):
+        assert part in str(caught.value)
+
+
+def test_a_small_drop_is_fine_and_never_lowers_the_seq() -> None:
+    assert MAX_DROP == 10_000
+    stream = Stream("relay.test", 50_000, START)
+    stream.arrived(40_000, START, 1)
+    assert stream.seq == 50_000
+    stream.arrived(50_000, START, 1)
+    stream.arrived(50_001, START, 1)
+    assert stream.seq == 50_001
+
+
+@given(st.lists(st.integers(0, 40_000), max_size=40))
+def test_it_stops_where_the_highest_seq_so_far_is_more_than_ten_thousand_above(seqs: list[int]) -> None:
+    stream, highest = Stream("relay.test", None, None), 0
+    for seq in seqs:
+        if seq < highest - 10_000:
+            with pytest.raises(Stop):
+                stream.arrived(seq, None, 0)
+            return
+        stream.arrived(seq, None, 0)
+        highest = max(highest, seq)
+        assert stream.seq == highest
+
+
+def test_the_first_event_of_all_is_no_drop_and_no_gap(caplog: pytest.LogCaptureFixture) -> None:
+    stream = Stream("relay.test", None, None)
+    stream.arrived(7, START, 0)
+    assert (stream.seq, stream.time) == (7, START)
+    assert caplog.messages == []
+
+
+@pytest.mark.parametrize(
+    ("connections", "jump", "warned"),
+    [
+        ((0, 1), MAX_JUMP, True),
+        ((0, 1), MAX_JUMP - timedelta(seconds=1), False),
+        ((0, 1), -MAX_JUMP, False),
+        ((0, 0), MAX_JUMP, False),  # the relay was silent, but it was there
+    ],
+)
+def test_a_jump_in_time_is_a_gap_only_across_connections(
+    connections: tuple[int, int], jump: timedelta, warned: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    stream = Stream("relay.test", None, None)
+    stream.arrived(1, START, connections[0])
+    with caplog.at_level(logging.WARNING):
+        stream.arrived(2, START + jump, connections[1])
+        stream.arrived(3, START + jump + MAX_JUMP, connections[1])
+    assert [message.startswith("Gap: after seq 1 ") for message in caplog.messages] == [True] * warned
+
+
+def test_the_stored_cursor_s_time_counts_for_the_first_event(caplog: pytest.LogCaptureFixture) -> None:
+    Stream("relay.test", 5, START).arrived(6, START + timedelta(days=4), 0)
+    assert len(caplog.messages) == 1
+
+
+def test_seqs_have_gaps_by_nature(caplog: pytest.LogCaptureFixture) -> None:
+    stream = Stream("relay.test", 5, START)
+    stream.arrived(5_000_000, START + timedelta(seconds=1), 1)
+    assert caplog.messages == []
+
+
+def test_an_event_without_a_time_keeps_the_last_one() -> None:
+    stream = Stream("relay.test", 5, START)
+    stream.arrived(6, None, 1)
+    assert stream.time == START
