@@ -7,7 +7,7 @@ POINTER = f"""
 """
 TABLES = f"""
 CREATE TABLE users (
-  did varchar(255) PRIMARY KEY, handle varchar(255) NOT NULL, display_name varchar(255), avatar_url text, banner_url text,
+  did varchar(255) PRIMARY KEY, handle varchar(255) NOT NULL, display_name text, avatar_url text, banner_url text,
   description text, profile_record jsonb, pinned_post jsonb, search_vector tsvector,
   created_at timestamp NOT NULL DEFAULT now(), indexed_at timestamp NOT NULL DEFAULT now()
 );
