@@ -11,7 +11,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,14 +30,6 @@ from unified_worker import UnifiedWorker
 ROOT = Path(__file__).parents[2]
 DEADLINE = 30.0  # seconds: what takes longer has failed; ordinary waits are far below
 POLL = 0.02  # seconds
-SHORTER = """
-import sys
-sys.path.insert(0, {root!r})
-from indexer import daemon
-import unified_worker
-daemon.GRACE = {grace}
-unified_worker.main()
-"""
 
 
 @dataclass(frozen=True)
@@ -131,15 +123,14 @@ async def backends(url: str) -> list[str]:
         return [row["query"] for row in rows]
 
 
-async def terminate_backends(url: str, *, holding_lock: bool = False, limit: int | None = None) -> int:
-    """End the worker's connections from the database's side: all, so many, or that which holds the lock; how many it were."""
+async def terminate_backends(url: str, *, holding_lock: bool = False) -> int:
+    """End the worker's connections from the database's side: all, or only that which holds the lock; how many it were."""
     locked = "AND pid IN (SELECT pid FROM pg_locks WHERE locktype = 'advisory')" if holding_lock else ""
     async with connected(url) as connection:
         return len(
             await connection.fetch(
                 f"""SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-                WHERE datname = current_database() AND application_name LIKE '%python%' {locked} LIMIT $1""",
-                limit,
+                WHERE datname = current_database() AND application_name LIKE '%python%' {locked}"""
             )
         )
 
@@ -178,16 +169,14 @@ async def finished(worker: UnifiedWorker, seq: int, seconds: float = DEADLINE) -
 class Process:
     """`python unified_worker.py` with its output in a file. A context, at whose end it is gone in any case."""
 
-    def __init__(self, folder: Path, *arguments: str, grace: float | None = None, **env: str) -> None:
-        """`env` is all of the worker's environment except PATH and what keeps proxies out; folder is its working directory.
+    program: Sequence[str] = (str(ROOT / "unified_worker.py"),)
 
-        With `grace` (s) the process has that in place of the nine seconds that it grants itself after a signal.
-        """
-        program = [str(ROOT / "unified_worker.py")] if grace is None else ["-c", SHORTER.format(root=str(ROOT), grace=grace)]
+    def __init__(self, folder: Path, *arguments: str, **env: str) -> None:
+        """`env` is all of the worker's environment except PATH and what keeps proxies out; folder is its working directory."""
         self._output = folder / f"worker-{time.monotonic_ns()}.log"
         with self._output.open("wb") as output:
             self._process = subprocess.Popen(
-                [sys.executable, *program, *arguments],
+                [sys.executable, *self.program, *arguments],
                 cwd=folder,
                 env={"PATH": os.environ["PATH"], "NO_PROXY": "127.0.0.1,localhost", "PYTHONUNBUFFERED": "1"} | env,
                 stdout=output,
@@ -243,3 +232,13 @@ class Process:
         await until(lambda: self.code is not None, f"the worker ends; it said:\n{self.output}", seconds)
         assert self.code is not None
         return self.code
+
+
+class Hurried(Process):
+    """The same, but after a signal it grants itself one second in place of nine."""
+
+    program = (
+        "-c",
+        f"import sys; sys.path.insert(0, {str(ROOT)!r}); from indexer import daemon; daemon.GRACE = 1.0; "
+        "import unified_worker; unified_worker.main()",
+    )

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from relay_simulator.server import RelayServer
-from tests.e2e.harness import Process, connected, differences, finished, running, saved, settings, traffic, until
+from tests.e2e.harness import Hurried, Process, connected, differences, finished, running, saved, settings, traffic, until
 
 EVENTS = 15_000  # 66 MB: far more than the lanes' 32 MB and what the sockets hold
 MOST_GROWTH = 100 * 2**20  # bytes of resident memory
@@ -51,8 +51,7 @@ async def test_sigterm_while_a_table_is_held(database: str, tmp_path: Path) -> N
     """Neither lanes nor reader can go on; it ends within its grace all the same, and nothing is lost."""
     stream = traffic(EVENTS)
     async with RelayServer(stream.frames) as relay:
-        shortly = Process(tmp_path, grace=1.0, **settings(database, relay.url))
-        async with shortly as worker, connected(database) as connection:
+        async with Hurried(tmp_path, **settings(database, relay.url)) as worker, connected(database) as connection:
             await worker.says("Connected to ")
             async with connection.transaction():
                 await connection.execute("LOCK TABLE likes")

@@ -8,6 +8,7 @@ from indexer.postgres import PostgresServer
 from relay_simulator.server import RelayServer
 from tests.e2e.harness import (
     Traffic,
+    connected,
     differences,
     finished,
     running,
@@ -18,6 +19,10 @@ from tests.e2e.harness import (
 from tests.servers import kill9
 from unified_worker import UnifiedWorker
 
+CALLS = """
+SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'CALL %' AND wait_event_type = 'Lock'
+AND pid NOT IN (SELECT pid FROM pg_locks WHERE locktype = 'advisory')
+"""
 RATE = 1_500.0  # frames a second: the stream is still flowing when the database is back
 
 
@@ -86,11 +91,27 @@ async def test_all_connections_are_ended_at_once(database: str, size: str) -> No
     assert await differences(database, stream.model) == []
 
 
-async def test_connections_are_ended_one_by_one(database: str) -> None:
-    stream = traffic(3_000, awkward=True, seed=9)
-    async with RelayServer(stream.frames, rate=2 * RATE) as relay, running(database, relay.url) as worker:
-        for twentieth in range(2, 18, 2):
-            await midway(worker, stream, twentieth / 20)
-            await terminate_backends(database, limit=1)
+@pytest.mark.parametrize("how", ["pg_terminate_backend", "pg_cancel_backend"])
+async def test_calls_are_broken_off_one_by_one(database: str, how: str) -> None:
+    """Calls that wait for a table are ended, with or without their connection; the lock's connection is left alone."""
+    stream = traffic(4_500, awkward=True, seed=9)
+    async with (
+        RelayServer(stream.frames, rate=RATE) as relay,
+        running(database, relay.url) as worker,
+        connected(database) as connection,
+        connected(database) as beside,
+    ):
+        for _ in range(2):
+            async with connection.transaction():
+                await connection.execute("LOCK TABLE likes")
+
+                async def broken_off() -> bool:
+                    # pg_stat_activity stands still within a transaction, so not on the connection that holds the table.
+                    return bool(await beside.fetch(f"SELECT {how}(pid) FROM ({CALLS}) AS calls"))
+
+                for _ in range(3):
+                    await until(broken_off, "a call is under way, and broken off")
+            await midway(worker, stream, (worker.metrics.finished + 300) / len(stream.frames))
         await finished(worker, stream.last_seq)
+        assert relay.connections == 1  # it did not have to begin again
     assert await differences(database, stream.model) == []
