@@ -113,3 +113,12 @@ async def test_what_waits_for_another_row_is_no_refusal(application: str, caplog
         assert len(await worker.letters()) == 60
         assert worker.metrics.refused == {"foreign_key": 60}
     assert not any("pausing" in message for message in caplog.messages)
+
+
+def test_commits_of_long_ago_don_t_water_down_the_share() -> None:
+    clock = Clock()
+    breaker = Breaker(clock)
+    breaker.note(100_000, 0)
+    clock.now += 10.1
+    breaker.note(40, 20)
+    assert breaker.is_open

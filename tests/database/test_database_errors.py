@@ -50,9 +50,7 @@ def uri(n: int) -> str:
 ALL_URIS = sorted(uri(n) for n in range(10))
 
 
-@pytest.mark.parametrize(
-    "state", ["22001", "22P02", "23502", "23505", "23514", "23P01", "54000", "54001", "P0001", "21000", "XX000"]
-)
+@pytest.mark.parametrize("state", ["22001", "23502", "23505", "23514", "54001", "P0001", "XX000"])
 async def test_a_refused_commit_is_kept_alone(worker: Worker, state: str) -> None:
     await raising(worker, state)
     commits = story()
@@ -104,7 +102,7 @@ async def test_order_in_a_repo_holds_around_a_refused_commit(worker: Worker) -> 
     assert await worker.value("SELECT count(*) FROM unified_worker.dead_frames") == 0
 
 
-@pytest.mark.parametrize("state", ["08006", "40001", "40P01", "53100", "53200", "55P03", "25006", "57014", "58030"])
+@pytest.mark.parametrize("state", ["08006", "40P01", "53100", "55P03", "25006", "57014", "58030"])
 async def test_what_may_pass_is_repeated_until_it_does(worker: Worker, state: str) -> None:
     await raising(worker, state, times=2)
     assert set(await worker.write(*story())) <= {"applied", "stale"}

@@ -4,7 +4,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from indexer.batch import build
+from indexer.database.apply import apply_one
 from indexer.database.pending import Pending
+from indexer.database.sql import MODE_RETRY
 from tests.database.application import TABLES
 from tests.database.builder import FOLLOW, LIKE, POST, Stream, delete, did, follow, like, post, put
 from tests.database.worker import Worker, connected, opened
@@ -205,4 +208,15 @@ async def test_the_post_of_a_deleted_holder_that_went_with_its_post(keyed: Worke
     await keyed.write(stream.commit("author", delete(f"{POST}/1")), stream.commit("author", put(f"{POST}/1", post())))
     assert await likes(keyed) == []
     assert await keyed.write(stream.commit("a", delete(f"{LIKE}/1"), put(f"{LIKE}/2", like(SUBJECT)))) == ["applied"]
+    assert [uri for uri, _ in await likes(keyed)] == [f"at://{did('a')}/{LIKE}/2"]
+
+
+async def test_a_letter_that_is_closed_while_it_is_looked_at_is_not_applied(keyed: Worker) -> None:
+    """The retry has read the frame, then a delete comes in between: the function looks again, holding the repo's row."""
+    stream = Stream()
+    early = stream.commit("a", put(f"{LIKE}/1", like(SUBJECT)), put(f"{LIKE}/2", like(f"at://{did('author')}/{POST}/2")))
+    await keyed.write(early)
+    await keyed.write(stream.commit("author", put(f"{POST}/1", post()), put(f"{POST}/2", post())))
+    await keyed.write(stream.commit("a", delete(f"{LIKE}/1")))
+    await apply_one(keyed.connection, MODE_RETRY, build([early]))
     assert [uri for uri, _ in await likes(keyed)] == [f"at://{did('a')}/{LIKE}/2"]
