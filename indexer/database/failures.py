@@ -14,7 +14,7 @@ RETRY_CLASSES = (
 RETRY_STATES = ("55P03", "25006")  # a lock not had in time, a server that is read-only just now
 SCHEMA_CLASSES = ("42", "3F")  # no such table, column or function, no right to it; no such schema
 # What asyncpg raises when a connection or a statement fails, the connection's own loss included.
-DATABASE_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+DATABASE_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
 
 
 class Unavailable(ConnectionError):

@@ -36,6 +36,10 @@ SESSION_SETTINGS = {
     "jit": "off",
 }
 
+# What asyncpg raises for a connection that the server ended while it lay idle: the server's last word has been read, the end of
+# the socket has not, so the connection still passes for open.
+ENDED_UNNOTICED = asyncpg.InternalClientError
+
 CONNECT_TIMEOUT = 10.0  # seconds
 LOCK_PATIENCE = 30.0  # seconds: for the server to notice that the lock's last holder was killed
 
@@ -91,7 +95,7 @@ class DatabasePool:
         self.terminate()
         self._pool = await asyncpg.create_pool(
             self.url,
-            min_size=1,
+            min_size=0,
             max_size=self.size,
             max_inactive_connection_lifetime=0,
             timeout=CONNECT_TIMEOUT,
@@ -128,6 +132,9 @@ class DatabasePool:
                 raise Unavailable(f"no connection: {error or type(error).__name__}") from None
             try:
                 yield connection
+            except ENDED_UNNOTICED:
+                connection.terminate()
+                raise
             finally:
                 await pool.release(connection)
 
@@ -140,6 +147,9 @@ class DatabasePool:
                 raise LockLost
             try:
                 yield connection
+            except ENDED_UNNOTICED:
+                connection.terminate()
+                raise LockLost from None
             except DATABASE_ERRORS:
                 if self._lost.is_set() or connection.is_closed():
                     raise LockLost from None

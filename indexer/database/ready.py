@@ -38,12 +38,16 @@ async def make_ready(pool: DatabasePool, record_types: Sequence[RecordType], pat
             told = str(error) or type(error).__name__
             fault = _fault(error, redacted(pool.url), told)
             if fault is not None or time.monotonic() >= deadline:
-                away = (
-                    f"DATABASE_URL: no connection to {redacted(pool.url)} ({told}): start the database or correct the address"
-                )
-                raise OperatorError([fault or away]) from None
+                raise OperatorError([fault or _not_ready(error, redacted(pool.url), told)]) from None
             warn_limited(log, "database away", "The database does not answer (%s); trying again every second", told)
         await asyncio.sleep(1.0)
+
+
+def _not_ready(error: BaseException, url: str, told: str) -> str:
+    """What is to be said of a database that was waited for in vain."""
+    if sqlstate(error) == "55P03":
+        return f"DATABASE_URL: a table of {url} is locked by another session ({told}): end that one, then start again"
+    return f"DATABASE_URL: no connection to {url} ({told}): start the database or correct the address"
 
 
 def _fault(error: BaseException, url: str, told: str) -> str | None:

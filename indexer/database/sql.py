@@ -28,6 +28,7 @@ RETURNS text LANGUAGE plpgsql AS $apply$
 DECLARE
   v_new boolean := false; v_has_user boolean := false; v_held boolean := true; v_outcome text := 'applied';
   v_uri text; v_cid text; v_subject text; v_subject_cid text; v_created_at timestamptz; v_rest jsonb; v_key text[];
+  v_open text[];
 BEGIN
   IF p_mode = {live} THEN
     IF p_data IS NULL THEN
@@ -52,6 +53,7 @@ BEGIN
     END IF;
   ELSIF p_mode = {retry} THEN
     SELECT r.has_user INTO v_has_user FROM unified_worker.repos AS r WHERE r.did = p_did FOR UPDATE;
+    v_open := ARRAY(SELECT l.path FROM unified_worker.dead_letters AS l WHERE l.did = p_did AND l.rev = p_rev);
   END IF;
 
   IF p_user AND (v_new OR NOT v_has_user) THEN
@@ -74,10 +76,7 @@ BEGIN
       CONTINUE;
     END IF;
     IF v_held THEN
-      IF p_mode = {retry} AND NOT EXISTS (
-        SELECT FROM unified_worker.dead_letters
-        WHERE did = p_did AND rev = p_rev AND path = unified_worker.path_of(v_uri))
-      THEN
+      IF p_mode = {retry} AND NOT unified_worker.path_of(v_uri) = ANY (v_open) THEN
         CONTINUE;
       END IF;
       PERFORM unified_worker.close_letters(p_did, unified_worker.path_of(v_uri));
