@@ -220,3 +220,14 @@ async def test_a_letter_that_is_closed_while_it_is_looked_at_is_not_applied(keye
     await keyed.write(stream.commit("a", delete(f"{LIKE}/1")))
     await apply_one(keyed.connection, MODE_RETRY, build([early]))
     assert [uri for uri, _ in await likes(keyed)] == [f"at://{did('a')}/{LIKE}/2"]
+
+
+async def test_a_path_named_twice_in_a_commit_that_waits_ends_as_its_last_operation_says(keyed: Worker) -> None:
+    stream = Stream()
+    follows = put(f"{FOLLOW}/1", follow(did("x")))
+    await keyed.write(stream.commit("a", put(f"{LIKE}/1", like(SUBJECT)), delete(f"{LIKE}/1"), follows))
+    await keyed.write(stream.commit("author", put(f"{POST}/1", post())))
+    await turn(keyed)
+    assert await likes(keyed) == []
+    assert await keyed.value("SELECT count(*) FROM follows") == 1
+    assert await keyed.letters() == []
