@@ -129,14 +129,18 @@ class DatabasePool:
             try:
                 connection = await pool.acquire(timeout=CONNECT_TIMEOUT)
             except DATABASE_ERRORS as error:
+                _heed_cancellation()
                 raise Unavailable(f"no connection: {error or type(error).__name__}") from None
             try:
                 yield connection
-            except ENDED_UNNOTICED:
-                connection.terminate()
+            except (asyncpg.PostgresError, asyncpg.DataError):
+                raise  # an answer: the connection is sound, or knows that it is closed
+            except BaseException:
+                connection.terminate()  # something may still run on it, and giving it back would wait for that
                 raise
             finally:
                 await pool.release(connection)
+                _heed_cancellation()
 
     @asynccontextmanager
     async def lock_connection(self) -> AsyncGenerator["Connection"]:
@@ -154,6 +158,8 @@ class DatabasePool:
                 if self._lost.is_set() or connection.is_closed():
                     raise LockLost from None
                 raise
+            finally:
+                _heed_cancellation()
 
     async def watch(self) -> None:
         """Raises LockLost when the lock's connection ends; never returns."""
@@ -181,6 +187,13 @@ class DatabasePool:
                     ]
                 )
             await asyncio.sleep(0.5)
+
+
+def _heed_cancellation() -> None:
+    """asyncpg may answer a cancellation with an error of its own; what was cancelled must end all the same."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 async def _no_reset(_connection: object) -> None:

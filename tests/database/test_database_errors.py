@@ -296,3 +296,19 @@ async def test_connections_that_are_cut_in_mid_call_leave_no_fault_of_ours(worke
         writing.cancel()
         with pytest.raises(asyncio.CancelledError):
             await writing
+
+
+@pytest.mark.parametrize("turns", range(6))
+async def test_a_cancelled_write_ends_also_when_its_connection_is_lost_at_that_moment(worker: Worker, turns: int) -> None:
+    """A cancellation that came out as an error of the connection would be repeated, by a task that nobody waits for."""
+    async with locked_posts(worker.pool.url):
+        writing = asyncio.create_task(worker.write(*story()))
+        pid = await waiting_call(worker.connection)
+        ending = asyncio.create_task(worker.connection.execute("SELECT pg_terminate_backend($1)", pid))
+        for _ in range(turns):  # of the loop: the cancellation falls before, between and after the parts of the server's answer
+            await asyncio.sleep(0)
+        writing.cancel()
+        await ending
+        done, _ = await asyncio.wait({writing}, timeout=5)
+        assert done
+        assert writing.cancelled()
