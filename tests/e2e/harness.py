@@ -145,18 +145,21 @@ async def running(url: str, relay_url: str, *, reset_cursor: bool = False, **env
     """A worker in this process. Afterwards it is stopped, and must end within ten seconds."""
     worker = UnifiedWorker(Config.from_env(settings(url, relay_url, **env)), reset_cursor)
     await worker.initialize()
-    async with asyncio.TaskGroup() as tasks:  # so that the test ends at once where the worker fails
-        task = tasks.create_task(worker.run())
-        try:
-            yield worker
-            assert not task.done()
-        finally:
-            worker.stop()
-            await asyncio.wait({task}, timeout=10)
-            if not task.done():
-                worker.abandon()
-                task.cancel()
-                raise AssertionError("the worker did not stop within ten seconds")
+    body = asyncio.current_task()
+    assert body is not None
+    task = asyncio.create_task(worker.run())
+    # So that the test ends at once where the worker fails.
+    task.add_done_callback(lambda ended: body.cancel() if not ended.cancelled() and ended.exception() else None)
+    try:
+        yield worker
+        assert not task.done()
+    finally:
+        worker.stop()
+        await asyncio.wait({task}, timeout=10)
+        assert task.done(), "the worker did not stop within ten seconds"
+        if body.cancelling():
+            body.uncancel()
+        task.result()
 
 
 async def finished(worker: UnifiedWorker, seq: int, seconds: float = DEADLINE) -> None:
