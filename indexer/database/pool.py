@@ -7,8 +7,8 @@ connection, so a worker that lost its lock can't save one. With a pool of one co
 import asyncio
 import hashlib
 import time
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
@@ -125,11 +125,11 @@ class DatabasePool:
         if self.size == 1:
             async with self.lock_connection() as connection:
                 yield connection
-        else:
+            return
+        with _cancellation_heeded():
             try:
                 connection = await pool.acquire(timeout=CONNECT_TIMEOUT)
             except DATABASE_ERRORS as error:
-                _heed_cancellation()
                 raise Unavailable(f"no connection: {error or type(error).__name__}") from None
             try:
                 yield connection
@@ -140,7 +140,6 @@ class DatabasePool:
                 raise
             finally:
                 await pool.release(connection)
-                _heed_cancellation()
 
     @asynccontextmanager
     async def lock_connection(self) -> AsyncGenerator["Connection"]:
@@ -149,17 +148,16 @@ class DatabasePool:
             connection = self._lock_connection
             if connection is None or self._lost.is_set():
                 raise LockLost
-            try:
-                yield connection
-            except ENDED_UNNOTICED:
-                connection.terminate()
-                raise LockLost from None
-            except DATABASE_ERRORS:
-                if self._lost.is_set() or connection.is_closed():
+            with _cancellation_heeded():
+                try:
+                    yield connection
+                except ENDED_UNNOTICED:
+                    connection.terminate()
                     raise LockLost from None
-                raise
-            finally:
-                _heed_cancellation()
+                except DATABASE_ERRORS:
+                    if self._lost.is_set() or connection.is_closed():
+                        raise LockLost from None
+                    raise
 
     async def watch(self) -> None:
         """Raises LockLost when the lock's connection ends; never returns."""
@@ -189,11 +187,16 @@ class DatabasePool:
             await asyncio.sleep(0.5)
 
 
-def _heed_cancellation() -> None:
-    """asyncpg may answer a cancellation with an error of its own; what was cancelled must end all the same."""
+@contextmanager
+def _cancellation_heeded() -> Generator[None]:
+    """asyncpg may answer a cancellation with an error of its own; what was cancelled in here ends all the same."""
     task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError
+    before = task.cancelling() if task else 0  # not always 0: a TaskGroup that failed leaves its mark on its task
+    try:
+        yield
+    finally:
+        if task and task.cancelling() > before:
+            raise asyncio.CancelledError
 
 
 async def _no_reset(_connection: object) -> None:
