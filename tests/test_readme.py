@@ -1,0 +1,65 @@
+"""What the README says is true: settings, record types, the example of a new record type, the monitoring queries."""
+
+import re
+import types
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from indexer.config import SETTINGS
+from indexer.database import sql, tables
+from indexer.record_type import RecordType, Row
+from indexer.records import RECORD_TYPES
+from tests.database.worker import opened
+
+README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+def example() -> RecordType:
+    """The record type that "Adding a record type" shows."""
+    (code,) = blocks("python")
+    module = types.ModuleType("block")
+    exec(code, module.__dict__)  # noqa: S102 -- the README's own code
+    return module.__dict__["RECORD"]
+
+
+def test_every_setting_is_in_the_table_with_its_default() -> None:
+    for setting in SETTINGS:
+        default = f"`{setting.default}`" if setting.default else ""
+        assert f"| `{setting.name}` | {default} | {setting.meaning} |" in README
+
+
+def test_every_record_type_is_in_the_table() -> None:
+    rows = set(re.findall(r"^\| `([a-z.A-Z]+)` \| `([a-z_]+)` \|$", README, re.MULTILINE))
+    assert rows == {(record_type.collection, record_type.table) for record_type in RECORD_TYPES}
+
+
+async def test_the_example_of_a_record_type_works(database: str) -> None:
+    block = example()
+    assert block.row({"subject": "did:plc:x", "createdAt": "no date"}) == Row("did:plc:x", None, None, None)
+    record_types = tuple(sorted((*RECORD_TYPES, block), key=lambda record_type: record_type.collection))
+    async with opened(database) as worker:
+        for statement in (*tables.create("public", record_types), *sql.functions("public", record_types)):
+            await worker.connection.execute(statement)
+        assert await worker.value("SELECT count(*) FROM blocks") == 0
+
+
+@pytest.mark.parametrize("query", blocks("sql")[0].split(";\n"), ids=lambda query: query.strip()[:40])
+async def test_the_monitoring_queries_run(database: str, query: str) -> None:
+    async with opened(database) as worker:
+        statement = await worker.connection.prepare(query) if query.strip() else None
+        if statement is not None:
+            assert isinstance(await statement.fetch(), list)
+
+
+async def test_its_application_name_is_found_as_the_readme_says(database: str) -> None:
+    async with opened(database):
+        connection = await asyncpg.connect(database)
+        found = await connection.fetchval("SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE '%python%'")
+        await connection.close()
+    assert found >= 1
