@@ -134,8 +134,10 @@ class UnifiedWorker:
         match event:
             case Commit():
                 await self.lanes.put(event.repo, Placed(self._arrived(event.seq, event.time), event))
-            case Sync() | Unusable():
-                await self.lanes.put(event.did or "", Placed(self._arrived(event.seq, event.time), event))
+            case Sync():
+                await self.lanes.put(event.did, Placed(self._arrived(event.seq, event.time), event))
+            case Unusable():
+                await self.lanes.put(event.did or "", Placed(self._arrived(self.stream.plausible(event.seq)), event))
             case Identity() | Account():
                 self.watermark.finish(self._arrived(event.seq, event.time))
                 self.progress.finished()

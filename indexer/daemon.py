@@ -110,7 +110,7 @@ async def _until_signal(worker: Worker) -> None:
         if not running.done():
             logging.shutdown()
             os._exit(0)
-    if not running.cancelled():
+    if not (asked.is_set() and running.cancelled()):
         running.result()
 
 

@@ -64,13 +64,19 @@ class Connection:
 
     async def send(self, frames: Iterable[bytes | memoryview]) -> None:
         """Send frames, each a binary message, and wait while the client is behind."""
-        self._writer.write(b"".join(piece for frame in frames for piece in message(frame)))
+        self._write(b"".join(piece for frame in frames for piece in message(frame)))
         await self._writer.drain()
 
     async def say(self, payload: bytes, *, text: bool) -> None:
         """Send one message of either kind."""
-        self._writer.write(b"".join(message(payload, Opcode.TEXT if text else Opcode.BINARY)))
+        self._write(b"".join(message(payload, Opcode.TEXT if text else Opcode.BINARY)))
         await self._writer.drain()
+
+    def _write(self, data: bytes) -> None:
+        try:
+            self._writer.write(data)
+        except RuntimeError as ended:  # asyncio's word for a stream that has been ended
+            raise ConnectionResetError("the client has gone") from ended
 
     async def listen(self) -> None:
         """Answer pings and the close until the connection has ended."""

@@ -7,8 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from indexer.config import Config
 from indexer.errors import Stop
 from indexer.stream import MAX_DROP, MAX_JUMP, Stream
+from relay_simulator.encoding import frame
+from unified_worker import UnifiedWorker
 
 START = datetime(2026, 7, 1, tzinfo=UTC)
 
@@ -86,3 +89,21 @@ def test_an_event_without_a_time_keeps_the_last_one() -> None:
     stream = Stream("relay.test", 5, START)
     stream.arrived(6, None, 1)
     assert stream.time == START
+
+
+def test_the_seq_of_a_broken_frame_counts_only_near_the_last_one() -> None:
+    stream = Stream("relay.test", 50_000, START)
+    assert [stream.plausible(seq) for seq in (50_001, 40_000, 60_000)] == [50_001, 40_000, 60_000]
+    assert [stream.plausible(seq) for seq in (None, 39_999, 60_001, 2**62)] == [None] * 4
+    assert Stream("relay.test", None, None).plausible(1) is None
+
+
+async def test_a_broken_frame_with_a_wild_seq_moves_nothing() -> None:
+    config = Config.from_env({"DATABASE_URL": "postgresql://user@localhost/none", "RELAY_URL": "ws://relay.test"})
+    worker = UnifiedWorker(config)
+    sound = frame("#identity", {"seq": 50_000, "did": "did:plc:x", "time": "2026-07-01T00:00:00Z"})
+    wild = frame("#identity", {"seq": 2**62, "did": "no did", "time": "2026-07-01T00:00:00Z"})
+    for message in (sound, wild, sound):
+        await worker.on_message_handler(message)
+    assert worker.stream.seq == worker.watermark.cursor == 50_000
+    assert len(worker.lanes) == 1, "the broken frame waits to be kept"
