@@ -137,7 +137,8 @@ class UnifiedWorker:
             case Sync():
                 await self.lanes.put(event.did, Placed(self._arrived(event.seq, event.time), event))
             case Unusable():
-                await self.lanes.put(event.did or "", Placed(self._arrived(self.stream.plausible(event.seq)), event))
+                seq = self.stream.plausible(event.seq) if event.salvaged else event.seq
+                await self.lanes.put(event.did or "", Placed(self._arrived(seq), event))
             case Identity() | Account():
                 self.watermark.finish(self._arrived(event.seq, event.time))
                 self.progress.finished()

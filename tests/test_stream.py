@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from indexer.config import Config
 from indexer.errors import Stop
+from indexer.protocol.events import Unusable
+from indexer.protocol.frames import decode
 from indexer.stream import MAX_DROP, MAX_JUMP, Stream
 from relay_simulator.encoding import frame
 from unified_worker import UnifiedWorker
@@ -102,7 +104,10 @@ async def test_a_broken_frame_with_a_wild_seq_moves_nothing() -> None:
     config = Config.from_env({"DATABASE_URL": "postgresql://user@localhost/none", "RELAY_URL": "ws://relay.test"})
     worker = UnifiedWorker(config)
     sound = frame("#identity", {"seq": 50_000, "did": "did:plc:x", "time": "2026-07-01T00:00:00Z"})
-    wild = frame("#identity", {"seq": 2**62, "did": "no did", "time": "2026-07-01T00:00:00Z"})
+    wild = frame("#identity", {"seq": 2**62, "did": "did:plc:x", "time": "2026-07-01T00:00:00Z"})[:-1]  # cut short
+    salvaged = decode(wild)
+    assert isinstance(salvaged, Unusable)
+    assert salvaged.seq == 2**62
     for message in (sound, wild, sound):
         await worker.on_message_handler(message)
     assert worker.stream.seq == worker.watermark.cursor == 50_000

@@ -116,7 +116,8 @@ class Unusable:
     """A frame that cannot be applied as a whole: `reason` is counted, the frame is kept.
 
     What could still be read of it stands here, each None where it could not: `seq`, `did`, `rev`. `paths` are the record
-    paths that its ops named, as far as they are valid record paths.
+    paths that its ops named, as far as they are valid record paths. `salvaged`: the frame does not decode, so all of it was
+    picked from what looked like it; good enough for people to read, not to steer by.
     """
 
     seq: int | None
@@ -127,6 +128,7 @@ class Unusable:
     reason: str
     detail: str
     frame: bytes
+    salvaged: bool = False
 
 
 RepoEvent = Commit | Sync | Unusable

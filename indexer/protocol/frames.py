@@ -63,11 +63,11 @@ def decode(frame: bytes, previous_time: datetime | None = None) -> Event:
     hold record blocks that are not yet decoded (data_model.to_json_form does that), only their hash and size are checked.
     """
     if len(frame) > MAX_FRAME_BYTES:
-        return _unusable(frame, salvage(frame), "frame_too_large", f"{len(frame)} bytes, at most {MAX_FRAME_BYTES}")
+        return _unusable(frame, None, "frame_too_large", f"{len(frame)} bytes, at most {MAX_FRAME_BYTES}")
     try:
         values = decode_frame(frame)
     except (ValueError, RecursionError) as error:
-        return _unusable(frame, salvage(frame), "undecodable", str(error)[:200])
+        return _unusable(frame, None, "undecodable", str(error)[:200])
     payload = values[1] if len(values) == 2 else None
     fields = cast("dict[str, Any]", payload) if type(payload) is dict else None
     try:
@@ -160,8 +160,9 @@ def _known_seq(fields: dict[str, Any]) -> int | None:
         return None
 
 
-def _unusable(frame: bytes, fields: dict[str, Any], reason: str, detail: str) -> Unusable:
-    """Keeps the frame with what its fields say, each only where it is sound."""
+def _unusable(frame: bytes, decoded: dict[str, Any] | None, reason: str, detail: str) -> Unusable:
+    """Keeps the frame with what its fields say, each only where it is sound; what does not decode is salvaged."""
+    fields = salvage(frame) if decoded is None else decoded
     did: object = fields.get("repo", fields.get("did"))
     rev: object = fields.get("rev")
     return Unusable(
@@ -173,6 +174,7 @@ def _unusable(frame: bytes, fields: dict[str, Any], reason: str, detail: str) ->
         reason,
         detail,
         frame,
+        salvaged=decoded is None,
     )
 
 
