@@ -1,0 +1,39 @@
+"""The worker: a relay's event stream in, rows in PostgreSQL out. `unified_worker.py` runs what is here; the flow, downward:
+
+firehose.py          relay -> frames: connect, cursor, time-outs; the only websocket
+  backoff.py           how long to wait before connecting again
+protocol/            frame -> event: pure, no I/O
+  frames.py            one message -> one event, whatever its bytes are
+  commits.py           a #commit's or #sync's fields, blocks and operations
+  salvage.py           what can still be read of a broken frame
+  car.py               CAR bytes -> blocks by CID, every hash checked
+  dag_cbor.py          DAG-CBOR -> values, refusing what claims more than it holds
+  data_model.py        a record's DAG-CBOR -> the protocol's JSON form
+  syntax.py            DID, NSID, record key, TID, at-uri, datetime
+  events.py            what comes out, frozen
+  mst.py signature.py  trees and signatures: so far for the tests alone
+stream.py            what seqs and times say about gaps and renumbering
+lanes.py             order per repo: bounded queues, a task each
+processor.py         EventProcessor: a lane's batch -> rows, and what became of it -> counts
+  batch.py             events -> the arrays of one call
+  records/             like.py, post.py, …: one file a record type, found by looking
+  record_type.py       what such a file gives, and the checks that its fields need
+  json.py              JSON that jsonb accepts
+database/            the only asyncpg
+  writer.py            a batch, until it is done: repeat, isolate, or stop
+  apply.py             the calls themselves
+  sql.py letters.py    the procedure that they call, made from the record types; dead letters
+  failures.py          what an error of the database asks for
+  breaker.py           pause where it refuses too much
+  pending.py           what waits for a row of another table
+  pool.py              connections, and the lock
+  ready.py             at start: connected, locked, prepared
+  schema.py            … by tables.py (an empty database), check.py (an existing one), migrations.py (our own bookkeeping)
+watermark.py         the longest finished prefix of the stream
+cursor.py            … stored every second
+progress.py          the progress log, from the counts in metrics.py
+heartbeat.py         the pulse that the health check asks for
+
+Around it: daemon.py (signals, exit codes), cli.py, config.py, database_url.py, logs.py, errors.py, version.py;
+and the PostgreSQL of --embedded: embedded.py, postgres.py, cluster.py.
+"""
