@@ -13,11 +13,17 @@ from indexer.record_type import RecordType, Row
 from indexer.records import RECORD_TYPES
 from tests.database.worker import opened
 
-README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+def squeezed(source: str) -> str:
+    """Source code with adjoining string literals put together."""
+    return re.sub(r'"\s*f?"', "", source)
 
 
 def example() -> RecordType:
@@ -37,6 +43,19 @@ def test_every_setting_is_in_the_table_with_its_default() -> None:
 def test_every_record_type_is_in_the_table() -> None:
     rows = set(re.findall(r"^\| `([a-z.A-Z]+)` \| `([a-z_]+)` \|$", README, re.MULTILINE))
     assert rows == {(record_type.collection, record_type.table) for record_type in RECORD_TYPES}
+
+
+def test_every_log_line_that_it_explains_is_one() -> None:
+    table = README.partition("## Troubleshooting")[2].partition("## FAQ")[0]
+    cells = re.findall(r"^\| (`.*?) \|", table, re.MULTILINE)
+    lines = [line for cell in cells for line in re.findall(r"`([^`]+)`", cell) if line.rstrip(" …") != "DATABASE_URL"]
+    assert len(lines) >= 10
+    source = "".join(
+        squeezed(path.read_text(encoding="utf-8")) for path in [ROOT / "unified_worker.py", *ROOT.glob("indexer/**/*.py")]
+    )
+    for line in lines:
+        for part in re.split(r"…|; ", line):  # where a value is filled in, or one literal ends
+            assert part.strip(" ()") in source, line
 
 
 async def test_the_example_of_a_record_type_works(database: str) -> None:
