@@ -4,13 +4,8 @@ from enum import Enum, auto
 
 import asyncpg
 
-RETRY_CLASSES = (
-    "08",
-    "40",
-    "53",
-    "57",
-    "58",
-)  # connection, rollback (deadlock, serialization), resources, operator's hand, system
+# Connection, rollback (deadlock, serialization), resources, the operator's hand, the system.
+RETRY_CLASSES = ("08", "40", "53", "57", "58")
 RETRY_STATES = ("55P03", "25006")  # a lock not had in time, a server that is read-only just now
 SCHEMA_CLASSES = ("42", "3F")  # no such table, column or function, no right to it; no such schema
 # What asyncpg raises when a connection or a statement fails, the connection's own loss included.

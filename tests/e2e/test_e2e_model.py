@@ -7,6 +7,7 @@ import pytest
 from relay_simulator.server import RelayServer
 from tests.e2e.authors import Author, liking, toggling
 from tests.e2e.harness import Process, connected, differences, finished, running, saved, settings, told, traffic
+from unified_worker import MOST_LANES
 
 
 @pytest.mark.parametrize("size", ["1", "2", "20"])
@@ -28,6 +29,17 @@ async def test_awkward_traffic_at_every_pool_size(database: str, size: str) -> N
         assert worker.metrics.finished == len(stream.frames)
         assert worker.metrics.stale + worker.metrics.rev_fork == stream.model.stale
         assert worker.metrics.dead_letters == len(stream.model.refused)
+    assert await differences(database, stream.model) == []
+
+
+async def test_awkward_traffic_in_as_many_lanes_as_there_can_be(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever this machine has: on two cores there would be two lanes at any pool size."""
+    monkeypatch.setattr("os.cpu_count", lambda: 64)
+    stream = traffic(3_000, awkward=True)
+    async with RelayServer(stream.frames) as relay, running(database, relay.url, DB_POOL_SIZE="20") as worker:
+        assert len(worker.lanes.all) == MOST_LANES == 4
+        await finished(worker, stream.last_seq)
+        assert worker.metrics.stale + worker.metrics.rev_fork == stream.model.stale
     assert await differences(database, stream.model) == []
 
 
