@@ -122,7 +122,8 @@ def build(events: Sequence[RepoEvent], *, with_frames: bool = False) -> Batch:
             case Sync(seq=seq, did=did, rev=rev, time=time, frame=frame):
                 user, data, keeps = False, libipld.encode_cid(event.data), with_frames
             case Unusable(seq=seq, did=did, rev=rev, time=time, frame=frame):
-                for path in event.paths or (hashlib.sha256(frame).hexdigest(),):
+                # A path is one repo's: without the DID it would be any repo's that names the same.
+                for path in (event.paths if did else ()) or (hashlib.sha256(frame).hexdigest(),):
                     batch.refuse(path, event.reason, event.detail)
                 user, data, keeps = False, None, True
         batch.close(did or "", user=user, time=time, rev=rev or "", data=data, seq=seq, frame=frame if keeps else None)
@@ -144,7 +145,8 @@ def add_ops(batch: Batch, commit: Commit) -> bool:
             RefusedOp(hashlib.sha256(commit.frame).hexdigest(), "too_big", "the commit came without its blocks"),
         )
     for op in refused:
-        batch.refuse(op.path, op.reason, op.detail)
+        # Operations without a path are of different records, so that one must not close another's letter.
+        batch.refuse(op.path or hashlib.sha256(commit.frame).hexdigest(), op.reason, op.detail)
     return writes
 
 

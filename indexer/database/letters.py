@@ -1,8 +1,9 @@
 """Dead letters: what could not be applied, kept with its reason and its frame, as the SQL functions that keep and close them.
 
 A letter's key is (did, rev, path); where nothing decodes, did and rev are '' and path is the frame's SHA-256. One frame serves
-all letters of its commit. A later operation on the same (did, path) closes a letter in its own transaction, so that a retry
-never resurrects what was changed since; `repos.held` says whether there may be anything to look for.
+all letters of its commit; where another frame has the same key, the letter and its frame are the later one's. A later operation
+on the same (did, path) closes a letter in its own transaction, so that a retry never resurrects what was changed since;
+`repos.held` says whether there may be anything to look for.
 """
 
 # Beyond these a letter keeps its metadata, but not its frame.
@@ -23,7 +24,9 @@ DECLARE
   v_sha bytea := sha256(p_frame);
 BEGIN
   IF p_did <> '' THEN
-    PERFORM unified_worker.close_letters(p_did, p_path, p_rev);
+    PERFORM unified_worker.close_letters(p_did, p_path, CASE WHEN NOT EXISTS (
+      SELECT FROM unified_worker.dead_letters
+      WHERE did = p_did AND path = p_path AND rev = p_rev AND frame_sha256 <> v_sha) THEN p_rev END);
     INSERT INTO unified_worker.repos AS r (did, rev, held) VALUES (p_did, '', true)
     ON CONFLICT (did) DO UPDATE SET held = true WHERE NOT r.held;
   END IF;

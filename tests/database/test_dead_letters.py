@@ -6,8 +6,9 @@ from hashlib import sha256
 import pytest
 
 from indexer.database.letters import KEEP, MAX_FRAMES_BYTES, MAX_LETTERS_OF_A_DID
-from indexer.protocol.events import Commit, Unusable
+from indexer.protocol.events import Commit, RefusedOp, Unusable
 from indexer.protocol.frames import decode
+from relay_simulator.encoding import Value, frame
 from tests.database.builder import LIKE, POST, PROFILE, Op, Stream, delete, did, like, post, profile, put
 from tests.database.worker import Worker
 
@@ -199,3 +200,26 @@ async def test_attempts_are_counted_and_the_first_sight_stays(worker: Worker) ->
 async def test_repos_without_letters_are_not_held(worker: Worker) -> None:
     await worker.write(Stream().commit("a", put(f"{POST}/1", post()), put(f"{LIKE}/1", like(f"at://{did('x')}/{POST}/1"))))
     assert not await worker.value("SELECT held FROM unified_worker.repos")
+
+
+@pytest.mark.parametrize("repos", [("no did", "nor this"), (did("a"), did("a"))], ids=["without a did", "without a rev"])
+async def test_broken_frames_that_name_one_path_share_no_letter_s_frame(worker: Worker, repos: tuple[str, str]) -> None:
+    ops: list[Value] = [{"path": f"{PROFILE}/self", "action": "update"}]
+    broken = [
+        decode(frame("#commit", {"seq": seq, "repo": repo, "rev": "none", "ops": ops})) for seq, repo in enumerate(repos, 1)
+    ]
+    for event in (*broken, broken[-1]):
+        assert isinstance(event, Unusable)
+        await worker.write(event)
+    found = [(letter[3], letter[5]) for letter in await letters(worker)]
+    assert found == ([(1, 1), (2, 2)] if repos[0] != repos[1] else [(2, 2)]), "of one repo, the later one's alone"
+    await check_sizes(worker)
+
+
+async def test_operations_without_a_path_close_no_letters_of_each_other(worker: Worker) -> None:
+    stream = Stream()
+    for n in (1, 2):
+        commit = stream.commit("a", put(f"{POST}/{n}", post()))
+        await worker.write(replace(commit, refused=(RefusedOp("", "bad_op", "the op is no map"),)))
+    assert len(await worker.letters()) == 2
+    await check_sizes(worker)
