@@ -38,7 +38,7 @@ WHERE l.did = $1 AND l.rev = $2 AND l.reason = 'foreign_key' GROUP BY f.frame
 """
 STILL = """
 UPDATE unified_worker.dead_letters SET attempts = attempts + 1, last_seen = now(), reason = $3, detail = left($4, 2000),
-  awaited = CASE $3 WHEN 'foreign_key' THEN unified_worker.awaited($5, $6, $7, $8) END
+  awaited = CASE WHEN $3 = 'foreign_key' AND $6::text IS NOT NULL THEN unified_worker.awaited($5, $6, $7, $8) END
 WHERE did = $1 AND rev = $2 AND reason = 'foreign_key'
 """
 

@@ -88,7 +88,8 @@ async def _own_schema(connection: Connection, schema: str, record_types: Sequenc
     present = {found["relname"] for found in await connection.fetch(PRESENT, schema, wanted)}
     if tables_by is None:
         tables_by = "application" if present else "worker"
-    if tables_by == "worker":
+    # Only where something is new: CREATE INDEX IF NOT EXISTS locks a table against writers before it looks.
+    if tables_by == "worker" and (len(present) < len(wanted) or version < len(MIGRATIONS)):
         if len(present) < len(wanted) and not await connection.fetchval(MAY_CREATE_TABLES, schema):
             raise OperatorError([f"the user may not create tables in {schema}: GRANT CREATE ON SCHEMA {schema} TO …"])
         for statement in tables.create(schema, record_types):

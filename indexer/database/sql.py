@@ -57,7 +57,7 @@ BEGIN
   END IF;
 
   IF p_user AND (v_new OR NOT v_has_user) THEN
-    INSERT INTO {schema}.users (did, handle) VALUES (p_did, 'handle.invalid') ON CONFLICT DO NOTHING;
+    INSERT INTO {schema}.users (did, handle) VALUES (p_did, 'handle.invalid') ON CONFLICT (did) DO NOTHING;
     IF NOT v_new THEN
       UPDATE unified_worker.repos SET has_user = true WHERE did = p_did AND NOT has_user;
     END IF;
@@ -197,8 +197,12 @@ BEGIN
             ELSE encode(sha256(p_frame[i]), 'hex') END, p_seq[i],
           CASE v_state WHEN '23503' THEN 'foreign_key' ELSE 'database_' || v_state END,
           concat_ws(E'\n', v_message, nullif(v_detail, '')), p_frame[i],
-          CASE v_state WHEN '23503' THEN unified_worker.awaited(v_schema, v_table, v_constraint, v_detail) END)
+          CASE WHEN v_state = '23503' AND v_table <> '' THEN  -- an application's trigger names none
+            unified_worker.awaited(v_schema, v_table, v_constraint, v_detail) END)
         FROM generate_series(p_lo[i], greatest(p_lo[i], p_hi[i])) AS j;
+        IF v_state = '23503' THEN  -- the account's own row may be what is missing: the application deleted it
+          UPDATE unified_worker.repos SET has_user = false WHERE did = p_did[i] AND has_user;
+        END IF;
       END IF;
     END IF;
     IF p_durable AND i = v_count AND v_outcome IN ('stale', 'rev_fork') THEN

@@ -231,3 +231,35 @@ async def test_a_path_named_twice_in_a_commit_that_waits_ends_as_its_last_operat
     assert await likes(keyed) == []
     assert await keyed.value("SELECT count(*) FROM follows") == 1
     assert await keyed.letters() == []
+
+
+async def test_an_account_whose_row_the_application_deleted_gets_one_again(database: str) -> None:
+    key = "ALTER TABLE posts ADD FOREIGN KEY (author_did) REFERENCES users (did) ON DELETE CASCADE"
+    async with connected(database) as connection:
+        await connection.execute(TABLES + key)
+    async with opened(database) as worker:
+        stream = Stream()
+        await worker.write(stream.commit("a", put(f"{POST}/1", post())))
+        await worker.connection.execute("DELETE FROM users")
+        waits, next_one = (stream.commit("a", put(f"{POST}/{n}", post())) for n in (2, 3))
+        assert await worker.write(waits, next_one) == ["refused:23503", "applied"]
+        assert await turn(worker) == 1
+        assert await worker.column("SELECT right(uri, 1) FROM posts ORDER BY 1") == ["2", "3"]
+        assert await worker.letters() == []
+
+
+async def test_a_trigger_that_calls_its_refusal_a_foreign_key_s_names_no_row(application: str) -> None:
+    async with opened(application) as worker:
+        await worker.connection.execute(
+            """
+            CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
+            $$ BEGIN RAISE EXCEPTION 'not yet' USING ERRCODE = 'foreign_key_violation'; END $$;
+            CREATE TRIGGER refuse BEFORE INSERT ON posts FOR EACH ROW EXECUTE FUNCTION refuse()
+            """
+        )
+        assert await worker.write(Stream().commit("a", put(f"{POST}/1", post()))) == ["refused:23503"]
+        assert await turn(worker) == 0
+        assert [letter[1:] for letter in await worker.letters()] == [("foreign_key", "not yet", 2)]
+        assert await worker.value("SELECT awaited IS NULL FROM unified_worker.dead_letters")
+        await worker.connection.execute("DROP TRIGGER refuse ON posts")
+        assert await turn(worker) == 1

@@ -404,3 +404,19 @@ async def test_a_start_that_fails_half_way_leaves_nothing(database: str) -> None
     async with connected(database) as connection:
         assert await connection.fetchval(BOOKKEEPING) == 0
         assert await connection.fetchval("SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace") == 1
+
+
+async def test_a_start_does_not_wait_for_who_writes_the_tables(database: str) -> None:
+    async with opened(database) as first:
+        await first.connection.execute("BEGIN; LOCK TABLE users, posts, likes, reposts, follows IN ROW EXCLUSIVE MODE")
+        async with asyncio.timeout(10), opened(database, name="another.relay"):
+            pass
+
+
+async def test_another_unique_index_of_users_is_no_silence(application: str) -> None:
+    async with connected(application) as connection:
+        await connection.execute("CREATE UNIQUE INDEX ON users (handle)")
+    async with opened(application) as worker:
+        stream = Stream()
+        outcomes = await worker.write(*(stream.commit(name, put(f"{POST}/1", post())) for name in "ab"))
+        assert outcomes == ["applied", "refused:23505"], "a post without its account is told, not stored"
