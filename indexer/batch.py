@@ -16,7 +16,7 @@ from indexer.record_type import Record, RecordType, Row
 from indexer.records import RECORD_TYPES
 
 REFUSED = -1  # `kind` of an operation that is kept instead of applied: its rest is {"path", "reason", "detail"}
-KINDS: dict[str, tuple[int, RecordType]] = {t.collection: (2 * number, t) for number, t in enumerate(RECORD_TYPES)}
+KINDS: dict[str, tuple[int, RecordType]] = {t.collection: (t.kind, t) for t in RECORD_TYPES}
 """By collection: `kind` of putting such a record (deleting one is the next number), and its type."""
 
 # A path is a key of dead_letters, and an index entry is 2,704 bytes at most; a longer one is named by its hash.

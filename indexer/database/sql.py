@@ -216,8 +216,8 @@ END $apply$;
 """
 
 
-def arms(schema: str, number: int, record_type: RecordType) -> str:
-    """The two arms of one record type: `2 * number` puts a record, the next number deletes one."""
+def arms(schema: str, record_type: RecordType) -> str:
+    """The two arms of one record type: putting a record, and deleting one."""
     columns = {column.name: column for column in record_type.columns}
     unique = record_type.unique
     if unique:
@@ -225,8 +225,8 @@ def arms(schema: str, number: int, record_type: RecordType) -> str:
     else:
         put, delete = PUT, CLEAR if record_type.row_stays else DELETE
     return "\n".join((put, delete)).format(
-        put=2 * number,
-        delete=2 * number + 1,
+        put=record_type.kind,
+        delete=record_type.kind + 1,
         table=f"{schema}.{record_type.table}",
         name=record_type.table,
         collection=record_type.collection,
@@ -275,8 +275,6 @@ def functions(schema: str, record_types: Sequence[RecordType]) -> list[str]:
     return [
         *LETTERS,
         *(settle(schema, record_type) for record_type in record_types if record_type.unique),
-        APPLY_COMMIT.format(
-            arms="\n".join(arms(schema, number, record_type) for number, record_type in enumerate(record_types)), **names
-        ),
+        APPLY_COMMIT.format(arms="\n".join(arms(schema, record_type) for record_type in record_types), **names),
         APPLY_COMMITS.format(**names),
     ]

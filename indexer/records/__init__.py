@@ -7,7 +7,7 @@ from indexer.record_type import RecordType
 
 
 def find() -> tuple[RecordType, ...]:
-    """The `RECORD` of each file in this folder, ordered by collection: a type's place in it is its number in SQL."""
+    """The `RECORD` of each file in this folder, ordered by collection."""
     names = [module.name for module in pkgutil.iter_modules(__path__)]
     found: list[RecordType] = [importlib.import_module(f"{__name__}.{name}").RECORD for name in names]
     return tuple(sorted(found, key=lambda record_type: record_type.collection))

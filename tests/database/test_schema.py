@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import asyncpg
 import pytest
@@ -9,11 +10,15 @@ import pytest
 from indexer.cursor import Cursor
 from indexer.database import schema
 from indexer.database.migrations import MIGRATIONS
+from indexer.database.pool import DatabasePool
+from indexer.database.ready import make_ready
 from indexer.errors import OperatorError
 from indexer.postgres import PostgresServer
+from indexer.records import RECORD_TYPES
 from indexer.watermark import Watermark
 from tests.database.application import CATALOG, TABLES
 from tests.database.builder import (
+    CID,
     FOLLOW,
     LIKE,
     POST,
@@ -420,3 +425,18 @@ async def test_another_unique_index_of_users_is_no_silence(application: str) -> 
         stream = Stream()
         outcomes = await worker.write(*(stream.commit(name, put(f"{POST}/1", post())) for name in "ab"))
         assert outcomes == ["applied", "refused:23505"], "a post without its account is told, not stored"
+
+
+async def test_a_worker_that_knows_more_types_does_not_change_what_another_one_s_numbers_mean(worker: Worker) -> None:
+    likes = next(record_type for record_type in RECORD_TYPES if record_type.table == "likes")
+    types = sorted((*RECORD_TYPES, replace(likes, collection="app.bsky.feed.a", table="a")), key=lambda t: t.collection)
+    assert len({record_type.kind for record_type in types}) == len(types)
+    assert all(0 <= record_type.kind <= 32_766 for record_type in types)
+    stream, subject = Stream(), {"uri": f"at://{did('x')}/{POST}/1", "cid": CID}
+    await worker.write(stream.commit("a", put(f"{LIKE}/1", like(subject["uri"]))))
+    newer = DatabasePool(worker.pool.url, size=2, name="another.relay", durable=True)
+    await make_ready(newer, types)
+    newer.terminate()
+    reply = post(reply={"root": subject, "parent": subject})
+    await worker.write(stream.commit("a", put(f"{POST}/1", reply), delete(f"{LIKE}/1")))
+    assert [await worker.value(f"SELECT count(*) FROM {table}") for table in ("posts", "likes", "a")] == [1, 0, 0]
