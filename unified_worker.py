@@ -14,7 +14,7 @@ from contextlib import aclosing
 from datetime import datetime
 from typing import assert_never
 
-from indexer import daemon, heartbeat
+from indexer import daemon
 from indexer.config import Config
 from indexer.cursor import Cursor
 from indexer.database.pending import Pending
@@ -24,6 +24,7 @@ from indexer.errors import Stop
 from indexer.firehose import Firehose
 from indexer.json import SafeJSONEncoder
 from indexer.lanes import Lane, Lanes, Placed
+from indexer.logs import warn_limited
 from indexer.metrics import Metrics
 from indexer.processor import EventProcessor
 from indexer.progress import Progress
@@ -109,7 +110,6 @@ class UnifiedWorker:
                     self.cursor.keep_saving(self.watermark),
                     Pending(self.pool).keep_applying(),
                     self.progress.run(),
-                    heartbeat.beat(),
                 )
             ]
             async with asyncio.TaskGroup() as flow:
@@ -118,7 +118,7 @@ class UnifiedWorker:
                     flow.create_task(self._write(lane))
             for task in beside:
                 task.cancel()
-        await self.cursor.save(self.watermark)
+        await self.cursor.try_saving(self.watermark)
 
     async def _read(self) -> None:
         """Takes in frames until `stop`, then tells the lanes that nothing follows."""
@@ -137,9 +137,10 @@ class UnifiedWorker:
             case Sync():
                 await self.lanes.put(event.did, Placed(self._arrived(event.seq, event.time), event))
             case Unusable():
-                seq = self.stream.plausible(event.seq) if event.salvaged else event.seq
+                seq = None if event.salvaged else event.seq  # a wrong bit must not lead the cursor anywhere
                 await self.lanes.put(event.did or "", Placed(self._arrived(seq), event))
             case Identity() | Account():
+                await self.watermark.room()
                 self.watermark.finish(self._arrived(event.seq, event.time))
                 self.progress.finished()
             case Ignored():
@@ -147,7 +148,7 @@ class UnifiedWorker:
                 self.watermark.finish(self._arrived(event.seq))
                 self.progress.finished()
             case Info():
-                log.warning("The relay says %s: %s", event.name, event.message)
+                warn_limited(log, "info", "The relay says %s: %s", event.name, event.message)
             case StreamError(error="FutureCursor"):
                 raise Stop(FUTURE_CURSOR.format(host=self.config.relay_host, seq=self.stream.seq, message=event.message))
             case StreamError():
@@ -160,7 +161,7 @@ class UnifiedWorker:
         if seq is not None:
             self.stream.arrived(seq, time, self.metrics.reconnects)
             self.firehose.received(seq)
-            self.metrics.last_seq, self.metrics.last_event_time = seq, self.stream.time
+            self.metrics.last_event_time = self.stream.time
             if self._start is None:  # where "live" began, in case that the database goes before a cursor is stored
                 self._start = seq - 1
         return self.watermark.arrive(seq, time)

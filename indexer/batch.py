@@ -37,7 +37,7 @@ class Batch:
     data: list[str | None] = field(default_factory=list[str | None])
     seq: list[int | None] = field(default_factory=list[int | None])
     at: list[datetime | None] = field(default_factory=list[datetime | None])
-    user: list[bool] = field(default_factory=list[bool])
+    user: list[bool | None] = field(default_factory=list[bool | None])
     frame: list[bytes | None] = field(default_factory=list[bytes | None])
     lo: list[int] = field(default_factory=list[int])
     hi: list[int] = field(default_factory=list[int])
@@ -83,14 +83,15 @@ class Batch:
         self,
         did: str,
         *,
-        user: bool,
+        user: bool | None,
         time: datetime | None,
         rev: str | None = None,
         data: str | None = None,
         seq: int | None = None,
         frame: bytes | None = None,
     ) -> None:
-        """Ends a commit: the operations added since the last one are its own."""
+        """Ends a commit: the operations added since the last one are its own. `user`: whether the account needs its row; None
+        for a #sync, which does not say what was written."""
         self.lo.append(self.hi[-1] + 1 if self.hi else 1)
         self.hi.append(len(self.kind))
         self.did.append(did)
@@ -120,7 +121,7 @@ def build(events: Sequence[RepoEvent], *, with_frames: bool = False) -> Batch:
                 data = None if event.data is None else libipld.encode_cid(event.data)
                 keeps = with_frames or REFUSED in batch.kind[first:]
             case Sync(seq=seq, did=did, rev=rev, time=time, frame=frame):
-                user, data, keeps = False, libipld.encode_cid(event.data), with_frames
+                user, data, keeps = None, libipld.encode_cid(event.data), with_frames
             case Unusable(seq=seq, did=did, rev=rev, time=time, frame=frame):
                 # A path is one repo's: without the DID it would be any repo's that names the same.
                 for path in (event.paths if did else ()) or (hashlib.sha256(frame).hexdigest(),):

@@ -30,6 +30,7 @@ class Cursor:
     def __init__(self, pool: DatabasePool, service: str) -> None:
         self._pool = pool
         self._schema = ""
+        self._told = False  # that CURSOR is ignored
         self._service = service
         self._saved: int | None = None
 
@@ -51,7 +52,8 @@ class Cursor:
             raise OperatorError(
                 [f"the cursor stored for {self._service} is no seq ({row['cursor'][:40]!r}): start with --reset-cursor"]
             )
-        if configured != "live":
+        if configured != "live" and not self._told:
+            self._told = True
             log.warning(
                 "CURSOR=%s is ignored, since a cursor is stored for %s; --reset-cursor forgets it", configured, self._service
             )
@@ -72,7 +74,11 @@ class Cursor:
         """Stores the watermark every second, until cancelled."""
         while True:
             await asyncio.sleep(SAVE_INTERVAL)
-            try:
-                await self.save(watermark)
-            except DATABASE_ERRORS as error:
-                warn_limited(log, "cursor not saved", "The cursor could not be saved (%s); trying again", error)
+            await self.try_saving(watermark)
+
+    async def try_saving(self, watermark: Watermark) -> None:
+        """Stores the watermark if the database lets it; else the cursor stays where it was, and a replay is harmless."""
+        try:
+            await self.save(watermark)
+        except DATABASE_ERRORS as error:
+            warn_limited(log, "cursor not saved", "The cursor could not be saved and stays where it was (%s)", error)

@@ -16,7 +16,7 @@ from typing import Protocol, TypeVar, cast
 
 import uvloop
 
-from indexer import cli, logs
+from indexer import cli, heartbeat, logs
 from indexer.config import Config, redacted
 from indexer.embedded import EmbeddedPostgres
 from indexer.errors import OperatorError, Stop
@@ -93,6 +93,7 @@ async def _until_signal(worker: Worker) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal, number)
+    beating = asyncio.create_task(heartbeat.beat())
     running = asyncio.create_task(_live(worker))
     waiting = asyncio.create_task(asked.wait())
     await asyncio.wait({running, waiting}, return_when=asyncio.FIRST_COMPLETED)
@@ -110,6 +111,8 @@ async def _until_signal(worker: Worker) -> None:
         if not running.done():
             logging.shutdown()
             os._exit(0)
+    beating.cancel()
+    await asyncio.wait({beating})
     if not (asked.is_set() and running.cancelled()):
         running.result()
 

@@ -17,5 +17,4 @@ class Metrics:
     rev_fork: int = 0  # commits with the stored rev but other content
     reconnects: int = 0  # connections to the relay after the first attempt, failed attempts included
     dead_letters: int = 0
-    last_seq: int | None = None  # of the event received last
     last_event_time: datetime | None = None  # aware, in UTC: that event's own time, for the lag behind the relay

@@ -49,11 +49,17 @@ class EventProcessor:
                     metrics.rev_fork += 1
                     warn_limited(log, "rev_fork", "A repo gave one rev two contents; the first one stands")
                 case "frame_dropped":
-                    warn_limited(log, "frame_dropped", "Dead letters are full: reasons are kept on, frames no longer")
+                    self._frame_dropped()
                 case _:
                     self._refused_by_database(outcome.removeprefix(REFUSED))
 
-    def _refused_by_database(self, sqlstate: str) -> None:
+    def _frame_dropped(self) -> None:
+        warn_limited(log, "frame_dropped", "Dead letters are full: reasons are kept on, frames no longer")
+
+    def _refused_by_database(self, told: str) -> None:
+        sqlstate, _, dropped = told.partition(":")
+        if dropped:
+            self._frame_dropped()
         reason = "foreign_key" if sqlstate == "23503" else f"database_{sqlstate}"
         self._metrics.refused[reason] += 1
         self._metrics.dead_letters += 1

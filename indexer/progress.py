@@ -81,7 +81,8 @@ class Progress:
         refused = self._metrics.refused
         reasons = ", ".join(f"{reason} {count:,}" for reason, count in sorted(refused.items()))
         log.info(
-            "Lag %s; pool %d/%d busy; queue %s events; since start: refused %s%s, stale %s, of other collections %s",
+            "Lag %s; pool %d/%d busy; queue %s events; since start: refused %s%s, stale %s, rev forks %s, "
+            "of other collections %s",
             lag,
             busy,
             size,
@@ -89,5 +90,6 @@ class Progress:
             f"{refused.total():,}",
             f" ({reasons})" if reasons else "",
             f"{self._metrics.stale:,}",
+            f"{self._metrics.rev_fork:,}",
             f"{self._metrics.unstored:,}",
         )

@@ -40,13 +40,6 @@ class Stream:
             self.seq = seq
         self.time = time or self.time
 
-    def plausible(self, seq: int | None) -> int | None:
-        """A seq that was read from a broken frame, if it is near the last one; else None: one wrong bit in it must not make the
-        cursor leap, and every sound frame after it look like another numbering."""
-        if seq is None or self.seq is None or abs(seq - self.seq) > MAX_DROP:
-            return None
-        return seq
-
     def _warn_of_gap(self, seq: int, time: datetime | None) -> None:
         """A jump in time across two connections says that the relay lost what lay between; seqs have gaps by nature."""
         if self.seq is None or time is None or self.time is None or time - self.time < MAX_JUMP:

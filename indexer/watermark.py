@@ -1,7 +1,11 @@
 """How far the stream is finished without a gap: the only thing that the cursor may say."""
 
+import asyncio
 from collections import deque
 from datetime import datetime
+
+# Lanes bound the events that wait in them; this bounds those that are finished behind one that is not, as tickets of 100 bytes.
+MAX_OPEN = 65_536
 
 
 class Ticket:
@@ -22,10 +26,17 @@ class Watermark:
         self.cursor = cursor
         self.time = time
         self._open: deque[Ticket] = deque()
+        self._moved = asyncio.Event()
 
     def __len__(self) -> int:
         """Events that arrived and are not yet behind the watermark."""
         return len(self._open)
+
+    async def room(self) -> None:
+        """Waits while too much has arrived behind an event that is not finished."""
+        while len(self._open) >= MAX_OPEN:
+            self._moved.clear()
+            await self._moved.wait()
 
     def arrive(self, seq: int | None, time: datetime | None) -> Ticket:
         """Takes down an event, in the order of the stream; `finish` is to be called with what this returns."""
@@ -39,6 +50,7 @@ class Watermark:
         waiting = self._open
         while waiting and waiting[0].finished:
             first = waiting.popleft()
+            self._moved.set()
             # A seq that comes again, or goes down a little, never moves the cursor back.
             if first.seq is not None and (self.cursor is None or first.seq > self.cursor):
                 self.cursor = first.seq

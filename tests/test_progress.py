@@ -113,7 +113,8 @@ def test_a_status_line_once_a_minute() -> None:
         it.progress.tick()
         it.progress.tick()
         assert it.lines == [
-            "Lag unknown; pool 3/20 busy; queue 1,234 events; since start: refused 0, stale 0, of other collections 0"
+            "Lag unknown; pool 3/20 busy; queue 1,234 events; since start: refused 0, stale 0, rev forks 0, "
+            "of other collections 0"
         ]
         it.metrics.last_event_time = NOW - timedelta(seconds=3_661.25)
         it.metrics.refused.update(text_frame=2, bad_cbor=1_000)
@@ -122,7 +123,7 @@ def test_a_status_line_once_a_minute() -> None:
         it.progress.tick()
         assert it.lines[1:] == [
             "Lag 3,661.2 s; pool 3/20 busy; queue 1,234 events; "
-            "since start: refused 1,002 (bad_cbor 1,000, text_frame 2), stale 7, of other collections 3"
+            "since start: refused 1,002 (bad_cbor 1,000, text_frame 2), stale 7, rev forks 0, of other collections 3"
         ]
         it.metrics.last_event_time = NOW + timedelta(seconds=5)
         it.clock.seconds += 60

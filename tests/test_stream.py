@@ -93,13 +93,6 @@ def test_an_event_without_a_time_keeps_the_last_one() -> None:
     assert stream.time == START
 
 
-def test_the_seq_of_a_broken_frame_counts_only_near_the_last_one() -> None:
-    stream = Stream("relay.test", 50_000, START)
-    assert [stream.plausible(seq) for seq in (50_001, 40_000, 60_000)] == [50_001, 40_000, 60_000]
-    assert [stream.plausible(seq) for seq in (None, 39_999, 60_001, 2**62)] == [None] * 4
-    assert Stream("relay.test", None, None).plausible(1) is None
-
-
 async def test_a_broken_frame_with_a_wild_seq_moves_nothing() -> None:
     config = Config.from_env({"DATABASE_URL": "postgresql://user@localhost/none", "RELAY_URL": "ws://relay.test"})
     worker = UnifiedWorker(config)

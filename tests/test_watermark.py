@@ -1,7 +1,9 @@
 """The watermark against its definition: the longest finished prefix in the order of arrival, and the highest seq in it."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -56,3 +58,19 @@ def test_an_event_without_a_time_keeps_the_last_one() -> None:
     watermark = Watermark(1, START)
     watermark.finish(watermark.arrive(2, None))
     assert (watermark.cursor, watermark.time) == (2, START)
+
+
+async def test_what_arrives_behind_one_that_is_not_finished_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("indexer.watermark.MAX_OPEN", 3)
+    watermark = Watermark()
+    first, *others = [watermark.arrive(seq, None) for seq in (1, 2, 3)]
+    for ticket in others:
+        watermark.finish(ticket)
+    waiting = asyncio.create_task(watermark.room())
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert not waiting.done()
+    watermark.finish(first)
+    async with asyncio.timeout(10):
+        await waiting
+    assert watermark.cursor == 3

@@ -33,22 +33,27 @@ WHERE owned.classid = 'pg_catalog.pg_class'::regclass AND owned.refobjid = $1::r
 """
 
 
+FIRST_SIGHT = frozenset({"did", "handle"})  # of users: what is known of an account before its profile
+
+
 @dataclass(frozen=True, slots=True)
 class Needs:
     """What the worker needs of one table: its columns (with the types that it gives them) and its unique keys."""
 
     table: str
     columns: dict[str, str]
+    given: frozenset[str]  # of them, those that every new row is given; the others must do with their default
     unique: tuple[tuple[str, ...], ...]
 
 
 def needs(record_types: Sequence[RecordType]) -> list[Needs]:
     """The needs of every table that the worker writes."""
-    found = [Needs(CURSOR_TABLE, CURSOR_COLUMNS, (("service",),))]
+    found = [Needs(CURSOR_TABLE, CURSOR_COLUMNS, frozenset(CURSOR_COLUMNS), (("service",),))]
     for record_type in record_types:
         columns = {column.name: column.type.split()[0] for column in record_type.columns}
         keys = ((record_type.key,), *((record_type.unique,) if record_type.unique else ()))
-        found.append(Needs(record_type.table, columns, keys))
+        given = FIRST_SIGHT if record_type.row_stays else frozenset(columns)
+        found.append(Needs(record_type.table, columns, given, keys))
     return found
 
 
@@ -74,9 +79,9 @@ async def _table_faults(connection: Connection, table: str, need: Needs) -> list
             f"table {table} lacks columns: ALTER TABLE {table} " + ", ".join(f"ADD COLUMN {column}" for column in missing)
         )
     found += [
-        f"column {table}.{name} is NOT NULL without a default, and the worker does not know it: give it a default"
+        f"column {table}.{name} is NOT NULL without a default, and the worker does not always fill it: give it a default"
         for name, row in columns.items()
-        if name not in need.columns and row["needed"]
+        if name not in need.given and row["needed"]
     ]
     for name, kind in need.columns.items():
         if name in columns and columns[name]["generated"]:

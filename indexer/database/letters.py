@@ -83,7 +83,7 @@ RETURNS text[] LANGUAGE sql STABLE AS $awaited$
   FROM pg_catalog.pg_constraint AS c
   JOIN pg_catalog.pg_attribute AS a ON a.attrelid = c.confrelid AND a.attnum = c.confkey[1]
   WHERE c.contype = 'f' AND c.conname = p_constraint AND c.conrelid = format('%I.%I', p_schema, p_table)::regclass
-    AND cardinality(c.conkey) = 1
+    AND cardinality(c.conkey) = 1 AND p_detail ~ '=\(.*\)'  -- under row-level security the detail names no value
 $awaited$;
 """
 

@@ -28,7 +28,7 @@ LETTERS_A_TURN = 5_000  # looked at; an index look-up each, some 15 ms of the se
 
 OPEN = """
 SELECT id, did, rev, awaited FROM unified_worker.dead_letters
-WHERE reason = 'foreign_key' AND id > $1 ORDER BY id LIMIT $2
+WHERE reason = 'foreign_key' AND frame_sha256 IS NOT NULL AND id > $1 ORDER BY id LIMIT $2
 """
 ARRIVED = "SELECT value FROM unnest($1::text[]) AS value WHERE EXISTS (SELECT FROM {table} WHERE {column} = value)"
 FRAME = """

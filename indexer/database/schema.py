@@ -19,12 +19,16 @@ CREATE SCHEMA IF NOT EXISTS unified_worker;
 CREATE TABLE IF NOT EXISTS unified_worker.schema_version (
   version int PRIMARY KEY,
   applied_at timestamptz NOT NULL DEFAULT now(),
-  tables_by text NOT NULL CHECK (tables_by IN ('worker', 'application'))
+  tables_by text NOT NULL CHECK (tables_by IN ('worker', 'application')),
+  record_schema text NOT NULL
 );
 COMMENT ON COLUMN unified_worker.schema_version.tables_by IS
   'Who created the record tables: the worker, or an application before it.';
 """
-VERSION = "SELECT max(version) AS version, min(tables_by) AS tables_by FROM unified_worker.schema_version"
+VERSION = """
+SELECT max(version) AS version, min(tables_by) AS tables_by, min(record_schema) AS record_schema
+FROM unified_worker.schema_version
+"""
 OWN_SCHEMA_EXISTS = "SELECT to_regclass('unified_worker.schema_version') IS NOT NULL"
 MAY_CREATE = "SELECT has_database_privilege(current_database(), 'CREATE')"
 MAY_CREATE_TABLES = "SELECT has_schema_privilege($1, 'CREATE')"
@@ -79,10 +83,14 @@ async def _preconditions(connection: Connection) -> str:
 async def _own_schema(connection: Connection, schema: str, record_types: Sequence[RecordType]) -> None:
     await connection.execute(OWN_SCHEMA)
     row = await connection.fetchrow(VERSION)
-    version, tables_by = (row["version"] or 0, row["tables_by"]) if row else (0, None)
+    version, tables_by, recorded = (row["version"] or 0, row["tables_by"], row["record_schema"]) if row else (0, None, None)
     if version > len(MIGRATIONS):
         raise OperatorError(
             [f"the database is at schema version {version}, this one knows {len(MIGRATIONS)}: start a newer one"]
+        )
+    if recorded not in (None, schema):  # the functions are one set a database: another worker's rows would go there too
+        raise OperatorError(
+            [f"the search_path leads to {schema}, but the worker's tables are in {recorded}: ALTER ROLE … SET search_path"]
         )
     wanted = tables.names(record_types)
     present = {found["relname"] for found in await connection.fetch(PRESENT, schema, wanted)}
@@ -100,5 +108,8 @@ async def _own_schema(connection: Connection, schema: str, record_types: Sequenc
     for number, step in enumerate(MIGRATIONS[version:], version + 1):
         await connection.execute(step)
         await connection.execute(
-            "INSERT INTO unified_worker.schema_version (version, tables_by) VALUES ($1, $2)", number, tables_by
+            "INSERT INTO unified_worker.schema_version (version, tables_by, record_schema) VALUES ($1, $2, $3)",
+            number,
+            tables_by,
+            schema,
         )

@@ -41,8 +41,11 @@ BEGIN
         ON CONFLICT (did) DO UPDATE SET desynchronized = true, updated_at = now();
       END IF;
     ELSE
-      INSERT INTO unified_worker.repos AS r (did, rev, data_cid, seq, has_user) VALUES (p_did, p_rev, p_data, p_seq, p_user)
-      ON CONFLICT (did) DO UPDATE SET rev = excluded.rev, data_cid = excluded.data_cid, seq = excluded.seq, updated_at = now()
+      -- p_user is NULL for a #sync: whatever led to its tree was not seen, unless the tree is the one that we have.
+      INSERT INTO unified_worker.repos AS r (did, rev, data_cid, seq, has_user, desynchronized)
+      VALUES (p_did, p_rev, p_data, p_seq, coalesce(p_user, false), p_user IS NULL)
+      ON CONFLICT (did) DO UPDATE SET rev = excluded.rev, data_cid = excluded.data_cid, seq = excluded.seq, updated_at = now(),
+        desynchronized = r.desynchronized OR (p_user IS NULL AND r.data_cid IS DISTINCT FROM excluded.data_cid)
         WHERE r.rev < excluded.rev
       RETURNING r.has_user, r.held, r.xmax = 0 INTO v_has_user, v_held, v_new;
       IF NOT FOUND THEN
@@ -191,15 +194,15 @@ BEGIN
         END IF;
       END;
       IF v_state IS NOT NULL THEN
-        v_outcome := 'refused:' || v_state;
-        PERFORM unified_worker.keep(
+        SELECT 'refused:' || v_state || CASE WHEN bool_and(unified_worker.keep(
           p_did[i], p_rev[i], CASE WHEN p_lo[i] <= p_hi[i] THEN coalesce(unified_worker.path_of(p_uri[j]), p_rest[j] ->> 'path')
             ELSE encode(sha256(p_frame[i]), 'hex') END, p_seq[i],
           CASE v_state WHEN '23503' THEN 'foreign_key' ELSE 'database_' || v_state END,
           concat_ws(E'\n', v_message, nullif(v_detail, '')), p_frame[i],
           CASE WHEN v_state = '23503' AND v_table <> '' THEN  -- an application's trigger names none
-            unified_worker.awaited(v_schema, v_table, v_constraint, v_detail) END)
-        FROM generate_series(p_lo[i], greatest(p_lo[i], p_hi[i])) AS j;
+            unified_worker.awaited(v_schema, v_table, v_constraint, v_detail) END))
+          THEN '' ELSE ':frame_dropped' END
+        INTO v_outcome FROM generate_series(p_lo[i], greatest(p_lo[i], p_hi[i])) AS j;
         IF v_state = '23503' THEN  -- the account's own row may be what is missing: the application deleted it
           UPDATE unified_worker.repos SET has_user = false WHERE did = p_did[i] AND has_user;
         END IF;

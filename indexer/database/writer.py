@@ -35,7 +35,7 @@ class Writer:
 
     async def write(self, lane: int, events: Sequence[RepoEvent]) -> tuple[Batch, list[str]]:
         """Applies the events in order; returns what was sent, and an outcome an event: 'applied', 'stale', 'rev_fork',
-        'frame_dropped' (kept, but without the frame) or 'refused:<SQLSTATE>' (kept)."""
+        'frame_dropped' (kept, but without the frame), 'refused:<SQLSTATE>' (kept), the same with ':frame_dropped'."""
         batch = build(events)
         try:
             outcomes = await self._call(lane, batch)
@@ -63,7 +63,9 @@ class Writer:
                     continue
                 done = await self._keep(lane, part[0], refusal)
             outcomes += done
-            self._breaker.note(len(done), sum(outcome.startswith(REFUSED) and outcome != PENDING for outcome in done))
+            self._breaker.note(
+                len(done), sum(outcome.startswith(REFUSED) and not outcome.startswith(PENDING) for outcome in done)
+            )
             await self._breaker.rest()
         return outcomes
 

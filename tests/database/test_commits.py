@@ -6,7 +6,7 @@ import itertools
 import asyncpg
 import pytest
 
-from indexer.protocol.events import Commit
+from indexer.protocol.events import Commit, Sync
 from tests.database.builder import CID, FOLLOW, LIKE, POST, PROFILE, Stream, delete, did, follow, like, post, profile, put
 from tests.database.worker import Worker, connected, opened
 
@@ -177,3 +177,24 @@ async def test_the_owner_s_methods_write_in_the_caller_s_transaction(both_worker
     names = {row["did"]: row["display_name"] for row in (await both_worker.rows())["users"]}
     assert names == {a: None, did("b"): None, did("c"): None}
     await processor.process_delete(connection, f"at://{a}/app.example.unknown/1")
+
+
+async def test_a_sync_moves_the_rev_and_marks_a_repo_whose_tree_is_not_ours(worker: Worker) -> None:
+    stream = Stream()
+    marked = "SELECT desynchronized FROM unified_worker.repos WHERE did = $1"
+    ours = stream.commit("a", put(f"{POST}/1", post()))
+    assert ours.data is not None
+    later, latest = (stream.commit("a", put(f"{POST}/{n}", post())) for n in "23")
+
+    def sync(rev: str, data: bytes) -> Sync:
+        return Sync(stream.seq, did("a"), rev, ours.time, data, b"")
+
+    assert await worker.write(ours, sync(later.rev, ours.data)) == ["applied", "applied"]
+    assert await worker.value(marked, did("a")) is False, "the tree is the one that we have"
+    assert await worker.write(later) == ["rev_fork"]
+    assert latest.data is not None
+    assert await worker.write(sync(latest.rev, latest.data), sync(ours.rev, ours.data)) == ["applied", "stale"]
+    assert await worker.value(marked, did("a")) is True
+    unseen = Sync(stream.seq, did("b"), latest.rev, ours.time, latest.data, b"")
+    assert await worker.write(unseen) == ["applied"]
+    assert await worker.value(marked, did("b")) is True

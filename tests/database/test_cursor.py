@@ -64,3 +64,20 @@ async def test_a_stored_cursor_that_is_no_seq_is_the_operator_s(worker: Worker, 
 async def test_a_row_without_a_cursor_is_none(worker: Worker) -> None:
     await worker.connection.execute("INSERT INTO firehose_cursor (service) VALUES ('relay.test')")
     assert await cursor(worker).start("public", "live", forget=False) == (None, None)
+
+
+async def test_a_cursor_that_can_t_be_saved_just_now_is_told_and_ends_nothing(
+    worker: Worker, caplog: pytest.LogCaptureFixture
+) -> None:
+    kept = cursor(worker)
+    await kept.start("public", "live", forget=False)
+    await worker.connection.execute(
+        """CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN RAISE EXCEPTION 'no space left' USING ERRCODE = '53100'; END $$;
+        CREATE TRIGGER full_disk BEFORE INSERT ON firehose_cursor EXECUTE FUNCTION full_disk()"""
+    )
+    await kept.try_saving(Watermark(7, START))
+    assert "The cursor could not be saved and stays where it was (no space left)" in caplog.text
+    await worker.connection.execute("DROP TRIGGER full_disk ON firehose_cursor")
+    await kept.try_saving(Watermark(7, START))
+    assert await worker.value("SELECT cursor FROM firehose_cursor") == "7"

@@ -223,3 +223,16 @@ async def test_operations_without_a_path_close_no_letters_of_each_other(worker: 
         await worker.write(replace(commit, refused=(RefusedOp("", "bad_op", "the op is no map"),)))
     assert len(await worker.letters()) == 2
     await check_sizes(worker)
+
+
+async def test_frames_that_are_dropped_among_refused_commits_are_told_too(
+    worker: Worker, caplog: pytest.LogCaptureFixture
+) -> None:
+    await worker.connection.execute("ALTER TABLE posts ADD CHECK (text <> 'bad')")
+    await bound(worker, of_a_did=1)
+    stream = Stream()
+    commits = [stream.commit("a", put(f"{POST}/{n}", post("bad"))) for n in range(2)]
+    assert await worker.write(*commits) == ["refused:23514", "refused:23514:frame_dropped"]
+    await worker.processor.process_batch(0, [stream.commit("a", put(f"{POST}/3", post("bad")))])
+    assert worker.metrics.refused["database_23514"] == 1
+    assert "frames no longer" in caplog.text

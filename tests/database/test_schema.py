@@ -352,7 +352,9 @@ async def test_the_right_to_the_cursor_s_sequence_is_needed(application: str, li
 async def test_bookkeeping_newer_than_the_worker_is_refused(database: str) -> None:
     async with opened(database) as worker:
         newer = len(MIGRATIONS) + 1
-        await worker.connection.execute("INSERT INTO unified_worker.schema_version VALUES ($1, now(), 'worker')", newer)
+        await worker.connection.execute(
+            "INSERT INTO unified_worker.schema_version VALUES ($1, now(), 'worker', 'public')", newer
+        )
     faults = await faults_of(database)
     assert len(faults) == 1
     assert f"version {newer}" in faults[0]
@@ -440,3 +442,20 @@ async def test_a_worker_that_knows_more_types_does_not_change_what_another_one_s
     reply = post(reply={"root": subject, "parent": subject})
     await worker.write(stream.commit("a", put(f"{POST}/1", reply), delete(f"{LIKE}/1")))
     assert [await worker.value(f"SELECT count(*) FROM {table}") for table in ("posts", "likes", "a")] == [1, 0, 0]
+
+
+async def test_a_search_path_that_leads_elsewhere_than_the_first_worker_s_is_refused(database: str) -> None:
+    """The functions are one set a database: rows of a running worker would go to the newcomer's tables."""
+    async with opened(database), connected(database) as connection:
+        name = await connection.fetchval("SELECT current_database()")
+        await connection.execute(f"CREATE SCHEMA elsewhere; ALTER DATABASE {name} SET search_path = elsewhere")
+        faults = await faults_of(database)
+    assert len(faults) == 1
+    assert all(part in faults[0] for part in ("elsewhere", "public", "search_path"))
+
+
+async def test_a_column_that_a_first_sight_leaves_out_needs_a_default(application: str) -> None:
+    async with connected(application) as connection:
+        await connection.execute("ALTER TABLE users ALTER COLUMN indexed_at SET NOT NULL, ALTER COLUMN indexed_at DROP DEFAULT")
+    faults = await faults_of(application)
+    assert ["users.indexed_at is NOT NULL without a default" in fault for fault in faults] == [True]
