@@ -6,6 +6,7 @@ import pytest
 
 from indexer.cursor import Cursor
 from indexer.errors import OperatorError
+from indexer.logs import RateLimited
 from indexer.watermark import Watermark
 from tests.database.builder import START
 from tests.database.worker import Worker
@@ -67,8 +68,9 @@ async def test_a_row_without_a_cursor_is_none(worker: Worker) -> None:
 
 
 async def test_a_cursor_that_can_t_be_saved_just_now_is_told_and_ends_nothing(
-    worker: Worker, caplog: pytest.LogCaptureFixture
+    worker: Worker, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("indexer.cursor.warn_limited", RateLimited().warn)  # one that no other test has used up
     kept = cursor(worker)
     await kept.start("public", "live", forget=False)
     await worker.connection.execute(

@@ -6,6 +6,7 @@ from hashlib import sha256
 import pytest
 
 from indexer.database.letters import KEEP, MAX_FRAMES_BYTES, MAX_LETTERS_OF_A_DID
+from indexer.logs import RateLimited
 from indexer.protocol.events import Commit, RefusedOp, Unusable
 from indexer.protocol.frames import decode
 from relay_simulator.encoding import Value, frame
@@ -226,8 +227,9 @@ async def test_operations_without_a_path_close_no_letters_of_each_other(worker: 
 
 
 async def test_frames_that_are_dropped_among_refused_commits_are_told_too(
-    worker: Worker, caplog: pytest.LogCaptureFixture
+    worker: Worker, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("indexer.processor.warn_limited", RateLimited().warn)  # one that no other test has used up
     await worker.connection.execute("ALTER TABLE posts ADD CHECK (text <> 'bad')")
     await bound(worker, of_a_did=1)
     stream = Stream()

@@ -446,7 +446,7 @@ async def test_a_worker_that_knows_more_types_does_not_change_what_another_one_s
 
 async def test_a_search_path_that_leads_elsewhere_than_the_first_worker_s_is_refused(database: str) -> None:
     """The functions are one set a database: rows of a running worker would go to the newcomer's tables."""
-    async with opened(database), connected(database) as connection:
+    async with opened(database, name="first.relay"), connected(database) as connection:
         name = await connection.fetchval("SELECT current_database()")
         await connection.execute(f"CREATE SCHEMA elsewhere; ALTER DATABASE {name} SET search_path = elsewhere")
         faults = await faults_of(database)
