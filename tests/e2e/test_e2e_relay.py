@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from indexer.errors import Stop
+from indexer.logs import RateLimited
 from relay_simulator.certificates import make_certificates
 from relay_simulator.faults import (
     Cut,
@@ -103,7 +104,10 @@ async def test_consumer_too_slow_reconnects_from_what_was_received(database: str
     assert await differences(database, stream.model) == []
 
 
-async def test_an_outdated_cursor_is_told(database: str, caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_outdated_cursor_is_told(
+    database: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("unified_worker.warn_limited", RateLimited().warn)  # one that no other test has used up
     stream = traffic(500)
     async with RelayServer(stream.frames, script=[outdated_cursor()]) as relay, running(database, relay.url) as worker:
         await finished(worker, stream.last_seq)
