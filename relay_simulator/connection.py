@@ -38,11 +38,12 @@ class Connection:
 
     async def request(self) -> Request:
         """The client's opening request. Raises ConnectionError where there is none."""
-        while True:
+        while self._protocol.state is not CLOSED:
             await self._receive()
             for event in self._protocol.events_received():
                 if isinstance(event, Request):
                     return event
+        raise ConnectionResetError("the client left without a request")
 
     async def accept(self, request: Request) -> bool:
         """Answer with the websocket, or with the refusal that the request deserves; whether it is the websocket."""

@@ -7,6 +7,7 @@ import ssl
 import sys
 from collections.abc import AsyncGenerator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
@@ -270,3 +271,15 @@ async def test_the_command_serves_and_stops(tmp_path: Path) -> None:
     async with asyncio.timeout(DEADLINE):
         assert await process.stdout.read() == b"stopped\n"
         assert await process.wait() == 0
+
+
+async def test_a_client_that_leaves_without_a_request_costs_nothing() -> None:
+    async with RelayServer([]) as relay:
+        place = urlsplit(relay.url)
+        _, writer = await asyncio.open_connection(place.hostname, place.port)
+        writer.close()
+        await writer.wait_closed()
+        async with asyncio.timeout(10):
+            while relay.open:
+                await asyncio.sleep(0.01)
+    assert relay.connections == 0
