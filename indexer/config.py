@@ -11,10 +11,8 @@ from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 
-from indexer.database_url import faults_of, redacted
+from indexer.database_url import faults_of
 from indexer.errors import OperatorError
-
-__all__ = ["SETTINGS", "Config", "Setting", "redacted"]
 
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 MAX_POOL_SIZE = 200  # connections; a server of usual size allows 100 in all

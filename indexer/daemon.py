@@ -17,7 +17,8 @@ from typing import Protocol, TypeVar, cast
 import uvloop
 
 from indexer import cli, heartbeat, logs
-from indexer.config import Config, redacted
+from indexer.config import Config
+from indexer.database_url import redacted
 from indexer.embedded import EmbeddedPostgres
 from indexer.errors import OperatorError, Stop
 from indexer.version import VERSION

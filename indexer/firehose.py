@@ -13,11 +13,11 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidProxy, InvalidStatus, WebSocketException
 
 from indexer.backoff import Backoff, retry_after
+from indexer.config import SUBSCRIBE_PATH
 from indexer.errors import OperatorError
 from indexer.metrics import Metrics
 from indexer.version import VERSION
 
-PATH = "/xrpc/com.atproto.sync.subscribeRepos"
 # The protocol allows 5 MB. Larger messages are still read, so that the decoder refuses them by name and the stream goes on;
 # beyond this they are not, because memory is bounded.
 MAX_MESSAGE_BYTES = 16 * 2**20
@@ -126,7 +126,7 @@ class Firehose:
     async def _connect(self) -> ClientConnection | None:
         """A new connection; None after a failure, which has been told and waited for, and when stopping."""
         cursor = self._next_cursor()
-        url = self._relay_url + PATH + ("" if cursor is None else f"?cursor={cursor}")
+        url = self._relay_url + SUBSCRIBE_PATH + ("" if cursor is None else f"?cursor={cursor}")
         try:
             async with asyncio.timeout(None) as self._interruptible:
                 connection = await connect(

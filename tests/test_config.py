@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from indexer.cli import Arguments, parse
-from indexer.config import SETTINGS, Config, normalised_relay, redacted
+from indexer.config import SETTINGS, Config, normalised_relay
+from indexer.database_url import redacted
 from indexer.errors import OperatorError
 from indexer.version import VERSION
 

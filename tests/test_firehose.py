@@ -19,8 +19,9 @@ from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
 from indexer.backoff import MAX_RETRY_AFTER, Backoff, retry_after
+from indexer.config import SUBSCRIBE_PATH
 from indexer.errors import OperatorError
-from indexer.firehose import CLOSE_TIMEOUT, MAX_MESSAGE_BYTES, PATH, Firehose
+from indexer.firehose import CLOSE_TIMEOUT, MAX_MESSAGE_BYTES, Firehose
 from indexer.metrics import Metrics
 
 Script = Callable[[ServerConnection, int | None], Awaitable[None]]
@@ -47,7 +48,7 @@ class Relay:
         assert connection.request is not None
         self.requests.append(connection.request)
         parts = urlsplit(connection.request.path)
-        assert parts.path == PATH
+        assert parts.path == SUBSCRIBE_PATH
         cursor = parse_qs(parts.query).get("cursor")
         self.cursors.append(int(cursor[0]) if cursor else None)
         await self.script(connection, self.cursors[-1])

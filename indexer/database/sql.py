@@ -8,6 +8,7 @@ and outside a block with EXCEPTION; so names are qualified, and what needs one t
 from collections.abc import Iterable, Sequence
 
 from indexer.batch import REFUSED
+from indexer.database.failures import RETRY_CLASSES, RETRY_STATES, SCHEMA_CLASSES
 from indexer.database.letters import LETTERS
 from indexer.record_type import RecordType
 
@@ -189,7 +190,7 @@ BEGIN
       EXCEPTION WHEN OTHERS THEN
         GET STACKED DIAGNOSTICS v_state = RETURNED_SQLSTATE, v_message = MESSAGE_TEXT, v_detail = PG_EXCEPTION_DETAIL,
           v_constraint = CONSTRAINT_NAME, v_schema = SCHEMA_NAME, v_table = TABLE_NAME;
-        IF left(v_state, 2) IN ('08', '3F', '40', '42', '53', '57', '58') OR v_state IN ('55P03', '25006') THEN
+        IF left(v_state, 2) IN ({not_data_classes}) OR v_state IN ({not_data_states}) THEN
           RAISE;
         END IF;
       END;
@@ -254,6 +255,11 @@ def array(values: Iterable[str]) -> str:
     return f"ARRAY[{', '.join(values)}]"
 
 
+def literals(*texts: str) -> str:
+    """An SQL list of these words of letters and digits."""
+    return ", ".join(f"'{text}'" for text in texts)
+
+
 def settle(schema: str, record_type: RecordType) -> str:
     """The function that lets the oldest of the records with one unique key hold it."""
     return SETTLE.format(
@@ -274,6 +280,8 @@ def functions(schema: str, record_types: Sequence[RecordType]) -> list[str]:
         "refused": REFUSED,
         "op_parameters": OP_PARAMETERS,
         "op_arguments": OP_ARGUMENTS,
+        "not_data_classes": literals(*RETRY_CLASSES, *SCHEMA_CLASSES),
+        "not_data_states": literals(*RETRY_STATES),
     }
     return [
         *LETTERS,
