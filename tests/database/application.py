@@ -1,6 +1,12 @@
-"""The tables as an application made them before the worker came: its types, its indexes, its columns that nobody told us of."""
+"""The tables as an application made them before the worker came: its types, its indexes, its columns that nobody told us of.
+
+They are the page's that lists them (../shared/schema.md; test_application_schema.py compares). Where it leaves a column's type
+open, the column has the one that such an application takes: text, and varchar(255) for names of accounts and hosts.
+"""
 
 COMMIT = "commit_time timestamp, commit_seq varchar(32), commit_rev varchar(64)"
+RECORD = "uri varchar(512) PRIMARY KEY, cid varchar(255) NOT NULL"
+TIMES = "created_at timestamp NOT NULL, indexed_at timestamp"
 POINTER = f"""
   uri varchar(512) PRIMARY KEY, user_did varchar(255) NOT NULL, post_uri varchar(512) NOT NULL, subject_cid varchar(255),
   via jsonb, created_at timestamp NOT NULL, indexed_at timestamp NOT NULL DEFAULT now(), {COMMIT}
@@ -42,6 +48,87 @@ CREATE TABLE follows (
 CREATE INDEX idx_follows_follower ON follows (follower_did);
 CREATE INDEX idx_follows_following ON follows (following_did);
 CREATE UNIQUE INDEX unique_follow ON follows (follower_did, following_did);
+CREATE TABLE blocks (
+  uri varchar(512) PRIMARY KEY, blocker_did varchar(255) NOT NULL, blocked_did varchar(255) NOT NULL, {TIMES}, {COMMIT}
+);
+CREATE UNIQUE INDEX unique_block ON blocks (blocker_did, blocked_did);
+CREATE TABLE lists (
+  {RECORD}, creator_did varchar(255) NOT NULL, name text NOT NULL, purpose varchar(64) NOT NULL, description text,
+  avatar_url text, {TIMES}
+);
+CREATE TABLE list_items ({RECORD}, list_uri varchar(512) NOT NULL, subject_did varchar(255) NOT NULL, {TIMES});
+CREATE UNIQUE INDEX unique_list_item ON list_items (list_uri, subject_did);
+CREATE TABLE list_blocks (
+  uri varchar(512) PRIMARY KEY, blocker_did varchar(255) NOT NULL, list_uri varchar(512) NOT NULL, {TIMES}
+);
+CREATE UNIQUE INDEX unique_list_block ON list_blocks (blocker_did, list_uri);
+CREATE TABLE feed_generators (
+  {RECORD}, creator_did varchar(255) NOT NULL, did varchar(255) NOT NULL, display_name text NOT NULL, description text,
+  avatar_url text, like_count integer NOT NULL DEFAULT 0, {TIMES}
+);
+CREATE TABLE starter_packs (
+  {RECORD}, creator_did varchar(255) NOT NULL, name text NOT NULL, description text, list_uri varchar(512),
+  feeds jsonb NOT NULL DEFAULT '[]', {TIMES}
+);
+CREATE TABLE labeler_services (
+  {RECORD}, creator_did varchar(255) NOT NULL, policies jsonb NOT NULL, like_count integer NOT NULL DEFAULT 0, {TIMES}
+);
+CREATE TABLE verifications (
+  {RECORD}, subject_did varchar(255) NOT NULL, handle varchar(255) NOT NULL, verified_at timestamp NOT NULL, {TIMES}
+);
+CREATE UNIQUE INDEX unique_verification ON verifications (subject_did);
+CREATE TABLE thread_gates (
+  post_uri varchar(512) PRIMARY KEY, owner_did varchar(255) NOT NULL, allow_mentions boolean NOT NULL DEFAULT true,
+  allow_following boolean NOT NULL DEFAULT true, allow_list_members boolean NOT NULL DEFAULT false,
+  allow_list_uris jsonb NOT NULL DEFAULT '[]', created_at timestamp, updated_at timestamp
+);
+CREATE TABLE post_gates (
+  post_uri varchar(512) PRIMARY KEY, embedding_rules jsonb NOT NULL DEFAULT '{{}}', created_at timestamp
+);
+CREATE TABLE generic_records (
+  {RECORD}, author_did varchar(255) NOT NULL, record_type text NOT NULL, record jsonb NOT NULL, {TIMES}
+);
+CREATE INDEX idx_generic_records_author ON generic_records (author_did);
+CREATE INDEX idx_generic_records_type ON generic_records (record_type);
+CREATE INDEX idx_generic_records_created ON generic_records (created_at);
+CREATE TABLE post_aggregations (
+  post_uri varchar(512) PRIMARY KEY, like_count integer NOT NULL DEFAULT 0, repost_count integer NOT NULL DEFAULT 0,
+  reply_count integer NOT NULL DEFAULT 0, bookmark_count integer NOT NULL DEFAULT 0, quote_count integer NOT NULL DEFAULT 0,
+  created_at timestamp, updated_at timestamp
+);
+CREATE TABLE feed_items (
+  uri varchar(512) PRIMARY KEY, post_uri varchar(512) NOT NULL, originator_did varchar(255) NOT NULL,
+  type varchar(32) NOT NULL, sort_at timestamp NOT NULL, cid varchar(255) NOT NULL, {TIMES}
+);
+CREATE INDEX idx_feed_items_originator ON feed_items (originator_did);
+CREATE INDEX idx_feed_items_post ON feed_items (post_uri);
+CREATE INDEX idx_feed_items_sort ON feed_items (sort_at);
+CREATE INDEX idx_feed_items_type ON feed_items (type);
+CREATE INDEX idx_feed_items_originator_sort ON feed_items (originator_did, sort_at DESC);
+CREATE TABLE quotes (
+  {RECORD}, post_uri varchar(512) NOT NULL, quoted_uri varchar(512) NOT NULL, quoted_cid varchar(255), {TIMES}
+);
+CREATE UNIQUE INDEX unique_quote ON quotes (post_uri, quoted_uri);
+CREATE TABLE post_viewer_states (
+  post_uri varchar(512) NOT NULL, viewer_did varchar(255) NOT NULL, like_uri varchar(512), repost_uri varchar(512),
+  bookmarked boolean NOT NULL DEFAULT false, thread_muted boolean NOT NULL DEFAULT false,
+  reply_disabled boolean NOT NULL DEFAULT false, embedding_disabled boolean NOT NULL DEFAULT false,
+  pinned boolean NOT NULL DEFAULT false, created_at timestamp, updated_at timestamp
+);
+CREATE UNIQUE INDEX unique_viewer_state ON post_viewer_states (post_uri, viewer_did);
+CREATE TABLE thread_contexts (
+  post_uri varchar(512) PRIMARY KEY, root_author_like_uri varchar(512), created_at timestamp, updated_at timestamp
+);
+CREATE TABLE notifications (
+  id serial PRIMARY KEY, uri varchar(512) NOT NULL UNIQUE, recipient_did varchar(255) NOT NULL,
+  author_did varchar(255) NOT NULL, reason varchar(64) NOT NULL, reason_subject varchar(512), cid varchar(255),
+  is_read boolean NOT NULL DEFAULT false, {TIMES}
+);
+CREATE TABLE user_settings (
+  user_did varchar(255) PRIMARY KEY, data_collection_forbidden boolean NOT NULL DEFAULT false, theme text,
+  blocked_keywords jsonb NOT NULL DEFAULT '[]', muted_users jsonb NOT NULL DEFAULT '[]',
+  created_at timestamp NOT NULL DEFAULT now(), updated_at timestamp NOT NULL DEFAULT now()
+);
 CREATE TABLE firehose_cursor (
   id serial PRIMARY KEY, service varchar(255) NOT NULL, cursor text, last_event_time timestamp,
   updated_at timestamp NOT NULL DEFAULT now()
