@@ -20,6 +20,8 @@ from indexer.cursor import Cursor
 from indexer.database.pending import Pending
 from indexer.database.pool import DatabasePool, LockLost
 from indexer.database.ready import START_PATIENCE, make_ready
+from indexer.database.settings import UserSettings
+from indexer.database.wiper import Wiper
 from indexer.errors import Stop
 from indexer.firehose import Firehose
 from indexer.json import SafeJSONEncoder
@@ -31,6 +33,7 @@ from indexer.progress import Progress
 from indexer.protocol.events import Account, Commit, Identity, Ignored, Info, StreamError, Sync, Unusable
 from indexer.protocol.frames import decode
 from indexer.records import RECORD_TYPES
+from indexer.selection import Selection
 from indexer.stream import Stream
 from indexer.watermark import Ticket, Watermark
 
@@ -57,7 +60,9 @@ class UnifiedWorker:
         self.pool = DatabasePool(
             config.database_url, size=config.db_pool_size, name=config.relay_host, durable=config.synchronous_commit
         )
-        self.processor = EventProcessor(self.pool, self.metrics)
+        self.selection = Selection(config.collections)
+        self.settings = UserSettings(self.pool, self.selection)
+        self.processor = EventProcessor(self.pool, self.metrics, self.selection)
         self.cursor = Cursor(self.pool, config.relay_host)
         self.progress = Progress(
             self.metrics, pool_use=lambda: (self.pool.busy, self.pool.size), queue_depth=lambda: len(self.lanes)
@@ -70,6 +75,7 @@ class UnifiedWorker:
     async def initialize(self, patience: float = START_PATIENCE) -> None:
         """Connects, takes the lock, readies the schema, finds where to start. `patience` (s) is for a silent database."""
         schema = await make_ready(self.pool, RECORD_TYPES, patience)
+        await self.settings.start(schema)
         seq, time = await self.cursor.start(schema, self.config.cursor, forget=self._reset_cursor)
         self._reset_cursor = False
         self._begin(seq, time)
@@ -108,7 +114,9 @@ class UnifiedWorker:
                 for work in (
                     self.pool.watch(),
                     self.cursor.keep_saving(self.watermark),
-                    Pending(self.pool).keep_applying(),
+                    self.settings.keep_reading(),
+                    Pending(self.pool, self.selection).keep_applying(),
+                    Wiper(self.pool).keep_wiping(),
                     self.progress.run(),
                 )
             ]
@@ -134,16 +142,13 @@ class UnifiedWorker:
         match event:
             case Commit():
                 await self.lanes.put(event.repo, Placed(self._arrived(event.seq, event.time), event))
-            case Sync():
+            case Sync() | Identity() | Account():
                 await self.lanes.put(event.did, Placed(self._arrived(event.seq, event.time), event))
             case Unusable():
                 seq = None if event.salvaged else event.seq  # a wrong bit must not lead the cursor anywhere
                 await self.lanes.put(event.did or "", Placed(self._arrived(seq), event))
-            case Identity() | Account():
-                await self.watermark.room()
-                self.watermark.finish(self._arrived(event.seq, event.time))
-                self.progress.finished()
             case Ignored():
+                await self.watermark.room()
                 self.metrics.refused[event.reason] += 1
                 self.watermark.finish(self._arrived(event.seq))
                 self.progress.finished()

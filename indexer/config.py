@@ -13,6 +13,7 @@ from dotenv import dotenv_values
 
 from indexer.database_url import faults_of
 from indexer.errors import OperatorError
+from indexer.protocol.syntax import is_nsid
 
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 MAX_POOL_SIZE = 200  # connections; a server of usual size allows 100 in all
@@ -50,6 +51,11 @@ SETTINGS = (
         "on",
         "on: what the cursor has passed survives a crash of the database server too. off: faster on slow disks.",
     ),
+    Setting(
+        "COLLECTIONS",
+        "*",
+        "What is indexed, by comma: collections (app.bsky.feed.post), or all that begin alike (app.bsky.*). *: everything.",
+    ),
     Setting("IDLE_TIMEOUT", "60", "Seconds without an event after which the relay is connected to anew; 0 = never."),
 )
 _DEFAULTS = {setting.name: setting.default for setting in SETTINGS}
@@ -67,6 +73,7 @@ class Config:
     cursor: Literal["live", "oldest"] | int
     synchronous_commit: bool
     idle_timeout: float  # seconds; 0 = off
+    collections: tuple[str, ...]  # NSIDs, prefixes that end in '.*', or '*'
 
     @property
     def start(self) -> int | None:
@@ -99,6 +106,7 @@ class Config:
             cursor=values.cursor(),
             synchronous_commit=values.choice("SYNCHRONOUS_COMMIT", ("on", "off")) == "on",
             idle_timeout=values.idle_timeout(),
+            collections=values.collections(),
         )
         if values.faults:
             raise OperatorError(values.faults)
@@ -179,6 +187,17 @@ class _Values:
         if seconds != 0 and not 1 <= seconds <= MAX_IDLE_TIMEOUT:
             self.faults.append(f"IDLE_TIMEOUT is {text[:40]!r}; write seconds from 1 to {MAX_IDLE_TIMEOUT:.0f}, or 0 for never")
         return seconds
+
+
+    def collections(self) -> tuple[str, ...]:
+        patterns = tuple(dict.fromkeys(part.strip() for part in self.text("COLLECTIONS").split(",") if part.strip()))
+        for pattern in patterns:
+            # What a prefix leaves open is put in its place, so that the whole must be an NSID.
+            if pattern != "*" and not is_nsid(pattern.removesuffix("*") + "x.x" if pattern.endswith(".*") else pattern):
+                self.faults.append(
+                    f"COLLECTIONS names {pattern[:40]!r}; write collections as app.bsky.feed.post, or app.bsky.*, or * for all"
+                )
+        return ("*",) if "*" in patterns or not patterns else patterns
 
 
 def normalised_relay(text: str) -> str:

@@ -11,9 +11,10 @@ class Metrics:
 
     finished: int = 0  # events: written, found stale, or refused and kept
     events: Counter[str] = field(default_factory=Counter[str])  # by type: commit, sync, identity, account, info, ...
-    unstored: int = 0  # operations of collections that have no record type
+    filtered: Counter[str] = field(default_factory=Counter[str])  # commits left out, in whole or in part: inactive, selection
     refused: Counter[str] = field(default_factory=Counter[str])  # by reason
     stale: int = 0  # commits whose rev was not newer than the stored one
+    stale_messages: int = 0  # #account and #identity that were not newer than the last of their kind
     rev_fork: int = 0  # commits with the stored rev but other content
     reconnects: int = 0  # connections to the relay after the first attempt, failed attempts included
     dead_letters: int = 0

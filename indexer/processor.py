@@ -8,7 +8,7 @@ import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from indexer.batch import KINDS, Batch, build, row_of
+from indexer.batch import KINDS, OTHER, Batch, build, row_of
 from indexer.database.apply import apply_one
 from indexer.database.pool import Connection, DatabasePool
 from indexer.database.sql import MODE_DIRECT, MODE_LIVE
@@ -17,32 +17,43 @@ from indexer.logs import warn_limited
 from indexer.metrics import Metrics
 from indexer.protocol.events import Commit, RepoEvent
 from indexer.protocol.syntax import parse_at_uri
-from indexer.record_type import Record, RecordType
+from indexer.record_type import Place, Record, RecordType
 from indexer.records import follow, like, post, profile, repost
+from indexer.selection import EVERYTHING, Selection
 
 log = logging.getLogger(__name__)
 
 
 class EventProcessor:
-    """Turns events into rows. `metrics` counts what became of them."""
+    """Turns events into rows, those that `selection` takes. `metrics` counts what became of them."""
 
-    def __init__(self, pool: DatabasePool, metrics: Metrics) -> None:
-        self._writer = Writer(pool)
+    def __init__(self, pool: DatabasePool, metrics: Metrics, selection: Selection = EVERYTHING) -> None:
+        self._writer = Writer(pool, selection)
+        self._selection = selection
         self._metrics = metrics
 
     async def process_batch(self, lane: int, events: Sequence[RepoEvent]) -> None:
         """Applies one lane's events in order, each commit in its own transaction; returns when all are finished."""
         batch, outcomes = await self._writer.write(lane, events)
         metrics = self._metrics
-        metrics.unstored += batch.unstored
         for place, reason in batch.refused:
-            if outcomes[place] not in ("stale", "rev_fork"):
+            if outcomes[place] not in ("stale", "rev_fork", "inactive"):
                 metrics.refused[reason] += 1
                 metrics.dead_letters += 1
+        metrics.filtered["selection"] += sum(
+            filtered and outcome != "stale" for filtered, outcome in zip(batch.filtered, outcomes, strict=True)
+        )
         for outcome in outcomes:
             match outcome:
-                case "applied":
+                case "applied" | "no_news":
                     pass
+                case "inactive":
+                    metrics.filtered["inactive"] += 1
+                case "kept":
+                    metrics.refused["wiping"] += 1
+                    metrics.dead_letters += 1
+                case "stale_message":
+                    metrics.stale_messages += 1
                 case "stale":
                     metrics.stale += 1
                 case "rev_fork":
@@ -66,8 +77,8 @@ class EventProcessor:
         warn_limited(log, reason, "The database refused a commit (%s): kept in unified_worker.dead_letters", reason)
 
     async def process_commit(self, connection: Connection, commit: Commit) -> str:
-        """Applies one commit; the outcome: 'applied', 'stale', 'rev_fork', 'frame_dropped'."""
-        return await apply_one(connection, MODE_LIVE, build([commit]))
+        """Applies one commit; the outcome: 'applied', 'stale', 'rev_fork', 'inactive', 'kept', 'frame_dropped'."""
+        return await apply_one(connection, MODE_LIVE, build([commit], selection=self._selection, with_frames=True))
 
     async def ensure_user(self, connection: Connection, did: str) -> None:
         """Sees to it that the account has a row in users."""
@@ -96,17 +107,18 @@ class EventProcessor:
         await self._put(connection, profile.RECORD, uri, cid, did, record)
 
     async def process_delete(self, connection: Connection, uri: str) -> None:
-        """Deletes the row of a record; a collection without a type has none."""
+        """Deletes the row of a record, with all that follows from it."""
         parts = parse_at_uri(uri)
-        if parts.collection in KINDS:
-            batch = Batch()
-            batch.mark(KINDS[parts.collection][0] + 1, uri)
-            batch.close(parts.authority, user=False, time=datetime.now(UTC))
-            await apply_one(connection, MODE_DIRECT, batch)
+        kind, _ = KINDS.get(parts.collection or "", OTHER)
+        batch = Batch()
+        batch.mark(kind + 1, uri)
+        batch.close(parts.authority, user=False, time=datetime.now(UTC))
+        await apply_one(connection, MODE_DIRECT, batch)
 
     async def _put(self, connection: Connection, record_type: RecordType, uri: str, cid: str, did: str, record: Record) -> None:
         now = datetime.now(UTC)
+        at = Place(did, uri.rpartition("/")[2], uri)
         batch = Batch()
-        batch.put(KINDS[record_type.collection][0], uri, cid, row_of(record_type, record), now)
+        batch.put(record_type.kind, uri, cid, row_of(record_type, record, at, record_type.collection), now)
         batch.close(did, user=True, time=now)
         await apply_one(connection, MODE_DIRECT, batch)

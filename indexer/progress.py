@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -79,17 +80,22 @@ class Progress:
         # A relay's clock may run ahead of ours: never a negative lag.
         lag = "unknown" if seen is None else f"{max(0.0, (self._now() - seen).total_seconds()):,.1f} s"
         refused = self._metrics.refused
-        reasons = ", ".join(f"{reason} {count:,}" for reason, count in sorted(refused.items()))
+        filtered = self._metrics.filtered
         log.info(
-            "Lag %s; pool %d/%d busy; queue %s events; since start: refused %s%s, stale %s, rev forks %s, "
-            "of other collections %s",
+            "Lag %s; pool %d/%d busy; queue %s events; since start: refused %s%s, stale %s, rev forks %s, filtered %s%s",
             lag,
             busy,
             size,
             f"{self._queue_depth():,}",
             f"{refused.total():,}",
-            f" ({reasons})" if reasons else "",
+            _by_reason(refused),
             f"{self._metrics.stale:,}",
             f"{self._metrics.rev_fork:,}",
-            f"{self._metrics.unstored:,}",
+            f"{filtered.total():,}",
+            _by_reason(filtered),
         )
+
+
+def _by_reason(counts: Counter[str]) -> str:
+    told = ", ".join(f"{reason} {count:,}" for reason, count in sorted(counts.items()) if count)
+    return f" ({told})" if told else ""

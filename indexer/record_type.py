@@ -1,7 +1,8 @@
 """What a record type is: the one value that each file of `records/` gives, and the checks that its fields need.
 
-A `RecordType` says where a collection's records go (table, columns, indexes) and how a record becomes a row: a pure function.
-Dispatch, the SQL that writes, the schema of an empty database and the check of an existing one all derive from it.
+A `RecordType` says where a collection's records go (table, columns, indexes), how a record becomes a row (a pure function), and
+what follows from the row (`effects`). Dispatch, the SQL that writes and deletes, the account wipe, the schema of an empty
+database and the check of an existing one all derive from it.
 """
 
 import hashlib
@@ -10,32 +11,46 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple, cast
 
+from indexer.effects import MAX_URI_CHARS, Effect
 from indexer.errors import Rejected
-from indexer.protocol.syntax import is_did, parse_at_uri, parse_datetime
+from indexer.protocol.syntax import AtUri, is_did, parse_at_uri, parse_datetime
 
-# The narrowest columns that an existing database has (varchar(512), varchar(255)); the same on both databases, so that the
-# rows don't depend on which of the two was met.
-MAX_URI_CHARS = 512
+# The narrowest columns that an existing database has; the same on both databases, so that the rows don't depend on which of the
+# two was met. (URIs: effects.MAX_URI_CHARS.)
 MAX_DID_CHARS = 255
 MAX_CID_CHARS = 255
 
 # PostgreSQL refuses a tsvector over 1 MB; the first 100 kB of a text say what it is about.
 MAX_SEARCH_BYTES = 100_000
 
+EVERY_OTHER = "*"
+"""The collection of the one record type that takes what no other type is for."""
+
 Record = dict[str, Any]
 """A record in the protocol's JSON form, without NULs (`protocol.data_model.to_json_form`)."""
+
+
+class Place(NamedTuple):
+    """Where a record stands: its account, its key, its at-uri."""
+
+    did: str
+    rkey: str
+    uri: str
 
 
 class Row(NamedTuple):
     """A record as SQL gets it: what all types share as typed values, the rest as one JSON object.
 
-    `created_at` is None where the record's createdAt is absent or unusable: then the commit's time stands in.
+    `created_at` is None where the record's createdAt is absent or unusable: then the commit's time stands in. `meets`: the
+    URIs (or DIDs) at which records of several repos meet, so that one must wait for the other: whatever the row's effects
+    count or look up of another repo's (see `RecordType.meets`).
     """
 
     subject: str | None
     subject_cid: str | None
     created_at: datetime | None
     rest: dict[str, Any] | None
+    meets: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,8 +58,9 @@ class Column:
     """One column that the worker writes.
 
     `type` is its type in a schema of our own (with its constraints); `value` the SQL expression that fills it, over the
-    variables of `database/sql.py`: p_did, p_rev, p_seq, p_at, v_uri, v_cid, v_subject, v_subject_cid, v_created_at, v_rest.
-    `updated`: the expression for a row that is there already, where it is another: `t` is that row, `excluded` the new one.
+    variables of `database/sql.py`: p_did, p_rev, p_seq, p_at, v_uri, v_cid, v_subject, v_subject_cid, v_created_at, v_rest, and
+    `{schema}`, where the record tables live (a brace of SQL's own is doubled).
+    `updated`: the expression for a row that is there already, where it is another: `t` is that row.
     `cleared`: what deleting the record sets it to, where deleting leaves the row (`RecordType.row_stays`).
     """
 
@@ -63,11 +79,16 @@ class RecordType:
     by which duplicates are told (design: the oldest created_at, then uri, holds; the others wait). `rkey`: the only record key
     that is meaningful. `row_stays`: deleting the record clears columns instead of deleting the row. `other_columns`: columns
     that others fill, needed only when the table is ours to create.
+
+    `effects`: what follows from a row. `meets`: SQL expressions over a row `t`, equal to the `meets` of the Row it came from.
+    `cid`: where the columns have no CID, the expression that still finds it while `r` is the row. `shows`: the column that
+    shows the count of that name in post_aggregations. `functions`: SQL functions that the effects call. `returning`: what
+    of a written row goes into which variable. `record_uri`: the expression for the URI of the record that the row `t` is of.
     """
 
     collection: str
     table: str
-    row: Callable[[Record], Row]
+    row: Callable[[Record, Place], Row]
     columns: tuple[Column, ...]
     indexes: tuple[str, ...] = ()
     other_columns: tuple[str, ...] = ()
@@ -75,6 +96,23 @@ class RecordType:
     unique: tuple[str, ...] = ()
     rkey: str | None = None
     row_stays: bool = False
+    effects: tuple[Effect, ...] = ()
+    meets: tuple[str, ...] = ()
+    cid: str = "NULL"
+    shows: str | None = None
+    functions: tuple[str, ...] = ()
+    returning: str = ""
+    record_uri: str = "t.uri"
+
+    @property
+    def author(self) -> str | None:
+        """The column that holds the DID of the account that wrote the record; None where only the key tells it."""
+        return next((column.name for column in self.columns if column.value == "p_did"), None)
+
+    @property
+    def shared(self) -> bool:
+        """Whether records of several accounts compete for one unique key."""
+        return bool(self.unique) and self.author not in self.unique
 
     @property
     def kind(self) -> int:
@@ -91,6 +129,17 @@ class RecordType:
 KEY = 'text COLLATE "C"'
 
 URI = Column(name="uri", type=f"{KEY} PRIMARY KEY", value="v_uri")
+OF_POST = Column(
+    name="post_uri",
+    type=f"{KEY} PRIMARY KEY",
+    value="'at://' || p_did || '/app.bsky.feed.post/' || split_part(v_uri, '/', 5)",
+)
+CID = Column(name="cid", type="text NOT NULL", value="v_cid")
+LIKE_COUNT = Column(
+    name="like_count",
+    type="integer NOT NULL DEFAULT 0",
+    value="coalesce((SELECT a.like_count FROM {schema}.post_aggregations AS a WHERE a.post_uri = v_uri), 0)",
+)
 CREATED_AT = Column(name="created_at", type="timestamptz NOT NULL", value="v_created_at")
 INDEXED_AT = Column(name="indexed_at", type="timestamptz NOT NULL DEFAULT now()", value="now()")
 COMMIT = (
@@ -119,6 +168,13 @@ def required_text(record: Record, field: str) -> str:
     if not isinstance(value, str):
         raise wrong_type(field, "a string")
     return value
+
+
+def required(record: Record, field: str, kind: type) -> Any:
+    """A field that must be there and be a `kind` (list or dict)."""
+    if field not in record:
+        raise Rejected("missing_field", field)
+    return optional(record, field, kind)
 
 
 def optional(record: Record, field: str, kind: type) -> Any:
@@ -154,8 +210,8 @@ def strong_ref(record: Record, field: str) -> tuple[str, str]:
     return uri, cid
 
 
-def check_record_uri(uri: str, field: str) -> None:
-    """Refuses what is no at-uri of one record (at://did/collection/rkey), or is longer than the columns."""
+def check_record_uri(uri: str, field: str) -> AtUri:
+    """The parts of an at-uri of one record (at://did/collection/rkey). Refuses any other, and one longer than the columns."""
     if len(uri) > MAX_URI_CHARS:
         raise Rejected("uri_too_long", field)
     try:
@@ -164,6 +220,34 @@ def check_record_uri(uri: str, field: str) -> None:
         raise Rejected("bad_uri", f"{field}: {error}") from None
     if parts.collection is None or parts.rkey is None or not is_did(parts.authority):
         raise Rejected("bad_uri", f"{field} names no record by its DID")
+    if len(parts.authority) > MAX_DID_CHARS:
+        raise Rejected("did_too_long", field)
+    return parts
+
+
+def required_record(record: Record, field: str, collection: str) -> AtUri:
+    """The parts of a field that must be the at-uri of a record of this collection."""
+    parts = check_record_uri(required_text(record, field), field)
+    if parts.collection != collection:
+        raise Rejected("bad_uri", f"{field} names no {collection}")
+    return parts
+
+
+def own_post(record: Record, at: Place) -> str:
+    """The field `post` of a gate: a gate is of the post of its own account and key (lexicons app.bsky.feed.threadgate, postgate)."""
+    post = required_text(record, "post")
+    check_record_uri(post, "post")
+    if post != f"at://{at.did}/app.bsky.feed.post/{at.rkey}":
+        raise Rejected("gate_of_another_post", post)
+    return post
+
+
+def required_limited(record: Record, field: str, most: int) -> str:
+    """A field that must be there and be a string of at most so many characters, which is what its column takes."""
+    value = required_text(record, field)
+    if len(value) > most:
+        raise Rejected(f"{field}_too_long", f"{len(value)} characters, at most {most}")
+    return value
 
 
 def required_did(record: Record, field: str) -> str:

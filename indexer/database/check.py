@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import asyncpg
 
+from indexer.database.derived import COUNTS, DERIVED_TABLES, FLAGS
 from indexer.database.pool import Connection
 from indexer.database.tables import CURSOR_COLUMNS, CURSOR_TABLE
 from indexer.record_type import RecordType
@@ -21,9 +22,7 @@ FROM pg_catalog.pg_index AS i
 WHERE i.indrelid = $1::regclass AND i.indisunique AND i.indisvalid AND i.indimmediate
   AND i.indpred IS NULL AND i.indexprs IS NULL
 """
-MISSING_RIGHTS = """
-SELECT r FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS r WHERE NOT has_table_privilege($1::regclass, r)
-"""
+MISSING_RIGHTS = "SELECT r FROM unnest($2::text[]) AS r WHERE NOT has_table_privilege($1::regclass, r)"
 # A serial column fills itself from a sequence, in the name of who inserts.
 CLOSED_SEQUENCES = """
 SELECT s.oid::regclass::text AS sequence FROM pg_catalog.pg_depend AS owned
@@ -44,6 +43,7 @@ class Needs:
     columns: dict[str, str]
     given: frozenset[str]  # of them, those that every new row is given; the others must do with their default
     unique: tuple[tuple[str, ...], ...]
+    read_only: bool = False
 
 
 def needs(record_types: Sequence[RecordType]) -> list[Needs]:
@@ -54,6 +54,10 @@ def needs(record_types: Sequence[RecordType]) -> list[Needs]:
         keys = ((record_type.key,), *((record_type.unique,) if record_type.unique else ()))
         given = FIRST_SIGHT if record_type.row_stays else frozenset(columns)
         found.append(Needs(record_type.table, columns, given, keys))
+    for derived in DERIVED_TABLES:
+        columns = {name: kind.split()[0] for name, kind in derived.columns.items()}
+        given = frozenset(derived.columns) - {*COUNTS, "bookmark_count", *FLAGS}
+        found.append(Needs(derived.table, columns, given, derived.unique, derived.read_only))
     return found
 
 
@@ -78,6 +82,8 @@ async def _table_faults(connection: Connection, table: str, need: Needs) -> list
         found.append(
             f"table {table} lacks columns: ALTER TABLE {table} " + ", ".join(f"ADD COLUMN {column}" for column in missing)
         )
+    if need.read_only:
+        return found + await _missing_rights(connection, table, ["SELECT"])
     found += [
         f"column {table}.{name} is NOT NULL without a default, and the worker does not always fill it: give it a default"
         for name, row in columns.items()
@@ -94,13 +100,18 @@ async def _table_faults(connection: Connection, table: str, need: Needs) -> list
         for key in need.unique
         if frozenset(key) not in unique
     ]
-    if rights := [row["r"] for row in await connection.fetch(MISSING_RIGHTS, table)]:
-        found.append(f"the user has no right to {', '.join(rights)} on {table}: GRANT {', '.join(rights)} ON {table} TO …")
+    found += await _missing_rights(connection, table, ["SELECT", "INSERT", "UPDATE", "DELETE"])
     found += [
         f"the user may not use the sequence {row['sequence']} of {table}: GRANT USAGE ON SEQUENCE {row['sequence']} TO …"
         for row in await connection.fetch(CLOSED_SEQUENCES, table)
     ]
     return found
+
+
+async def _missing_rights(connection: Connection, table: str, needed: list[str]) -> list[str]:
+    if rights := [row["r"] for row in await connection.fetch(MISSING_RIGHTS, table, needed)]:
+        return [f"the user has no right to {', '.join(rights)} on {table}: GRANT {', '.join(rights)} ON {table} TO …"]
+    return []
 
 
 async def _unassignable(connection: Connection, table: str, column: str, kind: str) -> str | None:

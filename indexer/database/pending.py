@@ -1,7 +1,8 @@
-"""Commits that a foreign key refused wait in dead_letters until the row that they name arrives; then they are applied.
+"""Commits that had to wait in dead_letters, and are applied when they can be: by themselves, without an operator.
 
-A database of our own has no foreign keys; an existing one may. Letters are looked through in turn, so many a second, and
-those whose row is there are applied again: past the rev guard, but holding the repo's row, and only while the letter is open.
+Some were refused by a foreign key and wait for the row that they name (a database of our own has no foreign keys; an existing
+one may); some came while their account's rows were being wiped. Letters are looked through in turn, so many a second, and those
+whose time has come are applied again: past the rev guard, but holding the repo's row, and only while the letter is open.
 """
 
 import asyncio
@@ -20,6 +21,7 @@ from indexer.database.sql import MODE_RETRY
 from indexer.logs import warn_limited
 from indexer.protocol.events import Commit
 from indexer.protocol.frames import decode
+from indexer.selection import EVERYTHING, Selection
 
 log = logging.getLogger(__name__)
 
@@ -27,27 +29,30 @@ INTERVAL = 1.0  # seconds
 LETTERS_A_TURN = 5_000  # looked at; an index look-up each, some 15 ms of the server's time in all
 
 OPEN = """
-SELECT id, did, rev, awaited FROM unified_worker.dead_letters
-WHERE reason = 'foreign_key' AND frame_sha256 IS NOT NULL AND id > $1 ORDER BY id LIMIT $2
+SELECT l.id, l.did, l.rev, l.awaited FROM unified_worker.dead_letters AS l
+WHERE l.reason IN ('foreign_key', 'wiping') AND l.frame_sha256 IS NOT NULL AND l.id > $1 AND NOT EXISTS (
+  SELECT FROM unified_worker.repos AS r WHERE r.did = l.did AND (r.wiping OR NOT r.active))
+ORDER BY l.id LIMIT $2
 """
 ARRIVED = "SELECT value FROM unnest($1::text[]) AS value WHERE EXISTS (SELECT FROM {table} WHERE {column} = value)"
 FRAME = """
 SELECT f.frame, array_agg(l.path) AS paths FROM unified_worker.dead_letters AS l
 JOIN unified_worker.dead_frames AS f ON f.sha256 = l.frame_sha256
-WHERE l.did = $1 AND l.rev = $2 AND l.reason = 'foreign_key' GROUP BY f.frame
+WHERE l.did = $1 AND l.rev = $2 AND l.reason IN ('foreign_key', 'wiping') GROUP BY f.frame
 """
 STILL = """
 UPDATE unified_worker.dead_letters SET attempts = attempts + 1, last_seen = now(), reason = $3, detail = left($4, 2000),
   awaited = CASE WHEN $3 = 'foreign_key' AND $6::text IS NOT NULL THEN unified_worker.awaited($5, $6, $7, $8) END
-WHERE did = $1 AND rev = $2 AND reason = 'foreign_key'
+WHERE did = $1 AND rev = $2 AND reason IN ('foreign_key', 'wiping')
 """
 
 
 class Pending:
-    """Goes through what waits for a foreign key, for as long as the worker runs."""
+    """Goes through what waits, for as long as the worker runs."""
 
-    def __init__(self, pool: DatabasePool) -> None:
+    def __init__(self, pool: DatabasePool, selection: Selection = EVERYTHING) -> None:
         self._pool = pool
+        self._selection = selection
         self._after = 0  # the id up to which this round has looked
 
     async def keep_applying(self) -> None:
@@ -90,7 +95,7 @@ class Pending:
         ops = tuple(op for op in event.ops if f"{op.collection}/{op.rkey}" in paths)
         try:
             async with connection.transaction():
-                await apply_one(connection, MODE_RETRY, build([replace(event, ops=ops, refused=())]))
+                await apply_one(connection, MODE_RETRY, build([replace(event, ops=ops, refused=())], selection=self._selection))
         except asyncpg.PostgresError as error:
             if remedy(error) is not Remedy.DATA:
                 raise

@@ -74,7 +74,7 @@ class DatabasePool:
         self.size = size
         self.durable = durable
         self.url = url
-        self._name = name
+        self.name = name
         # Positive, so that pg_locks' two halves put together are the key again.
         self._key = int.from_bytes(hashlib.sha256(f"unified_worker:{name}".encode()).digest()[:8], "big") >> 1
         self._pool: Pool[Any] | None = None
@@ -180,7 +180,7 @@ class DatabasePool:
                 holder = await connection.fetchval(LOCK_HOLDER, self._key)
                 raise OperatorError(
                     [
-                        f"another worker writes the events of {self._name} into this database ({holder}): stop it first, "
+                        f"another worker writes the events of {self.name} into this database ({holder}): stop it first, "
                         "or give this one a database of its own"
                     ]
                 )

@@ -5,31 +5,39 @@ loops over a batch, calls it, and says COMMIT. A procedure may do that only outs
 and outside a block with EXCEPTION; so names are qualified, and what needs one transaction calls the function.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from indexer.batch import REFUSED
+from indexer.database.accounts import ACCOUNTS, wipe
+from indexer.database.arms import Texts, lock_commit, shows
 from indexer.database.failures import RETRY_CLASSES, RETRY_STATES, SCHEMA_CLASSES
 from indexer.database.letters import LETTERS
+from indexer.database.references import LOCK_CLASS, REFERENCES
 from indexer.record_type import RecordType
 
 MODE_LIVE = 0  # the rev guard decides
 MODE_RETRY = 1  # an operation that was kept: no guard, but only while its dead letter is open
 MODE_DIRECT = 2  # rows handed in by a caller of `process_*`: no guard, no commit
+MODE_WIPE = 3  # rows taken away with their account: besides, letters stay, for they came after it
 
+# Raised where a commit must be kept whose frame did not come along: the call is repeated with frames.
+NEEDS_FRAME = "UW001"
 
 OP_PARAMETERS = """p_kind smallint[], p_uri text[], p_cid text[], p_subject text[], p_subject_cid text[],
   p_created_at timestamptz[], p_rest jsonb[]"""
 OP_ARGUMENTS = "p_kind, p_uri, p_cid, p_subject, p_subject_cid, p_created_at, p_rest"
 
+# p_user: whether the account needs its row; NULL for a #sync. p_filtered: operations were left out before. p_buckets: the locks.
 APPLY_COMMIT = """
 CREATE OR REPLACE FUNCTION unified_worker.apply_commit(
-  p_mode int, p_did text, p_rev text, p_data text, p_seq bigint, p_at timestamptz, p_user boolean, p_frame bytea,
-  p_lo int, p_hi int, {op_parameters})
+  p_mode int, p_did text, p_rev text, p_data text, p_seq bigint, p_at timestamptz, p_user boolean, p_filtered boolean,
+  p_frame bytea, p_buckets int[], p_bucket_lo int, p_bucket_hi int, p_lo int, p_hi int, {op_parameters})
 RETURNS text LANGUAGE plpgsql AS $apply$
 DECLARE
-  v_new boolean := false; v_has_user boolean := false; v_held boolean := true; v_outcome text := 'applied';
+  v_new boolean := false; v_has_user boolean := false; v_held boolean := true; v_active boolean := true;
+  v_wiping boolean := false; v_handle text; v_outcome text := 'applied';
   v_uri text; v_cid text; v_subject text; v_subject_cid text; v_created_at timestamptz; v_rest jsonb; v_key text[];
-  v_open text[];
+  v_open text[]; v_locked text; v_left int; v_quoted text; v_again boolean; v_gated boolean; p_new jsonb;
 BEGIN
   IF p_mode = {live} THEN
     IF p_data IS NULL THEN
@@ -42,28 +50,52 @@ BEGIN
         ON CONFLICT (did) DO UPDATE SET desynchronized = true, updated_at = now();
       END IF;
     ELSE
-      -- p_user is NULL for a #sync: whatever led to its tree was not seen, unless the tree is the one that we have.
+      -- Whatever led to a #sync's tree was not seen, unless the tree is the one that we have.
       INSERT INTO unified_worker.repos AS r (did, rev, data_cid, seq, has_user, desynchronized)
-      VALUES (p_did, p_rev, p_data, p_seq, coalesce(p_user, false), p_user IS NULL)
+      VALUES (p_did, p_rev, p_data, p_seq, coalesce(p_user, false), p_user IS NULL OR p_filtered)
       ON CONFLICT (did) DO UPDATE SET rev = excluded.rev, data_cid = excluded.data_cid, seq = excluded.seq, updated_at = now(),
-        desynchronized = r.desynchronized OR (p_user IS NULL AND r.data_cid IS DISTINCT FROM excluded.data_cid)
+        desynchronized = r.desynchronized OR p_filtered OR (p_user IS NOT NULL AND NOT r.active)
+          OR (p_user IS NULL AND r.data_cid IS DISTINCT FROM excluded.data_cid)
         WHERE r.rev < excluded.rev
-      RETURNING r.has_user, r.held, r.xmax = 0 INTO v_has_user, v_held, v_new;
+      RETURNING r.has_user, r.held, r.active, r.wiping, r.handle, r.xmax = 0
+      INTO v_has_user, v_held, v_active, v_wiping, v_handle, v_new;
       IF NOT FOUND THEN
         SELECT CASE WHEN r.rev = p_rev AND r.data_cid <> p_data THEN 'rev_fork' ELSE 'stale' END INTO v_outcome
         FROM unified_worker.repos AS r WHERE r.did = p_did;
         RETURN v_outcome;
       END IF;
+      IF NOT v_active AND p_user IS NOT NULL THEN
+        RETURN 'inactive';
+      END IF;
     END IF;
   ELSIF p_mode = {retry} THEN
-    SELECT r.has_user INTO v_has_user FROM unified_worker.repos AS r WHERE r.did = p_did FOR UPDATE;
+    SELECT r.has_user, r.active, r.wiping, r.handle INTO v_has_user, v_active, v_wiping, v_handle
+    FROM unified_worker.repos AS r WHERE r.did = p_did FOR UPDATE;
+    IF NOT v_active OR v_wiping THEN
+      RETURN 'inactive';
+    END IF;
     v_open := ARRAY(SELECT l.path FROM unified_worker.dead_letters AS l WHERE l.did = p_did AND l.rev = p_rev);
+  END IF;
+  IF v_wiping AND p_lo <= p_hi THEN
+    IF p_frame IS NULL THEN
+      RAISE EXCEPTION 'the account is being wiped' USING ERRCODE = '{needs_frame}';
+    END IF;
+    RETURN unified_worker.keep_wiping(p_did, p_rev, p_seq, p_frame, p_kind[p_lo:p_hi], p_uri[p_lo:p_hi], p_rest[p_lo:p_hi]);
+  END IF;
+
+  IF p_lo < p_hi THEN
+    PERFORM unified_worker.lock_commit(p_buckets[p_bucket_lo:p_bucket_hi], p_uri[p_lo:p_hi]);
+  ELSE
+    FOR i IN p_bucket_lo..p_bucket_hi LOOP
+      v_locked := pg_advisory_xact_lock({lock_class}, p_buckets[i])::text;
+    END LOOP;
   END IF;
 
   IF p_user AND (v_new OR NOT v_has_user) THEN
-    INSERT INTO {schema}.users (did, handle) VALUES (p_did, 'handle.invalid') ON CONFLICT (did) DO NOTHING;
-    IF NOT v_new THEN
-      UPDATE unified_worker.repos SET has_user = true WHERE did = p_did AND NOT has_user;
+    IF v_new THEN
+      INSERT INTO {schema}.users (did, handle) VALUES (p_did, 'handle.invalid') ON CONFLICT (did) DO NOTHING;
+    ELSE
+      PERFORM unified_worker.ensure_user(p_did, v_handle);
     END IF;
   END IF;
 
@@ -83,7 +115,9 @@ BEGIN
       IF p_mode = {retry} AND NOT unified_worker.path_of(v_uri) = ANY (v_open) THEN
         CONTINUE;
       END IF;
-      PERFORM unified_worker.close_letters(p_did, unified_worker.path_of(v_uri));
+      IF p_mode <> {wipe} THEN
+        PERFORM unified_worker.close_letters(p_did, unified_worker.path_of(v_uri));
+      END IF;
       DELETE FROM unified_worker.duplicate_records WHERE uri = v_uri;
     END IF;
     v_cid := p_cid[i];
@@ -98,77 +132,15 @@ BEGIN
 END $apply$;
 """
 
-# A row whose unique key is free goes in at once. Else its older self steps out, it joins those that wait, and they are settled.
-PUT_UNIQUE = """\
-      WHEN {put} THEN
-        INSERT INTO {table} ({columns}) VALUES ({values}) ON CONFLICT DO NOTHING;
-        IF NOT FOUND THEN
-          DELETE FROM {table} AS t WHERE t.{key} = v_uri RETURNING {key_of_t} INTO v_key;
-          IF FOUND AND v_held THEN
-            PERFORM unified_worker.settle_{name}(v_key);
-          END IF;
-          INSERT INTO unified_worker.duplicate_records (uri, collection, key, created_at, record)
-          VALUES (v_uri, '{collection}', {key_of_values}, v_created_at, jsonb_build_object({pairs}));
-          PERFORM unified_worker.settle_{name}({key_of_values});
-          INSERT INTO unified_worker.repos AS r (did, rev, held) VALUES (p_did, '', true)
-          ON CONFLICT (did) DO UPDATE SET held = true WHERE NOT r.held;
-          v_held := true;
-        END IF;"""
-
-PUT = """\
-      WHEN {put} THEN
-        INSERT INTO {table} AS t ({columns}) VALUES ({values})
-        ON CONFLICT ({key}) DO UPDATE SET {updates};"""
-
-DELETE_UNIQUE = """\
-      WHEN {delete} THEN
-        DELETE FROM {table} AS t WHERE t.{key} = v_uri RETURNING {key_of_t} INTO v_key;
-        IF FOUND AND v_held THEN
-          PERFORM unified_worker.settle_{name}(v_key);
-        END IF;"""
-
-DELETE = """\
-      WHEN {delete} THEN
-        DELETE FROM {table} WHERE {key} = {key_value};"""
-
-CLEAR = """\
-      WHEN {delete} THEN
-        UPDATE {table} AS t SET {clears} WHERE {key} = {key_value};"""
-
-# Of all records with one key the oldest holds it: the first of those that wait takes it if it is free or its holder is younger.
-SETTLE = """
-CREATE OR REPLACE FUNCTION unified_worker.settle_{name}(p_key text[]) RETURNS void LANGUAGE plpgsql AS $settle$
-DECLARE
-  v_first unified_worker.duplicate_records; v_uri text; v_created_at timestamptz;
-BEGIN
-  SELECT * INTO v_first FROM unified_worker.duplicate_records
-  WHERE collection = '{collection}' AND key = p_key ORDER BY created_at, uri LIMIT 1;
-  IF NOT FOUND THEN
-    RETURN;
-  END IF;
-  SELECT t.uri, t.created_at INTO v_uri, v_created_at FROM {table} AS t WHERE {key_matches};
-  IF FOUND THEN
-    IF (v_created_at, v_uri COLLATE "C") <= (v_first.created_at, v_first.uri) THEN
-      RETURN;
-    END IF;
-    INSERT INTO unified_worker.duplicate_records (uri, collection, key, created_at, record)
-    SELECT t.uri, '{collection}', p_key, t.created_at, to_jsonb(t) FROM {table} AS t WHERE t.uri = v_uri;
-    DELETE FROM {table} WHERE uri = v_uri;
-  END IF;
-  INSERT INTO {table} ({columns})
-  SELECT {columns} FROM jsonb_populate_record(NULL::{table}, v_first.record);
-  DELETE FROM unified_worker.duplicate_records WHERE uri = v_first.uri;
-END $settle$;
-"""
-
 # An outcome a commit. With p_isolate a data error takes back that commit alone, which is kept. Errors that a repetition may
 # cure, and faults of the schema, go up to the caller: the commits before stand, the rest never ran.
 # Durable on return: sessions run with synchronous_commit off; the last transaction turns it on, and must write something.
 APPLY_COMMITS = """
 CREATE OR REPLACE PROCEDURE unified_worker.apply_commits(
-  p_lane int, p_durable boolean, p_isolate boolean,
-  p_did text[], p_rev text[], p_data text[], p_seq bigint[], p_at timestamptz[], p_user boolean[], p_frame bytea[],
-  p_lo int[], p_hi int[], {op_parameters}, INOUT p_outcome text[])
+  p_lane int, p_relay text, p_durable boolean, p_isolate boolean,
+  p_did text[], p_rev text[], p_data text[], p_seq bigint[], p_at timestamptz[], p_user boolean[], p_filtered boolean[],
+  p_frame bytea[], p_buckets int[], p_bucket_lo int[], p_bucket_hi int[], p_lo int[], p_hi int[], {op_parameters},
+  INOUT p_outcome text[])
 LANGUAGE plpgsql AS $apply$
 DECLARE
   v_count int := cardinality(p_did); v_outcome text;
@@ -178,14 +150,14 @@ BEGIN
     IF p_durable AND i = v_count THEN
       PERFORM set_config('synchronous_commit', 'on', true);
     END IF;
-    IF NOT p_isolate THEN
-      v_outcome := unified_worker.apply_commit({live}, p_did[i], p_rev[i], p_data[i], p_seq[i], p_at[i], p_user[i], p_frame[i],
-        p_lo[i], p_hi[i], {op_arguments});
+    IF p_rev[i] IS NULL THEN
+      v_outcome := unified_worker.apply_message(p_relay, p_did[i], p_seq[i], p_at[i], p_rest[p_lo[i]]);
+    ELSIF NOT p_isolate THEN
+      v_outcome := {call};
     ELSE
       BEGIN
         v_state := NULL;
-        v_outcome := unified_worker.apply_commit({live}, p_did[i], p_rev[i], p_data[i], p_seq[i], p_at[i], p_user[i],
-          p_frame[i], p_lo[i], p_hi[i], {op_arguments});
+        v_outcome := {call};
         SET CONSTRAINTS ALL IMMEDIATE;
       EXCEPTION WHEN OTHERS THEN
         GET STACKED DIAGNOSTICS v_state = RETURNED_SQLSTATE, v_message = MESSAGE_TEXT, v_detail = PG_EXCEPTION_DETAIL,
@@ -209,7 +181,7 @@ BEGIN
         END IF;
       END IF;
     END IF;
-    IF p_durable AND i = v_count AND v_outcome IN ('stale', 'rev_fork') THEN
+    IF p_durable AND i = v_count AND v_outcome IN ('stale', 'rev_fork', 'stale_message', 'no_news') THEN
       INSERT INTO unified_worker.lanes (lane, flushed_at) VALUES (p_lane, now())
       ON CONFLICT (lane) DO UPDATE SET flushed_at = excluded.flushed_at;
     END IF;
@@ -218,41 +190,8 @@ BEGIN
   END LOOP;
 END $apply$;
 """
-
-
-def arms(schema: str, record_type: RecordType) -> str:
-    """The two arms of one record type: putting a record, and deleting one."""
-    columns = {column.name: column for column in record_type.columns}
-    unique = record_type.unique
-    if unique:
-        put, delete = PUT_UNIQUE, DELETE_UNIQUE
-    else:
-        put, delete = PUT, CLEAR if record_type.row_stays else DELETE
-    return "\n".join((put, delete)).format(
-        put=record_type.kind,
-        delete=record_type.kind + 1,
-        table=f"{schema}.{record_type.table}",
-        name=record_type.table,
-        collection=record_type.collection,
-        key=record_type.key,
-        key_value=columns[record_type.key].value,
-        columns=", ".join(columns),
-        values=", ".join(column.value for column in columns.values()),
-        pairs=", ".join(f"'{column.name}', {column.value}" for column in columns.values()),
-        updates=", ".join(
-            f"{column.name} = {column.updated or f'excluded.{column.name}'}"
-            for column in columns.values()
-            if column.name != record_type.key
-        ),
-        clears=", ".join(f"{column.name} = {column.cleared}" for column in columns.values() if column.cleared),
-        key_of_t=array(f"t.{name}::text" for name in unique),
-        key_of_values=array(columns[name].value for name in unique),
-    )
-
-
-def array(values: Iterable[str]) -> str:
-    """An SQL array of these expressions."""
-    return f"ARRAY[{', '.join(values)}]"
+CALL = """unified_worker.apply_commit({live}, p_did[i], p_rev[i], p_data[i], p_seq[i], p_at[i], p_user[i],
+        p_filtered[i], p_frame[i], p_buckets, p_bucket_lo[i], p_bucket_hi[i], p_lo[i], p_hi[i], {op_arguments})"""
 
 
 def literals(*texts: str) -> str:
@@ -260,32 +199,32 @@ def literals(*texts: str) -> str:
     return ", ".join(f"'{text}'" for text in texts)
 
 
-def settle(schema: str, record_type: RecordType) -> str:
-    """The function that lets the oldest of the records with one unique key hold it."""
-    return SETTLE.format(
-        name=record_type.table,
-        collection=record_type.collection,
-        table=f"{schema}.{record_type.table}",
-        columns=", ".join(column.name for column in record_type.columns),
-        key_matches=" AND ".join(f"t.{name} = p_key[{place}]" for place, name in enumerate(record_type.unique, 1)),
-    )
-
-
 def functions(schema: str, record_types: Sequence[RecordType]) -> list[str]:
     """Every statement that (re)makes the functions and the procedure, for record tables that live in `schema`."""
+    texts = [Texts(schema, record_type) for record_type in record_types]
     names = {
         "schema": schema,
         "live": MODE_LIVE,
         "retry": MODE_RETRY,
+        "wipe": MODE_WIPE,
         "refused": REFUSED,
+        "needs_frame": NEEDS_FRAME,
+        "lock_class": LOCK_CLASS,
         "op_parameters": OP_PARAMETERS,
         "op_arguments": OP_ARGUMENTS,
         "not_data_classes": literals(*RETRY_CLASSES, *SCHEMA_CLASSES),
         "not_data_states": literals(*RETRY_STATES),
     }
+    # Puts first: nearly every operation is one, and the arms are looked through in turn.
+    arms = "\n".join([*(text.put() for text in texts), *(text.delete() for text in texts)])
     return [
         *LETTERS,
-        *(settle(schema, record_type) for record_type in record_types if record_type.unique),
-        APPLY_COMMIT.format(arms="\n".join(arms(schema, record_type) for record_type in record_types), **names),
-        APPLY_COMMITS.format(**names),
+        *REFERENCES,
+        *(statement.format(schema=schema) for statement in ACCOUNTS),
+        *shows(schema, record_types),
+        *(statement for text in texts for statement in text.functions()),
+        lock_commit(texts),
+        wipe(schema, record_types, MODE_WIPE),
+        APPLY_COMMIT.format(arms=arms, **names),
+        APPLY_COMMITS.format(call=CALL.format(**names), **names),
     ]

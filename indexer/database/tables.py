@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from indexer.database.derived import DERIVED_TABLES
 from indexer.record_type import RecordType
 
 FIREHOSE_CURSOR = """
@@ -22,7 +23,8 @@ CURSOR_COLUMNS = {"service": "text", "cursor": "text", "last_event_time": "times
 def create(schema: str, record_types: Sequence[RecordType]) -> list[str]:
     """The statements that make every table that is not there yet, with its indexes.
 
-    A secondary index on the first column of a unique index would repeat it, so there is none.
+    A secondary index on the first column of a unique index would repeat it, so there is none. Nor is there one on
+    feed_items.type: it has three values.
     """
     statements = [FIREHOSE_CURSOR.format(schema=schema)]
     for record_type in record_types:
@@ -30,14 +32,36 @@ def create(schema: str, record_types: Sequence[RecordType]) -> list[str]:
         columns += record_type.other_columns
         if record_type.unique:
             columns.append(f"UNIQUE ({', '.join(record_type.unique)})")
-        table = f"{schema}.{record_type.table}"
-        statements.append(f"CREATE TABLE IF NOT EXISTS {table} ({', '.join(columns)})")
-        for number, index in enumerate(record_type.indexes, 1):
-            expression = index if index.startswith("USING ") else f"({index})"
-            statements.append(f"CREATE INDEX IF NOT EXISTS {record_type.table}_{number}_idx ON {table} {expression}")
+        statements.append(_table(schema, record_type.table, columns))
+        statements += _indexes(schema, record_type.table, record_type.indexes)
+    for derived in DERIVED_TABLES:
+        columns = [*derived.others, *(f"{name} {kind}" for name, kind in derived.columns.items())]
+        columns += [
+            f"UNIQUE ({', '.join(key)})"
+            for key in derived.unique
+            if len(key) > 1 or "PRIMARY KEY" not in derived.columns[key[0]]
+        ]
+        statements.append(_table(schema, derived.table, columns) + derived.options)
+        statements += _indexes(schema, derived.table, derived.indexes)
     return statements
 
 
 def names(record_types: Sequence[RecordType]) -> list[str]:
-    """Every table of the application that the worker writes."""
-    return [CURSOR_TABLE, *(record_type.table for record_type in record_types)]
+    """Every table of the application that the worker uses."""
+    return [
+        CURSOR_TABLE,
+        *(record_type.table for record_type in record_types),
+        *(derived.table for derived in DERIVED_TABLES),
+    ]
+
+
+def _table(schema: str, name: str, columns: Sequence[str]) -> str:
+    return f"CREATE TABLE IF NOT EXISTS {schema}.{name} ({', '.join(columns)})"
+
+
+def _indexes(schema: str, table: str, indexes: Sequence[str]) -> list[str]:
+    return [
+        f"CREATE INDEX IF NOT EXISTS {table}_{number}_idx ON {schema}.{table} "
+        + (index if index.startswith("USING ") else f"({index})")
+        for number, index in enumerate(indexes, 1)
+    ]

@@ -16,7 +16,8 @@ from indexer.database.failures import DATABASE_ERRORS, Remedy, remedy, sqlstate
 from indexer.database.pool import DatabasePool
 from indexer.errors import Stop
 from indexer.logs import warn_limited
-from indexer.protocol.events import Commit, RepoEvent, Unusable
+from indexer.protocol.events import Account, Commit, Identity, RepoEvent, Unusable
+from indexer.selection import EVERYTHING, Selection
 
 log = logging.getLogger(__name__)
 
@@ -29,14 +30,16 @@ PENDING = "refused:23503"  # a foreign key: the commit waits for another row, no
 class Writer:
     """Applies batches on the pool's connections, whatever the database does meanwhile."""
 
-    def __init__(self, pool: DatabasePool) -> None:
+    def __init__(self, pool: DatabasePool, selection: Selection = EVERYTHING) -> None:
         self._pool = pool
+        self._selection = selection
         self._breaker = Breaker()
 
     async def write(self, lane: int, events: Sequence[RepoEvent]) -> tuple[Batch, list[str]]:
         """Applies the events in order; returns what was sent, and an outcome an event: 'applied', 'stale', 'rev_fork',
-        'frame_dropped' (kept, but without the frame), 'refused:<SQLSTATE>' (kept), the same with ':frame_dropped'."""
-        batch = build(events)
+        'inactive' (left out, since the account is), 'kept' (while the account is wiped), 'frame_dropped' (kept, but without the
+        frame), 'refused:<SQLSTATE>' (kept), the same with ':frame_dropped'; of a message: 'applied', 'stale_message', 'no_news'."""
+        batch = build(events, selection=self._selection)
         try:
             outcomes = await self._call(lane, batch)
         except DataRefused:
@@ -55,7 +58,7 @@ class Writer:
                 parts.extendleft((part[1:], part[:1]))
                 continue
             try:
-                done = await self._call(lane, build(part, with_frames=True), isolate=True)
+                done = await self._call(lane, build(part, selection=self._selection, with_frames=True), isolate=True)
             except DataRefused as refusal:
                 if len(part) > 1:
                     half = len(part) // 2
@@ -71,7 +74,8 @@ class Writer:
 
     async def _keep(self, lane: int, event: RepoEvent, refusal: "DataRefused") -> list[str]:
         """Keeps a commit that can't even be sent."""
-        did, rev = (event.repo, event.rev) if isinstance(event, Commit) else (event.did, event.rev)
+        did = event.repo if isinstance(event, Commit) else event.did
+        rev = None if isinstance(event, Account | Identity) else event.rev
         kept = Unusable(event.seq, did, rev, event.time, (), f"database_{refusal.state}", refusal.message, event.frame)
         await self._call(lane, build([kept]))
         return [REFUSED + refusal.state]
@@ -82,7 +86,7 @@ class Writer:
         while True:
             try:
                 async with self._pool.connection() as connection:
-                    return await apply_all(connection, lane, batch, durable=self._pool.durable, isolate=isolate)
+                    return await apply_all(connection, lane, self._pool.name, batch, durable=self._pool.durable, isolate=isolate)
             except DATABASE_ERRORS as error:
                 state = sqlstate(error)
                 match remedy(error):

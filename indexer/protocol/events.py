@@ -68,12 +68,16 @@ class Sync:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """An #identity: the DID's document or handle may have changed; `handle` is a hint, None where the relay gives none."""
+    """An #identity: the DID's document or handle may have changed; `handle` is a hint, None where the relay gives none.
+
+    It is in lower case, and 'handle.invalid' where the account has none that can be shown to be its own.
+    """
 
     seq: int
     did: str
     time: datetime
     handle: str | None
+    frame: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +89,7 @@ class Account:
     time: datetime
     active: bool
     status: str | None
+    frame: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +136,7 @@ class Unusable:
     salvaged: bool = False
 
 
-RepoEvent = Commit | Sync | Unusable
+RepoEvent = Commit | Sync | Identity | Account | Unusable
 """What is applied, or kept, in the order of its repo."""
 
-Event = Commit | Sync | Identity | Account | Info | StreamError | Ignored | Unusable
+Event = RepoEvent | Info | StreamError | Ignored

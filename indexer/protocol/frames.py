@@ -48,7 +48,7 @@ from indexer.protocol import commits
 from indexer.protocol.dag_cbor import decode_frame
 from indexer.protocol.events import Account, Event, Identity, Ignored, Info, StreamError, Unusable
 from indexer.protocol.salvage import record_paths, salvage
-from indexer.protocol.syntax import is_did, is_handle, is_nsid, is_record_key, is_tid, parse_datetime
+from indexer.protocol.syntax import NO_HANDLE, is_did, is_handle, is_nsid, is_record_key, is_tid, parse_datetime
 
 MAX_FRAME_BYTES = 5 * 2**20  # relays may send 5 MB
 
@@ -98,9 +98,9 @@ def _event(values: list[object], fields: dict[str, Any] | None, frame: bytes, pr
         case "#sync":
             return commits.sync(fields, frame, previous_time)
         case "#identity":
-            return _identity(fields, previous_time)
+            return _identity(fields, frame, previous_time)
         case "#account":
-            return _account(fields, previous_time)
+            return _account(fields, frame, previous_time)
         case "#info":
             return _info(fields)
         case _:
@@ -111,21 +111,23 @@ def _stream_error(fields: dict[str, Any]) -> StreamError:
     return StreamError(_word(fields.get("error")) or "Unnamed", _word(fields.get("message")))
 
 
-def _identity(fields: dict[str, Any], previous_time: datetime | None) -> Identity:
+def _identity(fields: dict[str, Any], frame: bytes, previous_time: datetime | None) -> Identity:
     seq = commits.checked_seq(fields)
     did = commits.checked_did(fields.get("did"))
     handle: object = fields.get("handle")
-    known_handle = handle if type(handle) is str and is_handle(handle) else None
-    return Identity(seq, did, _account_time(fields, previous_time), known_handle)
+    told = None
+    if handle is not None:
+        told = handle.lower() if type(handle) is str and is_handle(handle) else NO_HANDLE
+    return Identity(seq, did, _account_time(fields, previous_time), told, frame)
 
 
-def _account(fields: dict[str, Any], previous_time: datetime | None) -> Account:
+def _account(fields: dict[str, Any], frame: bytes, previous_time: datetime | None) -> Account:
     seq = commits.checked_seq(fields)
     did = commits.checked_did(fields.get("did"))
     active: object = fields.get("active")
     if type(active) is not bool:
         raise Rejected("bad_active", commits.shown(active))
-    return Account(seq, did, _account_time(fields, previous_time), active, _word(fields.get("status")))
+    return Account(seq, did, _account_time(fields, previous_time), active, _word(fields.get("status")), frame)
 
 
 def _info(fields: dict[str, Any]) -> Info:

@@ -14,6 +14,7 @@ MAX_DID_CHARACTERS = 2048  # the specification's; what the database takes is les
 MAX_NSID_CHARACTERS = 317
 MAX_HANDLE_CHARACTERS = 253
 MAX_AT_URI_CHARACTERS = 8192
+NO_HANDLE = "handle.invalid"  # stands for a handle that is not known to be the account's
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SORTABLE_TO_BASE32 = bytes.maketrans(b"234567abcdefghijklmnopqrstuvwxyz", b"0123456789abcdefghijklmnopqrstuv")

@@ -1,5 +1,6 @@
 """app.bsky.graph.follow: one account follows another."""
 
+from indexer.effects import notification
 from indexer.record_type import (
     COMMIT,
     CREATED_AT,
@@ -7,6 +8,7 @@ from indexer.record_type import (
     KEY,
     URI,
     Column,
+    Place,
     Record,
     RecordType,
     Row,
@@ -15,7 +17,7 @@ from indexer.record_type import (
 )
 
 
-def row(record: Record) -> Row:
+def row(record: Record, _at: Place) -> Row:
     """The followed account's DID."""
     return Row(required_did(record, "subject"), None, created_at(record), None)
 
@@ -34,4 +36,6 @@ RECORD = RecordType(
     ),
     indexes=("following_did",),
     unique=("follower_did", "following_did"),
+    effects=(notification("follow", author="{follower_did}", recipient="{following_did}"),),
+    cid="(SELECT n.cid FROM {schema}.notifications AS n WHERE n.uri = r.uri || '#notification')",
 )

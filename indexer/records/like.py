@@ -1,5 +1,6 @@
-"""app.bsky.feed.like: one account likes one record."""
+"""app.bsky.feed.like: one account likes one record: a post, a feed generator, a labeler."""
 
+from indexer.effects import Effect, authority, count, notification, shown, viewer_state
 from indexer.record_type import (
     COMMIT,
     CREATED_AT,
@@ -7,6 +8,7 @@ from indexer.record_type import (
     KEY,
     URI,
     Column,
+    Place,
     Record,
     RecordType,
     Row,
@@ -15,12 +17,25 @@ from indexer.record_type import (
     strong_ref,
 )
 
+AUTHOR, SUBJECT = "{user_did}", "{post_uri}"
+VIA = "unified_worker.referred({via}, 'app.bsky.feed.repost')"
 
-def row(record: Record) -> Row:
+# The author of a thread's root likes a reply in it: told with the reply, whichever came first.
+ROOT_AUTHOR_LIKES = Effect(
+    """
+UPDATE {schema}.thread_contexts AS c SET root_author_like_uri = v_uri, updated_at = now() FROM {schema}.posts AS p
+WHERE c.post_uri = {post_uri} AND p.uri = {post_uri} AND split_part(p.root_uri, '/', 3) = {user_did};""",
+    """
+UPDATE {schema}.thread_contexts AS c SET root_author_like_uri = NULL, updated_at = now()
+WHERE c.post_uri = {post_uri} AND c.root_author_like_uri = v_uri;""",
+)
+
+
+def row(record: Record, _at: Place) -> Row:
     """The liked record, and `via`: the repost through which it was seen."""
     uri, cid = strong_ref(record, "subject")
     via = optional(record, "via", dict)
-    return Row(uri, cid, created_at(record), None if via is None else {"via": via})
+    return Row(uri, cid, created_at(record), None if via is None else {"via": via}, (uri,))
 
 
 RECORD = RecordType(
@@ -39,4 +54,21 @@ RECORD = RecordType(
     ),
     indexes=("post_uri",),
     unique=("user_did", "post_uri"),
+    effects=(
+        count("like_count", SUBJECT),
+        shown("like_count", SUBJECT),
+        viewer_state("like_uri", "repost_uri", SUBJECT, AUTHOR),
+        ROOT_AUTHOR_LIKES,
+        notification("like", author=AUTHOR, recipient=authority(SUBJECT), subject=SUBJECT),
+        notification(
+            "like-via-repost",
+            suffix="like-via-repost",
+            author=AUTHOR,
+            recipient=authority(VIA),
+            subject=VIA,
+            when="{via} IS NOT NULL",
+        ),
+    ),
+    meets=("t.post_uri",),
+    cid="(SELECT n.cid FROM {schema}.notifications AS n WHERE n.uri = r.uri || '#notification')",
 )

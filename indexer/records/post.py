@@ -2,13 +2,16 @@
 
 from typing import Any
 
+from indexer.effects import MAX_URI_CHARS, NOTIFY, Effect, authority, count, feed_item, notification
 from indexer.record_type import (
+    CID,
     COMMIT,
     CREATED_AT,
     INDEXED_AT,
     KEY,
     URI,
     Column,
+    Place,
     Record,
     RecordType,
     Row,
@@ -20,41 +23,133 @@ from indexer.record_type import (
     strong_ref,
 )
 
+AUTHOR, PARENT = "{author_did}", "{parent_uri}"
+MAX_QUOTING_CHARS = MAX_URI_CHARS - len("#quote")
+# The quoted post, where the embed is the record of one; the test for the key spares most posts the rest.
+QUOTED = f"CASE WHEN v_rest ? 'quotes' AND length(v_uri) <= {MAX_QUOTING_CHARS} THEN unified_worker.quoted(v_rest -> 'embed') END"
+
+REPLIES = Effect(
+    """
+IF {parent_uri} IS NOT NULL THEN
+  INSERT INTO {schema}.thread_contexts AS c (post_uri, root_author_like_uri, created_at, updated_at)
+  VALUES (v_uri, (SELECT l.uri FROM {schema}.likes AS l
+    WHERE l.user_did = split_part({root_uri}, '/', 3) AND l.post_uri = v_uri), now(), now())
+  ON CONFLICT (post_uri) DO UPDATE SET root_author_like_uri = excluded.root_author_like_uri, updated_at = now();
+ELSIF v_again THEN
+  DELETE FROM {schema}.thread_contexts AS c WHERE c.post_uri = v_uri;
+END IF;""",
+    """
+IF p_new IS NULL AND {parent_uri} IS NOT NULL THEN
+  DELETE FROM {schema}.thread_contexts AS c WHERE c.post_uri = v_uri;
+END IF;""",
+)
+
+# Taking a quote away needs no look at the embed: its row says whom it counted for.
+QUOTES = Effect(
+    f"""
+v_quoted := {QUOTED};
+IF v_quoted IS NOT NULL THEN
+  INSERT INTO {{schema}}.quotes AS q (uri, cid, post_uri, quoted_uri, quoted_cid, created_at, indexed_at)
+  VALUES (v_uri || '#quote', v_cid, v_uri, v_quoted, unified_worker.quoted_cid(v_rest -> 'embed'), {{created_at}}, now());
+  {count("quote_count", "v_quoted").added}
+END IF;"""
+    + notification("quote", suffix="quote", author=AUTHOR, recipient=authority("v_quoted"), subject="v_uri").added,
+    f"""
+DELETE FROM {{schema}}.quotes AS q WHERE q.post_uri = v_uri RETURNING q.quoted_uri INTO v_quoted;
+IF FOUND THEN
+  {count("quote_count", "v_quoted").removed}
+  IF p_new IS NULL THEN
+    DELETE FROM {{schema}}.notifications AS n WHERE n.uri = v_uri || '#notification/quote';
+  END IF;
+END IF;""",
+)
+
+MENTIONS = Effect(
+    """
+IF v_rest ? 'mentions' THEN"""
+    + NOTIFY.format(
+        values=f"""SELECT v_uri || '#notification/mention/' || m, m, {AUTHOR}, 'mention', v_uri, v_cid, {{created_at}}, now()
+FROM unified_worker.mentioned(v_rest -> 'facets') AS m
+WHERE m <> {AUTHOR} AND length(v_uri) + length(m) <= {MAX_URI_CHARS - len("#notification/mention/")}"""
+    )
+    + """
+END IF;""",
+    """
+IF {facets} IS NOT NULL THEN
+  DELETE FROM {schema}.notifications AS n WHERE n.uri IN (
+    SELECT v_uri || '#notification/mention/' || m FROM unified_worker.mentioned({facets}) AS m
+    WHERE p_new IS NULL OR m NOT IN (SELECT unified_worker.mentioned(p_new -> 'facets')));
+END IF;""",
+)
+
+# Whom the first post mentions matters to the replies, where a gate admits those.
+GATED = Effect(
+    """
+IF v_gated THEN
+  PERFORM unified_worker.judge_thread(v_uri);
+END IF;""",
+    """
+IF p_new IS NULL AND {has_thread_gate} THEN
+  PERFORM unified_worker.judge_thread(v_uri);
+END IF;""",
+)
+
+
+def features(facets: list[Any], kind: str) -> list[dict[str, Any]]:
+    """The features of that kind (lexicon app.bsky.richtext.facet) among the facets, whatever else these hold."""
+    found: list[dict[str, Any]] = []
+    for facet in facets:
+        match facet:
+            case {"features": [*inner]}:
+                found += [feature for feature in inner if isinstance(feature, dict) and feature.get("$type") == kind]
+            case _:
+                pass
+    return found
+
 
 def tags(record: Record, facets: list[Any]) -> list[str]:
     """The record's own tags, then the hashtags of its facets, each once, in order."""
     found = dict.fromkeys(optional_texts(record, "tags") or ())
-    for facet in facets:
-        match facet:
-            case {"features": [*features]}:
-                for feature in features:
-                    match feature:
-                        case {"$type": "app.bsky.richtext.facet#tag", "tag": str(tag)}:
-                            found[tag] = None
-                        case _:
-                            pass
-            case _:
-                pass
+    for feature in features(facets, "app.bsky.richtext.facet#tag"):
+        if isinstance(feature.get("tag"), str):
+            found[feature["tag"]] = None
     return list(found)
 
 
-def row(record: Record) -> Row:
+def quoted(embed: Record) -> str | None:
+    """What the embed may quote: the URI of its record, unchecked."""
+    match embed:
+        case {"record": {"uri": str(uri)}} | {"record": {"record": {"uri": str(uri)}}}:
+            return uri
+        case _:
+            return None
+
+
+def row(record: Record, at: Place) -> Row:
     """The text and what hangs on it. `subject` is the parent of a reply; the thread's root is in the rest."""
     text = required_text(record, "text")
     facets: list[Any] | None = optional(record, "facets", list)
+    embed: Record | None = optional(record, "embed", dict)
     rest: dict[str, Any] = {"text": text}
+    meets = [at.uri]
     if (search := search_text(text)) != text:
         rest["search"] = search
-    fields = {"langs": optional_texts(record, "langs"), "embed": optional(record, "embed", dict), "facets": facets}
+    fields = {"langs": optional_texts(record, "langs"), "embed": embed, "facets": facets}
     rest.update((field, value) for field, value in fields.items() if value is not None)
     if found := tags(record, facets or []):
         rest["tags"] = found
+    if facets and features(facets, "app.bsky.richtext.facet#mention"):
+        rest["mentions"] = True
+    if embed is not None and (quote := quoted(embed)) is not None:
+        rest["quotes"] = True
+        meets.append(quote)
     parent = parent_cid = None
     reply: Record | None = optional(record, "reply", dict)
     if reply is not None:
         parent, parent_cid = strong_ref(reply, "parent")
         rest["root"], rest["root_cid"] = strong_ref(reply, "root")
-    return Row(parent, parent_cid, created_at(record), rest)
+        meets += (parent, rest["root"])
+    return Row(parent, parent_cid, created_at(record), rest, tuple(meets))
 
 
 RECORD = RecordType(
@@ -63,7 +158,7 @@ RECORD = RecordType(
     row=row,
     columns=(
         URI,
-        Column(name="cid", type="text NOT NULL", value="v_cid"),
+        CID,
         Column(name="author_did", type=f"{KEY} NOT NULL", value="p_did"),
         Column(name="text", type="text NOT NULL", value="v_rest ->> 'text'"),
         Column(name="langs", type="jsonb", value="v_rest -> 'langs'"),
@@ -79,15 +174,30 @@ RECORD = RecordType(
             type="tsvector",
             value="to_tsvector('simple', coalesce(v_rest ->> 'search', v_rest ->> 'text'))",
         ),
+        Column(
+            name="violates_thread_gate",
+            type="boolean NOT NULL DEFAULT false",
+            value="v_subject IS NOT NULL AND unified_worker.violates_thread_gate(v_rest ->> 'root', p_did, p_at)",
+        ),
+        Column(
+            name="violates_embedding_rules",
+            type="boolean NOT NULL DEFAULT false",
+            value="v_rest ? 'quotes' AND EXISTS (SELECT FROM {schema}.post_gates AS g "
+            f"WHERE g.post_uri = {QUOTED} AND unified_worker.disables_quotes(g.embedding_rules))",
+        ),
+        Column(
+            name="has_thread_gate",
+            type="boolean NOT NULL DEFAULT false",
+            value="EXISTS (SELECT FROM {schema}.thread_gates AS g WHERE g.post_uri = v_uri)",
+        ),
+        Column(
+            name="has_post_gate",
+            type="boolean NOT NULL DEFAULT false",
+            value="EXISTS (SELECT FROM {schema}.post_gates AS g WHERE g.post_uri = v_uri)",
+        ),
         CREATED_AT,
         INDEXED_AT,
         *COMMIT,
-    ),
-    other_columns=(
-        "violates_thread_gate boolean NOT NULL DEFAULT false",
-        "violates_embedding_rules boolean NOT NULL DEFAULT false",
-        "has_thread_gate boolean NOT NULL DEFAULT false",
-        "has_post_gate boolean NOT NULL DEFAULT false",
     ),
     indexes=(
         "author_did",
@@ -97,5 +207,21 @@ RECORD = RecordType(
         "root_uri",
         "commit_seq, commit_time",
         "USING gin (search_vector)",
+    ),
+    returning="has_thread_gate INTO v_gated",
+    effects=(
+        count("reply_count", PARENT, when="{parent_uri} IS NOT NULL"),
+        REPLIES,
+        notification("reply", suffix="reply", author=AUTHOR, recipient=authority(PARENT), subject="v_uri"),
+        QUOTES,
+        MENTIONS,
+        feed_item("CASE WHEN {parent_uri} IS NULL THEN 'post' ELSE 'reply' END", "v_uri", AUTHOR, "v_cid"),
+        GATED,
+    ),
+    meets=(
+        "t.uri",
+        "t.parent_uri",
+        "t.root_uri",
+        "(SELECT q.quoted_uri FROM {schema}.quotes AS q WHERE q.post_uri = t.uri)",
     ),
 )

@@ -1,9 +1,24 @@
 """app.bsky.actor.profile: how an account presents itself. The account's row in `users` outlives it."""
 
-from indexer.record_type import INDEXED_AT, KEY, Column, Record, RecordType, Row, blob_cid, created_at, optional, search_text
+from indexer.effects import authority, notification
+from indexer.record_type import (
+    INDEXED_AT,
+    KEY,
+    Column,
+    Place,
+    Record,
+    RecordType,
+    Row,
+    blob_cid,
+    created_at,
+    optional,
+    search_text,
+)
+
+JOINED = "unified_worker.referred({profile_record} -> 'joinedViaStarterPack', 'app.bsky.graph.starterpack')"
 
 
-def row(record: Record) -> Row:
+def row(record: Record, _at: Place) -> Row:
     """Name, description, picture CIDs and the whole record; all optional by the lexicon."""
     name: str | None = optional(record, "displayName", str)
     description: str | None = optional(record, "description", str)
@@ -28,7 +43,7 @@ RECORD = RecordType(
     row=row,
     columns=(
         Column(name="did", type=f"{KEY} PRIMARY KEY", value="p_did"),
-        Column(name="handle", type=f"{KEY} NOT NULL", value="'handle.invalid'", updated="t.handle"),
+        Column(name="handle", type=f"{KEY} NOT NULL", value="unified_worker.handle_of(p_did)", updated="t.handle"),
         Column(name="display_name", type="text", value="v_rest ->> 'name'", cleared="NULL"),
         Column(name="avatar_url", type="text", value="v_rest ->> 'avatar'", cleared="NULL"),
         Column(name="banner_url", type="text", value="v_rest ->> 'banner'", cleared="NULL"),
@@ -38,7 +53,7 @@ RECORD = RecordType(
         Column(
             name="search_vector",
             type="tsvector",
-            value=SEARCH_VECTOR.format(handle="NULL", words="v_rest ->> 'search'"),
+            value=SEARCH_VECTOR.format(handle="unified_worker.handle_of(p_did)", words="v_rest ->> 'search'"),
             updated=SEARCH_VECTOR.format(handle="t.handle", words="v_rest ->> 'search'"),
             cleared=SEARCH_VECTOR.format(handle="t.handle", words="NULL"),
         ),
@@ -47,6 +62,18 @@ RECORD = RecordType(
     other_columns=("created_at timestamptz NOT NULL DEFAULT now()",),
     indexes=("handle",),
     key="did",
+    record_uri="'at://' || t.did || '/app.bsky.actor.profile/self'",
     rkey="self",
     row_stays=True,
+    effects=(
+        notification(
+            "starterpack-joined",
+            suffix="starterpack-joined",
+            author="p_did",
+            recipient=authority(JOINED),
+            subject=JOINED,
+            created_at="v_created_at",
+            when="{profile_record} ? 'joinedViaStarterPack'",
+        ),
+    ),
 )

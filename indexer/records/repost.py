@@ -1,5 +1,6 @@
 """app.bsky.feed.repost: one account shows one post to its followers."""
 
+from indexer.effects import authority, count, feed_item, notification, viewer_state
 from indexer.record_type import (
     COMMIT,
     CREATED_AT,
@@ -7,6 +8,7 @@ from indexer.record_type import (
     KEY,
     URI,
     Column,
+    Place,
     Record,
     RecordType,
     Row,
@@ -15,12 +17,15 @@ from indexer.record_type import (
     strong_ref,
 )
 
+AUTHOR, SUBJECT = "{user_did}", "{post_uri}"
+VIA = "unified_worker.referred({via}, 'app.bsky.feed.repost')"
 
-def row(record: Record) -> Row:
+
+def row(record: Record, _at: Place) -> Row:
     """The reposted record, and `via`: the repost through which it was seen."""
     uri, cid = strong_ref(record, "subject")
     via = optional(record, "via", dict)
-    return Row(uri, cid, created_at(record), None if via is None else {"via": via})
+    return Row(uri, cid, created_at(record), None if via is None else {"via": via}, (uri,))
 
 
 RECORD = RecordType(
@@ -39,4 +44,20 @@ RECORD = RecordType(
     ),
     indexes=("post_uri",),
     unique=("user_did", "post_uri"),
+    effects=(
+        count("repost_count", SUBJECT),
+        viewer_state("repost_uri", "like_uri", SUBJECT, AUTHOR),
+        feed_item("'repost'", SUBJECT, AUTHOR, "coalesce(v_cid, {subject_cid}, '')"),
+        notification("repost", author=AUTHOR, recipient=authority(SUBJECT), subject=SUBJECT),
+        notification(
+            "repost-via-repost",
+            suffix="repost-via-repost",
+            author=AUTHOR,
+            recipient=authority(VIA),
+            subject=VIA,
+            when="{via} IS NOT NULL",
+        ),
+    ),
+    meets=("t.post_uri",),
+    cid="(SELECT f.cid FROM {schema}.feed_items AS f WHERE f.uri = r.uri)",
 )

@@ -1,0 +1,269 @@
+"""What the procedure does about each record type: the arms that put and delete its records, and the functions that they call.
+
+`remove_<table>` takes a row away, or, where it is about to be replaced (p_new: the new record's rest), only what follows from
+it. `settle_<table>` sees to it that of all records with one unique key the oldest holds it. `lock_commit` takes the locks of a
+commit of several operations.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+
+from indexer.database.references import LOCK_CLASS
+from indexer.record_type import RecordType
+
+# A row whose unique key is free goes in at once. Else its older self steps out, it joins those that wait, and they are settled.
+PUT_UNIQUE = """\
+      WHEN {put} THEN{forget}{written}
+        INSERT INTO {table} AS t ({columns}) VALUES ({values}) ON CONFLICT DO NOTHING;
+        IF FOUND THEN
+          v_again := false;{added}
+        ELSE
+          v_key := unified_worker.remove_{name}(p_did, v_uri, NULL, NULL);
+          IF v_key IS NOT NULL AND (v_held OR {shared}) THEN
+            PERFORM unified_worker.settle_{name}(v_key);
+          END IF;
+          INSERT INTO unified_worker.duplicate_records (uri, collection, key, created_at, record)
+          VALUES (v_uri, '{collection}', {key_of_values}, v_created_at, jsonb_build_object({pairs}, 'record_cid', v_cid))
+          ON CONFLICT (uri) DO UPDATE SET key = excluded.key, created_at = excluded.created_at, record = excluded.record;
+          PERFORM unified_worker.settle_{name}({key_of_values});
+          INSERT INTO unified_worker.repos AS r (did, rev, held) VALUES (p_did, '', true)
+          ON CONFLICT (did) DO UPDATE SET held = true WHERE NOT r.held;
+          v_held := true;
+        END IF;"""
+
+# Another account may have made it wait, without a word to its repo.
+FORGET = """
+        DELETE FROM unified_worker.duplicate_records WHERE uri = v_uri;"""
+
+PUT = """\
+      WHEN {put} THEN{written}
+        INSERT INTO {table} AS t ({columns}) VALUES ({values}) ON CONFLICT ({key}) DO NOTHING{returning};
+        v_again := NOT FOUND;
+        IF v_again THEN{undo}
+          UPDATE {table} AS t SET {updates} WHERE t.{key} = {key_value}{returning};
+        END IF;{added}"""
+
+UNDO = """
+          PERFORM unified_worker.remove_{name}(p_did, v_uri, coalesce(v_rest, '{{}}'), NULL);"""
+
+DELETE_UNIQUE = """\
+      WHEN {delete} THEN{forget}
+        v_key := unified_worker.remove_{name}(p_did, v_uri, NULL, p_at);
+        IF v_key IS NOT NULL AND (v_held OR {shared}) THEN
+          PERFORM unified_worker.settle_{name}(v_key);
+        END IF;"""
+
+DELETE = """\
+      WHEN {delete} THEN
+        PERFORM unified_worker.remove_{name}(p_did, v_uri, NULL, p_at);"""
+
+# Returns the row's unique key (an empty array for a type without one), null where there was no row.
+# p_at: the time of the commit that deletes the record; null where the row goes for another reason.
+REMOVE = """
+CREATE OR REPLACE FUNCTION unified_worker.remove_{name}(p_did text, v_uri text, p_new jsonb, p_at timestamptz)
+RETURNS text[] LANGUAGE plpgsql AS $remove$
+DECLARE
+  r {table}; v_left int; v_quoted text;
+BEGIN{lock}
+  IF p_new IS NULL THEN
+    {take} RETURNING t.* INTO r;
+  ELSE
+    SELECT t.* INTO r FROM {table} AS t WHERE t.{key} = {key_value};
+  END IF;
+  IF NOT FOUND THEN
+    RETURN NULL;
+  END IF;{removed}
+  RETURN {key_of_r};
+END $remove$;
+"""
+# Before the row itself is locked: else its deleter would wait for those who hold the lock and want to judge the row.
+REMOVE_LOCK = """
+  PERFORM unified_worker.lock({meets}) FROM {table} AS t WHERE t.{key} = {key_value};"""
+TAKE = "DELETE FROM {table} AS t WHERE t.{key} = {key_value}"
+CLEAR = "UPDATE {table} AS t SET {clears} WHERE t.{key} = {key_value}"
+
+# The first of those that wait takes the key if it is free or its holder is younger. Where accounts compete for a key, both
+# sides hold its lock.
+SETTLE = """
+CREATE OR REPLACE FUNCTION unified_worker.settle_{name}(p_key text[]) RETURNS void LANGUAGE plpgsql AS $settle$
+DECLARE
+  v_first unified_worker.duplicate_records; r {table}; v_uri text; v_cid text; v_left int;
+  v_again boolean := false; p_new jsonb; p_at timestamptz;
+BEGIN
+  SELECT * INTO v_first FROM unified_worker.duplicate_records
+  WHERE collection = '{collection}' AND key = p_key ORDER BY created_at, uri LIMIT 1;
+  IF NOT FOUND THEN
+    RETURN;
+  END IF;
+  SELECT t.* INTO r FROM {table} AS t WHERE {key_matches};
+  IF FOUND THEN
+    IF (r.created_at, r.uri COLLATE "C") <= (v_first.created_at, v_first.uri) THEN
+      RETURN;
+    END IF;
+    v_uri := r.uri;
+    INSERT INTO unified_worker.duplicate_records (uri, collection, key, created_at, record)
+    VALUES (v_uri, '{collection}', p_key, r.created_at, to_jsonb(r) || jsonb_build_object('record_cid', {cid}));
+    DELETE FROM {table} AS t WHERE t.uri = v_uri;{removed}
+  END IF;
+  INSERT INTO {table} AS t ({columns})
+  SELECT {columns} FROM jsonb_populate_record(NULL::{table}, v_first.record) RETURNING t.* INTO r;
+  DELETE FROM unified_worker.duplicate_records WHERE uri = v_first.uri;
+  v_uri := r.uri;
+  v_cid := v_first.record ->> 'record_cid';{added}
+END $settle$;
+"""
+
+# A count that is shown in tables of its own subject.
+SHOW = """
+CREATE OR REPLACE FUNCTION unified_worker.show_{column}(p_uri text) RETURNS void LANGUAGE plpgsql AS $show$
+BEGIN
+  CASE split_part(p_uri, '/', 4)
+{arms}
+    ELSE NULL;
+  END CASE;
+END $show$;
+"""
+SHOW_ARM = """\
+    WHEN '{collection}' THEN
+      UPDATE {table} AS t SET {column} = coalesce((
+        SELECT a.{column} FROM {schema}.post_aggregations AS a WHERE a.post_uri = p_uri), 0)
+      WHERE t.uri = p_uri;"""
+
+# What a commit's records replace or delete has places to meet of its own, which the frame does not name.
+LOCK_COMMIT = """
+CREATE OR REPLACE FUNCTION unified_worker.lock_commit(p_buckets int[], p_uris text[]) RETURNS void LANGUAGE plpgsql AS $lock$
+DECLARE
+  v_bucket int;
+BEGIN
+  FOR v_bucket IN
+    SELECT DISTINCT b FROM (
+      SELECT unnest(p_buckets) AS b
+      UNION ALL SELECT unified_worker.bucket(m) FROM (
+        {meets}) AS x (m) WHERE m IS NOT NULL) AS y
+    ORDER BY b
+  LOOP
+    PERFORM pg_advisory_xact_lock({lock_class}, v_bucket);
+  END LOOP;
+END $lock$;
+"""
+
+
+def array(values: Iterable[str]) -> str:
+    """An SQL array of these expressions, of texts."""
+    return f"ARRAY[{', '.join(values)}]::text[]"
+
+
+class Texts:
+    """The statements of one record type, for record tables that live in `schema`."""
+
+    def __init__(self, schema: str, record_type: RecordType) -> None:
+        self.type = record_type
+        self._schema = schema
+        self._values = {column.name: self._in_schema(column.value) for column in record_type.columns}
+        written = {name: _bracketed(value) for name, value in self._values.items()}
+        of_row = {name: f"r.{name}" for name in self._values} | {"uri": "v_uri"}
+        self._written, self._of_row = written | {"uri": "v_uri"}, of_row
+        self._names = {
+            "name": record_type.table,
+            "table": f"{schema}.{record_type.table}",
+            "collection": record_type.collection,
+            "put": str(record_type.kind),
+            "delete": str(record_type.kind + 1),
+            "key": record_type.key,
+            "key_value": self._values[record_type.key],
+            "columns": ", ".join(self._values),
+            "values": ", ".join(self._values.values()),
+            "shared": str(record_type.shared).lower(),
+            "forget": FORGET if record_type.shared else "",
+            "key_of_values": array(self._values[name] for name in record_type.unique),
+            "key_of_r": array(f"r.{name}" for name in record_type.unique),
+        }
+
+    def put(self) -> str:
+        """The arm that puts a record."""
+        names = self._names | {"written": self._effects("written", self._written), "added": self._effects("added", self._written)}
+        if self.type.unique:
+            pairs = ", ".join(f"'{name}', {value}" for name, value in self._values.items())
+            return PUT_UNIQUE.format(**names, pairs=pairs)
+        updates = ", ".join(
+            f"{column.name} = {self._in_schema(column.updated or column.value)}"
+            for column in self.type.columns
+            if column.name != self.type.key
+        )
+        return PUT.format(
+            **names,
+            updates=updates,
+            undo=UNDO.format(**names) if self.type.effects else "",
+            returning=f" RETURNING t.{self.type.returning}" if self.type.returning else "",
+        )
+
+    def delete(self) -> str:
+        """The arm that deletes a record."""
+        return (DELETE_UNIQUE if self.type.unique else DELETE).format(**self._names)
+
+    def functions(self) -> list[str]:
+        """The functions that the arms call, and the type's own."""
+        names = self._names | {"removed": self._effects("removed", self._of_row)}
+        clears = ", ".join(f"{column.name} = {column.cleared}" for column in self.type.columns if column.cleared)
+        meets = array(map(self._in_schema, self.type.meets))
+        made = [function.format(schema=self._schema) for function in self.type.functions]
+        made.append(
+            REMOVE.format(
+                **names,
+                take=(CLEAR if self.type.row_stays else TAKE).format(**names, clears=clears),
+                lock=REMOVE_LOCK.format(**names, meets=meets) if self.type.meets else "",
+            )
+        )
+        if self.type.unique:
+            matches = " AND ".join(f"t.{name} = p_key[{place}]" for place, name in enumerate(self.type.unique, 1))
+            made.append(
+                SETTLE.format(
+                    **names,
+                    added=self._effects("added", self._of_row),
+                    cid=self._in_schema(self.type.cid),
+                    key_matches=matches,
+                )
+            )
+        return made
+
+    def meeting(self) -> str | None:
+        """The query for where the rows at p_uris meet others; None for a type whose rows meet nobody, or go by another key."""
+        if not self.type.meets or self.type.key != "uri":
+            return None
+        meets = array(map(self._in_schema, self.type.meets))
+        return f"SELECT unnest({meets}) FROM {self._names['table']} AS t WHERE t.uri = ANY (p_uris)"
+
+    def _in_schema(self, text: str) -> str:
+        return text.format(schema=self._schema)
+
+    def _effects(self, when: str, values: dict[str, str]) -> str:
+        texts = [getattr(effect, when) for effect in self.type.effects]
+        return "".join(text.format(schema=self._schema, **values) for text in texts).replace("\n", "\n          ")
+
+
+def _bracketed(expression: str) -> str:
+    return expression if re.fullmatch(r"\w+", expression) else f"({expression})"
+
+
+def shows(schema: str, record_types: Sequence[RecordType]) -> list[str]:
+    """The functions that bring a count into the tables that show it."""
+    columns = sorted({record_type.shows for record_type in record_types if record_type.shows})
+    return [
+        SHOW.format(
+            column=column,
+            arms="\n".join(
+                SHOW_ARM.format(
+                    collection=record_type.collection, table=f"{schema}.{record_type.table}", column=column, schema=schema
+                )
+                for record_type in record_types
+                if record_type.shows == column
+            ),
+        )
+        for column in columns
+    ]
+
+
+def lock_commit(texts: Sequence[Texts]) -> str:
+    """The function that takes all locks of a commit of several operations."""
+    meets = "\n        UNION ALL ".join(meeting for text in texts if (meeting := text.meeting()))
+    return LOCK_COMMIT.format(meets=meets, lock_class=LOCK_CLASS)

@@ -1,0 +1,43 @@
+"""Which accounts forbid that what they write is collected: `user_settings`, read again every minute."""
+
+import asyncio
+import logging
+
+from indexer.database.failures import DATABASE_ERRORS
+from indexer.database.pool import DatabasePool
+from indexer.logs import warn_limited
+from indexer.selection import Selection
+
+log = logging.getLogger(__name__)
+
+INTERVAL = 60.0  # seconds
+OPTED_OUT = "SELECT user_did FROM {schema}.user_settings WHERE data_collection_forbidden"
+
+
+class UserSettings:
+    """Keeps `selection.opted_out` as the table says."""
+
+    def __init__(self, pool: DatabasePool, selection: Selection) -> None:
+        self._pool = pool
+        self._selection = selection
+        self._schema = ""
+
+    async def start(self, schema: str) -> None:
+        """Reads them for the first time: nothing of those accounts is to come in."""
+        self._schema = schema
+        await self.read()
+
+    async def read(self) -> None:
+        """Reads them anew."""
+        async with self._pool.connection() as connection:
+            rows = await connection.fetch(OPTED_OUT.format(schema=self._schema))
+        self._selection.opted_out = frozenset(row["user_did"] for row in rows)
+
+    async def keep_reading(self) -> None:
+        """Reads them every minute, until cancelled."""
+        while True:
+            await asyncio.sleep(INTERVAL)
+            try:
+                await self.read()
+            except DATABASE_ERRORS as error:
+                warn_limited(log, "user_settings", "user_settings could not be read just now (%s); trying again", error)

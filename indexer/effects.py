@@ -1,0 +1,125 @@
+"""What follows from a record's row: counts, feed items, viewer states, notifications, as the SQL that adds it and takes it away.
+
+Texts are templates. `{column}` is the value of the record type's column of that name: the expression that fills it where a row
+has just been written, the row's own field where it is taken away or promoted. `{schema}` is where the record tables live;
+v_uri and v_cid (the record's, null if it is not known any more), p_did and p_at are variables of `database/arms.py`.
+"""
+
+from typing import NamedTuple
+
+
+class Effect(NamedTuple):
+    """PL/pgSQL statements, run in the commit's transaction.
+
+    `added`: after a row was really inserted, or replaced (then v_again is true, and `removed` has run for what it was).
+    `removed`: after a row was deleted, or before it is replaced (then p_new is the new record's rest, else null).
+    `written`: whenever such a record is put, whether its row holds the unique key or waits.
+    """
+
+    added: str = ""
+    removed: str = ""
+    written: str = ""
+
+
+# No derived row's URI is longer than the columns of an existing database; one that would be is not written.
+MAX_URI_CHARS = 512
+
+
+def authority(uri: str) -> str:
+    """The SQL expression for the DID of an at-uri."""
+    return f"split_part({uri}, '/', 3)"
+
+
+def count(column: str, of: str, when: str | None = None) -> Effect:
+    """One in `post_aggregations.column` of the URI `of`, an SQL expression. `when`: a condition, if there is one."""
+    added = f"""
+INSERT INTO {{schema}}.post_aggregations AS a (post_uri, {column}, created_at, updated_at) VALUES ({of}, 1, now(), now())
+ON CONFLICT (post_uri) DO UPDATE SET {column} = a.{column} + 1, updated_at = now();"""
+    removed = f"""
+UPDATE {{schema}}.post_aggregations AS a SET {column} = greatest(a.{column} - 1, 0), updated_at = now() WHERE a.post_uri = {of}
+  RETURNING a.like_count + a.repost_count + a.reply_count + a.quote_count + a.bookmark_count INTO v_left;
+IF v_left = 0 THEN
+  DELETE FROM {{schema}}.post_aggregations AS a WHERE a.post_uri = {of}
+    AND a.like_count + a.repost_count + a.reply_count + a.quote_count + a.bookmark_count = 0;
+END IF;"""
+    if when is not None:
+        added, removed = (f"\nIF {when} THEN{text}\nEND IF;" for text in (added, removed))
+    return Effect(added, removed)
+
+
+def shown(column: str, of: str) -> Effect:
+    """The same count in the tables that show it in a column of their own (`RecordType.shows`); after `count`."""
+    text = f"""
+IF split_part({of}, '/', 4) <> 'app.bsky.feed.post' THEN
+  PERFORM unified_worker.show_{column}({of});
+END IF;"""
+    return Effect(text, text)
+
+
+def viewer_state(column: str, other: str, post: str, viewer: str) -> Effect:
+    """`post_viewer_states.column` is this record's URI. The row goes with it, unless `other` or a flag of the application's is set."""
+    state = f"s.post_uri = {post} AND s.viewer_did = {viewer} AND s.{column} = v_uri"
+    return Effect(
+        f"""
+INSERT INTO {{schema}}.post_viewer_states AS s (post_uri, viewer_did, {column}, created_at, updated_at)
+VALUES ({post}, {viewer}, v_uri, now(), now())
+ON CONFLICT (post_uri, viewer_did) DO UPDATE SET {column} = excluded.{column}, updated_at = now();""",
+        f"""
+DELETE FROM {{schema}}.post_viewer_states AS s WHERE {state} AND s.{other} IS NULL
+  AND NOT (s.bookmarked OR s.thread_muted OR s.reply_disabled OR s.embedding_disabled OR s.pinned);
+IF NOT FOUND THEN
+  UPDATE {{schema}}.post_viewer_states AS s SET {column} = NULL, updated_at = now() WHERE {state};
+END IF;""",
+    )
+
+
+def feed_item(kind: str, post: str, author: str, cid: str) -> Effect:
+    """The record's row in `feed_items`. All are SQL expressions; `kind` is 'post', 'reply' or 'repost'."""
+    return Effect(
+        f"""
+INSERT INTO {{schema}}.feed_items AS f (uri, post_uri, originator_did, type, sort_at, cid, created_at, indexed_at)
+VALUES (v_uri, {post}, {author}, {kind}, least({{created_at}}, {{commit_time}}), {cid}, {{created_at}}, now())
+ON CONFLICT (uri) DO UPDATE SET post_uri = excluded.post_uri, type = excluded.type, sort_at = excluded.sort_at,
+  cid = excluded.cid, created_at = excluded.created_at, indexed_at = excluded.indexed_at;""",
+        """
+IF p_new IS NULL THEN
+  DELETE FROM {schema}.feed_items AS f WHERE f.uri = v_uri;
+END IF;""",
+    )
+
+
+# An update keeps a notification that still stands, and with it whether it was read.
+NOTIFY = """
+INSERT INTO {{schema}}.notifications AS n (uri, recipient_did, author_did, reason, reason_subject, cid, created_at, indexed_at)
+{values}
+ON CONFLICT (uri) DO UPDATE SET recipient_did = excluded.recipient_did, reason_subject = excluded.reason_subject,
+  cid = excluded.cid, created_at = excluded.created_at;"""
+
+
+def notification(
+    reason: str,
+    *,
+    author: str,
+    recipient: str,
+    subject: str = "NULL",
+    suffix: str | None = None,
+    cid: str = "v_cid",
+    created_at: str = "{created_at}",
+    when: str = "true",
+) -> Effect:
+    """One notification, unless `recipient` (an SQL expression, as the others) is null or the author: nobody hears of their own
+    act. Its URI is the record's, '#notification' and '/' `suffix`; without a suffix the bare form. `when`: a further condition."""
+    ending = "#notification" if suffix is None else f"#notification/{suffix}"
+    values = f"VALUES (v_uri || '{ending}', {recipient}, {author}, '{reason}', {subject}, {cid}, {created_at}, now())"
+    gone = f"DELETE FROM {{schema}}.notifications AS n WHERE n.uri = v_uri || '{ending}';"
+    return Effect(
+        f"""
+IF {when} AND {recipient} <> {author} AND length(v_uri) <= {MAX_URI_CHARS - len(ending)} THEN{NOTIFY.format(values=values)}
+ELSIF v_again THEN
+  {gone}
+END IF;""",
+        f"""
+IF p_new IS NULL THEN
+  {gone}
+END IF;""",
+    )

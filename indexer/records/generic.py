@@ -1,0 +1,38 @@
+"""Every collection that has no table of its own, known or foreign: the records as they are."""
+
+from indexer.record_type import (
+    CID,
+    CREATED_AT,
+    EVERY_OTHER,
+    INDEXED_AT,
+    KEY,
+    URI,
+    Column,
+    Place,
+    Record,
+    RecordType,
+    Row,
+    created_at,
+)
+
+
+def row(record: Record, _at: Place) -> Row:
+    """The whole record, in the protocol's JSON form."""
+    return Row(None, None, created_at(record), record)
+
+
+RECORD = RecordType(
+    collection=EVERY_OTHER,
+    table="generic_records",
+    row=row,
+    columns=(
+        URI,
+        CID,
+        Column(name="author_did", type=f"{KEY} NOT NULL", value="p_did"),
+        Column(name="record_type", type=f"{KEY} NOT NULL", value="split_part(v_uri, '/', 4)"),
+        Column(name="record", type="jsonb NOT NULL", value="v_rest"),
+        CREATED_AT,
+        INDEXED_AT,
+    ),
+    indexes=("author_did", "record_type", "created_at"),
+)

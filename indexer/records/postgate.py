@@ -1,0 +1,51 @@
+"""app.bsky.feed.postgate: who may quote a post. Its account and key are the post's."""
+
+from indexer.effects import Effect
+from indexer.record_type import KEY, OF_POST, Column, Place, Record, RecordType, Row, created_at, optional, own_post
+
+JUDGED = Effect(
+    "\nPERFORM unified_worker.judge_quotes({post_uri});",
+    "\nPERFORM unified_worker.judge_quotes({post_uri});",
+)
+
+# What the gate says, on its post and on those that quote it.
+JUDGE_QUOTES = """
+CREATE OR REPLACE FUNCTION unified_worker.judge_quotes(p_post text) RETURNS void LANGUAGE plpgsql AS $judge$
+DECLARE
+  v_gated boolean; v_disabled boolean;
+BEGIN
+  SELECT count(*) > 0, coalesce(bool_or(unified_worker.disables_quotes(g.embedding_rules)), false) INTO v_gated, v_disabled
+  FROM {schema}.post_gates AS g WHERE g.post_uri = p_post;
+  UPDATE {schema}.posts SET has_post_gate = v_gated WHERE uri = p_post AND has_post_gate <> v_gated;
+  UPDATE {schema}.posts AS p SET violates_embedding_rules = v_disabled FROM {schema}.quotes AS q
+  WHERE q.quoted_uri = p_post AND p.uri = q.post_uri AND p.violates_embedding_rules <> v_disabled;
+END $judge$;
+"""
+DISABLES_QUOTES = """
+CREATE OR REPLACE FUNCTION unified_worker.disables_quotes(p_rules jsonb) RETURNS boolean LANGUAGE sql IMMUTABLE AS
+$disables$ SELECT p_rules @> '[{{"$type": "app.bsky.feed.postgate#disableRule"}}]' $disables$;
+"""
+
+
+def row(record: Record, at: Place) -> Row:
+    """The post, and the rules as they are."""
+    post = own_post(record, at)
+    rules = optional(record, "embeddingRules", list)
+    return Row(post, None, created_at(record), {} if rules is None else {"rules": rules}, (post,))
+
+
+RECORD = RecordType(
+    collection="app.bsky.feed.postgate",
+    table="post_gates",
+    row=row,
+    columns=(
+        OF_POST,
+        Column(name="embedding_rules", type="jsonb NOT NULL DEFAULT '{}'", value="coalesce(v_rest -> 'rules', '{{}}')"),
+        Column(name="created_at", type="timestamptz", value="v_created_at"),
+    ),
+    key="post_uri",
+    record_uri="replace(t.post_uri, '/app.bsky.feed.post/', '/app.bsky.feed.postgate/')",
+    effects=(JUDGED,),
+    meets=("t.post_uri",),
+    functions=(DISABLES_QUOTES, JUDGE_QUOTES),
+)

@@ -1,0 +1,64 @@
+"""app.bsky.graph.verification: one account vouches for another. An account has one verification that counts, the oldest."""
+
+from indexer.effects import MAX_URI_CHARS, Effect, authority, notification
+from indexer.errors import Rejected
+from indexer.protocol.syntax import is_handle
+from indexer.record_type import (
+    CID,
+    CREATED_AT,
+    INDEXED_AT,
+    KEY,
+    URI,
+    Column,
+    Place,
+    Record,
+    RecordType,
+    Row,
+    created_at,
+    required_did,
+    required_text,
+)
+
+AUTHOR = authority("{uri}")
+
+# p_at is the deleting commit's time, and null where the row goes for another reason than its record's deletion.
+TAKEN_BACK = Effect(
+    removed=f"""
+IF p_at IS NOT NULL AND {{subject_did}} <> {AUTHOR} AND length(v_uri) <= {MAX_URI_CHARS - len("#notification/unverified")} THEN
+  INSERT INTO {{schema}}.notifications (uri, recipient_did, author_did, reason, cid, created_at, indexed_at)
+  VALUES (v_uri || '#notification/unverified', {{subject_did}}, {AUTHOR}, 'unverified', {{cid}}, p_at, now())
+  ON CONFLICT (uri) DO NOTHING;
+END IF;""",
+    written="""
+DELETE FROM {schema}.notifications AS n WHERE n.uri = v_uri || '#notification/unverified';""",
+)
+
+
+def row(record: Record, _at: Place) -> Row:
+    """The verified account's DID, and the handle that it had."""
+    subject, handle = required_did(record, "subject"), required_text(record, "handle")
+    if not is_handle(handle):
+        raise Rejected("bad_handle", "handle")
+    return Row(subject, None, created_at(record), {"handle": handle}, (subject,))
+
+
+RECORD = RecordType(
+    collection="app.bsky.graph.verification",
+    table="verifications",
+    row=row,
+    columns=(
+        URI,
+        CID,
+        Column(name="subject_did", type=f"{KEY} NOT NULL", value="v_subject"),
+        Column(name="handle", type="text NOT NULL", value="v_rest ->> 'handle'"),
+        Column(name="verified_at", type="timestamptz NOT NULL", value="v_created_at"),
+        CREATED_AT,
+        INDEXED_AT,
+    ),
+    unique=("subject_did",),
+    effects=(
+        notification("verified", suffix="verified", author=AUTHOR, recipient="{subject_did}", cid="{cid}"),
+        TAKEN_BACK,
+    ),
+    meets=("t.subject_did",),
+)

@@ -1,0 +1,36 @@
+"""What is indexed: the collections that the operator wants, without the accounts that forbid it."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class Selection:
+    """`patterns`: NSIDs, or NSID prefixes that end in '.*', or '*' for all. `opted_out`: DIDs, replaced as a whole when re-read."""
+
+    patterns: tuple[str, ...] = ("*",)
+    opted_out: frozenset[str] = frozenset()
+    _known: dict[str, bool] = field(default_factory=dict[str, bool])
+
+    def takes_account(self, did: str) -> bool:
+        """Whether the account's records are indexed."""
+        return did not in self.opted_out
+
+    def takes_collection(self, collection: str) -> bool:
+        """Whether the collection's records are indexed."""
+        if self.patterns == ("*",):
+            return True
+        if collection not in self._known:
+            if len(self._known) >= _MOST_KNOWN:
+                self._known.clear()
+            self._known[collection] = any(_matches(pattern, collection) for pattern in self.patterns)
+        return self._known[collection]
+
+
+_MOST_KNOWN = 4_096  # collections; the stream has some hundred, and may name any
+
+
+def _matches(pattern: str, collection: str) -> bool:
+    return collection == pattern or (pattern.endswith("*") and collection.startswith(pattern[:-1]))
+
+
+EVERYTHING = Selection()
