@@ -125,7 +125,7 @@ async def backends(url: str) -> list[str]:
 
 async def terminate_backends(url: str, *, holding_lock: bool = False) -> int:
     """End the worker's connections from the database's side: all, or only that which holds the lock; how many it were."""
-    locked = "AND pid IN (SELECT pid FROM pg_locks WHERE locktype = 'advisory')" if holding_lock else ""
+    locked = "AND pid IN (SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1)" if holding_lock else ""
     async with connected(url) as connection:
         return len(
             await connection.fetch(
