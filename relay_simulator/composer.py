@@ -57,12 +57,12 @@ class Composer:
             record["post"] = f"at://{account.did}/{POST}/{rkey}"
         return record
 
-    def like(self, account: Account, subject: Ref | None = None) -> Record:
+    def like(self, account: Account, subject: Ref | None = None, via: Ref | None = None) -> Record:
         """A like of this, or of a post that is being looked at, at times of a feed or a labeler."""
         created = self._network.created()
         if subject is None and self._rng.random() < 0.02:
             subject = self._network.seen(self._rng.choice((GENERATOR, LABELER)))
-        return records.like(created, subject or self._network.known().ref, self._via())
+        return records.like(created, subject or self._network.known().ref, via or self._via())
 
     def repost(self, account: Account, subject: Ref | None = None) -> Record:
         """A repost of this, or of a post that is being looked at."""

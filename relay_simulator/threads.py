@@ -51,7 +51,7 @@ class Threads(Dice):
         return self._write(account, record)
 
     def gated_thread(self, account: Account) -> Step:
-        """A post, and soon, in whatever order: its gates, perhaps twice, whom they let in, replies and quotes by those and others."""
+        """A post; soon, in any order, its gates, perhaps twice, whom they let in, replies and quotes by these and others."""
         record = self._composer.post(account)
         guests = [self._network.account() for _ in range(4)]
         if self._rng.random() < 0.5:

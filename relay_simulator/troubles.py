@@ -6,11 +6,12 @@ from relay_simulator.gates import POST_GATE, THREAD_GATE
 from relay_simulator.graph import BLOCK, LIST, LIST_BLOCK, LIST_ITEM, STARTER_PACK, VERIFICATION
 from relay_simulator.mix import CommitStep, ResendStep, Step
 from relay_simulator.network import SINGLE, UNIQUE_FIELDS
-from relay_simulator.records import FOLLOW, LIKE, POST, PROFILE, REPOST
+from relay_simulator.records import FOLLOW, LIKE, POST, PROFILE, REPOST, mention
 from relay_simulator.repository import Account, Draft, Written, written
 from relay_simulator.services import GENERATOR, LABELER, PLAY
 
 RESENT_WITHIN = 200  # events
+LONGEST_URI = 512  # characters that a column for URIs takes
 _EARLY = (LIKE, REPOST, FOLLOW, POST, PROFILE, BLOCK, LIST, LIST_ITEM, GENERATOR, LABELER, VERIFICATION, THREAD_GATE, POST_GATE)
 _ODD = (
     LIKE,
@@ -127,6 +128,8 @@ class Troubles(Dice):
         chance = self._rng.random()
         if chance < 0.1:
             return CommitStep(account, [odd.bad_block(self._rng, LIKE, self._network.rkey(account)), self._unnoted(account)])
+        if chance < 0.15:
+            return CommitStep(account, [self._long(account)])
         collection = self._any_of(*_ODD, GENERATOR, STARTER_PACK, LABELER, VERIFICATION, THREAD_GATE, POST_GATE, PLAY)
         found = self._network.writer(collection) if chance < 0.4 else None
         if found is not None:
@@ -144,6 +147,20 @@ class Troubles(Dice):
         if chance > 0.8:
             drafts.append(self._unnoted(account))
         return CommitStep(account, drafts)
+
+    def _long(self, account: Account) -> Draft:
+        """A record whose URI fills its column, or nearly, so that those of what follows have no room; or is too long."""
+        known = self._network.known()
+        answer = self._composer.answer(known, known.ref)
+        mention(answer, self._network.any_did())
+        like = self._composer.like(account, known.ref, self._network.seen(REPOST))
+        record = self._rng.choice(
+            (answer, answer, like, self._composer.repost(account), self._composer.record(account, FOLLOW))
+        )
+        collection = str(record["$type"])
+        rkey = self._network.rkey(account)
+        room = LONGEST_URI - len(f"at://{account.did}/{collection}/{rkey}") - self._rng.randrange(-2, 80)
+        return written("create", collection, rkey + "r" * room, record)
 
     def huge(self, account: Account) -> Step:
         return CommitStep(account, [odd.huge(self._rng, self._composer.record(account, POST), self._network.rkey(account))])
