@@ -15,7 +15,9 @@ from relay_simulator.mix import Mix
 from relay_simulator.truth import AccountTruth, CommitTruth
 from tests.model import Model
 
-ONLY_ODD = replace(Mix.awkward(), like=5, repost=1, post=1, follow=1, odd=500, missing_block=10, future=3, huge=0.1)
+ONLY_ODD = replace(
+    Mix.awkward(), like=5, repost=1, post=1, follow=1, odd=500, missing_block=10, future=3, too_big=0, resend=0, huge=0.1
+)
 
 
 def payload_of(frame: bytes) -> dict[str, Any]:
