@@ -60,6 +60,7 @@ class Model:
     def apply(self, truth: Truth) -> None:
         """Take one event in."""
         self._expected = None
+        self.history.event += 1
         match truth:
             case CommitTruth():
                 self._commit(truth)
