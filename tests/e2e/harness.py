@@ -30,6 +30,10 @@ from unified_worker import UnifiedWorker
 ROOT = Path(__file__).parents[2]
 DEADLINE = 30.0  # seconds: what takes longer has failed; ordinary waits are far below
 POLL = 0.02  # seconds
+UNSETTLED = """
+SELECT EXISTS (SELECT FROM unified_worker.repos WHERE wiping) OR EXISTS (
+  SELECT FROM unified_worker.dead_letters AS l JOIN unified_worker.repos AS r USING (did) WHERE l.reason = 'wiping' AND r.active)
+"""
 
 
 @dataclass(frozen=True)
@@ -105,6 +109,17 @@ async def saved(url: str, relay_url: str, seq: int, seconds: float = DEADLINE) -
         return await stored_cursor(url, relay_url) == seq
 
     await until(reached, f"the cursor is saved at {seq}", seconds)
+    await settled(url, seconds)
+
+
+async def settled(url: str, seconds: float = DEADLINE) -> None:
+    """Wait until what the worker does beside the stream is done: deleted accounts are wiped, and what waited for that is in."""
+    async with connected(url) as connection:
+
+        async def done() -> bool:
+            return not await connection.fetchval(UNSETTLED)
+
+        await until(done, "deleted accounts are wiped, and what waited for it is applied", seconds)
 
 
 async def differences(url: str, model: Model) -> list[str]:
@@ -167,6 +182,7 @@ async def finished(worker: UnifiedWorker, seq: int, seconds: float = DEADLINE) -
     await until(
         lambda: worker.watermark.cursor == seq and not len(worker.watermark), f"the worker is through to {seq}", seconds
     )
+    await settled(worker.config.database_url, seconds)
 
 
 class Process:
