@@ -10,7 +10,7 @@ from relay_simulator.repository import Account, Draft
 class Mix:
     """Weights of what an event may be; only their ratios matter. The defaults are the live network's, of July 2026.
 
-    Of a record type whose own weight is 0 no other kind of event makes a record either.
+    Of a record type whose own weight is 0 no other kind of event makes a record either, except gated_thread and foreign_item.
     """
 
     like: float = 66.0
