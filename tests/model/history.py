@@ -30,9 +30,9 @@ class Removed(NamedTuple):
 class History:
     """`event` numbers the events as they come.
 
-    `judged`: by a post's URI, when it or its thread gate was put or removed last. `verified`: by subject, all verifications that
-    ever were. `removed`: by URI. `wiped`: accounts that were ever deleted; after a wipe their operations
-    may have been kept and applied in another order.
+    `judged`: by a post's URI, when it or its thread gate was put or removed last. `verified`: by subject, all verifications
+    that ever were. `removed`: by URI. `wiped`: accounts that were ever deleted; after a wipe their operations may have been
+    kept and applied in another order.
     """
 
     event: int = 0
