@@ -113,7 +113,6 @@ BEGIN
       IF p_mode <> {wipe} THEN
         PERFORM unified_worker.close_letters(p_did, unified_worker.path_of(v_uri));
       END IF;
-      DELETE FROM unified_worker.duplicate_records WHERE uri = v_uri;
     END IF;
     v_cid := p_cid[i];
     v_subject := p_subject[i];
