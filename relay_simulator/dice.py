@@ -60,7 +60,7 @@ class Dice:
         self._composer = Composer(network)
         self._later: list[Planned] = []
         self._planned = count()
-        self._count = 0
+        self._count: int = 0
         self._collections = [collection for weight, collection in COLLECTIONS.items() if getattr(mix, weight)]
 
     def _soon(self, account: Account, kind: Kind, *, hidden: bool = False) -> None:

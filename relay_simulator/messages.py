@@ -43,15 +43,26 @@ class Messages(Dice):
         return self._unseen(account, self._rng.choice(HIDING))
 
     def account_deleted(self, account: Account) -> Step:
-        """Gone with all that it wrote; most come back, and write again."""
+        """Gone with all that it wrote."""
+        account = self._any_writer(account)
+        return self._delete(account) if self._network.let_go(account) else self._seen(account)
+
+    def account_returned(self, account: Account) -> Step:
+        """Gone with all that it wrote; but soon it comes back, and writes again."""
+        account = self._any_writer(account)
+        self._soon(account, self._seen)
+        for _ in range(3):
+            self._soon(account, lambda author: self._create(author, self._any_of(*self._collections)))
+        return self._delete(account)
+
+    def _any_writer(self, account: Account) -> Account:
+        """One that has written something lately; this one if there is none."""
         found = self._network.writer()
-        account = found[0] if found else account
+        return found[0] if found else account
+
+    def _delete(self, account: Account) -> Step:
         account.records.clear()
         account.singles.clear()
-        if self._rng.random() < 0.7:
-            self._soon(account, self._seen)
-            for _ in range(3):
-                self._soon(account, lambda author: self._create(author, self._any_of(*self._collections)))
         return self._unseen(account, "deleted")
 
     def account_odd(self, account: Account) -> Step:
@@ -63,8 +74,7 @@ class Messages(Dice):
 
     def inactive_commit(self, account: Account) -> Step:
         """Now nobody sees it; soon it writes nevertheless, and soon somebody may see it again."""
-        found = self._network.writer()
-        account = found[0] if found else account
+        account = self._any_writer(account)
         for _ in range(3):
             self._soon(account, self._write_unseen, hidden=True)
         self._soon(account, self._seen)

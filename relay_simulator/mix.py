@@ -10,7 +10,7 @@ from relay_simulator.repository import Account, Draft
 class Mix:
     """Weights of what an event may be; only their ratios matter. The defaults are the live network's, of July 2026.
 
-    Of a record type whose own weight is 0 no other kind of event makes a record either.
+    Of a record type whose own weight is 0 no other kind of event makes a record either, except gated_thread and foreign_item.
     """
 
     like: float = 66.0
@@ -35,7 +35,7 @@ class Mix:
     identity: float = 0.08
     handle_change: float = 0.02
     account: float = 0.06
-    account_deleted: float = 0.04
+    account_deleted: float = 0.04  # for good
     sync: float = 0.02
     author_like: float = 0.0  # the author of a thread likes a reply in it
     self_act: float = 0.0  # one's own post liked, shown, answered or quoted
@@ -44,6 +44,7 @@ class Mix:
     handle_lost: float = 0.0
     handle_taken: float = 0.0  # the handle of another account
     handle_missing: float = 0.0  # an #identity without one
+    account_returned: float = 0.0  # deleted, and soon back with new records
     account_odd: float = 0.0  # a status that hides nothing, or none
     inactive_commit: float = 0.0  # an account that writes while it is inactive
     toggle: float = 0.0  # create, delete, create of one record
@@ -77,12 +78,13 @@ class Mix:
     def awkward(cls) -> "Mix":
         """Half of it is something that a reader must survive with the right rows."""
         return cls(
-            profile=3, block=1, user_list=1, list_item=2, list_block=1, generator=0.5, starter_pack=0.5, labeler=0.3,
+            profile=3, block=1, user_list=1, list_item=2, list_block=1, generator=0.8, starter_pack=1, labeler=0.3,
             verification=3, thread_gate=2, post_gate=2, generic=1,
-            delete=6, update=3, several=4, identity=0.5, handle_change=0.5, account=0.5, account_deleted=0.3, sync=0.3,
+            delete=6, update=3, several=4, identity=0.5, handle_change=0.5, account=0.5, account_deleted=0.1, sync=0.3,
             author_like=3, self_act=1.5, gated_thread=1.5, foreign_item=0.3, handle_lost=0.2, handle_taken=0.4,
-            handle_missing=0.2, account_odd=0.2, inactive_commit=0.6, toggle=2, early_update=2, duplicate=5, move=3,
-            profile_cycle=1, unknown_delete=1, resend=2, stale=2, future=0.5, too_big=0.3, missing_block=1, odd=10, huge=0.02,
+            handle_missing=0.2, account_returned=0.3, account_odd=0.4, inactive_commit=0.6, toggle=2, early_update=2,
+            duplicate=5, move=3, profile_cycle=1, unknown_delete=1, resend=2, stale=2, future=0.5, too_big=0.3,
+            missing_block=1, odd=10, huge=0.02,
         )  # fmt: skip
 
 

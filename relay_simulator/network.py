@@ -41,6 +41,7 @@ class Network:
         self._seed = seed
         self._open = open_account
         self._accounts: list[Account | None] = [None] * accounts
+        self._gone = 0
         self._numbers: dict[str, int] = {}  # of accounts that have acted, by DID
         self._writers: deque[Account] = deque(maxlen=KNOWN_POSTS)
         self._known: deque[Known] = deque(maxlen=KNOWN_POSTS)
@@ -52,8 +53,19 @@ class Network:
             self._known.append(Known(ref, ref, author))
 
     def account(self) -> Account:
-        """Any account, with equal chance."""
-        return self.account_of(int(self.rng.random() * len(self._accounts)))
+        """Any account that is not gone, with equal chance."""
+        while True:
+            account = self.account_of(int(self.rng.random() * len(self._accounts)))
+            if not account.gone:
+                return account
+
+    def let_go(self, account: Account) -> bool:
+        """Whether the account may go for good: nine in ten stay, so that there is always somebody."""
+        if (self._gone + 1) * 10 > len(self._accounts):
+            return False
+        self._gone += not account.gone
+        account.gone = True
+        return True
 
     def account_of(self, number: int) -> Account:
         """The account of this number; there are fewer than some ask for, and then it is one of those."""

@@ -72,7 +72,8 @@ class Written(NamedTuple):
 class Account:
     """One account as the stream has left it. `root` is None in cheap mode; `data` is the tree's root CID.
 
-    `active` is whether others see it, whatever its status; `singles` are its collections whose one record is named 'self'.
+    `active` is whether others see it, whatever its status; `gone`: it will not come back; `singles` are its collections whose
+    one record is named 'self'.
     """
 
     number: int
@@ -84,6 +85,7 @@ class Account:
     root: tree.Node | None = None
     signer: keys.Signer | None = None
     active: bool = True
+    gone: bool = False
     handle: str = ""
     singles: set[str] = field(default_factory=set[str])
     records: list[Written] = field(default_factory=list["Written"])

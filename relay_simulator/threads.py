@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 from relay_simulator import graph, records
 from relay_simulator.dice import Dice
-from relay_simulator.gates import THREAD_GATE
 from relay_simulator.graph import LIST, LIST_ITEM
 from relay_simulator.mix import CommitStep, Step
 from relay_simulator.records import LIKE, POST, Record, mention
@@ -88,8 +87,7 @@ class Threads(Dice):
             return CommitStep(author, [self._network.delete(author, self._rng.choice(admitted))])
 
         self._soon(account, follow)
-        if LIST_ITEM in self._collections and THREAD_GATE in self._collections:
-            self._soon(account, enlist)
+        self._soon(account, enlist)
         if self._rng.random() < 0.3:
             self._soon(account, regret)
 

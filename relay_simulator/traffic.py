@@ -9,6 +9,7 @@ from relay_simulator.messages import Messages
 from relay_simulator.mix import AccountStep, Mix, Step
 from relay_simulator.network import Network
 from relay_simulator.plain import PlainTraffic
+from relay_simulator.repository import Account
 from relay_simulator.threads import Threads
 from relay_simulator.troubles import Troubles
 
@@ -26,12 +27,16 @@ class Traffic(PlainTraffic, Threads, Messages, Troubles):
         """The next event, at this instant (µs since 1970)."""
         self._count += 1
         self._network.now = now
-        hidden = False
-        if self._later and self._later[0].due <= self._count:
-            _, _, account, kind, hidden = heapq.heappop(self._later)
-        else:
-            account, kind = self._network.account(), self._rng.choices(self._kinds, cum_weights=self._cumulative)[0]
+        account, kind, hidden = self._fall()
         if not account.active and not hidden:
             account.active = True
             return AccountStep(account, active=True)  # it comes back before it writes again
         return kind(account)
+
+    def _fall(self) -> tuple[Account, Kind, bool]:
+        """Who does what, and whether even while nobody should see it: what is planned for now, else as the dice fall."""
+        if self._later and self._later[0].due <= self._count:
+            planned = heapq.heappop(self._later)
+            if not planned.account.gone:
+                return planned.account, planned.kind, planned.hidden
+        return self._network.account(), self._rng.choices(self._kinds, cum_weights=self._cumulative)[0], False

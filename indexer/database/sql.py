@@ -44,7 +44,11 @@ BEGIN
       END IF;
       IF p_did <> '' THEN
         INSERT INTO unified_worker.repos AS r (did, rev, desynchronized) VALUES (p_did, '', true)
-        ON CONFLICT (did) DO UPDATE SET desynchronized = true, updated_at = now();
+        ON CONFLICT (did) DO UPDATE SET desynchronized = true, updated_at = now()
+        RETURNING r.active, r.wiping INTO v_active, v_wiping;
+        IF NOT v_active THEN
+          RETURN 'inactive';
+        END IF;
       END IF;
     ELSE
       -- Whatever led to a #sync's tree was not seen, unless the tree is the one that we have.
@@ -111,7 +115,8 @@ BEGIN
         CONTINUE;
       END IF;
       IF p_mode <> {wipe} THEN
-        PERFORM unified_worker.close_letters(p_did, unified_worker.path_of(v_uri));
+        PERFORM unified_worker.close_letters(
+          p_did, unified_worker.path_of(v_uri), NULL, false, CASE p_mode WHEN {retry} THEN p_rev END);
       END IF;
     END IF;
     v_cid := p_cid[i];
@@ -126,8 +131,9 @@ BEGIN
 END $apply$;
 """
 
-# An outcome a commit, up to the first that has to come again with its frame. With p_isolate a data error takes back that commit alone, which is kept. Errors that a repetition may
-# cure, and faults of the schema, go up to the caller: the commits before stand, the rest never ran.
+# An outcome a commit, up to the first that has to come again with its frame. With p_isolate a data error takes back that commit
+# alone, which is kept. Errors that a repetition may cure, and faults of the schema, go up to the caller: the commits before
+# stand, the rest never ran.
 # Durable on return: sessions run with synchronous_commit off; the last transaction turns it on, and must write something.
 APPLY_COMMITS = """
 CREATE OR REPLACE PROCEDURE unified_worker.apply_commits(

@@ -32,7 +32,7 @@ DEADLINE = 30.0  # seconds: what takes longer has failed; ordinary waits are far
 POLL = 0.02  # seconds
 UNSETTLED = """
 SELECT EXISTS (SELECT FROM unified_worker.repos WHERE wiping) OR EXISTS (
-  SELECT FROM unified_worker.dead_letters AS l JOIN unified_worker.repos AS r USING (did) WHERE l.reason = 'wiping' AND r.active)
+  SELECT FROM unified_worker.dead_letters JOIN unified_worker.repos AS r USING (did) WHERE reason = 'wiping' AND r.active)
 """
 
 

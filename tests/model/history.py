@@ -30,16 +30,16 @@ class Removed(NamedTuple):
 class History:
     """`event` numbers the events as they come.
 
-    `wiped`: accounts that were ever deleted; after a wipe their operations may have been kept and applied in another order.
+    `judged`: by a post's URI, when it or its thread gate was put or removed last. `verified`: by subject, all verifications
+    that ever were. `removed`: by URI. `wiped`: accounts that were ever deleted; after a wipe their operations may have been
+    kept and applied in another order.
     """
 
     event: int = 0
     pairs: dict[Pair, Change] = field(default_factory=dict[Pair, Change])
-    judged: dict[str, int] = field(
-        default_factory=dict[str, int]
-    )  # by a post's URI: it or its thread gate was put or removed last
+    judged: dict[str, int] = field(default_factory=dict[str, int])
     verified: dict[str, set[tuple[datetime, str]]] = field(default_factory=dict[str, set[tuple[datetime, str]]])
-    removed: dict[str, Removed] = field(default_factory=dict[str, Removed])  # verifications, by URI
+    removed: dict[str, Removed] = field(default_factory=dict[str, Removed])
     wiped: set[str] = field(default_factory=set[str])
 
     def put(self, old: Stored | None, new: Stored) -> None:

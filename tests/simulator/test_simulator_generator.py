@@ -149,7 +149,9 @@ def test_the_awkward_mix_has_every_kind_of_trouble() -> None:
 
 def test_an_inactive_account_writes_nothing() -> None:
     inactive: set[str] = set()
-    for one in stream(Settings(cheap=True, accounts=20, mix=Mix(account=20, account_deleted=5, account_odd=5)), 3_000):
+    for one in stream(
+        Settings(cheap=True, accounts=20, mix=Mix(account=20, account_deleted=5, account_returned=5, account_odd=5)), 3_000
+    ):
         match one.truth:
             case AccountTruth(_, did, _, True) | AccountTruth(_, did, _, _, "throttled" | "desynchronized" | "sleeping"):
                 inactive.discard(did)
