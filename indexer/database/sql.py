@@ -118,7 +118,6 @@ BEGIN
         PERFORM unified_worker.close_letters(
           p_did, unified_worker.path_of(v_uri), NULL, false, CASE p_mode WHEN {retry} THEN p_rev END);
       END IF;
-      DELETE FROM unified_worker.duplicate_records WHERE uri = v_uri;
     END IF;
     v_cid := p_cid[i];
     v_subject := p_subject[i];
