@@ -19,7 +19,7 @@ running worker as well as without one. Stopped, it goes on from there the next t
 
 @dataclass(frozen=True, slots=True)
 class Arguments:
-    """The command line, read. `embedded` is the folder of the embedded PostgreSQL, None: DATABASE_URL. `rebuild`: the command."""
+    """The command line, read. `embedded` is the folder of the embedded PostgreSQL, None: DATABASE_URL. `rebuild`: do that."""
 
     embedded: Path | None
     reset_cursor: bool = False
