@@ -8,7 +8,6 @@ repost's missing feed item gets its subject's CID, a missing notification none. 
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from indexer.database.derived import COUNTS, FLAGS
 from indexer.effects import MAX_URI_CHARS, authority
@@ -92,117 +91,18 @@ THREAD_CONTEXTS = correct(
 )
 
 
+# Before the posts, whose deletion asks for it.
+THREAD_GATED = """UPDATE {schema}.posts AS p SET has_thread_gate = true FROM {rows} AS t
+    WHERE p.uri = t.post_uri AND NOT p.has_thread_gate"""
+
+
 def viewer_states(column: str) -> str:
-    """The statement for rows that are missing; wrong ones are seen to in a pass through the table itself."""
+    """The statement for `column` of the states that likes or reposts t make; those of no record are seen to by WRONG_STATES."""
     return f"""INSERT INTO {{schema}}.post_viewer_states (post_uri, viewer_did, {column}, created_at, updated_at)
-    SELECT t.post_uri, t.user_did, t.uri, now(), now() FROM {{rows}} AS t WHERE NOT EXISTS (
-      SELECT FROM {{schema}}.post_viewer_states AS s WHERE s.post_uri = t.post_uri AND s.viewer_did = t.user_did)
-    ON CONFLICT DO NOTHING"""
-
-
-# The notifications of the rows {rows}: each SELECT gives the columns of NOTICE.
-NOTICE = ("recipient_did", "author_did", "reason", "reason_subject", "created_at", "cid")
-
-
-def notices(record: str, author: str, each: str, *, cid: str = "NULL::text", created_at: str = "t.created_at") -> str:
-    """The query of what rows t notify of. `each`: a query of (ending, recipient_did, reason, reason_subject), over t."""
-    return f"""SELECT {record} || x.ending AS uri, x.recipient_did, {author} AS author_did, x.reason, x.reason_subject,
-      {created_at} AS created_at, {cid} AS cid
-      FROM {{rows}} AS t CROSS JOIN LATERAL ({each}) AS x (ending, recipient_did, reason, reason_subject)
-      WHERE x.recipient_did NOT IN ('', {author}) AND length({record}) + length(x.ending) <= {MAX_URI_CHARS}"""
-
-
-def pointer_notices(reason: str) -> str:
-    """A like's or repost's."""
-    return notices(
-        "t.uri",
-        "t.user_did",
-        f"""SELECT s.ending, {authority("s.subject")}, s.reason, s.subject FROM (VALUES
-        ('#notification', '{reason}', t.post_uri), ('#notification/{reason}-via-repost', '{reason}-via-repost',
-          CASE WHEN t.via IS NOT NULL THEN unified_worker.referred(t.via, 'app.bsky.feed.repost') END)
-        ) AS s (ending, reason, subject)""",
-    )
-
-
-class Notices(NamedTuple):
-    """What a collection's rows notify of. `found`: the condition on a row p of `table` that is of the record {record}. `kept`:
-    columns that the record table does not tell, given to a missing row as well as can be."""
-
-    table: str
-    query: str
-    kept: tuple[str, ...] = ()
-    found: str = "p.uri = {record}"
-
-    def statement(self) -> str:
-        """Inserts what is missing, corrects what differs."""
-        compared = [name for name in NOTICE if name not in self.kept]
-        return correct("notifications", self.query, compared, kept=self.kept, unless=TO_THE_DELETED)
-
-
-PROFILE_URI = "'at://' || t.did || '/app.bsky.actor.profile/self'"
-JOINED = "unified_worker.referred(t.profile_record -> 'joinedViaStarterPack', 'app.bsky.graph.starterpack')"
-NOTICES = {
-    "app.bsky.feed.post": Notices(
-        "posts",
-        notices(
-            "t.uri",
-            "t.author_did",
-            f"""SELECT '#notification/reply', {authority("t.parent_uri")}, 'reply', t.uri
-        UNION ALL SELECT '#notification/quote', {authority("q.quoted_uri")}, 'quote', t.uri
-          FROM {{schema}}.quotes AS q WHERE q.post_uri = t.uri
-        UNION ALL SELECT '#notification/mention/' || m, m, 'mention', t.uri FROM unified_worker.mentioned(t.facets) AS m""",
-            cid="t.cid",
-        ),
-    ),
-    "app.bsky.feed.like": Notices("likes", pointer_notices("like"), ("cid",)),
-    "app.bsky.feed.repost": Notices("reposts", pointer_notices("repost"), ("cid",)),
-    "app.bsky.graph.follow": Notices(
-        "follows", notices("t.uri", "t.follower_did", "SELECT '#notification', t.following_did, 'follow', NULL"), ("cid",)
-    ),
-    "app.bsky.graph.verification": Notices(
-        "verifications",
-        notices("t.uri", authority("t.uri"), "SELECT '#notification/verified', t.subject_did, 'verified', NULL", cid="t.cid"),
-    ),
-    "app.bsky.actor.profile": Notices(
-        "users",
-        notices(
-            PROFILE_URI,
-            "t.did",
-            f"""SELECT '#notification/starterpack-joined', {authority("j")}, 'starterpack-joined', j
-        FROM (SELECT {JOINED}) AS f (j) WHERE t.profile_record ? 'joinedViaStarterPack'""",
-            created_at="t.indexed_at",
-        ),
-        ("created_at", "cid"),
-        f"p.did = {authority('{record}')} AND {{record}} LIKE '%/self'",
-    ),
-}
-# Other reasons are the application's own; 'unverified' is of a record that is gone.
-REASONS = (
-    "'like', 'repost', 'follow', 'reply', 'quote', 'mention', 'like-via-repost', 'repost-via-repost', 'starterpack-joined', "
-    "'verified'"
-)
-# Notifications to an account went when it was deleted, and are not to come back.
-TO_THE_DELETED = """EXISTS (
-      SELECT FROM unified_worker.repos AS r
-      WHERE r.did = x.recipient_did AND (r.wiping OR (r.status = 'deleted' AND NOT r.active)))"""
-
-
-def wrong_notifications() -> str:
-    """The statement for those that no record backs, or that went to somebody else. One look-up a row: by its collection."""
-    record = "split_part(t.uri, '#', 1)"
-    backed = "\n      ".join(
-        f"""WHEN '{collection}' THEN (SELECT true FROM ({
-            said.query.replace(
-                "{rows}", f"(SELECT * FROM {{schema}}.{said.table} AS p WHERE {said.found.format(record=record)})"
-            )
-        }) AS x
-        WHERE x.uri = t.uri AND x.recipient_did = t.recipient_did LIMIT 1)"""
-        for collection, said in NOTICES.items()
-    )
-    return f"""DELETE FROM {{schema}}.notifications AS t
-    WHERE {{range}} AND t.reason IN ({REASONS}) AND t.uri LIKE '%#notification%' AND (CASE split_part(t.uri, '/', 4)
-      {backed}
-    END) IS NOT TRUE"""
+    SELECT t.post_uri, t.user_did, t.uri, now(), now() FROM {{rows}} AS t LEFT JOIN {{schema}}.post_viewer_states AS o
+      ON o.post_uri = t.post_uri AND o.viewer_did = t.user_did
+    WHERE o.{column} IS DISTINCT FROM t.uri
+    ON CONFLICT (post_uri, viewer_did) DO UPDATE SET {column} = excluded.{column}, updated_at = now()"""
 
 
 # Words to be found by, where there are none yet.
@@ -228,21 +128,32 @@ LOST_CONTEXTS = """DELETE FROM {schema}.thread_contexts AS t WHERE {range} AND N
       SELECT FROM {schema}.posts AS p WHERE p.uri = t.post_uri AND p.parent_uri IS NOT NULL)"""
 
 
-def counted(column: str, of: str) -> str:
-    """The statement for a count of the rows whose URI `of` is in the chunk's range."""
+# Each count of post_aggregations: of the rows of a table whose column names the post.
+COUNTED = {
+    "like_count": ("likes", "post_uri"),
+    "repost_count": ("reposts", "post_uri"),
+    "reply_count": ("posts", "parent_uri"),
+    "quote_count": ("quotes", "quoted_uri"),
+}
+
+
+def counts() -> str:
+    """The statement for all counts of the URIs in the chunk's range, those that nothing names any more included."""
+    sources = [f"SELECT s.post_uri, {', '.join(f'0 AS {count}' for count in COUNTS)} FROM {{schema}}.post_aggregations AS s"]
+    sources += (
+        f"SELECT s.{of}, {', '.join(str(int(count == counted)) for count in COUNTS)} FROM {{schema}}.{table} AS s"
+        for counted, (table, of) in COUNTED.items()
+    )
+    separator = "\n      UNION ALL "
     return correct(
         "post_aggregations",
-        f"SELECT t.{of} AS post_uri, count(*) AS {column} FROM {{rows}} AS t GROUP BY t.{of}",
-        (column,),
+        f"""SELECT t.post_uri, {", ".join(f"sum(t.{count}) AS {count}" for count in COUNTS)} FROM (
+      {separator.join(sources)}) AS t
+      WHERE {{range}} GROUP BY t.post_uri""",
+        COUNTS,
         key="post_uri",
         times=("created_at", "updated_at"),
     )
-
-
-def uncounted(column: str, table: str, of: str) -> str:
-    """The statement for counts of URIs that no row names."""
-    return f"""UPDATE {{schema}}.post_aggregations AS t SET {column} = 0, updated_at = now()
-    WHERE {{range}} AND t.{column} <> 0 AND NOT EXISTS (SELECT FROM {{schema}}.{table} AS s WHERE s.{of} = t.post_uri)"""
 
 
 EMPTY_COUNTS = f"""DELETE FROM {{schema}}.post_aggregations AS t

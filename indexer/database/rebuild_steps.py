@@ -1,7 +1,8 @@
 """The passes that make derived rows what the record tables say, as SQL functions: one a step, a chunk of one table a call.
 
 First each record table, for what follows from its rows; then each derived table, for rows that nothing backs; then the counts,
-each by ordered ranges of the URIs counted, so that a post that is liked by many is counted once. What is right is not touched.
+by ordered ranges of the URIs counted, so that a post that many like is counted once. What is right is not touched, and commits
+keep right what a pass has left behind: so a pass corrects all that their effects look at.
 
 A chunk is one transaction that holds the lock REBUILDING alone; `apply_commit` shares it, so that no commit is half way
 meanwhile. (A lock on the table `repos` would do too, but would end each autovacuum of the table that needs it most.)
@@ -12,6 +13,7 @@ from typing import NamedTuple
 
 from indexer.batch import BUCKETS
 from indexer.database import rebuild_rows as rows
+from indexer.database.rebuild_notices import NOTICES, wrong_notifications
 from indexer.database.references import LOCK_CLASS
 from indexer.record_type import RecordType
 
@@ -34,7 +36,7 @@ BEGIN
   END IF;
   SELECT r.after INTO v_after FROM unified_worker.rebuild AS r WHERE r.step = '{name}' AND NOT r.done;
   SELECT count(*), ARRAY[{last}] INTO p_read, v_last FROM (
-    SELECT {keys} FROM {table} AS t WHERE {beyond} ORDER BY {keys} LIMIT p_most) AS k;
+    SELECT * FROM ({pages}) AS p ORDER BY {columns} LIMIT p_most) AS k;
   p_changed := 0;
   IF p_read > 0 AND NOT p_skip THEN{work}
   END IF;
@@ -65,12 +67,14 @@ $begin$;
 class Step(NamedTuple):
     """One pass: through `table` in the order of `key`, a chunk at a time, by the statements `work` (`rebuild_rows`).
 
-    `needs`: the table and column by which a chunk finds its rows, where there may be no index."""
+    `along`: the columns of other tables, (table, column), whose values are gone through with the key. `needs`: that of them on
+    which there may be no index."""
 
     name: str
     table: str
     key: tuple[str, ...]
     work: tuple[str, ...]
+    along: tuple[tuple[str, str], ...] = ()
     needs: tuple[str, str] | None = None
 
 
@@ -83,28 +87,24 @@ def steps(record_types: Sequence[RecordType]) -> list[Step]:
         "reposts": (rows.viewer_states("repost_uri"), rows.REPOST_ITEMS),
         "users": (rows.USER_SEARCH,),
     }
-    counts = {"like_count": ("likes", "post_uri"), "repost_count": ("reposts", "post_uri")}
-    counts |= {"reply_count": ("posts", "parent_uri"), "quote_count": ("quotes", "quoted_uri")}
     return [
+        Step("thread_gates", "thread_gates", ("post_uri",), (rows.THREAD_GATED,)),
         *(
             Step(said.table, said.table, _key(said.table, record_types), (*before.get(said.table, ()), said.statement()))
-            for said in rows.NOTICES.values()
+            for said in NOTICES.values()
         ),
         Step("quotes", "quotes", ("uri",), (rows.LOST_QUOTES,)),
         Step("feed_items", "feed_items", ("uri",), (rows.LOST_ITEMS,)),
         Step("thread_contexts", "thread_contexts", ("post_uri",), (rows.LOST_CONTEXTS,)),
         Step("post_viewer_states", "post_viewer_states", ("post_uri", "viewer_did"), (rows.WRONG_STATES, rows.EMPTY_STATES)),
-        Step("notifications", "notifications", ("uri",), (rows.wrong_notifications(),)),
-        *(
-            Step(column, table, (of,), (rows.counted(column, of),), QUOTED if table == "quotes" else None)
-            for column, (table, of) in counts.items()
-        ),
+        Step("notifications", "notifications", ("uri",), (wrong_notifications(),)),
         Step(
             "post_aggregations",
             "post_aggregations",
             ("post_uri",),
-            (*(rows.uncounted(column, table, of) for column, (table, of) in counts.items()), rows.EMPTY_COUNTS),
-            QUOTED,
+            (rows.counts(), rows.EMPTY_COUNTS),
+            along=tuple(rows.COUNTED.values()),
+            needs=QUOTED,
         ),
         *(
             Step(record_type.table, record_type.table, (record_type.key,), (rows.shown(record_type.shows, record_type.table),))
@@ -126,20 +126,24 @@ def functions(schema: str, record_types: Sequence[RecordType]) -> list[str]:
 
 
 def _function(schema: str, step: Step) -> str:
-    keys = ", ".join(f"t.{name}" for name in step.key)
     after, last = (", ".join(f"{at}[{n}]" for n in range(1, len(step.key) + 1)) for at in ("v_after", "v_last"))
-    beyond = f"({keys}) > ({after})"
-    chunk = f"{beyond} AND ({keys}) <= ({last})"
-    table = f"{schema}.{step.table}"
+    keys = ", ".join(f"t.{name}" for name in step.key)
+    pages = [_page(f"{schema}.{step.table}", keys, after)]
+    pages += (_page(f"{schema}.{table}", f"t.{column}", after) for table, column in step.along)
+    chunk = f"({keys}) > ({after}) AND ({keys}) <= ({last})"
     work = "".join(WORK.replace("{statement}", statement) for statement in step.work)
-    for name, text in {"rows": f"(SELECT t.* FROM {table} AS t WHERE {chunk})", "range": chunk, "schema": schema}.items():
+    texts = {"rows": f"(SELECT t.* FROM {schema}.{step.table} AS t WHERE {chunk})", "range": chunk, "schema": schema}
+    for name, text in texts.items():
         work = work.replace(f"{{{name}}}", text)
     return FUNCTION.format(
         name=step.name,
-        table=table,
-        keys=keys,
-        beyond=beyond,
+        pages=" UNION ALL ".join(f"({page})" for page in pages),
+        columns=", ".join(step.key),
         last=", ".join(f"(array_agg(k.{name}::text))[count(*)]" for name in step.key),
         rebuilding=REBUILDING,
         work=work,
     )
+
+
+def _page(table: str, keys: str, after: str) -> str:
+    return f"SELECT {keys} FROM {table} AS t WHERE ({keys}) > ({after}) ORDER BY {keys} LIMIT p_most"

@@ -414,7 +414,7 @@ async def test_the_command(database: str, tmp_path: Path) -> None:
     async with RelayServer(()) as relay, running(database, relay.url), connected(database) as connection:
         async with Process(tmp_path, "rebuild-derived", **settings(database, relay.url)) as process:
             assert await process.ends() == 0
-            await process.says(r"\[INFO\] Rebuilding derived rows: step 1 of 18 \(posts\), 11 rows, [0-9,]+ rows/s$")
+            await process.says(r"\[INFO\] Rebuilding derived rows: step 2 of 15 \(posts\), 11 rows, [0-9,]+ rows/s$")
             await process.says(r"\[INFO\] Derived rows are rebuilt: [0-9,]+ rows looked through, [0-9,]+ written or deleted$")
         assert await derived(connection) == before
         await connection.execute(f"SELECT pg_advisory_lock({ONE_REBUILD})")
@@ -446,7 +446,7 @@ async def test_the_command_stops_between_two_chunks(database: str, tmp_path: Pat
                 process.signal(2)
                 await process.says("SIGINT: stopping")
             assert await process.ends() == 0
-            await process.says(r"stopped in step 1 of 18 \(posts\); the next rebuild goes on there")
+            await process.says(r"stopped in step 1 of 15 \(thread_gates\); the next rebuild goes on there")
         assert await worker.value("SELECT bool_or(done) FROM unified_worker.rebuild") is False
         assert await Rebuild(worker.pool).run()
         assert await derived(worker.connection) == before
