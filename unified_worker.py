@@ -20,6 +20,7 @@ from indexer.cursor import Cursor
 from indexer.database.pending import Pending
 from indexer.database.pool import DatabasePool, LockLost
 from indexer.database.ready import START_PATIENCE, make_ready
+from indexer.database.rebuild import Rebuild
 from indexer.database.settings import UserSettings
 from indexer.database.wiper import Wiper
 from indexer.errors import Stop
@@ -117,6 +118,7 @@ class UnifiedWorker:
                     self.settings.keep_reading(),
                     Pending(self.pool, self.selection).keep_applying(),
                     Wiper(self.pool).keep_wiping(),
+                    Rebuild(self.pool).finish(),
                     self.progress.run(),
                 )
             ]

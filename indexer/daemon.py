@@ -9,10 +9,10 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
-from typing import Protocol, TypeVar, cast
+from typing import NamedTuple, Protocol, TypeVar, cast
 
 import uvloop
 
@@ -21,6 +21,7 @@ from indexer.config import Config
 from indexer.database_url import redacted
 from indexer.embedded import EmbeddedPostgres
 from indexer.errors import OperatorError, Stop
+from indexer.rebuild_derived import RebuildDerived
 from indexer.version import VERSION
 
 log = logging.getLogger(__name__)
@@ -32,7 +33,7 @@ STUCK = 0.5  # seconds for tasks to end once their connections are cut
 
 
 class Worker(Protocol):
-    """What the process runs."""
+    """What the process runs: the stream's worker, or a rebuild."""
 
     async def initialize(self) -> None:
         """Readies the worker."""
@@ -49,6 +50,23 @@ class Worker(Protocol):
     def abandon(self) -> None:
         """Cuts the database's connections, so that nothing waits for it any more."""
         ...
+
+
+class Words(NamedTuple):
+    """What is said when a signal came, and when the grace period (%.0f s) has run out."""
+
+    stopping: str
+    too_late: str
+
+
+STREAM = Words(
+    "stopping; what was read is written first",
+    "The database did not take what was read within %.0f s: the cursor stays where it was, nothing is lost",
+)
+REBUILD = Words(
+    "stopping; the rows in hand are finished first",
+    "The database did not finish the rows in hand within %.0f s: they are as they were, nothing is lost",
+)
 
 
 def main(make: Callable[[Config, bool], Worker], argv: Sequence[str]) -> int:
@@ -75,13 +93,28 @@ async def _serve(make: Callable[[Config, bool], Worker], config: Config, argumen
         if arguments.embedded is not None:
             server = await stack.enter_async_context(EmbeddedPostgres(arguments.embedded))
             config = replace(config, database_url=server.url)
-        log.info("unified-worker %s starts: %s into %s", VERSION, config.relay_url, redacted(config.database_url))
-        worker = make(config, arguments.reset_cursor)
-        await _until_signal(worker)
+        if arguments.rebuild:
+            log.info("unified-worker %s rebuilds derived rows of %s", VERSION, redacted(config.database_url))
+            await _until_signal(RebuildDerived(config), REBUILD)
+        else:
+            log.info("unified-worker %s starts: %s into %s", VERSION, config.relay_url, redacted(config.database_url))
+            async with _heart():
+                await _until_signal(make(config, arguments.reset_cursor), STREAM)
     log.info("Stopped")
 
 
-async def _until_signal(worker: Worker) -> None:
+@asynccontextmanager
+async def _heart() -> AsyncGenerator[None]:
+    """Beats for the health check, which asks for the stream's worker alone."""
+    beating = asyncio.create_task(heartbeat.beat())
+    try:
+        yield
+    finally:
+        beating.cancel()
+        await asyncio.wait({beating})
+
+
+async def _until_signal(worker: Worker, words: Words) -> None:
     """Runs the worker. The first signal asks it to stop, and gives it its grace; the second leaves at once."""
     loop = asyncio.get_running_loop()
     asked = asyncio.Event()
@@ -89,12 +122,11 @@ async def _until_signal(worker: Worker) -> None:
     def on_signal(number: signal.Signals) -> None:
         if asked.is_set():
             os._exit(128 + number)
-        log.info("%s: stopping; what was read is written first", number.name)
+        log.info("%s: %s", number.name, words.stopping)
         asked.set()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal, number)
-    beating = asyncio.create_task(heartbeat.beat())
     running = asyncio.create_task(_live(worker))
     waiting = asyncio.create_task(asked.wait())
     await asyncio.wait({running, waiting}, return_when=asyncio.FIRST_COMPLETED)
@@ -103,17 +135,13 @@ async def _until_signal(worker: Worker) -> None:
         worker.stop()
         await asyncio.wait({running}, timeout=GRACE)
     if not running.done():
-        log.warning(
-            "The database did not take what was read within %.0f s: the cursor stays where it was, nothing is lost", GRACE
-        )
+        log.warning(words.too_late, GRACE)
         worker.abandon()
         running.cancel()
         await asyncio.wait({running}, timeout=STUCK)
         if not running.done():
             logging.shutdown()
             os._exit(0)
-    beating.cancel()
-    await asyncio.wait({beating})
     if not (asked.is_set() and running.cancelled()):
         running.result()
 

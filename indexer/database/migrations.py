@@ -98,11 +98,16 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE TABLE unified_worker.rebuild (
       step text PRIMARY KEY,
       number int NOT NULL,
-      after text NOT NULL DEFAULT '',
+      after text[] NOT NULL DEFAULT ARRAY['', ''],
       rows bigint NOT NULL DEFAULT 0,
+      changed bigint NOT NULL DEFAULT 0,
+      skipped bigint NOT NULL DEFAULT 0,
       done boolean NOT NULL DEFAULT false,
       started_at timestamptz NOT NULL DEFAULT now(),
       updated_at timestamptz NOT NULL DEFAULT now()
     );
+    COMMENT ON TABLE unified_worker.rebuild IS 'The passes of the last rebuild of derived rows, and how far each has come.
+      after: the key up to which its table was gone through. rows: gone through. changed: derived rows that were not right.
+      skipped: rows whose derived rows the database refused.';
     """,
 )

@@ -68,14 +68,16 @@ class DatabasePool:
     """asyncpg's pool, the worker's lock on it, and the connections that stages borrow.
 
     `url`: a PostgreSQL connection string. `size`: connections at most, the lock's included. `name`: what the lock protects (the
-    relay's host). `durable`: whether a call returns only when its commits are on disk.
+    relay's host). `durable`: whether a call returns only when its commits are on disk. `exclusive`: whether the lock is taken;
+    who writes no cursor does without.
     """
 
-    def __init__(self, url: str, *, size: int, name: str, durable: bool) -> None:
+    def __init__(self, url: str, *, size: int, name: str, durable: bool, exclusive: bool = True) -> None:
         self.size = size
         self.durable = durable
         self.url = url
         self.name = name
+        self._exclusive = exclusive
         # Positive, so that pg_locks' two halves put together are the key again.
         self._key = int.from_bytes(hashlib.sha256(f"unified_worker:{name}".encode()).digest()[:8], "big") >> 1
         self._pool: Pool[Any] | None = None
@@ -108,7 +110,8 @@ class DatabasePool:
         connection.add_termination_listener(lambda _connection: lost.set())
         self._lock_connection, self._lost = connection, lost
         await self._refuse_poolers(connection)
-        await self._take_lock(connection)
+        if self._exclusive:
+            await self._take_lock(connection)
 
     def terminate(self) -> None:
         """Ends all connections at once: whatever matters was committed before."""

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import asyncpg
 
@@ -40,6 +41,7 @@ CURRENT_SCHEMA = "SELECT quote_ident(current_schema())"
 SERVER = "SELECT current_setting('server_version_num')::int, current_setting('server_encoding')"
 
 OLDEST_SERVER = 15_00_00
+DERIVED_SINCE = 2  # the schema version that brought the tables of what follows from records
 
 
 async def prepare(connection: Connection, record_types: Sequence[RecordType]) -> str:
@@ -51,13 +53,19 @@ async def prepare(connection: Connection, record_types: Sequence[RecordType]) ->
         await connection.execute("SELECT pg_advisory_xact_lock($1)", MIGRATION_LOCK)
         schema = await _preconditions(connection)
         try:
-            await _own_schema(connection, schema, record_types)
+            before = await _own_schema(connection, schema, record_types)
         except asyncpg.InsufficientPrivilegeError as error:
             raise OperatorError(
                 [f"the database user may not prepare the schema ({error}): let the owner of unified_worker start it"]
             ) from None
         for statement in sql.functions(schema, record_types):
             await connection.execute(statement)
+        if (
+            0 < before.version < DERIVED_SINCE
+            and before.tables_by == "worker"
+            and await _any_rows(connection, schema, record_types)
+        ):
+            await connection.execute("SELECT unified_worker.begin_rebuild()")  # the worker sees to it, beside the stream
     return schema
 
 
@@ -80,7 +88,19 @@ async def _preconditions(connection: Connection) -> str:
     return schema
 
 
-async def _own_schema(connection: Connection, schema: str, record_types: Sequence[RecordType]) -> None:
+async def _any_rows(connection: Connection, schema: str, record_types: Sequence[RecordType]) -> bool:
+    tables = (f"EXISTS (SELECT FROM {schema}.{record_type.table})" for record_type in record_types)
+    return await connection.fetchval(f"SELECT {' OR '.join(tables)}")
+
+
+class Before(NamedTuple):
+    """The database as the start found it: the version of the bookkeeping (0: none), and who created the tables."""
+
+    version: int
+    tables_by: str
+
+
+async def _own_schema(connection: Connection, schema: str, record_types: Sequence[RecordType]) -> Before:
     await connection.execute(OWN_SCHEMA)
     row = await connection.fetchrow(VERSION)
     version, tables_by, recorded = (row["version"] or 0, row["tables_by"], row["record_schema"]) if row else (0, None, None)
@@ -113,3 +133,4 @@ async def _own_schema(connection: Connection, schema: str, record_types: Sequenc
             tables_by,
             schema,
         )
+    return Before(version, tables_by)

@@ -12,6 +12,8 @@ from indexer.database.accounts import ACCOUNTS, wipe
 from indexer.database.arms import Texts, lock_commit, shows
 from indexer.database.failures import RETRY_CLASSES, RETRY_STATES, SCHEMA_CLASSES
 from indexer.database.letters import LETTERS
+from indexer.database.rebuild_steps import REBUILDING
+from indexer.database.rebuild_steps import functions as rebuild_functions
 from indexer.database.references import LOCK_CLASS, REFERENCES
 from indexer.record_type import RecordType
 
@@ -36,6 +38,7 @@ DECLARE
   v_uri text; v_cid text; v_subject text; v_subject_cid text; v_created_at timestamptz; v_rest jsonb; v_key text[];
   v_open text[]; v_locked text; v_left int; v_quoted text; v_again boolean; v_gated boolean; p_new jsonb;
 BEGIN
+  v_locked := pg_advisory_xact_lock_shared({rebuilding})::text;  -- derived rows are not recomputed while this goes on
   IF p_mode = {live} THEN
     IF p_data IS NULL THEN
       -- Nothing of it can be applied (too big, unreadable): the rev stays, so that a sound copy still can.
@@ -210,6 +213,7 @@ def functions(schema: str, record_types: Sequence[RecordType]) -> list[str]:
         "wipe": MODE_WIPE,
         "refused": REFUSED,
         "lock_class": LOCK_CLASS,
+        "rebuilding": REBUILDING,
         "op_parameters": OP_PARAMETERS,
         "op_arguments": OP_ARGUMENTS,
         "not_data_classes": literals(*RETRY_CLASSES, *SCHEMA_CLASSES),
@@ -225,6 +229,7 @@ def functions(schema: str, record_types: Sequence[RecordType]) -> list[str]:
         *(statement for text in texts for statement in text.functions()),
         lock_commit(texts),
         wipe(schema, record_types, MODE_WIPE),
+        *rebuild_functions(schema, record_types),
         APPLY_COMMIT.format(arms=arms, **names),
         APPLY_COMMITS.format(call=CALL.format(**names), **names),
     ]
