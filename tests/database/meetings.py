@@ -1,4 +1,4 @@
-"""Where records of two repos meet: pairs of events that may be applied at the same time, and what the tables say of them then."""
+"""Where records of two repos meet: pairs of events that may be applied at one time, and what the tables say of them then."""
 
 import json
 from collections import defaultdict
@@ -89,7 +89,7 @@ def generator_and_like(p: Pair) -> Meeting:
 
 
 def labeler_and_like(p: Pair) -> Meeting:
-    labeler = {"$type": LABELER, "policies": {"labelValues": []}, "createdAt": at(0)}
+    labeler: dict[str, Any] = {"$type": LABELER, "policies": {"labelValues": []}, "createdAt": at(0)}
     return Meeting([], by("a", put(f"{LABELER}/self", labeler)), by("b", put(A_LIKE, like(p.uri("a", LABELER, "self")))))
 
 

@@ -6,8 +6,9 @@ locks let them; and a thousand times as it comes. That the first way finds what 
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 
@@ -48,7 +49,7 @@ def events(stream: Stream, pair: Pair, meeting: Meeting) -> tuple[list[RepoEvent
 
 def with_another(act: Act) -> Act:
     """The same beside another operation, for which a commit takes its locks in another way."""
-    other = {"$type": GENERIC, "trackName": "Song", "artists": [], "createdAt": "2026-07-01T12:00:00Z"}
+    other: dict[str, Any] = {"$type": GENERIC, "trackName": "Song", "artists": [], "createdAt": "2026-07-01T12:00:00Z"}
     return act._replace(ops=(put(f"{GENERIC}/1", other), *act.ops)) if act.ops else act
 
 
@@ -79,12 +80,11 @@ async def held(url: str) -> AsyncGenerator[Callable[[int], "asyncio.Future[None]
 async def surely_together(url: str, worker: Worker, first: RepoEvent, second: RepoEvent) -> None:
     """Applies both so that the second runs while the first has done everything but end."""
     writer = Writer(worker.pool)
-    async with asyncio.TaskGroup() as tasks:
-        async with held(url) as waiting:
-            tasks.create_task(writer.write(0, [first]))
-            await waiting(1)
-            tasks.create_task(writer.write(1, [second]))
-            await waiting(2)
+    async with asyncio.TaskGroup() as tasks, held(url) as waiting:
+        tasks.create_task(writer.write(0, [first]))
+        await waiting(1)
+        tasks.create_task(writer.write(1, [second]))
+        await waiting(2)
 
 
 @pytest.mark.parametrize("make", MEETINGS, ids=lambda make: make.__name__)
@@ -99,15 +99,11 @@ async def test_both_in_flight(database: str, monkeypatch: pytest.MonkeyPatch, ma
             pairs = [Pair(f"{name}{turn}000") for turn in "lr"]
             for pair, turn in zip(pairs, (1, -1), strict=True):
                 meeting = make(pair)
-                before, *two = events(
-                    stream, pair, Meeting(meeting.before, change(meeting.left), change(meeting.right))
-                )
+                before, *two = events(stream, pair, Meeting(meeting.before, change(meeting.left), change(meeting.right)))
                 await worker.write(*before)
                 await surely_together(database, worker, *two[::turn])
             found = await outcomes(worker.connection, pairs)
-            lines = {
-                pair: [line for line in said if not line.startswith("generic_records")] for pair, said in found.items()
-            }
+            lines = {pair: [line for line in said if not line.startswith("generic_records")] for pair, said in found.items()}
             return [f"{pair.token}: {said}" for pair, said in lines.items() if said not in allowed]
 
         assert await wrong("s", lambda act: act) == []
