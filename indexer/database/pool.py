@@ -34,6 +34,9 @@ SESSION_SETTINGS = {
     "lock_timeout": "30000",  # ms: a lock held on our tables by others is a retry that is logged, not a silent wait
     "client_min_messages": "error",  # to_tsvector notes every long word
     "jit": "off",
+    # Rows are looked up by keys alone. Plans are made once a session, perhaps on a table that is empty then: one that reads such
+    # a table whole still does so when it has grown.
+    "enable_seqscan": "off",
 }
 
 # What asyncpg raises for a connection that the server ended while it lay idle: the server's last word has been read, the end of
