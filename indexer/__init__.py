@@ -15,20 +15,27 @@ protocol/            frame -> event: pure, no I/O
 stream.py            what seqs and times say about gaps and renumbering
 lanes.py             order per repo: bounded queues, a task each
 processor.py         EventProcessor: a lane's batch -> rows, and what became of it -> counts
+  selection.py         which accounts and collections are indexed
   batch.py             events -> the arrays of one call
   records/             like.py, post.py, …: one file a record type, found by looking
   record_type.py       what such a file gives, and the checks that its fields need
+  effects.py           what follows from a row: counts, feed items, notifications
   json.py              JSON that jsonb accepts
 database/            the only asyncpg
   writer.py            a batch, until it is done: repeat, isolate, or stop
   apply.py             the calls themselves
-  sql.py letters.py    the procedure that they call, made from the record types; dead letters
+  sql.py arms.py       the procedure that they call, made from the record types
+  references.py        what records say of others, and the locks where repos meet
+  accounts.py          #account, #identity, and the wipe
+  letters.py           dead letters
   failures.py          what an error of the database asks for
   breaker.py           pause where it refuses too much
-  pending.py           what waits for a row of another table
+  pending.py           what waits for a row of another table, or for a wipe
+  wiper.py             takes away the rows of deleted accounts
+  settings.py          who forbids to be indexed
   pool.py              connections, and the lock
   ready.py             at start: connected, locked, prepared
-  schema.py            … by tables.py (an empty database), check.py (an existing one), migrations.py (our own bookkeeping)
+  schema.py            … by tables.py and derived.py (an empty database), check.py (an existing one), migrations.py (our own)
 watermark.py         the longest finished prefix of the stream
 cursor.py            … stored every second
 progress.py          the progress log, from the counts in metrics.py

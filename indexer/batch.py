@@ -31,8 +31,8 @@ MAX_PATH_BYTES = 1024
 
 @dataclass(slots=True)
 class Batch:
-    """The arrays of `unified_worker.apply_commits`: one element a commit, or one an operation; `lo..hi` (1-based, inclusive) says
-    which operations are a commit's, `bucket_lo..bucket_hi` which of the `buckets`, the locks of the places where it meets others.
+    """The arrays of `unified_worker.apply_commits`: one element a commit, or one an operation. `lo..hi` (1-based, inclusive)
+    says which operations are a commit's, `bucket_lo..bucket_hi` which of the `buckets`: the locks of where it meets others.
 
     `refused` names the reason of each operation that is kept, by its commit's place in the batch: it counts only if the commit
     is new.

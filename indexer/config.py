@@ -105,8 +105,8 @@ class Config:
             log_level=values.choice("LOG_LEVEL", LOG_LEVELS),
             cursor=values.cursor(),
             synchronous_commit=values.choice("SYNCHRONOUS_COMMIT", ("on", "off")) == "on",
-            idle_timeout=values.idle_timeout(),
             collections=values.collections(),
+            idle_timeout=values.idle_timeout(),
         )
         if values.faults:
             raise OperatorError(values.faults)
@@ -187,7 +187,6 @@ class _Values:
         if seconds != 0 and not 1 <= seconds <= MAX_IDLE_TIMEOUT:
             self.faults.append(f"IDLE_TIMEOUT is {text[:40]!r}; write seconds from 1 to {MAX_IDLE_TIMEOUT:.0f}, or 0 for never")
         return seconds
-
 
     def collections(self) -> tuple[str, ...]:
         patterns = tuple(dict.fromkeys(part.strip() for part in self.text("COLLECTIONS").split(",") if part.strip()))

@@ -1,4 +1,4 @@
-"""What follows from a record's row: counts, feed items, viewer states, notifications, as the SQL that adds it and takes it away.
+"""What follows from a record's row: counts, feed items, viewer states, notifications; as the SQL that adds and removes it.
 
 Texts are templates. `{column}` is the value of the record type's column of that name: the expression that fills it where a row
 has just been written, the row's own field where it is taken away or promoted. `{schema}` is where the record tables live;
@@ -57,7 +57,7 @@ END IF;"""
 
 
 def viewer_state(column: str, other: str, post: str, viewer: str) -> Effect:
-    """`post_viewer_states.column` is this record's URI. The row goes with it, unless `other` or a flag of the application's is set."""
+    """`post_viewer_states.column` is this record's URI. The row goes with it, unless `other` or a flag is set."""
     state = f"s.post_uri = {post} AND s.viewer_did = {viewer} AND s.{column} = v_uri"
     return Effect(
         f"""
@@ -108,7 +108,7 @@ def notification(
     when: str = "true",
 ) -> Effect:
     """One notification, unless `recipient` (an SQL expression, as the others) is null or the author: nobody hears of their own
-    act. Its URI is the record's, '#notification' and '/' `suffix`; without a suffix the bare form. `when`: a further condition."""
+    act. Its URI is the record's, '#notification' and '/' `suffix`, or no more. `when`: a further condition."""
     ending = "#notification" if suffix is None else f"#notification/{suffix}"
     values = f"VALUES (v_uri || '{ending}', {recipient}, {author}, '{reason}', {subject}, {cid}, {created_at}, now())"
     gone = f"DELETE FROM {{schema}}.notifications AS n WHERE n.uri = v_uri || '{ending}';"

@@ -234,7 +234,7 @@ def required_record(record: Record, field: str, collection: str) -> AtUri:
 
 
 def own_post(record: Record, at: Place) -> str:
-    """The field `post` of a gate: a gate is of the post of its own account and key (lexicons app.bsky.feed.threadgate, postgate)."""
+    """The field `post` of a gate, which is of its own account's post of its own key (app.bsky.feed.threadgate, postgate)."""
     post = required_text(record, "post")
     check_record_uri(post, "post")
     if post != f"at://{at.did}/app.bsky.feed.post/{at.rkey}":

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 @dataclass(slots=True)
 class Selection:
-    """`patterns`: NSIDs, or NSID prefixes that end in '.*', or '*' for all. `opted_out`: DIDs, replaced as a whole when re-read."""
+    """`patterns`: NSIDs, or NSID prefixes that end in '.*', or '*' for all. `opted_out`: DIDs, replaced as a whole."""
 
     patterns: tuple[str, ...] = ("*",)
     opted_out: frozenset[str] = frozenset()

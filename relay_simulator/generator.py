@@ -11,7 +11,7 @@ from random import Random
 from typing import assert_never
 
 from relay_simulator import keys
-from relay_simulator.encoding import car, car_section, cid_of, frame, signed_commit, tid, time_text, unsigned_commit
+from relay_simulator.encoding import car, car_section, cid_of, cid_text, frame, signed_commit, tid, time_text, unsigned_commit
 from relay_simulator.mix import AccountStep, CommitStep, IdentityStep, Mix, ResendStep, Step, SyncStep
 from relay_simulator.network import Network
 from relay_simulator.records import Record
@@ -130,7 +130,9 @@ class Generator:
             "rebase": False,
         }
         truths = tuple(draft.truth() for draft in drafts)
-        truth = CommitTruth(self._seq, account.did, rev, account.rev, time_text(now), truths, too_big=False, sound=packed.sound)
+        truth = CommitTruth(
+            self._seq, account.did, rev, account.rev, time_text(now), truths, False, packed.sound, cid_text(packed.data)
+        )
         if kind == "plain":
             account.rev = rev
             account.data = packed.data
@@ -163,7 +165,7 @@ class Generator:
         blocks = car(root, [car_section(root, commit)])
         payload: Record = {"seq": self._next_seq(), "did": account.did, "rev": rev, "time": time_text(now), "blocks": blocks}
         account.rev = rev
-        return Sent(frame("#sync", payload), SyncTruth(self._seq, account.did, rev, time_text(now)))
+        return Sent(frame("#sync", payload), SyncTruth(self._seq, account.did, rev, time_text(now), cid_text(account.data)))
 
     def _identity(self, account: Account, now: int) -> Sent:
         payload: Record = {"seq": self._next_seq(), "did": account.did, "time": time_text(now), "handle": account.handle}

@@ -28,7 +28,7 @@ class OpTruth(NamedTuple):
 class CommitTruth(NamedTuple):
     """One #commit. `sound` says that tree, ops and revs agree, so that undoing the ops gives `prevData`.
 
-    It is never true in cheap mode.
+    It is never true in cheap mode. `data` is the CID of the tree's root; None in a commit without blocks.
     """
 
     seq: int
@@ -39,28 +39,30 @@ class CommitTruth(NamedTuple):
     ops: tuple[OpTruth, ...]
     too_big: bool
     sound: bool
+    data: str | None = None
 
 
 class SyncTruth(NamedTuple):
-    """One #sync: the repo stands at `rev`."""
+    """One #sync: the repo stands at `rev`, its tree's root at `data`."""
 
     seq: int
     did: str
     rev: str
     time: str
+    data: str | None = None
 
 
 class IdentityTruth(NamedTuple):
-    """One #identity."""
+    """One #identity. `handle` is None where the message says none."""
 
     seq: int
     did: str
     time: str
-    handle: str
+    handle: str | None
 
 
 class AccountTruth(NamedTuple):
-    """One #account. `status` is None while the account is active."""
+    """One #account. `status` is None where the message gives none: mostly while the account is active."""
 
     seq: int
     did: str

@@ -37,6 +37,7 @@ def test_defaults() -> None:
         cursor="live",
         synchronous_commit=True,
         idle_timeout=60.0,
+        collections=("*",),
     )
 
 
@@ -49,12 +50,14 @@ def test_everything_set() -> None:
         "CURSOR": "9223372036854775807",
         "SYNCHRONOUS_COMMIT": "OFF",
         "IDLE_TIMEOUT": "1.5",
+        "COLLECTIONS": "app.bsky.*, fm.teal.alpha.feed.play,app.bsky.*",
     }
     config = Config.from_env(env)
     assert config.database_url == env["DATABASE_URL"].strip()
     assert (config.relay_url, config.relay_host) == ("ws://relay_simulator:2470", "relay_simulator:2470")
     assert (config.db_pool_size, config.log_level, config.cursor) == (1, "DEBUG", 2**63 - 1)
     assert (config.synchronous_commit, config.idle_timeout) == (False, 1.5)
+    assert config.collections == ("app.bsky.*", "fm.teal.alpha.feed.play")
 
 
 @pytest.mark.parametrize(("text", "start"), [("live", None), ("Oldest", 0), ("0", 0), ("17", 17)])
@@ -82,6 +85,7 @@ def test_every_fault_at_once() -> None:
         LOG_LEVEL="LOUD",
         CURSOR="-1",
         SYNCHRONOUS_COMMIT="maybe",
+        COLLECTIONS="app.bsky",
         IDLE_TIMEOUT="nan",
     )
     assert [fault.split()[0] for fault in told] == [setting.name for setting in SETTINGS]
@@ -101,6 +105,12 @@ def test_every_fault_at_once() -> None:
 def test_values_out_of_range(name: str, value: str) -> None:
     (fault,) = faults(**{name: value})
     assert fault.startswith(f"{name} is {value[:40]!r}; write ")
+
+
+@pytest.mark.parametrize("pattern", ["app", "app.bsky*", "*.post", "app..post.*", ".*", "app.bsky.feed.post/x"])
+def test_a_collection_that_is_none_is_named(pattern: str) -> None:
+    (fault,) = faults(COLLECTIONS=f"app.bsky.feed.like, {pattern}")
+    assert fault.startswith(f"COLLECTIONS names {pattern!r}; write ")
 
 
 # ── DATABASE_URL

@@ -1,20 +1,24 @@
 """A record of any content becomes a row or is refused by a name, and what each type makes of its fields."""
 
 import contextlib
+import json
 import re
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from indexer.batch import KINDS, REFUSED, build, row_of
+import indexer.records
+from indexer.batch import KINDS, OTHER, REFUSED, build, row_of
 from indexer.errors import Rejected
 from indexer.protocol.data_model import to_json_form
 from indexer.protocol.events import Commit, RecordOp
-from indexer.record_type import MAX_SEARCH_BYTES, Row, created_at, search_text
+from indexer.record_type import MAX_SEARCH_BYTES, Place, Row, created_at, search_text
 from indexer.records import RECORD_TYPES, find
+from indexer.selection import Selection
 from relay_simulator.encoding import cid_of, encode
 from tests.garbage import CID, DID, FOLLOW, LIKE, POST, PROFILE, REPOST, URI, any_record, anything
 
@@ -22,8 +26,11 @@ TIME = datetime(2026, 7, 1, tzinfo=UTC)
 REF = {"uri": URI, "cid": CID}
 
 
+AT = Place(DID, "3222222222222", f"at://{DID}/app.example.record/3222222222222")
+
+
 def row(collection: str, **fields: Any) -> Row:
-    return row_of(KINDS[collection][1], {"$type": collection, **fields})
+    return row_of(KINDS[collection][1], {"$type": collection, **fields}, AT, collection)
 
 
 def reason(collection: str, **fields: Any) -> str:
@@ -65,22 +72,25 @@ def test_any_record_is_a_row_or_refused_by_name(found: list[tuple[str, Any]]) ->
 @given(st.sampled_from(RECORD_TYPES), st.dictionaries(st.text(max_size=10), anything, max_size=4))
 def test_any_map_is_a_row_or_refused_by_name(record_type: Any, fields: dict[str, Any]) -> None:
     with contextlib.suppress(Rejected):
-        row_of(record_type, to_json_form(encode({**fields, "$type": record_type.collection})))
+        row_of(record_type, to_json_form(encode({**fields, "$type": record_type.collection})), AT, record_type.collection)
 
 
 def test_the_types_are_found_by_looking() -> None:
-    assert [found.collection for found in find()] == sorted([POST, LIKE, REPOST, FOLLOW, PROFILE])
-    assert {found.table for found in RECORD_TYPES} == {"posts", "likes", "reposts", "follows", "users"}
+    files = [path.stem for path in (Path(indexer.records.__file__).parent).glob("*.py") if path.stem != "__init__"]
+    assert len(find()) == len(files) >= 16
+    assert {POST, LIKE, REPOST, FOLLOW, PROFILE} < {found.collection for found in RECORD_TYPES}
+    kinds = [kind for found in RECORD_TYPES for kind in (found.kind, found.kind + 1)]
+    assert len(set(kinds)) == len(kinds), "two collections have one number"
 
 
 def test_a_record_of_another_type_is_refused() -> None:
     with pytest.raises(Rejected, match="wrong_type"):
-        row_of(KINDS[LIKE][1], {"$type": REPOST, "subject": REF})
+        row_of(KINDS[LIKE][1], {"$type": REPOST, "subject": REF}, AT, LIKE)
 
 
 @pytest.mark.parametrize("collection", [LIKE, REPOST])
 def test_pointers(collection: str) -> None:
-    assert row(collection, subject=REF) == Row(URI, CID, None, None)
+    assert row(collection, subject=REF) == Row(URI, CID, None, None, (URI,))
     assert row(collection, subject=REF, via=REF).rest == {"via": REF}
     assert reason(collection) == "missing_field"
     assert reason(collection, subject={"uri": URI}) == "missing_field"
@@ -111,7 +121,7 @@ def test_follows() -> None:
 
 
 def test_posts() -> None:
-    assert row(POST, text="") == Row(None, None, None, {"text": ""})
+    assert row(POST, text="") == Row(None, None, None, {"text": ""}, (AT.uri,))
     assert reason(POST) == "missing_field"
     assert reason(POST, text=None) == "wrong_type"
     assert reason(POST, text="", langs="en") == "wrong_type"
@@ -121,7 +131,11 @@ def test_posts() -> None:
     assert reason(POST, text="", reply={"parent": REF}) == "missing_field"
     full = row(POST, text="t", langs=["en"], embed={"a": 1}, facets=[1], reply={"parent": REF, "root": {**REF, "cid": "c"}})
     assert full == Row(
-        URI, CID, None, {"text": "t", "langs": ["en"], "embed": {"a": 1}, "facets": [1], "root": URI, "root_cid": "c"}
+        URI,
+        CID,
+        None,
+        {"text": "t", "langs": ["en"], "embed": {"a": 1}, "facets": [1], "root": URI, "root_cid": "c"},
+        (AT.uri, URI, URI),
     )
 
 
@@ -176,9 +190,22 @@ def test_a_profile_of_another_key_is_refused_and_its_deletion_ignored() -> None:
     assert build([commit((PROFILE, {"$type": PROFILE}))]).refused == [(0, "bad_rkey")]
 
 
-def test_unknown_collections_leave_nothing() -> None:
-    batch = build([commit(("app.example.thing", {"$type": "app.example.thing"}))])
-    assert (batch.kind, batch.refused, batch.user, batch.frame) == ([], [], [False], [None])
+def test_every_other_collection_is_kept_whole() -> None:
+    record = {"$type": "app.example.thing", "any": [1]}
+    batch = build([commit(("app.example.thing", record), ("app.example.thing", {"$type": "app.example.other"}))])
+    assert batch.kind == [OTHER[0], REFUSED]
+    assert json.loads(batch.rest[0] or "") == record
+    assert batch.refused == [(0, "wrong_type")]
+    assert batch.user == [True]
+
+
+def test_what_is_not_selected_is_left_out() -> None:
+    like = (LIKE, {"$type": LIKE, "subject": REF})
+    bad = (POST, {"$type": POST})
+    some = build([commit(like, bad), commit(like)], selection=Selection((LIKE,)))
+    assert (some.kind, some.filtered, some.user, some.refused) == ([KINDS[LIKE][0]] * 2, [True, False], [True, True], [])
+    none = build([commit(like, bad)], selection=Selection(opted_out=frozenset({DID})))
+    assert (none.kind, none.filtered, none.user, none.refused, none.frame) == ([], [True], [False], [], [None])
 
 
 def test_frames_go_along_only_where_something_is_kept() -> None:

@@ -13,9 +13,7 @@ async def apply_one(connection: Connection, mode: int, batch: Batch) -> str:
     return await connection.fetchval(APPLY_ONE, mode, *commit, batch.buckets, *bounds, *batch.operations())
 
 
-async def apply_all(
-    connection: Connection, lane: int, relay: str, batch: Batch, *, durable: bool, isolate: bool
-) -> list[str]:
+async def apply_all(connection: Connection, lane: int, relay: str, batch: Batch, *, durable: bool, isolate: bool) -> list[str]:
     """Applies a batch, each commit in a transaction of its own; returns an outcome a commit. Not inside a transaction."""
     per_commit = (*batch.commits(), batch.buckets, *batch.bounds())
     return await connection.fetchval(APPLY_ALL, lane, relay, durable, isolate, *per_commit, *batch.operations(), [])

@@ -181,7 +181,10 @@ class Texts:
 
     def put(self) -> str:
         """The arm that puts a record."""
-        names = self._names | {"written": self._effects("written", self._written), "added": self._effects("added", self._written)}
+        names = self._names | {
+            "written": self._effects("written", self._written),
+            "added": self._effects("added", self._written),
+        }
         if self.type.unique:
             pairs = ", ".join(f"'{name}', {value}" for name, value in self._values.items())
             return PUT_UNIQUE.format(**names, pairs=pairs)

@@ -33,7 +33,7 @@ DERIVED_TABLES = (
         table="post_aggregations",
         columns={
             "post_uri": f"{KEY} PRIMARY KEY",
-            **{count: "integer NOT NULL DEFAULT 0" for count in (*COUNTS, "bookmark_count")},
+            **dict.fromkeys((*COUNTS, "bookmark_count"), "integer NOT NULL DEFAULT 0"),
             **TIMES,
         },
         unique=(("post_uri",),),

@@ -67,7 +67,9 @@ MIGRATIONS: tuple[str, ...] = (
     DECLARE
       v_old text;
     BEGIN
-      FOR v_old IN SELECT oid::regprocedure::text FROM pg_catalog.pg_proc WHERE pronamespace = 'unified_worker'::regnamespace LOOP
+      FOR v_old IN
+        SELECT oid::regprocedure::text FROM pg_catalog.pg_proc WHERE pronamespace = 'unified_worker'::regnamespace
+      LOOP
         EXECUTE 'DROP ROUTINE ' || v_old;
       END LOOP;
     END $$;
@@ -87,7 +89,7 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE INDEX ON unified_worker.repos (did) WHERE wiping;
     DROP INDEX unified_worker.dead_letters_id_idx;
     CREATE INDEX ON unified_worker.dead_letters (id) WHERE reason IN ('foreign_key', 'wiping');
-    COMMENT ON TABLE unified_worker.repos IS 'A row for each repo seen: the rev of the last commit applied, empty before one was.
+    COMMENT ON TABLE unified_worker.repos IS 'A row for each repo seen: the rev of the last commit applied, or empty.
       active, status: what the last #account said; an application shows rows of active accounts only.
       handle: what the last #identity claimed; users.handle is what the account holds.
       has_user: its row in users was written. held: a dead letter or a waiting duplicate may exist.

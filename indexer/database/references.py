@@ -20,8 +20,9 @@ REFERRED = f"""
 CREATE OR REPLACE FUNCTION unified_worker.referred(p_ref jsonb, p_collection text) RETURNS text LANGUAGE sql IMMUTABLE AS
 $referred$
   SELECT CASE WHEN jsonb_typeof(p_ref -> 'uri') = 'string' AND length(p_ref ->> 'uri') <= {MAX_URI_CHARS}
-    AND p_ref ->> 'uri' ~ '^at://{DID}/[^/]+/[a-zA-Z0-9._:~-]+$' AND split_part(p_ref ->> 'uri', '/', 4) = p_collection
-    AND split_part(p_ref ->> 'uri', '/', 5) NOT IN ('.', '..') AND length(split_part(p_ref ->> 'uri', '/', 3)) <= {MAX_DID_CHARS}
+    AND p_ref ->> 'uri' ~ '^at://{DID}/[^/]+/[a-zA-Z0-9._:~-]+$'
+    AND split_part(p_ref ->> 'uri', '/', 4) = p_collection AND split_part(p_ref ->> 'uri', '/', 5) NOT IN ('.', '..')
+    AND length(split_part(p_ref ->> 'uri', '/', 3)) <= {MAX_DID_CHARS}
   THEN p_ref ->> 'uri' END
 $referred$;
 """
@@ -61,7 +62,8 @@ $mentioned$;
 BUCKET = f"""
 CREATE OR REPLACE FUNCTION unified_worker.bucket(p_meet text) RETURNS int LANGUAGE sql STABLE AS
 $bucket$
-  SELECT (get_byte(sha, 0) * 256 + get_byte(sha, 1)) % {BUCKETS} FROM (SELECT sha256(convert_to(p_meet, 'UTF8')) AS sha) AS hashed
+  SELECT (get_byte(sha, 0) * 256 + get_byte(sha, 1)) % {BUCKETS}
+  FROM (SELECT sha256(convert_to(p_meet, 'UTF8')) AS sha) AS hashed
 $bucket$;
 """
 LOCK = f"""

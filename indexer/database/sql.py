@@ -27,7 +27,7 @@ OP_PARAMETERS = """p_kind smallint[], p_uri text[], p_cid text[], p_subject text
   p_created_at timestamptz[], p_rest jsonb[]"""
 OP_ARGUMENTS = "p_kind, p_uri, p_cid, p_subject, p_subject_cid, p_created_at, p_rest"
 
-# p_user: whether the account needs its row; NULL for a #sync. p_filtered: operations were left out before. p_buckets: the locks.
+# p_user: whether the account needs its row; NULL for a #sync. p_filtered: operations were left out before. p_buckets: locks.
 APPLY_COMMIT = """
 CREATE OR REPLACE FUNCTION unified_worker.apply_commit(
   p_mode int, p_did text, p_rev text, p_data text, p_seq bigint, p_at timestamptz, p_user boolean, p_filtered boolean,

@@ -39,7 +39,7 @@ def create(schema: str, record_types: Sequence[RecordType]) -> list[str]:
         columns += [
             f"UNIQUE ({', '.join(key)})"
             for key in derived.unique
-            if len(key) > 1 or "PRIMARY KEY" not in derived.columns[key[0]]
+            if not any("PRIMARY KEY" in derived.columns[name] for name in key)
         ]
         statements.append(_table(schema, derived.table, columns) + derived.options)
         statements += _indexes(schema, derived.table, derived.indexes)

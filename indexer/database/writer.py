@@ -37,8 +37,9 @@ class Writer:
 
     async def write(self, lane: int, events: Sequence[RepoEvent]) -> tuple[Batch, list[str]]:
         """Applies the events in order; returns what was sent, and an outcome an event: 'applied', 'stale', 'rev_fork',
-        'inactive' (left out, since the account is), 'kept' (while the account is wiped), 'frame_dropped' (kept, but without the
-        frame), 'refused:<SQLSTATE>' (kept), the same with ':frame_dropped'; of a message: 'applied', 'stale_message', 'no_news'."""
+        'inactive' (left out, since the account is), 'kept' (while the account is wiped), 'frame_dropped' (kept, but without
+        the frame), 'refused:<SQLSTATE>' (kept), the same with ':frame_dropped'; of a message 'applied', 'stale_message' or
+        'no_news'."""
         batch = build(events, selection=self._selection)
         try:
             outcomes = await self._call(lane, batch)
@@ -86,7 +87,9 @@ class Writer:
         while True:
             try:
                 async with self._pool.connection() as connection:
-                    return await apply_all(connection, lane, self._pool.name, batch, durable=self._pool.durable, isolate=isolate)
+                    return await apply_all(
+                        connection, lane, self._pool.name, batch, durable=self._pool.durable, isolate=isolate
+                    )
             except DATABASE_ERRORS as error:
                 state = sqlstate(error)
                 match remedy(error):

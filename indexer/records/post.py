@@ -1,6 +1,6 @@
 """app.bsky.feed.post: a post or a reply."""
 
-from typing import Any
+from typing import Any, cast
 
 from indexer.effects import MAX_URI_CHARS, NOTIFY, Effect, authority, count, feed_item, notification
 from indexer.record_type import (
@@ -26,7 +26,9 @@ from indexer.record_type import (
 AUTHOR, PARENT = "{author_did}", "{parent_uri}"
 MAX_QUOTING_CHARS = MAX_URI_CHARS - len("#quote")
 # The quoted post, where the embed is the record of one; the test for the key spares most posts the rest.
-QUOTED = f"CASE WHEN v_rest ? 'quotes' AND length(v_uri) <= {MAX_QUOTING_CHARS} THEN unified_worker.quoted(v_rest -> 'embed') END"
+QUOTED = (
+    f"CASE WHEN v_rest ? 'quotes' AND length(v_uri) <= {MAX_QUOTING_CHARS} THEN unified_worker.quoted(v_rest -> 'embed') END"
+)
 
 REPLIES = Effect(
     """
@@ -101,7 +103,8 @@ def features(facets: list[Any], kind: str) -> list[dict[str, Any]]:
     for facet in facets:
         match facet:
             case {"features": [*inner]}:
-                found += [feature for feature in inner if isinstance(feature, dict) and feature.get("$type") == kind]
+                maps = [cast("dict[str, Any]", feature) for feature in inner if isinstance(feature, dict)]
+                found += [feature for feature in maps if feature.get("$type") == kind]
             case _:
                 pass
     return found

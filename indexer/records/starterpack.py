@@ -1,5 +1,7 @@
 """app.bsky.graph.starterpack: a list of accounts and feeds to begin with."""
 
+from typing import Any
+
 from indexer.record_type import (
     CID,
     CREATED_AT,
@@ -21,7 +23,7 @@ from indexer.record_type import (
 def row(record: Record, _at: Place) -> Row:
     """The list's URI; name, description and feeds."""
     required_record(record, "list", "app.bsky.graph.list")
-    rest = {
+    rest: dict[str, Any] = {
         "name": required_text(record, "name"),
         "description": optional(record, "description", str),
         "feeds": optional(record, "feeds", list) or [],

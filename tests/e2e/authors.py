@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from random import Random
 
 from relay_simulator.encoding import car as make_car
-from relay_simulator.encoding import car_section, cid_of, frame, signed_commit, tid, time_text
+from relay_simulator.encoding import car_section, cid_of, cid_text, frame, signed_commit, tid, time_text
 from relay_simulator.records import LIKE, Record, Ref, like
 from relay_simulator.repository import NO_SIGNATURE, Account, CheapRepositories, Draft, written
 from relay_simulator.truth import CommitTruth, Sent, SyncTruth
@@ -31,18 +31,19 @@ class Author:
             "ops": packed.ops, "blobs": [], "time": time_text(at), "tooBig": False, "rebase": False,
         }  # fmt: skip
         truths = tuple(draft.truth() for draft in drafts)
-        truth = CommitTruth(seq, self.did, rev, None, time_text(at), truths, too_big=False, sound=False)
+        truth = CommitTruth(seq, self.did, rev, None, time_text(at), truths, False, False, cid_text(packed.data))
         return Sent(frame("#commit", payload), truth)
 
     def sync(self, seq: int, second: float) -> Sent:
         """A #sync: the repo stands at a rev of this second."""
         at = START + int(second * SECOND)
         rev = tid(at, 0)
-        block = signed_commit(self.did, rev, cid_of(rev.encode()), NO_SIGNATURE)
+        data = cid_of(rev.encode())
+        block = signed_commit(self.did, rev, data, NO_SIGNATURE)
         root = cid_of(block)
         blocks = make_car(root, [car_section(root, block)])
         payload: Record = {"seq": seq, "did": self.did, "rev": rev, "time": time_text(at), "blocks": blocks}
-        return Sent(frame("#sync", payload), SyncTruth(seq, self.did, rev, time_text(at)))
+        return Sent(frame("#sync", payload), SyncTruth(seq, self.did, rev, time_text(at), cid_text(data)))
 
 
 def liking(action: str, rkey: str, subject: int, second: float = 0) -> Draft:

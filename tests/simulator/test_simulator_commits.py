@@ -92,8 +92,19 @@ def test_frames_say_what_their_truths_say(cheap: bool) -> None:
                     assert payload["tooBig"] is value
                 case "sound":
                     assert not (cheap and value)
+                case "data":
+                    check_data(payload, value)
                 case _:
                     assert payload.get(field) == value
+
+
+def check_data(payload: dict[str, Any], cid: str | None) -> None:
+    """The tree's root is the one that the commit block names."""
+    if cid is None:
+        assert not payload["blocks"]
+    else:
+        first = next(raw_blocks(payload["blocks"]))[1]
+        assert cid_text(libipld.decode_dag_cbor(first)["data"]) == cid
 
 
 def check_ops(payload: dict[str, Any], truths: tuple[Any, ...]) -> None:

@@ -1,0 +1,193 @@
+"""Which records are accepted, by collection: only the fields that are used are looked at."""
+
+from collections.abc import Callable
+from typing import Any
+
+from tests.model.names import (
+    BLOCK,
+    FOLLOW,
+    GENERATOR,
+    LABELER,
+    LIKE,
+    LIST,
+    LIST_BLOCK,
+    POST,
+    POST_GATE,
+    PROFILE,
+    REPOST,
+    STARTER_PACK,
+    THREAD_GATE,
+    VERIFICATION,
+    Record,
+)
+from tests.model.protocol import MAX_CID, Refused, field_of, is_did, is_handle, record_uri
+
+MAX_PURPOSE = 64
+ONLY_SELF = (PROFILE, LABELER)
+LIST_RULE = "app.bsky.feed.threadgate#listRule"
+
+
+def check(record: Record, collection: str, did: str, rkey: str) -> None:
+    """Refuses an unusable record; what has no table of its own needs only a `$type`, which is looked at before."""
+    if collection in ONLY_SELF and rkey != "self":
+        raise Refused("the key is not 'self'")
+    match collection:
+        case "app.bsky.graph.listitem":
+            _check_list_item(record, did)
+        case "app.bsky.feed.threadgate" | "app.bsky.feed.postgate":
+            if text(record, "post") != f"at://{did}/{POST}/{rkey}" or record_uri(record["post"]) is None:
+                raise Refused("the gate of another post")
+        case _:
+            pass
+    if collection in _CHECKS:
+        _CHECKS[collection](record)
+
+
+def text(record: Record, field: str) -> str:
+    """A text that must be there."""
+    value = record.get(field)
+    if not isinstance(value, str):
+        raise Refused(f"{field} is no text")
+    return value
+
+
+def _optional(record: Record, field: str, kind: type) -> Any:
+    if field in record and not isinstance(record[field], kind):
+        raise Refused(f"{field} is no {kind.__name__}")
+    return record.get(field)
+
+
+def _texts(record: Record, field: str) -> None:
+    if not all(isinstance(item, str) for item in _optional(record, field, list) or ()):
+        raise Refused(f"{field} is no list of texts")
+
+
+def _did(record: Record, field: str) -> None:
+    if not is_did(record.get(field)):
+        raise Refused(f"{field} is no DID")
+
+
+def _blob(record: Record, field: str) -> None:
+    if field in record and not isinstance(field_of(field_of(record[field], "ref"), "$link"), str):
+        raise Refused(f"{field} is no blob")
+
+
+def _list_uri(record: Record, field: str) -> None:
+    parts = record_uri(record.get(field))
+    if parts is None or parts.collection != LIST:
+        raise Refused(f"{field} names no list")
+
+
+def _reference(reference: Any) -> None:
+    uri, cid = field_of(reference, "uri"), field_of(reference, "cid")
+    if not isinstance(uri, str) or not isinstance(cid, str):
+        raise Refused("a reference without uri or cid")
+    if record_uri(uri) is None:
+        raise Refused("the uri names no record")
+    if len(cid) > MAX_CID:
+        raise Refused("the cid is too long")
+
+
+def _check_post(record: Record) -> None:
+    text(record, "text")
+    _texts(record, "langs")
+    _texts(record, "tags")
+    _optional(record, "facets", list)
+    _optional(record, "embed", dict)
+    if "reply" in record:
+        reply = _optional(record, "reply", dict)
+        _reference(reply.get("parent"))
+        _reference(reply.get("root"))
+
+
+def _check_pointer(record: Record) -> None:
+    _reference(record.get("subject"))
+    _optional(record, "via", dict)
+
+
+def _check_subject(record: Record) -> None:
+    _did(record, "subject")
+
+
+def _check_profile(record: Record) -> None:
+    _optional(record, "displayName", str)
+    _optional(record, "description", str)
+    _blob(record, "avatar")
+    _blob(record, "banner")
+    _optional(record, "pinnedPost", dict)
+
+
+def _check_list(record: Record) -> None:
+    text(record, "name")
+    if len(text(record, "purpose")) > MAX_PURPOSE:
+        raise Refused("the purpose is too long")
+    _optional(record, "description", str)
+    _blob(record, "avatar")
+
+
+def _check_list_item(record: Record, did: str) -> None:
+    _did(record, "subject")
+    _list_uri(record, "list")
+    if not record["list"].startswith(f"at://{did}/"):
+        raise Refused("the list is another account's")
+
+
+def _check_list_block(record: Record) -> None:
+    _list_uri(record, "subject")
+
+
+def _check_generator(record: Record) -> None:
+    _did(record, "did")
+    text(record, "displayName")
+    _optional(record, "description", str)
+    _blob(record, "avatar")
+
+
+def _check_starter_pack(record: Record) -> None:
+    text(record, "name")
+    _list_uri(record, "list")
+    _optional(record, "description", str)
+    _optional(record, "feeds", list)
+
+
+def _check_labeler(record: Record) -> None:
+    if not isinstance(record.get("policies"), dict):
+        raise Refused("policies is no map")
+
+
+def _check_verification(record: Record) -> None:
+    _did(record, "subject")
+    if not is_handle(record.get("handle")):
+        raise Refused("handle is no handle")
+
+
+def _check_thread_gate(record: Record) -> None:
+    for rule in _optional(record, "allow", list) or ():
+        kind = field_of(rule, "$type")
+        if not isinstance(kind, str):
+            raise Refused("a rule without $type")
+        if kind == LIST_RULE and record_uri(rule.get("list")) is None:
+            raise Refused("a rule of no list")
+
+
+def _check_post_gate(record: Record) -> None:
+    _optional(record, "embeddingRules", list)
+
+
+_CHECKS: dict[str, Callable[[Record], None]] = {
+    POST: _check_post,
+    LIKE: _check_pointer,
+    REPOST: _check_pointer,
+    FOLLOW: _check_subject,
+    BLOCK: _check_subject,
+    PROFILE: _check_profile,
+    LIST: _check_list,
+    LIST_BLOCK: _check_list_block,
+    GENERATOR: _check_generator,
+    STARTER_PACK: _check_starter_pack,
+    LABELER: _check_labeler,
+    VERIFICATION: _check_verification,
+    THREAD_GATE: _check_thread_gate,
+    POST_GATE: _check_post_gate,
+}
+"""By collection; a list item is not among them, because its list must be its author's."""

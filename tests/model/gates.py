@@ -1,0 +1,63 @@
+"""What thread gates and post gates say of posts."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from tests.model.history import History
+from tests.model.names import UNDETERMINED, Pair, Row, Stored, Undetermined
+from tests.model.posts import mentions, quote, root_uri
+from tests.model.protocol import authority, field_of, items_of
+from tests.model.tables import unrestricted
+
+DISABLE_RULE = "app.bsky.feed.postgate#disableRule"
+
+
+@dataclass(frozen=True)
+class Gates:
+    """The gates that are there, by their posts' URIs, and what they are judged by: posts by URI, pairs by their created_at."""
+
+    thread: dict[str, Row]
+    post: dict[str, Row]
+    posts: dict[str, Stored]
+    pairs: dict[Pair, datetime]
+    history: History
+
+    def columns(self, post: Stored) -> Row:
+        """The four columns of a post's row."""
+        quoted = quote(post)
+        return {
+            "has_thread_gate": post.uri in self.thread,
+            "has_post_gate": post.uri in self.post,
+            "violates_thread_gate": self._violates_thread_gate(post),
+            "violates_embedding_rules": quoted is not None and self._disables_embedding(quoted.uri),
+        }
+
+    def _disables_embedding(self, uri: str) -> bool:
+        rules = items_of(self.post[uri]["embedding_rules"]) if uri in self.post else []
+        return any(field_of(rule, "$type") == DISABLE_RULE for rule in rules)
+
+    def _violates_thread_gate(self, reply: Stored) -> bool | Undetermined:
+        root = root_uri(reply)
+        if root is None or root not in self.thread or reply.did == authority(root) or unrestricted(self.thread[root]):
+            return False
+        gate = self.thread[root]
+        if gate["allow_mentions"] and root in self.posts and reply.did in mentions(self.posts[root]):
+            return False
+        pairs: list[tuple[Pair, str]] = []
+        if gate["allow_following"]:
+            pairs += [((authority(root), reply.did), authority(root))]
+        if gate["allow_list_members"]:
+            pairs += [((uri, reply.did), authority(uri)) for uri in gate["allow_list_uris"]]
+        verdicts = [self._admits(pair, owner, root, reply.time) for pair, owner in pairs]
+        if True in verdicts:
+            return False
+        return UNDETERMINED if UNDETERMINED in verdicts else True
+
+    def _admits(self, pair: Pair, owner: str, root: str, time: datetime) -> bool | Undetermined:
+        """Whether the pair was there, and not younger than the reply, when the reply was judged last."""
+        change = self.history.pairs.get(pair)
+        if change is None or change.first > time:
+            return False
+        if self.history.settled(pair, owner, root):
+            return pair in self.pairs and self.pairs[pair] <= time
+        return UNDETERMINED

@@ -1,0 +1,87 @@
+"""What the stream did on its way, for the two things that are no function of the records that are there in the end.
+
+Only within one repo is there an order that a reader must keep: what lies in different repos may be applied either way round.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import NamedTuple
+
+from tests.model.names import POST, POST_GATE, THREAD_GATE, VERIFICATION, Pair, Stored
+from tests.model.protocol import authority
+
+
+@dataclass
+class Change:
+    """When a pair was first there by any record's created_at, and the operation that changed it last."""
+
+    first: datetime
+    last: int
+
+
+class Removed(NamedTuple):
+    """A verification that was deleted, and the deleting commit's time."""
+
+    verification: Stored
+    time: datetime
+
+
+@dataclass
+class History:
+    """Operations are numbered as they come. `wiped`: accounts that were ever deleted; after a wipe their operations may have
+    been kept and applied in another order."""
+
+    operations: int = 0
+    pairs: dict[Pair, Change] = field(default_factory=dict[Pair, Change])
+    judged: dict[str, int] = field(default_factory=dict[str, int])  # by a post's URI: it or its gate was put or removed last
+    verified: dict[str, set[tuple[datetime, str]]] = field(default_factory=dict[str, set[tuple[datetime, str]]])
+    removed: dict[str, Removed] = field(default_factory=dict[str, Removed])  # verifications, by URI
+    wiped: set[str] = field(default_factory=set[str])
+
+    def put(self, old: Stored | None, new: Stored) -> None:
+        """A record was written, in place of an older one if there was one."""
+        self.operations += 1
+        for stored in (old, new):
+            if stored is not None:
+                self._touch(stored)
+        if new.collection == VERIFICATION:
+            self.verified.setdefault(new.record["subject"], set()).add((new.created_at, new.uri))
+            self.removed.pop(new.uri, None)
+
+    def delete(self, old: Stored, time: datetime) -> None:
+        """A record was deleted by a commit of this time."""
+        self.operations += 1
+        self._touch(old)
+        if old.collection == VERIFICATION:
+            self.removed[old.uri] = Removed(old, time)
+
+    def wipe(self, did: str, records: list[Stored]) -> None:
+        """An account's records went, all of them."""
+        self.operations += 1
+        self.wiped.add(did)
+        for stored in records:
+            self._touch(stored)
+        self.removed = {uri: gone for uri, gone in self.removed.items() if gone.verification.did != did}
+
+    def _touch(self, stored: Stored) -> None:
+        if stored.pair is not None:
+            change = self.pairs.setdefault(stored.pair, Change(stored.created_at, 0))
+            change.first = min(change.first, stored.created_at)
+            change.last = self.operations
+        if stored.collection in (POST, THREAD_GATE, POST_GATE):
+            self.judged[f"at://{stored.did}/{POST}/{stored.rkey}"] = self.operations
+
+    def settled(self, pair: Pair, owner: str, root: str) -> bool:
+        """Whether a pair of this owner's was in its final state when the replies under `root` were judged last."""
+        changed = self.pairs.get(pair)
+        if changed is None:
+            return True
+        same_repo = owner == authority(root) and owner not in self.wiped
+        return same_repo and changed.last < self.judged.get(root, 0)
+
+    def surely_held(self, verification: Stored) -> bool:
+        """Whether a verification had its subject to itself, or was the oldest of all that ever were, in whatever order."""
+        if verification.did in self.wiped:
+            return False
+        mine = (verification.created_at, verification.uri)
+        return all(mine <= other or other[1] == mine[1] for other in self.verified[verification.record["subject"]])
