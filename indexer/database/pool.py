@@ -34,8 +34,8 @@ SESSION_SETTINGS = {
     "lock_timeout": "30000",  # ms: a lock held on our tables by others is a retry that is logged, not a silent wait
     "client_min_messages": "error",  # to_tsvector notes every long word
     "jit": "off",
-    # Rows are looked up by keys alone. Plans are made once a session, perhaps on a table that is empty then: one that reads such
-    # a table whole still does so when it has grown.
+    # Rows are looked up by keys alone. A plan is made once a session, perhaps while its table is empty: one that reads the
+    # table whole would still do so when that has grown.
     "enable_seqscan": "off",
 }
 
