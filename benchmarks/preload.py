@@ -102,7 +102,7 @@ RECORDS = {
     "labeler_services": (
         "uri, cid, creator_did, policies, created_at",
         """DISTINCT ON (did) 'at://' || did || '/app.bsky.labeler.service/old', cid, did, jsonb '{}', at
-        FROM old_posts WHERE n % 5000 = 0""",
+        FROM old_posts WHERE n % 1000 = 0""",
     ),
     "thread_gates": ("post_uri, owner_did, created_at, updated_at", "uri, did, at, at FROM old_posts WHERE n % 40 = 0"),
     "post_gates": ("post_uri, created_at", "uri, at FROM old_posts WHERE n % 60 = 0"),
