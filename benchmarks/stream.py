@@ -1,7 +1,7 @@
 """The frames of a benchmark, made beforehand, and what the database must hold after them.
 
-Traffic is the live network's mix of commits; its few messages of other kinds (one in 500) are left out. There are as many
-accounts as commits, so that nearly every commit is another account's, as on a public relay.
+Traffic is the live network's mix of commits of the five commonest record types; its few messages of other kinds (one in 500)
+are left out. There are as many accounts as commits, so that nearly every commit is another account's, as on a public relay.
 """
 
 from collections import Counter
@@ -76,8 +76,8 @@ def _subject(op: OpTruth) -> Json:
 
 
 def make_stream(path: Path, commits: int, mix: Mix | None = None) -> Expected:
-    """Writes so many commits to `path` as frames, of the live network's mix if no other is given; returns what they come to."""
-    only_commits = replace(mix or Mix.realistic(), identity=0.0, account=0.0, sync=0.0)
+    """Writes so many commits to `path` as frames, of the five types if no other mix is given; returns what they come to."""
+    only_commits = replace(mix or Mix.five_types(), identity=0.0, handle_change=0.0, account=0.0, account_deleted=0.0, sync=0.0)
     settings = Settings(cheap=True, accounts=max(commits, 1_000), mix=only_commits)
     expected = Expected()
 

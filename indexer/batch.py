@@ -11,7 +11,7 @@ import libipld
 from indexer import json
 from indexer.errors import Rejected
 from indexer.protocol.data_model import to_json_form
-from indexer.protocol.events import Account, Commit, Identity, RecordOp, RefusedOp, RepoEvent, Sync, Unusable
+from indexer.protocol.events import Account, Commit, Identity, RecordOp, RepoEvent, Sync, Unusable
 from indexer.protocol.syntax import NO_HANDLE
 from indexer.record_type import EVERY_OTHER, Place, Record, RecordType, Row
 from indexer.records import RECORD_TYPES
@@ -165,6 +165,8 @@ def build(events: Sequence[RepoEvent], *, selection: Selection = EVERYTHING, wit
             case Account(did=did):
                 rev = None
                 batch.mark(MESSAGE, None, {"active": event.active, "status": event.status})
+            case Unusable(did=did) if did and not selection.takes_account(did):
+                rev, filtered = event.rev or "", True
             case Unusable(did=did):
                 # A path is one repo's: without the DID it would be any repo's that names the same.
                 for path in (event.paths if did else ()) or (hashlib.sha256(event.frame).hexdigest(),):
@@ -195,15 +197,14 @@ def add_ops(batch: Batch, commit: Commit, selection: Selection) -> tuple[bool, b
             writes |= add_op(batch, commit, op)
         except Rejected as refusal:
             batch.refuse(f"{op.collection}/{op.rkey}", refusal.reason, refusal.detail)
-    refused = commit.refused
-    if commit.too_big:
-        refused = (
-            *refused,
-            RefusedOp(hashlib.sha256(commit.frame).hexdigest(), "too_big", "the commit came without its blocks"),
-        )
-    for op in refused:
+    for op in commit.refused:
+        if op.path and not selection.takes_collection(op.path.partition("/")[0]):
+            filtered = True
+            continue
         # Operations without a path are of different records, so that one must not close another's letter.
         batch.refuse(op.path or hashlib.sha256(commit.frame).hexdigest(), op.reason, op.detail)
+    if commit.too_big:
+        batch.refuse(hashlib.sha256(commit.frame).hexdigest(), "too_big", "the commit came without its blocks")
     return writes, filtered
 
 

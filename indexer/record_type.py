@@ -111,8 +111,8 @@ class RecordType:
 
     @property
     def shared(self) -> bool:
-        """Whether records of several accounts compete for one unique key."""
-        return bool(self.unique) and self.author not in self.unique
+        """Whether records of several accounts compete for one unique key: then they meet there."""
+        return bool(self.unique and self.meets) and self.author not in self.unique
 
     @property
     def kind(self) -> int:

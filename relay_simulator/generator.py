@@ -80,15 +80,16 @@ class Generator:
             case ResendStep(back) if self._recent:
                 return self._recent[-1 - back % len(self._recent)]
             case ResendStep():
-                return self._send(IdentityStep(self._network.account()), now)
+                account = self._network.account()
+                return self._send(IdentityStep(account, account.handle), now)
             case CommitStep():
                 sent = self._commit(step, now)
             case SyncStep(account):
                 sent = self._sync(account, now)
-            case IdentityStep(account):
-                sent = self._identity(account, now)
-            case AccountStep(account, status):
-                sent = self._account(account, status, now)
+            case IdentityStep():
+                sent = self._identity(step, now)
+            case AccountStep():
+                sent = self._account(step, now)
             case _:
                 assert_never(step)
         self._recent.append(sent)
@@ -167,13 +168,16 @@ class Generator:
         account.rev = rev
         return Sent(frame("#sync", payload), SyncTruth(self._seq, account.did, rev, time_text(now), cid_text(account.data)))
 
-    def _identity(self, account: Account, now: int) -> Sent:
-        payload: Record = {"seq": self._next_seq(), "did": account.did, "time": time_text(now), "handle": account.handle}
-        return Sent(frame("#identity", payload), IdentityTruth(self._seq, account.did, time_text(now), account.handle))
+    def _identity(self, step: IdentityStep, now: int) -> Sent:
+        account, handle = step
+        payload: Record = {"seq": self._next_seq(), "did": account.did, "time": time_text(now)}
+        if handle is not None:
+            payload["handle"] = handle
+        return Sent(frame("#identity", payload), IdentityTruth(self._seq, account.did, time_text(now), handle))
 
-    def _account(self, account: Account, status: str | None, now: int) -> Sent:
-        account.active = status is None
-        payload: Record = {"seq": self._next_seq(), "did": account.did, "time": time_text(now), "active": account.active}
+    def _account(self, step: AccountStep, now: int) -> Sent:
+        account, active, status = step
+        payload: Record = {"seq": self._next_seq(), "did": account.did, "time": time_text(now), "active": active}
         if status is not None:
             payload["status"] = status
-        return Sent(frame("#account", payload), AccountTruth(self._seq, account.did, time_text(now), account.active, status))
+        return Sent(frame("#account", payload), AccountTruth(self._seq, account.did, time_text(now), active, status))

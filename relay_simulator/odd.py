@@ -5,8 +5,11 @@ from random import Random
 from typing import TypeAlias
 
 from relay_simulator.encoding import Value, cid_of
+from relay_simulator.gates import POST_GATE, THREAD_GATE
+from relay_simulator.graph import BLOCK, LIST, LIST_BLOCK, LIST_ITEM, STARTER_PACK, VERIFICATION
 from relay_simulator.records import FOLLOW, LIKE, POST, PROFILE, REPOST, Record
 from relay_simulator.repository import Draft, written
+from relay_simulator.services import GENERATOR, LABELER
 
 Change: TypeAlias = Callable[[Random, Record], None]
 
@@ -77,7 +80,37 @@ _POINTER: tuple[Change, ...] = (
     _set("subject.cid", 5, None, {}),
     _set("subject.cid"),
     _set("via", "at://x", 1, None, []),
-    _set("via", {}, {"uri": 1}),
+    _set(
+        "via", {}, {"uri": 1}, {"uri": "at://did:plc:x/app.bsky.feed.repost/1"}, {"uri": "at://x.test/app.bsky.feed.repost/1"}
+    ),
+)
+_DIDS: tuple[Value, ...] = (
+    "", "alice.test", "did:", "did:plc", "did:plc:", "DID:plc:abc", 1, None, {}, "did:web:" + "a" * 300,
+)  # fmt: skip
+_GOOD_DIDS = ("did:web:example.com", "did:plc:ewvi7nxzyoun6zhxrhs64oiz")
+_SUBJECT: tuple[Change, ...] = (_set("subject"), _set("subject", *_DIDS), _set("subject", *_GOOD_DIDS))
+_LISTS: tuple[Value, ...] = (*_URIS, "at://did:plc:x/app.bsky.feed.post/1", "at://alice.test/app.bsky.graph.list/1")
+_NAMED: tuple[Change, ...] = (
+    _set("name", "", "a\0b", 1, None, []),
+    _set("name"),
+    _set("description", "", "\0", "x" * 30_000, 1, None, {}),
+)
+_AVATAR = _set("avatar", None, "bafy", 1, {}, {"ref": "x"}, {"ref": {"link": 5}}, {"$type": "blob"})
+_POST_URI: tuple[Change, ...] = (_set("post", *_URIS, "at://did:plc:x/app.bsky.feed.post/1"), _set("post"))
+_MENTION_RULE: Value = {"$type": f"{THREAD_GATE}#mentionRule"}
+# The last but one is a DID that a column takes, but with which the notification's URI may be too long.
+_MENTIONED: tuple[Value, ...] = (*_DIDS, *_GOOD_DIDS, "did:web:" + "m" * 247, "did:web:" + "m" * 248)
+_MENTIONS: list[Value] = [[{"features": [{"$type": "app.bsky.richtext.facet#mention", "did": did}]}] for did in _MENTIONED]
+_QUOTES: tuple[Value, ...] = (
+    *({"$type": "app.bsky.embed.record", "record": {"uri": uri, "cid": "bafy"}} for uri in _URIS),
+    {"$type": "app.bsky.embed.record", "record": {"uri": "at://did:plc:x/app.bsky.graph.list/1", "cid": "bafy"}},
+    {"$type": "app.bsky.embed.record", "record": {"uri": "at://did:plc:x/app.bsky.feed.post/1", "cid": "y" * 256}},
+    {"$type": "app.bsky.embed.record", "record": {"uri": "at://did:plc:x/app.bsky.feed.post/1"}},
+    {"$type": "app.bsky.embed.recordWithMedia", "record": {"uri": "at://did:plc:x/app.bsky.feed.post/1", "cid": "y"}},
+    {
+        "$type": "app.bsky.embed.recordWithMedia",
+        "record": {"record": {"uri": "at://did:plc:x/app.bsky.feed.post/1", "cid": "y"}},
+    },
 )
 _BY_COLLECTION: dict[str, tuple[Change, ...]] = {
     POST: (
@@ -91,6 +124,8 @@ _BY_COLLECTION: dict[str, tuple[Change, ...]] = {
         _set("facets", [{"features": [{"$type": "app.bsky.richtext.facet#tag", "tag": tag} for tag in ("x", "y", "x")]}]),
         _set("embed", {}, {"$type": "app.example.embed"}, None, "embed", [1]),
         _set("embed", {"$type": "app.bsky.embed.record", "record": {"uri": 1}}, {"$type": 1, "t\0": "\0"}),
+        _set("embed", *_QUOTES),
+        _set("facets", *_MENTIONS),
         _set("reply", {}, {"root": 1, "parent": 2}, None, "reply"),
         _set("reply", {"root": {"uri": "at://did:plc:x/app.bsky.feed.post/1", "cid": "bafy"}}),
         _set("reply", {"root": {"uri": "x", "cid": "y"}, "parent": {"uri": "x", "cid": "y"}}),
@@ -99,10 +134,48 @@ _BY_COLLECTION: dict[str, tuple[Change, ...]] = {
     ),
     LIKE: _POINTER,
     REPOST: _POINTER,
-    FOLLOW: (
-        _set("subject"),
-        _set("subject", "", "alice.test", "did:", "did:plc", "did:plc:", "DID:plc:abc", 1, None, {}, "did:web:" + "a" * 300),
-        _set("subject", "did:web:example.com", "did:plc:ewvi7nxzyoun6zhxrhs64oiz"),
+    FOLLOW: _SUBJECT,
+    BLOCK: _SUBJECT,
+    LIST: (
+        *_NAMED,
+        _AVATAR,
+        _set("purpose", "", "x" * 64, "x" * 65, 1, None),
+        _set("purpose"),
+    ),
+    LIST_ITEM: (*_SUBJECT, _set("list", *_LISTS), _set("list")),
+    LIST_BLOCK: (_set("subject", *_LISTS), _set("subject")),
+    STARTER_PACK: (
+        *_NAMED,
+        _set("list", *_LISTS),
+        _set("list"),
+        _set("feeds", [], [1, None], None, {}, "at://x"),
+    ),
+    GENERATOR: (
+        _set("did", *_DIDS),
+        _set("did", *_GOOD_DIDS),
+        _set("did"),
+        _set("displayName", "", "\0", 1, None),
+        _set("displayName"),
+        _set("description", "", 1, None),
+        _AVATAR,
+    ),
+    LABELER: (_set("policies", {}, {"ke\0y": "\0"}, [], None, "x"), _set("policies")),
+    VERIFICATION: (
+        *_SUBJECT,
+        _set("handle", "handle.invalid", "UPPER.Example.COM", "", "nodots", "a..b", "x." * 130 + "y", "-a.test", 5, None),
+        _set("handle"),
+    ),
+    THREAD_GATE: (
+        *_POST_URI,
+        _set("allow"),
+        _set("allow", [], None, {}, "all", [1], [{}], [{"$type": "app.example.rule"}]),
+        _set("allow", [{"$type": f"{THREAD_GATE}#listRule"}], [{"$type": f"{THREAD_GATE}#listRule", "list": "at://x"}]),
+        _set("allow", [_MENTION_RULE, _MENTION_RULE], [{"$type": "mentionRule"}]),
+    ),
+    POST_GATE: (
+        *_POST_URI,
+        _set("embeddingRules"),
+        _set("embeddingRules", [], None, {}, [1, None], [{"$type": "disableRule"}], [{"$type": f"{POST_GATE}#disableRule"}, 1]),
     ),
     PROFILE: (
         _set("displayName", "", "a\0b", "x" * 3_000, 1, None, []),
@@ -111,6 +184,8 @@ _BY_COLLECTION: dict[str, tuple[Change, ...]] = {
         _set("banner", None, "bafy", [], {"$type": "blob"}),
         _set("pinnedPost", None, "at://x", 1, []),
         _set("pinnedPost", {}, {"uri": 1}),
+        _set("joinedViaStarterPack", None, 1, {}, {"uri": 5}, {"uri": f"at://did:plc:x/{POST}/1", "cid": "y"}),
+        _set("joinedViaStarterPack", {"uri": f"at://did:plc:x/{STARTER_PACK}/1"}, {"uri": f"at://x.test/{STARTER_PACK}/1"}),
     ),
 }  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Records as clients write them: posts with languages, facets, embeds and replies, likes, reposts, follows, profiles, others.
+"""Records as clients write them: posts with languages, facets, embeds and replies, likes, reposts, follows, profiles.
 
 Shapes follow the public lexicons app.bsky.*; `created` is text. Sizes and shares come near the live network's.
 """
@@ -84,8 +84,8 @@ def follow(created: str, subject: str) -> Record:
     return {"$type": FOLLOW, "subject": subject, "createdAt": created}
 
 
-def profile(rng: Random, created: str, pinned: Ref | None) -> Record:
-    """A profile; most have a name, a description and pictures."""
+def profile(rng: Random, created: str, pinned: Ref | None, pack: Ref | None) -> Record:
+    """A profile; most have a name, a description and pictures. `pack`: the starter pack through which the account came."""
     record: Record = {"$type": PROFILE}
     if rng.random() < 0.9:
         record["displayName"] = sentence(rng, 1, 3)
@@ -99,6 +99,8 @@ def profile(rng: Random, created: str, pinned: Ref | None) -> Record:
         record["createdAt"] = created
     if pinned is not None and rng.random() < 0.3:
         record["pinnedPost"] = pinned.value()
+    if pack is not None:
+        record["joinedViaStarterPack"] = pack.value()
     return record
 
 
@@ -126,10 +128,7 @@ def post(rng: Random, created: str, parent: Known | None, quoted: Ref | None, me
 
 
 def _add_facets(rng: Random, record: Record, mentioned: str) -> None:
-    text = str(record["text"])
-    facets: list[Value] = []
     for _ in range(rng.randint(1, 3)):
-        start = len(text.encode()) + 1
         kind = rng.random()
         if kind < 0.5:
             tag = rng.choice(_TAGS)
@@ -138,12 +137,23 @@ def _add_facets(rng: Random, record: Record, mentioned: str) -> None:
             shown = f"{rng.choice(_SITES)}/{rng.randrange(10**6)}"
             feature = _feature("link", "uri", "https://" + shown)
         else:
-            shown, feature = "@user.simulator.test", _feature("mention", "did", mentioned)
-        text = f"{text} {shown}"
-        index: Record = {"byteStart": start, "byteEnd": start + len(shown.encode())}
+            mention(record, mentioned)
+            continue
+        _add_facet(record, shown, feature)
+
+
+def mention(record: Record, did: str) -> None:
+    """Let a post mention an account."""
+    _add_facet(record, "@user.simulator.test", _feature("mention", "did", did))
+
+
+def _add_facet(record: Record, shown: str, feature: Value) -> None:
+    text, facets = str(record["text"]), record.setdefault("facets", [])
+    start = len(text.encode()) + 1
+    index: Record = {"byteStart": start, "byteEnd": start + len(shown.encode())}
+    record["text"] = f"{text} {shown}"
+    if isinstance(facets, list):
         facets.append({"index": index, "features": [feature]})
-    record["text"] = text
-    record["facets"] = facets
 
 
 def _feature(kind: str, name: str, value: str) -> Value:
@@ -167,24 +177,3 @@ def _external(rng: Random) -> Record:
     if rng.random() < 0.8:
         external["thumb"] = blob(rng, "image/jpeg", 600_000)
     return {"$type": "app.bsky.embed.external", "external": external}
-
-
-def other(rng: Random, created: str, account: str, subject: Ref) -> Record:
-    """A record of another collection: a block, a list, a list item, a gate, or one of another application's."""
-    kind = rng.randrange(5)
-    if kind == 0:
-        return {"$type": "app.bsky.graph.block", "subject": account, "createdAt": created}
-    if kind == 1:
-        purpose = "app.bsky.graph.defs#curatelist"
-        return {"$type": "app.bsky.graph.list", "name": sentence(rng, 1, 4), "purpose": purpose, "createdAt": created}
-    if kind == 2:
-        return {"$type": "app.bsky.graph.listitem", "subject": account, "list": subject.uri, "createdAt": created}
-    if kind == 3:
-        return {"$type": "app.bsky.feed.threadgate", "post": subject.uri, "allow": [], "createdAt": created}
-    return {
-        "$type": "fm.teal.alpha.feed.play",
-        "trackName": sentence(rng, 1, 5),
-        "artists": [{"artistName": sentence(rng, 1, 2)}],
-        "duration": rng.randrange(100, 400),
-        "playedTime": created,
-    }

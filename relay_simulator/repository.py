@@ -61,16 +61,20 @@ def written(action: str, collection: str, rkey: str, record: Value) -> Draft:
 
 
 class Written(NamedTuple):
-    """A record that an account has on the stream; `subject` is a like's, repost's or follow's, as written."""
+    """A record that an account has on the stream; `key` holds the fields that make its unique key, as written."""
 
     collection: str
     rkey: str
-    subject: Value
+    key: Record
 
 
 @dataclass(slots=True)
 class Account:
-    """One account as the stream has left it. `root` is None in cheap mode; `data` is the tree's root CID."""
+    """One account as the stream has left it. `root` is None in cheap mode; `data` is the tree's root CID.
+
+    `active` is whether others see it, whatever its status; `gone`: it will not come back; `singles` are its collections whose
+    one record is named 'self'.
+    """
 
     number: int
     did: str
@@ -81,13 +85,18 @@ class Account:
     root: tree.Node | None = None
     signer: keys.Signer | None = None
     active: bool = True
-    has_profile: bool = False
+    gone: bool = False
+    handle: str = ""
+    singles: set[str] = field(default_factory=set[str])
     records: list[Written] = field(default_factory=list["Written"])
     history: tuple[str, ...] = ()
 
-    @property
-    def handle(self) -> str:
-        return f"user{self.number}.simulator.test"
+    def __post_init__(self) -> None:
+        self.handle = self.handle or f"user{self.number}.simulator.test"
+
+    def own(self, collection: str) -> list[Written]:
+        """Its records of this collection."""
+        return [record for record in self.records if record.collection == collection]
 
     def next_tid(self, micros: int) -> str:
         """A TID near this instant that is newer than every one before."""

@@ -8,6 +8,12 @@ from relay_simulator.encoding import CID_DAG_CBOR, CID_RAW, cid_of, cid_text
 
 POST, LIKE, REPOST = "app.bsky.feed.post", "app.bsky.feed.like", "app.bsky.feed.repost"
 FOLLOW, PROFILE = "app.bsky.graph.follow", "app.bsky.actor.profile"
+BLOCK, LIST, LIST_ITEM = "app.bsky.graph.block", "app.bsky.graph.list", "app.bsky.graph.listitem"
+LIST_BLOCK, STARTER_PACK = "app.bsky.graph.listblock", "app.bsky.graph.starterpack"
+GENERATOR, LABELER = "app.bsky.feed.generator", "app.bsky.labeler.service"
+VERIFICATION = "app.bsky.graph.verification"
+THREAD_GATE, POST_GATE = "app.bsky.feed.threadgate", "app.bsky.feed.postgate"
+GENERIC = "fm.teal.alpha.feed.play"
 
 CID = cid_text(cid_of(b"a"))
 DID = "did:plc:someone"
@@ -85,20 +91,40 @@ dids = st.sampled_from(
 cids = st.sampled_from([CID, "", "x" * 255, "x" * 256, "é" * 255, CID + "\0"])
 refs = st.fixed_dictionaries({"uri": uris | anything, "cid": cids | anything}) | anything
 languages = st.lists(text, max_size=3) | anything
-facets = st.lists(
+features = st.one_of(
+    st.fixed_dictionaries({"$type": st.just("app.bsky.richtext.facet#tag"), "tag": text | anything}),
+    st.fixed_dictionaries({"$type": st.just("app.bsky.richtext.facet#mention"), "did": dids | anything}),
+    anything,
+)
+facets = st.lists(st.fixed_dictionaries({"features": st.lists(features, max_size=3)}) | anything, max_size=3)
+blob = st.fixed_dictionaries(
+    {"$type": st.just("blob"), "ref": cid_bytes | anything, "mimeType": text, "size": st.integers(0, 2**63 - 1)}
+)
+quotes = st.one_of(
+    st.fixed_dictionaries({"$type": st.just("app.bsky.embed.record"), "record": refs}),
     st.fixed_dictionaries(
-        {"features": st.lists(st.fixed_dictionaries({"$type": st.just("app.bsky.richtext.facet#tag"), "tag": text | anything}))}
+        {"$type": st.just("app.bsky.embed.recordWithMedia"), "record": st.fixed_dictionaries({"record": refs}) | anything}
+    ),
+)
+embed = quotes | st.dictionaries(text, anything, max_size=3) | anything
+list_uris = st.sampled_from([f"at://{DID}/{LIST}/1", f"at://{DID}/{LIST}/" + "r" * 440, f"at://did:plc:b/{LIST}/2", URI]) | uris
+rules = st.lists(
+    st.fixed_dictionaries(
+        {"$type": st.sampled_from([f"{THREAD_GATE}#{kind}Rule" for kind in ("list", "mention", "following", "new")])},
+        optional={"list": list_uris | anything},
     )
     | anything,
     max_size=3,
 )
-blob = st.fixed_dictionaries(
-    {"$type": st.just("blob"), "ref": cid_bytes | anything, "mimeType": text, "size": st.integers(0, 2**63 - 1)}
+embedding_rules = st.lists(st.fixed_dictionaries({"$type": st.just(f"{POST_GATE}#disableRule") | text}) | anything, max_size=3)
+handles = st.sampled_from(
+    ["user.example.com", "USER.example.COM", "handle.invalid", "nodots", "a..b", "x." * 130 + "y", "-a.test"]
 )
-embed = st.dictionaries(text, anything, max_size=3) | anything
+policies = st.dictionaries(text, anything, max_size=3) | anything
 reply = st.fixed_dictionaries({"parent": refs, "root": refs}) | anything
 
 REF = {"uri": URI, "cid": CID}
+REPOST_REF = {"uri": f"at://{DID}/{REPOST}/3222222222222", "cid": CID}
 BLOB = {"$type": "blob", "ref": cid_of(b"a"), "mimeType": "image/png", "size": 1}
 # By field: what is right, and what is nearly so.
 FIELDS: dict[str, dict[str, tuple[Any, st.SearchStrategy[Any]]]] = {
@@ -110,8 +136,8 @@ FIELDS: dict[str, dict[str, tuple[Any, st.SearchStrategy[Any]]]] = {
         "embed": ({"$type": "app.bsky.embed.record", "record": REF}, embed),
         "reply": ({"parent": REF, "root": REF}, reply),
     },
-    LIKE: {"subject": (REF, refs), "via": (REF, refs)},
-    REPOST: {"subject": (REF, refs), "via": (REF, refs)},
+    LIKE: {"subject": (REF, refs), "via": (REPOST_REF, refs)},
+    REPOST: {"subject": (REF, refs), "via": (REPOST_REF, refs)},
     FOLLOW: {"subject": (DID, dids)},
     PROFILE: {
         "displayName": ("Name", text),
@@ -119,8 +145,38 @@ FIELDS: dict[str, dict[str, tuple[Any, st.SearchStrategy[Any]]]] = {
         "avatar": (BLOB, blob),
         "banner": (BLOB, blob),
         "pinnedPost": (REF, refs),
+        "joinedViaStarterPack": ({"uri": f"at://{DID}/{STARTER_PACK}/1", "cid": CID}, refs),
     },
+    BLOCK: {"subject": (DID, dids)},
+    LIST: {
+        "name": ("Name", text),
+        "purpose": ("app.bsky.graph.defs#curatelist", text),
+        "description": ("", text),
+        "avatar": (BLOB, blob),
+    },
+    LIST_ITEM: {"subject": (DID, dids), "list": (f"at://{DID}/{LIST}/1", list_uris)},
+    LIST_BLOCK: {"subject": (f"at://{DID}/{LIST}/1", list_uris)},
+    STARTER_PACK: {
+        "name": ("Name", text),
+        "list": (f"at://{DID}/{LIST}/1", list_uris),
+        "description": ("", text),
+        "feeds": ([{"uri": f"at://{DID}/{GENERATOR}/1"}], st.lists(anything, max_size=3)),
+    },
+    GENERATOR: {"did": (DID, dids), "displayName": ("Name", text), "description": ("", text), "avatar": (BLOB, blob)},
+    LABELER: {"policies": ({"labelValues": ["spam"]}, policies)},
+    VERIFICATION: {"subject": (DID, dids), "handle": ("user.example.com", handles), "displayName": ("Name", text)},
+    THREAD_GATE: {"post": (URI, uris), "allow": ([], rules)},
+    POST_GATE: {"post": (URI, uris), "embeddingRules": ([], embedding_rules)},
+    GENERIC: {"trackName": ("Song", text), "artists": ([], anything)},
 }
+"""A list item, a thread gate and a post gate are right only where their author is DID and their key that of URI (`key_of`)."""
+
+
+def key_of(collection: str, other: str) -> str:
+    """The key under which a record of this collection may be right; `other` where any may."""
+    if collection in (PROFILE, LABELER):
+        return "self"
+    return URI.rpartition("/")[2] if collection in (THREAD_GATE, POST_GATE) else other
 
 
 @st.composite

@@ -22,9 +22,10 @@ from relay_simulator.mix import Mix
 ROOT = Path(__file__).parents[1]
 COMMITS = 2_000
 # More deletes, updates and duplicates than real traffic has, so that every statement of the classic design runs.
-LIVELY = Mix(
-    like=40, delete=10, update=3, profile=5, several=5, toggle=5, duplicate=8, move=3, profile_cycle=3, stale=3, resend=2
-)
+LIVELY = replace(
+    Mix.five_types(),
+    like=40, delete=10, update=3, profile=5, several=5, toggle=5, duplicate=8, move=3, profile_cycle=3, stale=3, resend=2,
+)  # fmt: skip
 
 
 @pytest.fixture

@@ -146,7 +146,7 @@ BEGIN
     IF NOT FOUND THEN
       p_done := true;
     ELSE
-      DELETE FROM unified_worker.duplicate_records WHERE uri >= v_first AND uri < v_end;
+      DELETE FROM unified_worker.duplicate_records WHERE uri >= v_first AND uri < v_end AND collection NOT IN ({shared});
       SELECT array_agg(x.kind), array_agg(x.uri) INTO v_kinds, v_uris FROM (
         {rows}
         LIMIT {step}) AS x (kind, uri);
@@ -166,6 +166,10 @@ BEGIN
   END LOOP;
 END $wipe$;
 """
+# Where accounts compete for a key, others move the account's records between their table and those that wait: so both are looked
+# through at once.
+WIPE_WAITING = """(SELECT {delete}::smallint, d.uri FROM unified_worker.duplicate_records AS d
+          WHERE d.uri >= v_first AND d.uri < v_end AND d.collection = '{collection}' LIMIT {step})"""
 WIPE_BRANCH = "(SELECT {delete}::smallint, {uri} FROM {table} AS t WHERE {mine} LIMIT {step})"
 
 
@@ -181,7 +185,14 @@ def wipe(schema: str, record_types: Sequence[RecordType], mode: int) -> str:
         )
         for record_type in record_types
     ]
-    return WIPE.format(schema=schema, rows="\n        UNION ALL ".join(branches), step=WIPE_ROWS, mode=mode)
+    shared = [record_type for record_type in record_types if record_type.shared]
+    branches += [
+        WIPE_WAITING.format(delete=record_type.kind + 1, collection=record_type.collection, step=WIPE_ROWS)
+        for record_type in shared
+    ]
+    rows = "\n        UNION ALL ".join(branches)
+    collections = ", ".join(f"'{record_type.collection}'" for record_type in shared) or "''"
+    return WIPE.format(schema=schema, rows=rows, shared=collections, step=WIPE_ROWS, mode=mode)
 
 
 def _mine(record_type: RecordType) -> str:

@@ -31,8 +31,15 @@ PUT_UNIQUE = """\
           v_held := true;
         END IF;"""
 
-# Another account may have made it wait, without a word to its repo.
+# What waited under this URI does so no more.
 FORGET = """
+        IF v_held THEN
+          DELETE FROM unified_worker.duplicate_records WHERE uri = v_uri;
+        END IF;"""
+# Where accounts compete, another may have made it wait, without a word to its repo, or be about to end its waiting: only under
+# the lock of its key does it stay where it is.
+FORGET_SHARED = """
+        PERFORM unified_worker.lock(ARRAY({meeting}));
         DELETE FROM unified_worker.duplicate_records WHERE uri = v_uri;"""
 
 PUT = """\
@@ -129,6 +136,16 @@ SHOW_ARM = """\
         SELECT a.{column} FROM {schema}.post_aggregations AS a WHERE a.post_uri = p_uri), 0)
       WHERE t.uri = p_uri;"""
 
+MEETING = "SELECT unnest({meets}) FROM {table} AS t WHERE t.uri = ANY ({uris})"
+# One query, so that a record is seen in one of the two places, whoever is moving it.
+MEETING_SHARED = (
+    MEETING
+    + """
+        UNION ALL SELECT unnest({meets})
+        FROM unified_worker.duplicate_records AS d, jsonb_populate_record(NULL::{table}, d.record) AS t
+        WHERE d.collection = '{collection}' AND d.uri = ANY ({uris})"""
+)
+
 # What a commit's records replace or delete has places to meet of its own, which the frame does not name.
 LOCK_COMMIT = """
 CREATE OR REPLACE FUNCTION unified_worker.lock_commit(p_buckets int[], p_uris text[]) RETURNS void LANGUAGE plpgsql AS $lock$
@@ -174,10 +191,10 @@ class Texts:
             "columns": ", ".join(self._values),
             "values": ", ".join(self._values.values()),
             "shared": str(record_type.shared).lower(),
-            "forget": FORGET if record_type.shared else "",
             "key_of_values": array(self._values[name] for name in record_type.unique),
             "key_of_r": array(f"r.{name}" for name in record_type.unique),
         }
+        self._names["forget"] = FORGET_SHARED.format(meeting=self.meeting("ARRAY[v_uri]")) if record_type.shared else FORGET
 
     def put(self) -> str:
         """The arm that puts a record."""
@@ -229,12 +246,13 @@ class Texts:
             )
         return made
 
-    def meeting(self) -> str | None:
-        """The query for where the rows at p_uris meet others; None for a type whose rows meet nobody, or go by another key."""
+    def meeting(self, uris: str) -> str | None:
+        """The query for where the rows at these URIs (an SQL array) meet others, those that wait for a key of several accounts
+        included; None for a type whose rows meet nobody, or go by another key."""
         if not self.type.meets or self.type.key != "uri":
             return None
-        meets = array(map(self._in_schema, self.type.meets))
-        return f"SELECT unnest({meets}) FROM {self._names['table']} AS t WHERE t.uri = ANY (p_uris)"
+        names = {"meets": array(map(self._in_schema, self.type.meets)), "uris": uris, **self._names}
+        return (MEETING_SHARED if self.type.shared else MEETING).format(**names)
 
     def _in_schema(self, text: str) -> str:
         return text.format(schema=self._schema)
@@ -268,5 +286,5 @@ def shows(schema: str, record_types: Sequence[RecordType]) -> list[str]:
 
 def lock_commit(texts: Sequence[Texts]) -> str:
     """The function that takes all locks of a commit of several operations."""
-    meets = "\n        UNION ALL ".join(meeting for text in texts if (meeting := text.meeting()))
+    meets = "\n        UNION ALL ".join(meeting for text in texts if (meeting := text.meeting("p_uris")))
     return LOCK_COMMIT.format(meets=meets, lock_class=LOCK_CLASS)

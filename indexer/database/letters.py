@@ -10,6 +10,9 @@ on the same (did, path) closes a letter in its own transaction, so that a retry 
 MAX_LETTERS_OF_A_DID = 1_000
 MAX_FRAMES_BYTES = 10**9  # 1 GB in all
 
+# Reasons of what is sound and only waits: for a row of another table, for the end of a wipe.
+PENDING = "'foreign_key', 'wiping'"
+
 PATH_OF = r"""
 CREATE OR REPLACE FUNCTION unified_worker.path_of(p_uri text) RETURNS text LANGUAGE sql IMMUTABLE STRICT AS
 $path$ SELECT substring(p_uri FROM '^at://[^/]+/(.*)$') $path$;
@@ -26,7 +29,8 @@ BEGIN
   IF p_did <> '' THEN
     PERFORM unified_worker.close_letters(p_did, p_path, CASE WHEN NOT EXISTS (
       SELECT FROM unified_worker.dead_letters
-      WHERE did = p_did AND path = p_path AND rev = p_rev AND frame_sha256 <> v_sha) THEN p_rev END);
+      WHERE did = p_did AND path = p_path AND rev = p_rev AND frame_sha256 <> v_sha) THEN p_rev END,
+      p_reason NOT IN ({pending}));
     INSERT INTO unified_worker.repos AS r (did, rev, held) VALUES (p_did, '', true)
     ON CONFLICT (did) DO UPDATE SET held = true WHERE NOT r.held;
   END IF;
@@ -54,16 +58,20 @@ BEGIN
 END $keep$;
 """
 
-# p_but: the rev whose letter stays (it is the one being kept again).
+# p_but: the rev whose letter stays (it is the one being kept again). p_spare: so do letters of sound operations that only wait,
+# since what can't be applied replaces nothing. p_upto: the last rev whose letters are closed.
 CLOSE = """
-CREATE OR REPLACE FUNCTION unified_worker.close_letters(p_did text, p_path text, p_but text DEFAULT NULL)
+CREATE OR REPLACE FUNCTION unified_worker.close_letters(
+  p_did text, p_path text, p_but text DEFAULT NULL, p_spare boolean DEFAULT false, p_upto text DEFAULT NULL)
 RETURNS void LANGUAGE plpgsql AS $close$
 DECLARE
   v_sha bytea; v_bytes bigint;
 BEGIN
   FOR v_sha IN
     DELETE FROM unified_worker.dead_letters
-    WHERE did = p_did AND path = p_path AND rev IS DISTINCT FROM p_but RETURNING frame_sha256
+    WHERE did = p_did AND path = p_path AND rev IS DISTINCT FROM p_but AND NOT (p_spare AND reason IN ({pending}))
+      AND (p_upto IS NULL OR rev <= p_upto)
+    RETURNING frame_sha256
   LOOP
     DELETE FROM unified_worker.dead_frames AS f
     WHERE f.sha256 = v_sha AND NOT EXISTS (SELECT FROM unified_worker.dead_letters WHERE frame_sha256 = v_sha)
@@ -87,4 +95,9 @@ RETURNS text[] LANGUAGE sql STABLE AS $awaited$
 $awaited$;
 """
 
-LETTERS = (PATH_OF, CLOSE, KEEP.format(letters=MAX_LETTERS_OF_A_DID, bytes=MAX_FRAMES_BYTES), AWAITED)
+LETTERS = (
+    PATH_OF,
+    CLOSE.format(pending=PENDING),
+    KEEP.format(letters=MAX_LETTERS_OF_A_DID, bytes=MAX_FRAMES_BYTES, pending=PENDING),
+    AWAITED,
+)

@@ -16,6 +16,7 @@ import asyncpg
 from indexer.batch import build
 from indexer.database.apply import apply_one
 from indexer.database.failures import DATABASE_ERRORS, Remedy, remedy, sqlstate
+from indexer.database.letters import PENDING
 from indexer.database.pool import Connection, DatabasePool
 from indexer.database.sql import MODE_RETRY
 from indexer.logs import warn_limited
@@ -28,22 +29,22 @@ log = logging.getLogger(__name__)
 INTERVAL = 1.0  # seconds
 LETTERS_A_TURN = 5_000  # looked at; an index look-up each, some 15 ms of the server's time in all
 
-OPEN = """
+OPEN = f"""
 SELECT l.id, l.did, l.rev, l.awaited FROM unified_worker.dead_letters AS l
-WHERE l.reason IN ('foreign_key', 'wiping') AND l.frame_sha256 IS NOT NULL AND l.id > $1 AND NOT EXISTS (
+WHERE l.reason IN ({PENDING}) AND l.frame_sha256 IS NOT NULL AND l.id > $1 AND NOT EXISTS (
   SELECT FROM unified_worker.repos AS r WHERE r.did = l.did AND (r.wiping OR NOT r.active))
 ORDER BY l.id LIMIT $2
 """
 ARRIVED = "SELECT value FROM unnest($1::text[]) AS value WHERE EXISTS (SELECT FROM {table} WHERE {column} = value)"
-FRAME = """
+FRAME = f"""
 SELECT f.frame, array_agg(l.path) AS paths FROM unified_worker.dead_letters AS l
 JOIN unified_worker.dead_frames AS f ON f.sha256 = l.frame_sha256
-WHERE l.did = $1 AND l.rev = $2 AND l.reason IN ('foreign_key', 'wiping') GROUP BY f.frame
+WHERE l.did = $1 AND l.rev = $2 AND l.reason IN ({PENDING}) GROUP BY f.frame
 """
-STILL = """
+STILL = f"""
 UPDATE unified_worker.dead_letters SET attempts = attempts + 1, last_seen = now(), reason = $3, detail = left($4, 2000),
   awaited = CASE WHEN $3 = 'foreign_key' AND $6::text IS NOT NULL THEN unified_worker.awaited($5, $6, $7, $8) END
-WHERE did = $1 AND rev = $2 AND reason IN ('foreign_key', 'wiping')
+WHERE did = $1 AND rev = $2 AND reason IN ({PENDING})
 """
 
 

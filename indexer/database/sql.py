@@ -22,9 +22,6 @@ MODE_RETRY = 1  # an operation that was kept: no guard, but only while its dead 
 MODE_DIRECT = 2  # rows handed in by a caller of `process_*`: no guard, no commit
 MODE_WIPE = 3  # rows taken away with their account: besides, letters stay, for they came after it
 
-# Raised where a commit must be kept whose frame did not come along: the call is repeated with frames.
-NEEDS_FRAME = "UW001"
-
 OP_PARAMETERS = """p_kind smallint[], p_uri text[], p_cid text[], p_subject text[], p_subject_cid text[],
   p_created_at timestamptz[], p_rest jsonb[]"""
 OP_ARGUMENTS = "p_kind, p_uri, p_cid, p_subject, p_subject_cid, p_created_at, p_rest"
@@ -50,7 +47,11 @@ BEGIN
       END IF;
       IF p_did <> '' THEN
         INSERT INTO unified_worker.repos AS r (did, rev, desynchronized) VALUES (p_did, '', true)
-        ON CONFLICT (did) DO UPDATE SET desynchronized = true, updated_at = now();
+        ON CONFLICT (did) DO UPDATE SET desynchronized = true, updated_at = now()
+        RETURNING r.active, r.wiping INTO v_active, v_wiping;
+        IF NOT v_active THEN
+          RETURN 'inactive';
+        END IF;
       END IF;
     ELSE
       -- Whatever led to a #sync's tree was not seen, unless the tree is the one that we have.
@@ -59,12 +60,13 @@ BEGIN
       ON CONFLICT (did) DO UPDATE SET rev = excluded.rev, data_cid = excluded.data_cid, seq = excluded.seq, updated_at = now(),
         desynchronized = r.desynchronized OR p_filtered OR (p_user IS NOT NULL AND NOT r.active)
           OR (p_user IS NULL AND r.data_cid IS DISTINCT FROM excluded.data_cid)
-        WHERE r.rev < excluded.rev
+        -- What comes while the account is wiped is kept, for which the frame must have come along.
+        WHERE r.rev < excluded.rev AND (p_frame IS NOT NULL OR NOT r.wiping OR NOT r.active OR p_lo > p_hi)
       RETURNING r.has_user, r.held, r.active, r.wiping, r.handle, r.xmax = 0
       INTO v_has_user, v_held, v_active, v_wiping, v_handle, v_new;
       IF NOT FOUND THEN
-        SELECT CASE WHEN r.rev = p_rev AND r.data_cid <> p_data THEN 'rev_fork' ELSE 'stale' END INTO v_outcome
-        FROM unified_worker.repos AS r WHERE r.did = p_did;
+        SELECT CASE WHEN r.rev < p_rev THEN 'needs_frame' WHEN r.rev = p_rev AND r.data_cid <> p_data THEN 'rev_fork'
+          ELSE 'stale' END INTO v_outcome FROM unified_worker.repos AS r WHERE r.did = p_did;
         RETURN v_outcome;
       END IF;
       IF NOT v_active AND p_user IS NOT NULL THEN
@@ -80,9 +82,6 @@ BEGIN
     v_open := ARRAY(SELECT l.path FROM unified_worker.dead_letters AS l WHERE l.did = p_did AND l.rev = p_rev);
   END IF;
   IF v_wiping AND p_lo <= p_hi THEN
-    IF p_frame IS NULL THEN
-      RAISE EXCEPTION 'the account is being wiped' USING ERRCODE = '{needs_frame}';
-    END IF;
     RETURN unified_worker.keep_wiping(p_did, p_rev, p_seq, p_frame, p_kind[p_lo:p_hi], p_uri[p_lo:p_hi], p_rest[p_lo:p_hi]);
   END IF;
 
@@ -119,9 +118,9 @@ BEGIN
         CONTINUE;
       END IF;
       IF p_mode <> {wipe} THEN
-        PERFORM unified_worker.close_letters(p_did, unified_worker.path_of(v_uri));
+        PERFORM unified_worker.close_letters(
+          p_did, unified_worker.path_of(v_uri), NULL, false, CASE p_mode WHEN {retry} THEN p_rev END);
       END IF;
-      DELETE FROM unified_worker.duplicate_records WHERE uri = v_uri;
     END IF;
     v_cid := p_cid[i];
     v_subject := p_subject[i];
@@ -135,8 +134,9 @@ BEGIN
 END $apply$;
 """
 
-# An outcome a commit. With p_isolate a data error takes back that commit alone, which is kept. Errors that a repetition may
-# cure, and faults of the schema, go up to the caller: the commits before stand, the rest never ran.
+# An outcome a commit, up to the first that has to come again with its frame. With p_isolate a data error takes back that commit
+# alone, which is kept. Errors that a repetition may cure, and faults of the schema, go up to the caller: the commits before
+# stand, the rest never ran.
 # Durable on return: sessions run with synchronous_commit off; the last transaction turns it on, and must write something.
 APPLY_COMMITS = """
 CREATE OR REPLACE PROCEDURE unified_worker.apply_commits(
@@ -184,6 +184,7 @@ BEGIN
         END IF;
       END IF;
     END IF;
+    EXIT WHEN v_outcome = 'needs_frame';
     IF p_durable AND i = v_count AND v_outcome IN ('stale', 'rev_fork', 'stale_message', 'no_news') THEN
       INSERT INTO unified_worker.lanes (lane, flushed_at) VALUES (p_lane, now())
       ON CONFLICT (lane) DO UPDATE SET flushed_at = excluded.flushed_at;
@@ -211,7 +212,6 @@ def functions(schema: str, record_types: Sequence[RecordType]) -> list[str]:
         "retry": MODE_RETRY,
         "wipe": MODE_WIPE,
         "refused": REFUSED,
-        "needs_frame": NEEDS_FRAME,
         "lock_class": LOCK_CLASS,
         "rebuilding": REBUILDING,
         "op_parameters": OP_PARAMETERS,

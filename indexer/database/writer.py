@@ -43,6 +43,9 @@ class Writer:
         batch = build(events, selection=self._selection)
         try:
             outcomes = await self._call(lane, batch)
+            if len(outcomes) < len(events):
+                rest = build(events[len(outcomes) :], selection=self._selection, with_frames=True)
+                outcomes += await self._call(lane, rest)
         except DataRefused:
             # Commits before the failing one stand, so that the repetition finds them stale: they were applied just now.
             return batch, ["applied" if outcome == "stale" else outcome for outcome in await self._isolated(lane, events)]

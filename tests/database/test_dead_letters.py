@@ -5,7 +5,7 @@ from hashlib import sha256
 
 import pytest
 
-from indexer.database.letters import KEEP, MAX_FRAMES_BYTES, MAX_LETTERS_OF_A_DID
+from indexer.database.letters import KEEP, MAX_FRAMES_BYTES, MAX_LETTERS_OF_A_DID, PENDING
 from indexer.logs import RateLimited
 from indexer.protocol.events import Commit, RefusedOp, Unusable
 from indexer.protocol.frames import decode
@@ -140,7 +140,7 @@ async def test_a_path_too_long_for_a_key_is_named_by_its_hash(worker: Worker) ->
 
 async def bound(worker: Worker, *, of_a_did: int = MAX_LETTERS_OF_A_DID, size: int = MAX_FRAMES_BYTES) -> None:
     """The function as the worker makes it, with other bounds."""
-    await worker.connection.execute(KEEP.format(letters=of_a_did, bytes=size))
+    await worker.connection.execute(KEEP.format(letters=of_a_did, bytes=size, pending=PENDING))
 
 
 def bad_commits(stream: Stream, name: str, count: int) -> list[Commit]:

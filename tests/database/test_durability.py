@@ -3,7 +3,7 @@
 import pytest
 
 from indexer.postgres import PostgresServer
-from indexer.protocol.events import Commit, RepoEvent
+from indexer.protocol.events import Commit, RepoEvent, Unusable
 from tests.database.builder import POST, Stream, post, put
 from tests.database.worker import Worker, connected, opened
 from tests.servers import kill9
@@ -20,9 +20,11 @@ async def lazy_server(private_server: PostgresServer) -> PostgresServer:
     return private_server
 
 
-def events(ending: str, stream: Stream) -> list[RepoEvent]:
+def events(ending: str, stream: Stream) -> list[Commit | Unusable]:
     """A batch whose last event comes to such an end."""
-    batch: list[RepoEvent] = [stream.commit(f"{ending}{n}".replace(" ", ""), put(f"{POST}/1", post())) for n in range(5)]
+    batch: list[Commit | Unusable] = [
+        stream.commit(f"{ending}{n}".replace(" ", ""), put(f"{POST}/1", post())) for n in range(5)
+    ]
     match ending:
         case "applied":
             pass

@@ -1,4 +1,4 @@
-"""Fixtures: a worker in this process waits milliseconds where it would wait seconds for the relay to be back."""
+"""Fixtures: a worker in this process waits milliseconds where it would wait seconds."""
 
 import pytest
 
@@ -8,4 +8,6 @@ from indexer.backoff import Backoff
 @pytest.fixture(autouse=True)
 def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:  # pyright: ignore[reportUnusedFunction]
     monkeypatch.setattr("indexer.firehose.Backoff", lambda: Backoff(unit=0.01))
+    monkeypatch.setattr("indexer.database.wiper.INTERVAL", 0.05)
+    monkeypatch.setattr("indexer.database.pending.INTERVAL", 0.05)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")

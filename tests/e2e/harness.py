@@ -30,6 +30,10 @@ from unified_worker import UnifiedWorker
 ROOT = Path(__file__).parents[2]
 DEADLINE = 30.0  # seconds: what takes longer has failed; ordinary waits are far below
 POLL = 0.02  # seconds
+UNSETTLED = """
+SELECT EXISTS (SELECT FROM unified_worker.repos WHERE wiping) OR EXISTS (
+  SELECT FROM unified_worker.dead_letters JOIN unified_worker.repos AS r USING (did) WHERE reason = 'wiping' AND r.active)
+"""
 
 
 @dataclass(frozen=True)
@@ -105,6 +109,17 @@ async def saved(url: str, relay_url: str, seq: int, seconds: float = DEADLINE) -
         return await stored_cursor(url, relay_url) == seq
 
     await until(reached, f"the cursor is saved at {seq}", seconds)
+    await settled(url, seconds)
+
+
+async def settled(url: str, seconds: float = DEADLINE) -> None:
+    """Wait until what the worker does beside the stream is done: deleted accounts are wiped, and what waited for that is in."""
+    async with connected(url) as connection:
+
+        async def done() -> bool:
+            return not await connection.fetchval(UNSETTLED)
+
+        await until(done, "deleted accounts are wiped, and what waited for it is applied", seconds)
 
 
 async def differences(url: str, model: Model) -> list[str]:
@@ -125,7 +140,7 @@ async def backends(url: str) -> list[str]:
 
 async def terminate_backends(url: str, *, holding_lock: bool = False) -> int:
     """End the worker's connections from the database's side: all, or only that which holds the lock; how many it were."""
-    locked = "AND pid IN (SELECT pid FROM pg_locks WHERE locktype = 'advisory')" if holding_lock else ""
+    locked = "AND pid IN (SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1)" if holding_lock else ""
     async with connected(url) as connection:
         return len(
             await connection.fetch(
@@ -167,6 +182,7 @@ async def finished(worker: UnifiedWorker, seq: int, seconds: float = DEADLINE) -
     await until(
         lambda: worker.watermark.cursor == seq and not len(worker.watermark), f"the worker is through to {seq}", seconds
     )
+    await settled(worker.config.database_url, seconds)
 
 
 class Process:

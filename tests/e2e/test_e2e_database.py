@@ -21,7 +21,7 @@ from unified_worker import UnifiedWorker
 
 CALLS = """
 SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'CALL %' AND wait_event_type = 'Lock'
-AND pid NOT IN (SELECT pid FROM pg_locks WHERE locktype = 'advisory')
+AND pid NOT IN (SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1)
 """
 RATE = 1_500.0  # frames a second: the stream is still flowing when the database is back
 

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
 
-from tests.model.names import POST, POST_GATE, THREAD_GATE, VERIFICATION, Pair, Stored
+from tests.model.names import POST, THREAD_GATE, VERIFICATION, Pair, Stored
 from tests.model.protocol import authority
 
 
 @dataclass
 class Change:
-    """When a pair was first there by any record's created_at, and the operation that changed it last."""
+    """The oldest created_at of any record of a pair, and the event that changed it last."""
 
     first: datetime
     last: int
@@ -28,19 +28,22 @@ class Removed(NamedTuple):
 
 @dataclass
 class History:
-    """Operations are numbered as they come. `wiped`: accounts that were ever deleted; after a wipe their operations may have
-    been kept and applied in another order."""
+    """`event` numbers the events as they come.
 
-    operations: int = 0
+    `judged`: by a post's URI, when it or its thread gate was put or removed last. `verified`: by subject, all verifications
+    that ever were. `removed`: by URI. `wiped`: accounts that were ever deleted; after a wipe their operations may have been
+    kept and applied in another order.
+    """
+
+    event: int = 0
     pairs: dict[Pair, Change] = field(default_factory=dict[Pair, Change])
-    judged: dict[str, int] = field(default_factory=dict[str, int])  # by a post's URI: it or its gate was put or removed last
+    judged: dict[str, int] = field(default_factory=dict[str, int])
     verified: dict[str, set[tuple[datetime, str]]] = field(default_factory=dict[str, set[tuple[datetime, str]]])
-    removed: dict[str, Removed] = field(default_factory=dict[str, Removed])  # verifications, by URI
+    removed: dict[str, Removed] = field(default_factory=dict[str, Removed])
     wiped: set[str] = field(default_factory=set[str])
 
     def put(self, old: Stored | None, new: Stored) -> None:
         """A record was written, in place of an older one if there was one."""
-        self.operations += 1
         for stored in (old, new):
             if stored is not None:
                 self._touch(stored)
@@ -50,14 +53,12 @@ class History:
 
     def delete(self, old: Stored, time: datetime) -> None:
         """A record was deleted by a commit of this time."""
-        self.operations += 1
         self._touch(old)
         if old.collection == VERIFICATION:
             self.removed[old.uri] = Removed(old, time)
 
     def wipe(self, did: str, records: list[Stored]) -> None:
         """An account's records went, all of them."""
-        self.operations += 1
         self.wiped.add(did)
         for stored in records:
             self._touch(stored)
@@ -67,12 +68,15 @@ class History:
         if stored.pair is not None:
             change = self.pairs.setdefault(stored.pair, Change(stored.created_at, 0))
             change.first = min(change.first, stored.created_at)
-            change.last = self.operations
-        if stored.collection in (POST, THREAD_GATE, POST_GATE):
-            self.judged[f"at://{stored.did}/{POST}/{stored.rkey}"] = self.operations
+            change.last = self.event
+        if stored.collection in (POST, THREAD_GATE):
+            self.judged[f"at://{stored.did}/{POST}/{stored.rkey}"] = self.event
 
     def settled(self, pair: Pair, owner: str, root: str) -> bool:
-        """Whether a pair of this owner's was in its final state when the replies under `root` were judged last."""
+        """Whether a pair of this owner's was in its final state when the replies under `root` were judged last.
+
+        Within one commit the order of operations is not relied upon.
+        """
         changed = self.pairs.get(pair)
         if changed is None:
             return True

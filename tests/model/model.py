@@ -10,7 +10,7 @@ from tests.model.checks import check
 from tests.model.expected import Expected, worked_out
 from tests.model.history import History
 from tests.model.names import Row, Rows, Stored
-from tests.model.protocol import Refused, check_data_model, instant, is_handle, tid_time, without_nul
+from tests.model.protocol import MAX_URI, Refused, check_data_model, instant, is_handle, tid_time, without_nul
 
 MAX_BLOCK_BYTES = 2**20
 MAX_AHEAD = timedelta(minutes=5)  # a rev further ahead of its commit's time than this is refused
@@ -60,6 +60,7 @@ class Model:
     def apply(self, truth: Truth) -> None:
         """Take one event in."""
         self._expected = None
+        self.history.event += 1
         match truth:
             case CommitTruth():
                 self._commit(truth)
@@ -126,6 +127,8 @@ class Model:
 
     def _op(self, repo: Repo, commit: CommitTruth, op: OpTruth, time: datetime) -> None:
         uri = f"at://{commit.did}/{op.collection}/{op.rkey}"
+        if len(uri) > MAX_URI:
+            raise Refused("the uri is too long")
         if op.action == "delete":
             gone = repo.records.pop(uri, None)
             if gone is not None:

@@ -1,6 +1,7 @@
 """The simulator, the model and the indexer's pure parts were written apart: here they meet, without a database."""
 
 import json
+from dataclasses import replace
 from typing import Any, cast
 
 import libipld
@@ -11,10 +12,12 @@ from indexer.protocol import car, frames, mst, signature
 from indexer.protocol.events import Commit, Unusable
 from relay_simulator.generator import Generator, Settings
 from relay_simulator.mix import Mix
-from relay_simulator.truth import CommitTruth
+from relay_simulator.truth import AccountTruth, CommitTruth
 from tests.model import Model
 
-ONLY_ODD = Mix(like=5, repost=0, post=0, follow=0, other=0, profile=5, odd=90, missing_block=3, future=1, huge=0.1)
+ONLY_ODD = replace(
+    Mix.awkward(), like=5, repost=1, post=1, follow=1, odd=500, missing_block=10, future=3, too_big=0, resend=0, huge=0.1
+)
 
 
 def payload_of(frame: bytes) -> dict[str, Any]:
@@ -51,6 +54,8 @@ def test_indexer_and_model_refuse_the_same_operations() -> None:
     refused = 0
     for sent in Generator(Settings(cheap=True, accounts=100, mix=ONLY_ODD)).stream(2_500):
         before = len(model.refused)
+        if isinstance(sent.truth, AccountTruth):
+            continue  # whether an account is active is not judged here
         model.apply(sent.truth)
         expected = sorted(path for _, path, _ in model.refused[before:])
         match frames.decode(sent.frame):
