@@ -48,8 +48,7 @@ class Rebuild:
 
     def __init__(self, pool: DatabasePool, *, most_rows: int = MOST_ROWS, tell_steps: bool = False) -> None:
         self._pool = pool
-        self._rows = min(FIRST_ROWS, most_rows)
-        self._most_rows = most_rows
+        self._rows = self._most_rows = most_rows
         self._tell_steps = tell_steps
         self._steps = steps(RECORD_TYPES)
         self._stopping = False
@@ -111,6 +110,7 @@ class Rebuild:
     async def _take(self, step: Step, name: str) -> bool:
         """Goes through a step's table, from where it has come to. False: `stop` came before its end."""
         indexed = step.needs is None or await self._has_index(*step.needs)
+        self._rows = min(FIRST_ROWS, self._most_rows)  # what suited the step before may be too much for this one
         began, rows, done = time.monotonic(), 0, False
         while not done:
             chunk = await self._chunk(step, indexed)
