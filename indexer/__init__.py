@@ -33,14 +33,16 @@ database/            the only asyncpg
   pending.py           what waits for a row of another table, or for a wipe
   wiper.py             takes away the rows of deleted accounts
   settings.py          who forbids to be indexed
+  rebuild.py           derived rows, recomputed: by rebuild_steps.py, rebuild_rows.py, rebuild_notices.py
   pool.py              connections, and the lock
   ready.py             at start: connected, locked, prepared
-  schema.py            … by tables.py and derived.py (an empty database), check.py (an existing one), migrations.py (our own)
+  schema.py            … by tables.py and derived.py (an empty database), check.py and advice.py (an existing one),
+                       migrations.py (our own bookkeeping)
 watermark.py         the longest finished prefix of the stream
 cursor.py            … stored every second
 progress.py          the progress log, from the counts in metrics.py
 heartbeat.py         the pulse that the health check asks for
 
-Around it: daemon.py (signals, exit codes), cli.py, config.py, database_url.py, logs.py, errors.py, version.py;
+Around it: daemon.py (signals, exit codes), cli.py, rebuild_derived.py (the command), config.py, database_url.py, logs.py, errors.py, version.py;
 and the PostgreSQL of --embedded: embedded.py, postgres.py, cluster.py.
 """
