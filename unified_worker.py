@@ -10,6 +10,7 @@ import logging
 import math
 import os
 import sys
+from collections.abc import Sequence
 from contextlib import aclosing
 from datetime import datetime
 from typing import assert_never
@@ -33,6 +34,7 @@ from indexer.processor import EventProcessor
 from indexer.progress import Progress
 from indexer.protocol.events import Account, Commit, Identity, Ignored, Info, StreamError, Sync, Unusable
 from indexer.protocol.frames import decode
+from indexer.record_type import RecordType
 from indexer.records import RECORD_TYPES
 from indexer.selection import Selection
 from indexer.stream import Stream
@@ -55,6 +57,8 @@ FUTURE_CURSOR = (
 class UnifiedWorker:
     """The whole flow. `initialize` readies the database, `run` works until `stop`; `metrics` says what happened so far."""
 
+    record_types: Sequence[RecordType] = RECORD_TYPES
+
     def __init__(self, config: Config, reset_cursor: bool = False) -> None:
         self.config = config
         self.metrics = Metrics()
@@ -75,7 +79,7 @@ class UnifiedWorker:
 
     async def initialize(self, patience: float = START_PATIENCE) -> None:
         """Connects, takes the lock, readies the schema, finds where to start. `patience` (s) is for a silent database."""
-        schema = await make_ready(self.pool, RECORD_TYPES, patience)
+        schema = await make_ready(self.pool, self.record_types, patience)
         await self.settings.start(schema)
         seq, time = await self.cursor.start(schema, self.config.cursor, forget=self._reset_cursor)
         self._reset_cursor = False

@@ -1,107 +1,134 @@
-"""`make bench`: the worker and the classic design in turn, then the worker's latency; a table, and exit 1 if rows are wrong.
+"""`make bench`: how many commits a second, where the time goes, how long an event takes; exit 1 if rows are wrong.
 
-python -m benchmarks.bench [--quick] [--commits N] [--runs N] [--seconds N]
+python -m benchmarks.bench [--quick] [--commits N] [--rows N] [--runs N] [--seconds N]
 """
 
 import argparse
 import asyncio
-import statistics
 import sys
+import time
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.latency import Latency, measure
+from benchmarks import report
+from benchmarks.by_type import costs
+from benchmarks.expected import Expected
+from benchmarks.five_types import FIVE_TYPES
+from benchmarks.latency import measure
 from benchmarks.machine import describe
+from benchmarks.preload import preload
 from benchmarks.processes import child_folder
-from benchmarks.stream import Expected, make_stream
-from benchmarks.throughput import CLASSIC, WORKER, Run, run
+from benchmarks.stream import dids, make_stream
+from benchmarks.throughput import CLASSIC, FIVE_TYPES_WORKER, WORKER, Run, fresh_database, run_into
 from indexer.embedded import EmbeddedPostgres
 from indexer.postgres import PostgresServer
+from indexer.record_type import RecordType
+from indexer.records import RECORD_TYPES
+from relay_simulator.mix import Mix
 
 LIVE_RATE = 2_000  # events a second: the most that the public relay has been seen to keep up
-DESIGNS = {"worker": WORKER, "classic": CLASSIC}
-MB = 1_000_000
+FIVE_WORKER, FIVE_CLASSIC = "five types, no derived rows: worker", "five types, no derived rows: classic"
+FROM_EMPTY = "full indexing from empty tables"
+LEAST_BY_TYPE = 10_000  # commits that it takes to tell anything by what they do
+OLD = "bench_old"  # the database that holds the rows from before
+
+
+@dataclass(frozen=True, slots=True)
+class Design:
+    """What is run, on which database, over which frames, and the rows that must then be there."""
+
+    arguments: Sequence[str]
+    record_types: Sequence[RecordType]
+    frames: Path
+    expected: Expected
+    wanted: Mapping[str, int]
+    template: str | None = None
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="benchmarks.bench", description="Measures throughput and latency.")
     parser.add_argument("--commits", type=int, default=200_000, help="commits in a run (%(default)s)")
+    parser.add_argument("--rows", type=int, default=5_000_000, help="rows of the preloaded database (%(default)s)")
     parser.add_argument("--runs", type=int, default=1, help="runs of each design, in turn; medians are shown (%(default)s)")
     parser.add_argument("--seconds", type=float, default=20.0, help="length of the latency run (%(default)s)")
-    parser.add_argument("--quick", action="store_true", help="20,000 commits and 5 seconds: does it work, not how fast")
+    parser.add_argument("--quick", action="store_true", help="a tenth of everything: does it work, not how fast")
     arguments = parser.parse_args()
     if arguments.quick:
-        arguments.commits, arguments.seconds = 20_000, 5.0
+        arguments.commits, arguments.rows, arguments.seconds = 20_000, 500_000, 5.0
     return arguments
 
 
-async def bench(commits: int, runs: int, seconds: float) -> bool:
+async def bench(commits: int, rows: int, runs: int, seconds: float) -> bool:
     """Measures and prints; returns whether every run left the rows that it should."""
     with child_folder() as folder:
-        frames = folder / "frames.bin"
-        print(f"Making {commits:,} commits beforehand …", flush=True)
-        expected = make_stream(frames, commits)
+        frames, five_frames = folder / "frames.bin", folder / "five.bin"
+        print(f"Making {commits:,} commits beforehand, twice …", flush=True)
+        expected, five = make_stream(frames, commits), make_stream(five_frames, commits, Mix.five_types())
         async with EmbeddedPostgres(folder / "postgres") as server:
-            print("", *await describe(server, folder), _stream(expected, frames), "", sep="\n", flush=True)
-            done = await throughput(server, frames, expected, runs)
-            print("", *table(done), "", sep="\n", flush=True)
-            print(_latency(await measure(server, frames, rate=LIVE_RATE, seconds=seconds)))
+            _say("", *await describe(server, folder), report.stream("All types", expected, frames.stat().st_size))
+            _say(report.stream("Five types", five, five_frames.stat().st_size))
+            bare = five.bare_rows()
+            designs = {
+                FIVE_WORKER: Design(FIVE_TYPES_WORKER, FIVE_TYPES, five_frames, five, bare),
+                FIVE_CLASSIC: Design(CLASSIC, FIVE_TYPES, five_frames, five, bare),
+                FROM_EMPTY: Design(WORKER, RECORD_TYPES, frames, expected, expected.rows()),
+            }
+            async with old_database(server, commits, rows) as before:
+                held = sum(before.values())
+                wanted = on_top(before, expected)
+                designs[f"full indexing on {held / 1e6:.1f} million rows"] = Design(
+                    WORKER, RECORD_TYPES, frames, expected, wanted, OLD
+                )
+                done = await throughput(server, designs, runs)
+            _say("", *report.comparison(done), "")
+            times = report.ratio(done[FIVE_WORKER], done[FIVE_CLASSIC])
+            _say(f"With the five types the worker does {times:.1f} times what the classic design does.", "")
+            _say(*report.by_type(await costs(server, frames, max(commits // 4, LEAST_BY_TYPE))), "")
+            _say(report.latency(await measure(server, frames, rate=LIVE_RATE, seconds=seconds)))
     wrong = [f"{name}: {fault}" for name, results in done.items() for result in results for fault in result.wrong]
-    print("\n".join(["WRONG ROWS", *wrong]) if wrong else "Every run left exactly the rows that the stream comes to.")
+    _say(*(["WRONG ROWS", *wrong] if wrong else ["Every run left exactly the rows that its stream comes to, in every table."]))
     return not wrong
 
 
-async def throughput(server: PostgresServer, frames: Path, expected: Expected, runs: int) -> dict[str, list[Run]]:
-    """Runs the designs in turn, so that a slow minute of the machine hits both."""
-    done: dict[str, list[Run]] = {name: [] for name in DESIGNS}
+@asynccontextmanager
+async def old_database(server: PostgresServer, commits: int, rows: int) -> AsyncGenerator[dict[str, int]]:
+    """A database with about so many rows, to be copied, gone afterwards; gives its rows by table."""
+    async with fresh_database(server, RECORD_TYPES, name=OLD) as url:
+        began = time.monotonic()
+        before = await preload(url, dids(commits), rows)
+        _say(*report.preloaded(before, time.monotonic() - began), "")
+        yield before
+
+
+def on_top(before: Mapping[str, int], expected: Expected) -> dict[str, int]:
+    """The rows by table once the stream is in the database as well: it knows all accounts, and none of the records."""
+    accounts = {"users", "unified_worker.repos"}
+    return {table: before[table] + (0 if table in accounts else more) for table, more in expected.rows().items()}
+
+
+async def throughput(server: PostgresServer, designs: Mapping[str, Design], runs: int) -> dict[str, list[Run]]:
+    """Runs the designs in turn, so that a slow minute of the machine hits all."""
+    done: dict[str, list[Run]] = {name: [] for name in designs}
     for number in range(1, runs + 1):
-        for name, arguments in DESIGNS.items():
-            result = await run(server, arguments, frames, expected)
-            print(f"Run {number} of {runs}, {name}: {result.rate:,.0f} commits/s, {result.seconds:.1f} s", flush=True)
+        for name, design in designs.items():
+            async with fresh_database(server, design.record_types, template=design.template) as url:
+                result = await run_into(url, server, design.arguments, design.frames, design.expected, design.wanted)
+            _say(f"Run {number} of {runs}, {name}: {result.rate:,.0f} commits/s, {result.seconds:.1f} s")
             done[name].append(result)
     return done
 
 
-def table(done: dict[str, list[Run]]) -> list[str]:
-    """The lines that compare the designs."""
-    runs = len(done["worker"])
-    lines = [
-        "From the socket to durable rows, one transaction per commit" + (f"; medians of {runs} runs" if runs > 1 else ""),
-        "CPU µs per commit: of the process that reads and writes, of PostgreSQL's processes, of the relay (not theirs)",
-        "",
-        f"{'':<10}{'commits/s':>10}{'Python µs':>11}{'PostgreSQL µs':>15}{'relay µs':>10}{'peak RSS':>10}   RSS by quarters",
-    ]
-    for name, results in done.items():
-        figures = [(r.rate, r.python_us, r.postgres_us, r.relay_us) for r in results]
-        rate, python, postgres, relay = map(statistics.median, zip(*figures, strict=True))
-        lines.append(
-            f"{name:<10}{rate:>10,.0f}{python:>11.1f}{postgres:>15.1f}{relay:>10.1f}"
-            f"{max(result.peak_rss for result in results) / MB:>7.0f} MB"
-            f"   {', '.join(f'{size / MB:.0f}' for size in results[-1].rss)} MB"
-        )
-    worker, classic = (statistics.median(result.rate for result in done[name]) for name in ("worker", "classic"))
-    return [*lines, "", f"The worker does {worker / classic:.1f} times what the classic design does."]
-
-
-def _stream(expected: Expected, frames: Path) -> str:
-    size = frames.stat().st_size / expected.commits
-    return (
-        f"Stream      {expected.commits:,} commits by {expected.rows()['unified_worker.repos']:,} accounts, "
-        f"{size / 1000:.1f} kB a frame, {expected.operations:,} operations of the five types"
-    )
-
-
-def _latency(found: Latency) -> str:
-    return (
-        f"At {found.rate:,} events/s, from the relay's having a frame to its durable commit: p50 {found.p50:.1f} ms, "
-        f"p99 {found.p99:.1f} ms, longest {found.longest:.1f} ms ({found.events:,} events)"
-    )
+def _say(*lines: str) -> None:
+    print(*lines, sep="\n", flush=True)
 
 
 def main() -> None:
     """Runs the command."""
     arguments = _arguments()
     try:
-        sys.exit(not asyncio.run(bench(arguments.commits, arguments.runs, arguments.seconds)))
+        sys.exit(not asyncio.run(bench(arguments.commits, arguments.rows, arguments.runs, arguments.seconds)))
     except KeyboardInterrupt:
         sys.exit("stopped")
 

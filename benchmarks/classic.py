@@ -1,5 +1,7 @@
 """The classic design, for comparison: each commit is one awaited `conn.transaction()` on one of twenty connections.
 
+It writes the five record types of the seed, and no derived rows.
+
 What is not in question it shares with the worker: the socket, the decoder, the records' rows, the tables, the rev guard, the
 rule for duplicates, uvloop, durability. Accounts are spread over the connections, each with a bounded queue, so that an
 account's commits keep their order. The SQL is static, and prepared once a connection. It stores no cursor and no dead letters,
@@ -20,7 +22,8 @@ import uvloop
 if TYPE_CHECKING:
     from asyncpg.prepared_stmt import PreparedStatement
 
-from indexer.batch import KINDS, Batch, build
+from benchmarks.five_types import FIVE_TYPES
+from indexer.batch import Batch, build
 from indexer.config import Config
 from indexer.database.pool import SESSION_SETTINGS, Connection
 from indexer.firehose import Firehose
@@ -142,7 +145,7 @@ class Writer:
         self._guard, self._user, self._has_user, self._held, self._forget = [
             await prepare(self._connection, sql) for sql in (GUARD, USER, HAS_USER, HELD, FORGET)
         ]
-        self._records = {number: RecordStatements(record_type) for number, record_type in KINDS.values()}
+        self._records = {record_type.kind: RecordStatements(record_type) for record_type in FIVE_TYPES}
         for statements in self._records.values():
             await statements.prepare(self._connection)
 

@@ -2,31 +2,32 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import asyncpg
 
+from benchmarks.expected import EDGE, Expected
 from benchmarks.processes import POLL, ROOT, START_TIMEOUT, Child, ChildFailed, child, relay, relay_url, server_cpu
-from benchmarks.stream import LAST, Expected
 from indexer.database.pool import Connection, DatabasePool
 from indexer.database.ready import make_ready
 from indexer.postgres import PostgresServer
+from indexer.record_type import RecordType
 from indexer.records import RECORD_TYPES
 
 DATABASE = "bench"
 SLOWEST = 500  # commits a second: below that a run is given up
 WORKER = (str(ROOT / "unified_worker.py"),)
+FIVE_TYPES_WORKER = ("-m", "benchmarks.five_types")
 CLASSIC = ("-m", "benchmarks.classic")
 
-BEGUN = "SELECT EXISTS (SELECT FROM unified_worker.repos)"
+# Looked up one by one: a join would read the whole table at every look, at the cost of what is measured.
 ARRIVED = """
-SELECT count(*) FROM unnest($1::text[], $2::text[]) AS l (did, rev) JOIN unified_worker.repos AS r USING (did)
-WHERE r.rev >= l.rev
+SELECT count(*) FROM unnest($1::text[], $2::text[]) AS l (did, rev)
+WHERE (SELECT r.rev FROM unified_worker.repos AS r WHERE r.did = l.did) >= l.rev
 """
-COUNT = "SELECT count(*) FROM {table}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,33 +46,42 @@ class Run:
 
 
 @asynccontextmanager
-async def fresh_database(server: PostgresServer) -> AsyncGenerator[str]:
-    """An empty database with the worker's tables, gone afterwards; nothing of an earlier run is left to be written to disk."""
+async def fresh_database(
+    server: PostgresServer,
+    record_types: Sequence[RecordType] = RECORD_TYPES,
+    *,
+    name: str = DATABASE,
+    template: str | None = None,
+) -> AsyncGenerator[str]:
+    """A database with the worker's tables, gone afterwards; nothing of an earlier run is left to be written to disk. It is
+    empty, or a copy of `template`."""
     administrator = await asyncpg.connect(server.url_of("postgres"))
-    await administrator.execute(f"CREATE DATABASE {DATABASE}")
+    await administrator.execute(f"CREATE DATABASE {name}" + (f" TEMPLATE {template} STRATEGY file_copy" if template else ""))
     try:
-        url = server.url_of(DATABASE)
+        url = server.url_of(name)
         pool = DatabasePool(url, size=1, name="benchmark", durable=True)
-        await make_ready(pool, RECORD_TYPES)
+        await make_ready(pool, record_types)
         pool.terminate()
         await administrator.execute("CHECKPOINT")
         yield url
     finally:
-        await administrator.execute(f"DROP DATABASE {DATABASE} WITH (FORCE)")
+        await administrator.execute(f"DROP DATABASE {name} WITH (FORCE)")
         await administrator.execute("CHECKPOINT")
         await administrator.close()
 
 
-async def run(server: PostgresServer, arguments: Sequence[str], frames: Path, expected: Expected) -> Run:
-    """Serves the frames to `python ARGUMENTS` on an empty database until their last commit is in it."""
-    async with fresh_database(server) as url:
-        return await run_into(url, server, arguments, frames, expected)
+async def run_into(
+    url: str,
+    server: PostgresServer,
+    arguments: Sequence[str],
+    frames: Path,
+    expected: Expected,
+    wanted: Mapping[str, int] | None = None,
+) -> Run:
+    """Serves the frames to `python ARGUMENTS` on a prepared database of `server` until their last commit is in it.
 
-
-async def run_into(url: str, server: PostgresServer, arguments: Sequence[str], frames: Path, expected: Expected) -> Run:
-    """The same on a database of `server` that is prepared and empty.
-
-    The clock starts at the last look that found no row (looks are 10 ms apart) and ends at the look that finds all.
+    The clock starts at the last look that found none of the first commits (looks are 10 ms apart) and ends at the look that
+    finds all. `wanted`: the rows that there must be by table; those that the frames come to if it is not given.
     """
     folder = frames.parent
     with relay(folder, "--frames", str(frames)) as source:
@@ -79,12 +89,14 @@ async def run_into(url: str, server: PostgresServer, arguments: Sequence[str], f
         eye = await asyncpg.connect(url)
         try:
             with child("measured", arguments, folder, settings) as measured:
-                return await _watch(server, measured, source, eye, expected)
+                return await _watch(server, measured, source, eye, expected, wanted or expected.rows())
         finally:
             await eye.close()
 
 
-async def _watch(server: PostgresServer, measured: Child, source: Child, eye: Connection, expected: Expected) -> Run:
+async def _watch(
+    server: PostgresServer, measured: Child, source: Child, eye: Connection, expected: Expected, wanted: Mapping[str, int]
+) -> Run:
     postmaster = server.pid
     assert postmaster is not None
 
@@ -93,7 +105,7 @@ async def _watch(server: PostgresServer, measured: Child, source: Child, eye: Co
 
     while True:
         began, before = time.monotonic(), cpu()
-        if await eye.fetchval(BEGUN):
+        if await _here(eye, expected.first):
             break
         measured.check()
         await asyncio.sleep(POLL)
@@ -115,22 +127,30 @@ async def _watch(server: PostgresServer, measured: Child, source: Child, eye: Co
         sender,
         measured.highest_rss(),
         tuple(memory[len(memory) * quarter // 4 - 1] for quarter in (1, 2, 3, 4)),
-        await _wrong(eye, expected),
+        await _wrong(eye, wanted),
     )
+
+
+async def _here(eye: Connection, commits: Sequence[tuple[str, str]]) -> int:
+    """How many of these accounts have their last one of these commits in the database."""
+    last = dict(commits)
+    return await eye.fetchval(ARRIVED, list(last), list(last.values()))
 
 
 async def _arrived(eye: Connection, expected: Expected) -> bool:
     """Whether the end is there: the very last commit, which is cheap to ask, then those before it in all lanes."""
-    for last in (expected.last[-1:], expected.last[-LAST:]):
-        wanted = dict(last)  # an account's last one
-        if await eye.fetchval(ARRIVED, list(wanted), list(wanted.values())) < len(wanted):
+    for last in (expected.last[-1:], expected.last[-EDGE:]):
+        if await _here(eye, last) < len(dict(last)):
             return False
     return True
 
 
-async def _wrong(eye: Connection, expected: Expected) -> tuple[str, ...]:
-    """Where the database holds another number of rows than the stream comes to."""
-    found = {table: await eye.fetchval(COUNT.format(table=table)) for table in expected.rows()}
-    return tuple(
-        f"{table}: {found[table]:,} rows instead of {n:,}" for table, n in expected.rows().items() if found[table] != n
-    )
+async def count_rows(connection: Connection, tables: Iterable[str]) -> dict[str, int]:
+    """Rows by table."""
+    return {table: await connection.fetchval(f"SELECT count(*) FROM {table}") for table in tables}
+
+
+async def _wrong(eye: Connection, wanted: Mapping[str, int]) -> tuple[str, ...]:
+    """Where the database holds another number of rows than it must."""
+    found = await count_rows(eye, wanted)
+    return tuple(f"{table}: {found[table]:,} rows instead of {n:,}" for table, n in wanted.items() if found[table] != n)

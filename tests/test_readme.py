@@ -9,7 +9,7 @@ import pytest
 
 from indexer.config import SETTINGS
 from indexer.database import sql, tables
-from indexer.record_type import RecordType, Row
+from indexer.record_type import EVERY_OTHER, Place, RecordType, Row
 from indexer.records import RECORD_TYPES
 from tests.database.worker import opened
 
@@ -29,7 +29,7 @@ def squeezed(source: str) -> str:
 def example() -> RecordType:
     """The record type that "Adding a record type" shows."""
     (code,) = blocks("python")
-    module = types.ModuleType("block")
+    module = types.ModuleType("status")
     exec(code, module.__dict__)  # noqa: S102 -- the README's own code
     return module.__dict__["RECORD"]
 
@@ -41,8 +41,11 @@ def test_every_setting_is_in_the_table_with_its_default() -> None:
 
 
 def test_every_record_type_is_in_the_table() -> None:
-    rows = set(re.findall(r"^\| `([a-z.A-Z]+)` \| `([a-z_]+)` \|$", README, re.MULTILINE))
-    assert rows == {(record_type.collection, record_type.table) for record_type in RECORD_TYPES}
+    rows = set(re.findall(r"^\| (?:`([a-z.A-Z]+)`|every other collection) \| `([a-z_]+)` \|$", README, re.MULTILINE))
+    assert rows == {
+        ("" if record_type.collection == EVERY_OTHER else record_type.collection, record_type.table)
+        for record_type in RECORD_TYPES
+    }
 
 
 def test_every_log_line_that_it_explains_is_one() -> None:
@@ -59,13 +62,16 @@ def test_every_log_line_that_it_explains_is_one() -> None:
 
 
 async def test_the_example_of_a_record_type_works(database: str) -> None:
-    block = example()
-    assert block.row({"subject": "did:plc:x", "createdAt": "no date"}) == Row("did:plc:x", None, None, None)
-    record_types = tuple(sorted((*RECORD_TYPES, block), key=lambda record_type: record_type.collection))
+    status = example()
+    at = Place("did:plc:x", "self", "at://did:plc:x/app.bsky.actor.status/self")
+    assert status.row({"status": "live", "createdAt": "no date"}, at) == Row(
+        None, None, None, {"status": "live", "embed": None}
+    )
+    record_types = tuple(sorted((*RECORD_TYPES, status), key=lambda record_type: record_type.collection))
     async with opened(database) as worker:
         for statement in (*tables.create("public", record_types), *sql.functions("public", record_types)):
             await worker.connection.execute(statement)
-        assert await worker.value("SELECT count(*) FROM blocks") == 0
+        assert await worker.value("SELECT count(*) FROM statuses") == 0
 
 
 @pytest.mark.parametrize("query", blocks("sql")[0].split(";\n"), ids=lambda query: query.strip()[:40])

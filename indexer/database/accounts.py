@@ -166,8 +166,8 @@ BEGIN
   END LOOP;
 END $wipe$;
 """
-# Where accounts compete for a key, others move the account's records between their table and those that wait: so both are looked
-# through at once.
+# Where accounts compete for a key, others move the account's records between their table and those that wait: so both are
+# looked through at once.
 WIPE_WAITING = """(SELECT {delete}::smallint, d.uri FROM unified_worker.duplicate_records AS d
           WHERE d.uri >= v_first AND d.uri < v_end AND d.collection = '{collection}' LIMIT {step})"""
 WIPE_BRANCH = "(SELECT {delete}::smallint, {uri} FROM {table} AS t WHERE {mine} LIMIT {step})"

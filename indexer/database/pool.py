@@ -34,7 +34,9 @@ SESSION_SETTINGS = {
     "lock_timeout": "30000",  # ms: a lock held on our tables by others is a retry that is logged, not a silent wait
     "client_min_messages": "error",  # to_tsvector notes every long word
     "jit": "off",
-    "enable_seqscan": "off",  # the lanes look rows up by key: a plan made while a table is small must not last as a scan of it
+    # Rows are looked up by keys alone. A plan is made once a session, perhaps while its table is empty: one that reads the
+    # table whole would still do so when that has grown.
+    "enable_seqscan": "off",
 }
 
 # What asyncpg raises for a connection that the server ended while it lay idle: the server's last word has been read, the end of

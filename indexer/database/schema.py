@@ -1,16 +1,20 @@
 """Readies a database at start: the worker's own bookkeeping, the application's tables if there are none, the functions."""
 
 import hashlib
+import logging
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import asyncpg
 
 from indexer.database import check, sql, tables
+from indexer.database.advice import advice
 from indexer.database.migrations import MIGRATIONS
 from indexer.database.pool import Connection
 from indexer.errors import OperatorError
 from indexer.record_type import RecordType
+
+log = logging.getLogger(__name__)
 
 # Two workers (of two relays) may start at once on one database; the steps below must not interleave.
 MIGRATION_LOCK = int.from_bytes(hashlib.sha256(b"unified_worker:migrations").digest()[:8], "big") >> 1
@@ -66,6 +70,9 @@ async def prepare(connection: Connection, record_types: Sequence[RecordType]) ->
             and await _any_rows(connection, schema, record_types)
         ):
             await connection.execute("SELECT unified_worker.begin_rebuild()")  # the worker sees to it, beside the stream
+        told = await advice(connection, schema, record_types) if before.tables_by == "application" else []
+    for warning in told:
+        log.warning("%s", warning)
     return schema
 
 

@@ -11,6 +11,7 @@ from indexer.selection import Selection
 log = logging.getLogger(__name__)
 
 INTERVAL = 60.0  # seconds
+PAUSE = 1.0  # seconds, after a failure at start
 OPTED_OUT = "SELECT user_did FROM {schema}.user_settings WHERE data_collection_forbidden"
 
 
@@ -23,9 +24,12 @@ class UserSettings:
         self._schema = ""
 
     async def start(self, schema: str) -> None:
-        """Reads them for the first time: nothing of those accounts is to come in."""
+        """Reads them for the first time, for as long as it takes: nothing of those accounts is to come in."""
         self._schema = schema
-        await self.read()
+        while True:
+            if await self._try():
+                return
+            await asyncio.sleep(PAUSE)
 
     async def read(self) -> None:
         """Reads them anew."""
@@ -37,7 +41,12 @@ class UserSettings:
         """Reads them every minute, until cancelled."""
         while True:
             await asyncio.sleep(INTERVAL)
-            try:
-                await self.read()
-            except DATABASE_ERRORS as error:
-                warn_limited(log, "user_settings", "user_settings could not be read just now (%s); trying again", error)
+            await self._try()
+
+    async def _try(self) -> bool:
+        try:
+            await self.read()
+        except DATABASE_ERRORS as error:
+            warn_limited(log, "user_settings", "user_settings could not be read just now (%s); trying again", error)
+            return False
+        return True

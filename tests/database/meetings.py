@@ -1,14 +1,14 @@
-"""Where records of two repos meet: pairs of events that may be applied at the same time, and what the tables say of them then."""
+"""Where records of two repos meet: pairs of events that may be applied at one time, and what the tables say of them then."""
 
 import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from indexer.database.derived import DERIVED_TABLES
 from indexer.database.pool import Connection
-from indexer.protocol.events import Identity, RepoEvent
+from indexer.protocol.events import Account, Identity, RepoEvent
 from indexer.records import RECORD_TYPES
 from tests.database.builder import CID, LIKE, POST, START, Op, Stream, at, delete, did, like, post, put
 from tests.garbage import GENERATOR, LABELER, POST_GATE, THREAD_GATE, VERIFICATION
@@ -17,11 +17,19 @@ TOKEN_LENGTH = 5  # characters: the names of all accounts of one pair begin with
 
 
 class Act(NamedTuple):
-    """What one account does: a commit, or an #identity that says `handle`. `actor` is a letter."""
+    """What one account does: a commit, an #identity that says `handle`, or its own end; or what is done to it: the wipe that
+    follows. `actor` is a letter."""
 
     actor: str
     ops: tuple[Op, ...] = ()
     handle: str | None = None
+    end: Literal["deleted", "wiped"] | None = None
+
+
+class Wipe(NamedTuple):
+    """The rows of this account are taken away."""
+
+    did: str
 
 
 class Meeting(NamedTuple):
@@ -43,11 +51,17 @@ class Pair(NamedTuple):
     def uri(self, actor: str, collection: str = POST, rkey: str = "1") -> str:
         return f"at://{self.did(actor)}/{collection}/{rkey}"
 
-    def event(self, stream: Stream, act: Act) -> RepoEvent:
-        if act.handle is None:
+    def event(self, stream: Stream, act: Act) -> RepoEvent | Wipe:
+        did = self.did(act.actor)
+        if act.end == "wiped":
+            return Wipe(did)
+        if act.handle is None and act.end is None:
             return stream.commit(self.token + act.actor, *act.ops)
         stream.seq += 1
-        return Identity(stream.seq, self.did(act.actor), START + timedelta(seconds=stream.seq), act.handle, b"")
+        time = START + timedelta(seconds=stream.seq)
+        if act.handle is None:
+            return Account(stream.seq, did, time, False, act.end, b"")
+        return Identity(stream.seq, did, time, act.handle, b"")
 
 
 def ref(uri: str) -> dict[str, str]:
@@ -89,7 +103,7 @@ def generator_and_like(p: Pair) -> Meeting:
 
 
 def labeler_and_like(p: Pair) -> Meeting:
-    labeler = {"$type": LABELER, "policies": {"labelValues": []}, "createdAt": at(0)}
+    labeler = {"$type": LABELER, "policies": {"labelValues": ["spam"]}, "createdAt": at(0)}
     return Meeting([], by("a", put(f"{LABELER}/self", labeler)), by("b", put(A_LIKE, like(p.uri("a", LABELER, "self")))))
 
 
@@ -152,6 +166,21 @@ def the_holder_turns_to_where_a_younger_comes(p: Pair) -> Meeting:
     return Meeting(before, by("a", verification(p.did("t"), 1)), by("b", verification(p.did("t"), 2)))
 
 
+def wipe_of_the_next_and_deletion_of_the_holder(p: Pair) -> Meeting:
+    before = [by(actor, verification(p.did("s"), minute)) for minute, actor in enumerate("abc")]
+    return Meeting([*before, Act("b", end="deleted")], by("a", delete(A_VERIFICATION)), Act("b", end="wiped"))
+
+
+def wipe_of_the_holder_and_an_older(p: Pair) -> Meeting:
+    before = [by("a", verification(p.did("s"), 2)), Act("a", end="deleted")]
+    return Meeting(before, Act("a", end="wiped"), by("b", verification(p.did("s"), 1)))
+
+
+def wipe_of_the_root_s_author_and_reply(p: Pair) -> Meeting:
+    before = [by("a", put(A_POST, post()), gate(p, "a")), Act("a", end="deleted")]
+    return Meeting(before, Act("a", end="wiped"), by("b", reply(p.uri("a"))))
+
+
 def first_commit_and_a_claim_of_its_handle(p: Pair) -> Meeting:
     handle = f"{p.token}.test"
     before = [by("b", put(A_POST, post())), Act("a", handle=handle)]
@@ -189,6 +218,9 @@ MEETINGS: tuple[Callable[[Pair], Meeting], ...] = (
     deletions_of_the_holder_and_of_the_next,
     deletion_of_the_holder_while_the_next_turns_away,
     the_holder_turns_to_where_a_younger_comes,
+    wipe_of_the_next_and_deletion_of_the_holder,
+    wipe_of_the_holder_and_an_older,
+    wipe_of_the_root_s_author_and_reply,
     first_commit_and_a_claim_of_its_handle,
     two_claims_of_a_handle,
     like_and_unlike,
@@ -199,15 +231,17 @@ WITHOUT_LOCK = {
     two_verifications,
     deletion_of_the_holder_while_the_next_turns_away,
     the_holder_turns_to_where_a_younger_comes,
+    wipe_of_the_holder_and_an_older,
     like_and_unlike,
     the_last_two_unlikes,
 }
-"""Those that the unique index and the locks of the rows keep right by themselves."""
+"""Those that the unique index, the locks of rows and a wipe's second look keep right by themselves."""
 
 # What depends on when something came, or on the names' hashes.
 LEFT_OUT = {
     *("id", "cid", "quoted_cid", "data_cid", "record", "held", "has_user", "seq", "rev"),
-    *("commit_seq", "commit_rev", "commit_time", "sort_at", "indexed_at", "updated_at", "handle_at", "handle_seq"),
+    *("commit_seq", "commit_rev", "commit_time", "sort_at", "indexed_at", "updated_at"),
+    *("handle_at", "handle_seq", "account_at", "account_seq"),
 }
 # Their created_at is of the row, not of a record; of a verification taken back it is the commit's time.
 UNDATED = {"users", "post_aggregations", "post_viewer_states", "thread_contexts", "notifications"}
@@ -231,5 +265,5 @@ async def outcomes(connection: Connection, pairs: Iterable[Pair]) -> dict[Pair, 
             row = json.loads(text.replace(token, "…"))
             left_out = LEFT_OUT | {"created_at"} if table in UNDATED else LEFT_OUT
             said = {name: value for name, value in row.items() if name not in left_out and value is not None}
-            found[token].append(f"{table} {json.dumps(said, sort_keys=True)}")
+            found[token].append(f"{table} {json.dumps(said, sort_keys=True, ensure_ascii=False)}")
     return {Pair(token): sorted(found[token]) for token in tokens}

@@ -1,0 +1,34 @@
+"""The five record types of the seed as rows of their own tables and no more, for the comparison with the classic design.
+
+python -m benchmarks.five_types runs the worker with them: its procedure then writes no derived rows.
+"""
+
+import sys
+from dataclasses import replace
+
+from indexer import daemon
+from indexer.record_type import RecordType
+from indexer.records import RECORD_TYPES, follow, like, post, profile, repost
+from unified_worker import UnifiedWorker
+
+JUDGED = {"violates_thread_gate", "violates_embedding_rules", "has_thread_gate", "has_post_gate"}  # columns told by other rows
+
+
+def bare(record_type: RecordType) -> RecordType:
+    """The record type without what follows from its rows, and without columns that other types' rows decide."""
+    columns = tuple(column for column in record_type.columns if column.name not in JUDGED)
+    return replace(record_type, columns=columns, effects=(), functions=(), returning="")
+
+
+FIVE_TYPES = tuple(map(bare, (follow.RECORD, like.RECORD, post.RECORD, profile.RECORD, repost.RECORD)))
+BARE_TYPES = tuple(map(bare, RECORD_TYPES))
+
+
+class FiveTypesWorker(UnifiedWorker):
+    """The worker with those types."""
+
+    record_types = FIVE_TYPES
+
+
+if __name__ == "__main__":
+    sys.exit(daemon.main(FiveTypesWorker, []))

@@ -1,0 +1,83 @@
+"""What `make bench` prints: tables of figures."""
+
+import statistics
+import textwrap
+from collections.abc import Mapping, Sequence
+
+from benchmarks.by_type import Cost
+from benchmarks.expected import Expected
+from benchmarks.latency import Latency
+from benchmarks.throughput import Run
+
+MB = 1_000_000
+LEGEND = (
+    "From the socket to durable rows, one transaction per commit",
+    "CPU µs per commit: of the process that reads and writes, of PostgreSQL's processes, of the relay (not theirs)",
+)
+
+
+def stream(name: str, expected: Expected, size: int) -> str:
+    """What was sent; `size`: bytes of all frames."""
+    return (
+        f"{name:<11} {expected.commits:,} commits by {len(expected.revs):,} accounts, "
+        f"{size / expected.commits / 1000:.1f} kB a frame, "
+        f"{expected.operations.total():,} operations of {len(expected.operations)} collections"
+    )
+
+
+def comparison(done: Mapping[str, Sequence[Run]]) -> list[str]:
+    """A line for each that was measured: medians of its runs."""
+    runs = max(map(len, done.values()))
+    lines = [
+        LEGEND[0] + (f"; medians of {runs} runs" if runs > 1 else ""),
+        LEGEND[1],
+        "",
+        f"{'':<36}{'commits/s':>10}{'Python µs':>11}{'PostgreSQL µs':>15}{'relay µs':>10}{'peak RSS':>10}   RSS by quarters",
+    ]
+    for name, results in done.items():
+        figures = [(r.rate, r.python_us, r.postgres_us, r.relay_us) for r in results]
+        rate, python, postgres, relay = map(statistics.median, zip(*figures, strict=True))
+        lines.append(
+            f"{name:<36}{rate:>10,.0f}{python:>11.1f}{postgres:>15.1f}{relay:>10.1f}"
+            f"{max(result.peak_rss for result in results) / MB:>7.0f} MB"
+            f"   {', '.join(f'{size / MB:.0f}' for size in results[-1].rss)} MB"
+        )
+    return lines
+
+
+def ratio(fast: Sequence[Run], slow: Sequence[Run]) -> float:
+    """How many times as many commits a second, by the medians."""
+    return statistics.median(run.rate for run in fast) / statistics.median(run.rate for run in slow)
+
+
+def by_type(costs: Sequence[Cost]) -> list[str]:
+    """Where PostgreSQL's time goes."""
+    lines = [
+        "Full indexing by what a commit does: PostgreSQL's CPU µs per commit, and of it what the derived rows take.",
+        "Each kind alone, in batches over one connection; the last column is its part of the whole in real traffic.",
+        "",
+        f"{'':<22}{'of commits':>11}{'measured':>10}{'µs':>8}{'derived rows':>14}{'of the time':>13}",
+    ]
+    total = sum(cost.share * cost.whole for cost in costs)
+    lines += [
+        f"{cost.kind:<22}{cost.share:>11.2%}{cost.commits:>10,}{cost.whole:>8.0f}{cost.derived:>14.0f}"
+        f"{cost.share * cost.whole / total:>13.1%}"
+        for cost in costs
+    ]
+    derived = sum(cost.share * cost.derived for cost in costs)
+    return [*lines, f"{'all, by their shares':<22}{'':>21}{total:>8.0f}{derived:>14.0f}"]
+
+
+def preloaded(before: Mapping[str, int], seconds: float) -> list[str]:
+    """What was in the database beforehand."""
+    told = ", ".join(f"{table} {count:,}" for table, count in sorted(before.items(), key=lambda item: -item[1]) if count)
+    head = f"Preloaded   {sum(before.values()):,} rows in {seconds:.0f} s (not measured): "
+    return textwrap.wrap(head + told, 128, subsequent_indent=" " * 12)
+
+
+def latency(found: Latency) -> str:
+    """How long an event takes."""
+    return (
+        f"Full indexing at {found.rate:,} events/s, from the relay's having a frame to its durable commit: "
+        f"p50 {found.p50:.1f} ms, p99 {found.p99:.1f} ms, longest {found.longest:.1f} ms ({found.events:,} events)"
+    )

@@ -1,0 +1,43 @@
+"""What an existing database does without, though it would do the worker good: told once at start, never a fault."""
+
+from collections.abc import Sequence
+
+from indexer.database.pool import Connection
+from indexer.record_type import RecordType
+
+# Looks-up that no index of the application's serves: by another's gate, and when an account is deleted.
+WANTED = (("quotes", "quoted_uri"), ("notifications", "recipient_did"), ("notifications", 'uri COLLATE "C"'))
+LACKS = """
+SELECT NOT EXISTS (
+  SELECT FROM pg_catalog.pg_index AS i
+  JOIN pg_catalog.pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
+  LEFT JOIN pg_catalog.pg_collation AS c ON c.oid = i.indcollation[0]
+  WHERE i.indrelid = $1::regclass AND i.indisvalid AND i.indpred IS NULL AND a.attname = split_part($2, ' ', 1)
+    AND ($2 NOT LIKE '% COLLATE "C"' OR c.collname = 'C'))
+"""
+SHORT_SERIAL = """
+SELECT atttypid = 'int4'::regtype FROM pg_catalog.pg_attribute WHERE attrelid = $1::regclass AND attname = 'id'
+"""
+
+INDEXES = (
+    "This database lacks indexes; without them the worker reads whole tables when an account is deleted or a post gated: %s"
+)
+SERIAL = (
+    "notifications.id is a 4-byte serial: it is used up after 2,147,483,647 notifications, which takes months at the public "
+    "relay's rate, and each commit that notifies is then refused: ALTER TABLE notifications ALTER COLUMN id TYPE bigint"
+)
+
+
+async def advice(connection: Connection, schema: str, record_types: Sequence[RecordType]) -> list[str]:
+    """What the operator of an existing database should know, one warning each."""
+    # The rows of a deleted account are found by its column, or by the beginning of their key.
+    wanted = [(record_type.table, record_type.author or f'{record_type.key} COLLATE "C"') for record_type in record_types]
+    missing = [
+        f"CREATE INDEX CONCURRENTLY ON {schema}.{table} ({key});"
+        for table, key in (*wanted, *WANTED)
+        if await connection.fetchval(LACKS, f"{schema}.{table}", key)
+    ]
+    found = [INDEXES % " ".join(missing)] if missing else []
+    if await connection.fetchval(SHORT_SERIAL, f"{schema}.notifications"):
+        found.append(SERIAL)
+    return found
