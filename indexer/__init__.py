@@ -37,7 +37,8 @@ database/            the only asyncpg
   settings.py          who forbids to be indexed
   pool.py              connections, and the lock
   ready.py             at start: connected, locked, prepared
-  schema.py            … by tables.py and derived.py (an empty database), check.py (an existing one), migrations.py (our own)
+  schema.py            … by tables.py and derived.py (an empty database), check.py and advice.py (an existing one),
+                       migrations.py (our own bookkeeping)
 watermark.py         the longest finished prefix of the stream
 cursor.py            … stored every second
 progress.py          the progress log, from the counts in metrics.py

@@ -110,6 +110,11 @@ class RecordType:
         return next((column.name for column in self.columns if column.value == "p_did"), None)
 
     @property
+    def filled(self) -> str:
+        """The condition on a row `t` that a record is in it, where deleting the record leaves the row."""
+        return " OR ".join(f"t.{column.name} IS NOT NULL" for column in self.columns if column.cleared == "NULL")
+
+    @property
     def shared(self) -> bool:
         """Whether records of several accounts compete for one unique key: then they meet there."""
         return bool(self.unique and self.meets) and self.author not in self.unique

@@ -202,6 +202,5 @@ def _mine(record_type: RecordType) -> str:
         return f"{key} >= v_first AND {key} < v_end"
     mine = f"t.{record_type.author} = p_did"
     if record_type.row_stays:
-        filled = " OR ".join(f"t.{column.name} IS NOT NULL" for column in record_type.columns if column.cleared == "NULL")
-        mine += f" AND ({filled})"
+        mine += f" AND ({record_type.filled})"
     return mine

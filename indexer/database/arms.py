@@ -87,7 +87,7 @@ END $remove$;
 REMOVE_LOCK = """
   PERFORM unified_worker.lock({meets}) FROM {table} AS t WHERE t.{key} = {key_value};"""
 TAKE = "DELETE FROM {table} AS t WHERE t.{key} = {key_value}"
-CLEAR = "UPDATE {table} AS t SET {clears} WHERE t.{key} = {key_value}"
+CLEAR = "UPDATE {table} AS t SET {clears} WHERE t.{key} = {key_value} AND ({filled})"
 
 # The first of those that wait takes the key if it is free or its holder is younger. Where accounts compete for a key, both
 # sides hold its lock.
@@ -230,7 +230,7 @@ class Texts:
         made.append(
             REMOVE.format(
                 **names,
-                take=(CLEAR if self.type.row_stays else TAKE).format(**names, clears=clears),
+                take=(CLEAR if self.type.row_stays else TAKE).format(**names, clears=clears, filled=self.type.filled),
                 lock=REMOVE_LOCK.format(**names, meets=meets) if self.type.meets else "",
             )
         )
