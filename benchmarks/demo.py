@@ -19,12 +19,20 @@ TABLES = {
     "likes": "likes",
     "reposts": "reposts",
     "follows": "follows",
-    "users": "accounts that wrote one of these",
+    "users": "accounts that wrote anything",
+    "generic_records": "records of collections that have no table of their own",
+    "post_aggregations": "posts, feeds and labelers with their counts of likes, reposts, replies and quotes",
+    "feed_items": "what timelines are made of: posts, replies and reposts",
+    "notifications": "who is to be told of a like, a repost, a follow, a reply, a quote, a mention",
     "unified_worker.repos": "repos seen, with the rev of the last commit of each",
-    "unified_worker.duplicate_records": "second likes, reposts or follows of one thing: they wait until the first goes",
+    "unified_worker.duplicate_records": "second likes, reposts, follows … of one thing: they wait until the first goes",
     "unified_worker.dead_letters": "operations that could not be applied: kept, with the reason",
 }
 CURSOR = "SELECT service, cursor FROM firehose_cursor"
+MOST_LIKED = """
+SELECT author_did, like_count, text FROM post_aggregations JOIN posts ON posts.uri = post_uri
+WHERE text <> '' ORDER BY like_count DESC, post_uri LIMIT 3
+"""
 NEWEST = "SELECT author_did, text FROM posts WHERE text <> '' ORDER BY commit_time DESC, uri LIMIT 5"
 
 
@@ -61,6 +69,9 @@ async def _show(connection: Connection) -> None:
         print(f"{await connection.fetchval(f'SELECT count(*) FROM {table}'):>8,}  {table:<34}{meaning}")
     for service, cursor in await connection.fetch(CURSOR):
         print(f"\nfirehose_cursor: everything up to seq {cursor} of {service} is in the database\n")
+    print("The most liked posts:")
+    for did, likes, text in await connection.fetch(MOST_LIKED):
+        print(f"  {did}  {likes:>3} likes  {textwrap.shorten(text, 58, placeholder=' …')}")
     print("The newest posts:")
     for did, text in await connection.fetch(NEWEST):
         print(f"  {did}  {textwrap.shorten(text, 70, placeholder=' …')}")

@@ -32,15 +32,18 @@ database/            the only asyncpg
   breaker.py           pause where it refuses too much
   pending.py           what waits for a row of another table, or for a wipe
   wiper.py             takes away the rows of deleted accounts
+  rebuild.py           recomputes what follows from records, chunk by chunk: after an upgrade, or on command
+  rebuild_steps.py     … by passes that are SQL functions, of the texts in rebuild_rows.py and rebuild_notices.py
   settings.py          who forbids to be indexed
   pool.py              connections, and the lock
   ready.py             at start: connected, locked, prepared
-  schema.py            … by tables.py and derived.py (an empty database), check.py (an existing one), migrations.py (our own)
+  schema.py            … by tables.py and derived.py (an empty database), check.py and advice.py (an existing one),
+                       migrations.py (our own bookkeeping)
 watermark.py         the longest finished prefix of the stream
 cursor.py            … stored every second
 progress.py          the progress log, from the counts in metrics.py
 heartbeat.py         the pulse that the health check asks for
 
-Around it: daemon.py (signals, exit codes), cli.py, config.py, database_url.py, logs.py, errors.py, version.py;
-and the PostgreSQL of --embedded: embedded.py, postgres.py, cluster.py.
+Around it: daemon.py (signals, exit codes), rebuild_derived.py (the other command), cli.py, config.py, database_url.py, logs.py,
+errors.py, version.py; and the PostgreSQL of --embedded: embedded.py, postgres.py, cluster.py.
 """

@@ -1,0 +1,210 @@
+"""#account and #identity: who is visible, who holds a handle, and what becomes of a deleted account's rows."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from indexer.database.pending import Pending
+from indexer.database.settings import UserSettings
+from indexer.database.wiper import wipe_step
+from indexer.database.writer import Writer
+from indexer.metrics import Metrics
+from indexer.processor import EventProcessor
+from indexer.protocol.events import Account, Identity
+from indexer.selection import Selection
+from tests.database.builder import FOLLOW, LIKE, POST, PROFILE, START, Stream, delete, did, follow, like, post, profile, put
+from tests.database.worker import Worker, opened
+
+REPO = "SELECT active, status, wiping, desynchronized, rev FROM unified_worker.repos WHERE did = $1"
+HANDLES = "SELECT did, handle FROM users ORDER BY 1"
+
+
+def account(stream: Stream, name: str, active: bool, status: str | None = None, *, seq: int | None = None) -> Account:
+    stream.seq += 1
+    at = START + timedelta(seconds=stream.seq)
+    return Account(stream.seq if seq is None else seq, did(name), at, active, status, b"account")
+
+
+def identity(stream: Stream, name: str, handle: str | None, *, seq: int | None = None) -> Identity:
+    stream.seq += 1
+    at = START + timedelta(seconds=stream.seq)
+    return Identity(stream.seq if seq is None else seq, did(name), at, handle, b"identity")
+
+
+async def state(worker: Worker, name: str) -> dict[str, Any]:
+    row = await worker.connection.fetchrow(REPO, did(name))
+    assert row is not None
+    return dict(row)
+
+
+@pytest.mark.parametrize(
+    ("active", "status", "visible"),
+    [
+        (True, None, True),
+        (True, "deactivated", True),  # `active` decides
+        (False, None, False),
+        *((False, status, False) for status in ("takendown", "suspended", "deactivated", "deleted")),
+        *((False, status, True) for status in ("throttled", "desynchronized", "yet-to-be-invented")),
+    ],
+)
+async def test_which_statuses_hide_an_account(worker: Worker, active: bool, status: str | None, visible: bool) -> None:
+    stream = Stream()
+    assert await worker.write(account(stream, "a", active, status)) == ["applied"], "a DID that nobody has seen yet"
+    found = await state(worker, "a")
+    assert (found["active"], found["status"], found["rev"]) == (visible, status, "")
+    outcome = await worker.write(commit := stream.commit("a", put(f"{POST}/1", post())))
+    assert outcome == ["applied" if visible else "inactive"]
+    assert await worker.value("SELECT count(*) FROM posts") == visible
+    found = await state(worker, "a")
+    assert (found["rev"], found["desynchronized"]) == (commit.rev, not visible)
+
+
+async def test_what_an_inactive_account_writes_is_left_out_for_good(both_worker: Worker) -> None:
+    stream = Stream()
+    story = [
+        stream.commit("a", put(f"{POST}/1", post("before"))),
+        account(stream, "a", False, "deactivated"),
+        stream.commit("a", put(f"{POST}/2", post("meanwhile")), delete(f"{POST}/1"), put(f"{LIKE}/1", {"$type": LIKE})),
+        stream.broken("a", put(f"{POST}/3", post())),
+        account(stream, "a", True),
+        stream.commit("a", put(f"{POST}/4", post("after"))),
+    ]
+    outcomes = await both_worker.write(*story)
+    assert outcomes == ["applied", "applied", "inactive", "inactive", "applied", "applied"]
+    assert await both_worker.column("SELECT text FROM posts ORDER BY uri") == ["before", "after"]
+    assert await both_worker.letters() == [], "nothing of it is kept either"
+    whole = await both_worker.rows()
+    assert set(await both_worker.write(*story)) <= {"stale", "stale_message", "inactive"}, "a replay lets nothing in"
+    assert await both_worker.rows() == whole
+
+
+async def test_messages_apply_by_seq_on_one_relay_and_by_time_on_another(worker: Worker, database: str) -> None:
+    stream = Stream()
+    early, late = account(stream, "a", False, "suspended"), account(stream, "a", True)
+    assert await worker.write(late, early) == ["applied", "stale_message"]
+    assert (await state(worker, "a"))["active"]
+    async with opened(database, name="another.relay") as other:
+        stream.seq += 10
+        newer, older = account(stream, "a", False, "takendown", seq=1), early
+        assert await other.write(older, newer) == ["stale_message", "applied"], "its seqs say nothing about ours"
+    assert (await state(worker, "a"))["status"] == "takendown"
+    names = identity(stream, "a", "old.test"), identity(stream, "a", "new.test")
+    assert await worker.write(names[1], names[0]) == ["applied", "stale_message"]
+    assert await worker.value("SELECT handle FROM unified_worker.repos") == "new.test"
+
+
+async def test_a_handle_is_held_by_who_claimed_it_last(both_worker: Worker) -> None:
+    stream = Stream()
+    await both_worker.write(*(stream.commit(name, put(f"{PROFILE}/self", profile(name.upper()))) for name in "ab"))
+    assert await both_worker.write(identity(stream, "a", "x.test"), identity(stream, "c", "c.test")) == ["applied"] * 2
+    search = await both_worker.value("SELECT search_vector::text FROM users WHERE did = $1", did("a"))
+    assert "x.test" in search
+    assert "'a'" in search
+    await both_worker.write(identity(stream, "b", "x.test"))
+    assert dict(await both_worker.connection.fetch(HANDLES)) == {did("a"): "handle.invalid", did("b"): "x.test"}
+    assert await both_worker.write(identity(stream, "b", None)) == ["no_news"]
+    await both_worker.write(identity(stream, "b", "handle.invalid"), stream.commit("c", put(f"{POST}/1", post())))
+    found = dict(await both_worker.connection.fetch(HANDLES))
+    assert found == {did("a"): "x.test", did("b"): "handle.invalid", did("c"): "c.test"}, "a claims it still"
+
+
+async def written(worker: Worker, stream: Stream) -> None:
+    """What a deleted account `a` may leave: records of its own, and others' that are about it."""
+    subject = f"at://{did('b')}/{POST}/1"
+    reply = {"parent": {"uri": subject, "cid": "c"}, "root": {"uri": subject, "cid": "c"}}
+    await worker.write(
+        stream.commit("b", put(f"{POST}/1", post())),
+        stream.commit("a", put(f"{PROFILE}/self", profile("A")), put(f"{POST}/1", post(reply=reply))),
+        stream.commit("a", put(f"{LIKE}/1", like(subject)), put(f"{FOLLOW}/1", follow(did("b")))),
+        stream.commit("a", put(f"{LIKE}/2", like(subject, 1)), put(f"{LIKE}/3", {"$type": LIKE})),
+        stream.commit("b", put(f"{LIKE}/1", like(f"at://{did('a')}/{POST}/1")), put(f"{FOLLOW}/1", follow(did("a")))),
+    )
+    assert await worker.value("SELECT count(*) FROM unified_worker.duplicate_records") == 1
+    assert len(await worker.letters()) == 1
+
+
+async def test_a_deleted_account_s_rows_go_with_what_followed_from_them(both_worker: Worker) -> None:
+    stream = Stream()
+    await written(both_worker, stream)
+    assert await both_worker.write(account(stream, "a", False, "deleted")) == ["applied"]
+    assert (await state(both_worker, "a"))["wiping"]
+    assert await both_worker.letters() == [], "closed with the account"
+    assert await wipe_step(both_worker.connection, did("a"))
+    tables = ("posts", "likes", "follows", "feed_items", "thread_contexts", "notifications", "post_aggregations")
+    rows = await both_worker.rows(tables)
+    assert [row["uri"] for row in rows["posts"]] == [f"at://{did('b')}/{POST}/1"]
+    assert [row["uri"] for row in rows["likes"]] == [f"at://{did('b')}/{LIKE}/1"], "others' likes of it stay"
+    assert [row["uri"] for row in rows["follows"]] == [f"at://{did('b')}/{FOLLOW}/1"], "and others' follows"
+    assert [row["uri"] for row in rows["feed_items"]] == [f"at://{did('b')}/{POST}/1"]
+    assert rows["thread_contexts"] == rows["notifications"] == []
+    assert [(row["post_uri"], row["like_count"]) for row in rows["post_aggregations"]] == [(f"at://{did('a')}/{POST}/1", 1)]
+    assert await both_worker.value("SELECT count(*) FROM unified_worker.duplicate_records") == 0
+    users = {row["did"]: row["display_name"] for row in (await both_worker.rows())["users"]}
+    assert users == {did("a"): None, did("b"): None}, "its row stays, without the profile"
+    found = await state(both_worker, "a")
+    assert (found["wiping"], found["active"], found["desynchronized"]) == (False, False, True)
+
+
+async def test_who_comes_back_while_it_is_wiped_finds_what_it_wrote_since(both_worker: Worker) -> None:
+    stream = Stream()
+    await written(both_worker, stream)
+    back = [
+        account(stream, "a", False, "deleted"),
+        account(stream, "a", True),
+        stream.commit("a", put(f"{POST}/1", post("new"), "update"), put(f"{POST}/2", post("second"))),
+        stream.commit("a", delete(f"{POST}/2"), put(f"{POST}/3", post("third")), put(f"{LIKE}/4", {"$type": LIKE})),
+        stream.commit("a", put(f"{POST}/3", {"$type": POST}, "update")),
+    ]
+    assert await both_worker.write(*back) == ["applied", "applied", "kept", "kept", "kept"]
+    assert await both_worker.write(*back[2:]) == ["stale"] * 3
+    paths = [(path, reason) for path, reason, _, _ in await both_worker.letters()]
+    waiting = [(f"{POST}/1", "wiping"), (f"{POST}/3", "wiping")]
+    assert paths == [*waiting, (f"{LIKE}/4", "missing_field"), (f"{POST}/3", "missing_field")]
+    pending = Pending(both_worker.pool)
+    assert await pending.turn(both_worker.connection) == 0, "not before the wipe is done"
+    assert await wipe_step(both_worker.connection, did("a"))
+    assert await pending.turn(both_worker.connection) == 2
+    texts = await both_worker.column("SELECT text FROM posts WHERE author_did = $1 ORDER BY uri", did("a"))
+    assert texts == ["new", "third"], "what can't be applied replaces nothing"
+    assert [path for path, *_ in await both_worker.letters()] == [f"{LIKE}/4", f"{POST}/3"]
+
+
+async def test_a_wipe_is_done_in_steps_and_goes_on_where_it_was(worker: Worker) -> None:
+    stream = Stream()
+    for first in range(0, 600, 200):
+        await worker.write(stream.commit("a", *(put(f"{POST}/{n}", post()) for n in range(first, first + 200))))
+    await worker.write(account(stream, "a", False, "deleted"))
+    counts: list[int] = []
+    while not await worker.value("CALL unified_worker.wipe($1, 150, NULL)", did("a")):
+        counts.append(await worker.value("SELECT count(*) FROM posts"))
+    assert counts == [400, 200, 0]
+    assert await worker.value("SELECT count(*) FROM feed_items") == 0
+
+
+async def test_who_forbids_it_is_not_indexed(both_worker: Worker) -> None:
+    selection = Selection()
+    settings = UserSettings(both_worker.pool, selection)
+    await both_worker.connection.execute(
+        "INSERT INTO user_settings (user_did, data_collection_forbidden) VALUES ($1, true), ($2, false)", did("a"), did("b")
+    )
+    await settings.start("public")
+    stream = Stream()
+    story = [
+        stream.commit("a", put(f"{POST}/1", post())),
+        stream.commit("b", put(f"{POST}/1", post())),
+        stream.broken("a", put(f"{POST}/2", post())),
+        stream.too_big("a"),
+    ]
+    metrics = Metrics()
+    await EventProcessor(both_worker.pool, metrics, selection).process_batch(0, story)
+    assert metrics.filtered == {"selection": 3}
+    assert await both_worker.column("SELECT author_did FROM posts") == [did("b")]
+    assert await both_worker.column("SELECT did FROM users") == [did("b")]
+    assert await both_worker.letters() == []
+    assert (await state(both_worker, "a"))["desynchronized"]
+    assert await both_worker.write(story[0]) == ["stale"], "a replay after a change of mind lets nothing in"
+    await both_worker.connection.execute("UPDATE user_settings SET data_collection_forbidden = false")
+    await settings.read()
+    await Writer(both_worker.pool, selection).write(0, [stream.commit("a", put(f"{POST}/3", post()))])
+    assert await both_worker.column("SELECT uri FROM posts WHERE author_did = $1", did("a")) == [f"at://{did('a')}/{POST}/3"]
