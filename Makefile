@@ -15,7 +15,7 @@ help:
 	@echo "make soak   the long runs"
 	@echo "make check  lint, format and types"
 	@echo "make format put the sources into the format that check asks for"
-	@echo "make bench  measure throughput and latency"
+	@echo "make bench  measure throughput and latency (about 5 minutes; BENCH=--quick: one)"
 	@echo "make clean  remove .venv and caches; data stay"
 
 # exec, so that signals reach the worker itself.
@@ -42,7 +42,7 @@ format: $(DEV)
 	$(BIN)/ruff format .
 
 bench: $(DEV)
-	@$(BIN)/python -m benchmarks.bench
+	@$(BIN)/python -m benchmarks.bench $(BENCH)
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis

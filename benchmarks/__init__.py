@@ -1,11 +1,16 @@
 """How fast the worker is, measured from the socket to durable rows, and the demonstration.
 
-bench.py          `make bench`: the runs, their table, the check of the rows
+bench.py          `make bench`: the runs, the check of the rows, the exit code
+report.py         … what it prints
 demo.py           `make demo`: thirty seconds of a simulated relay
-stream.py         the frames, made beforehand, and what the database must hold after them
+stream.py         the frames, made beforehand
+expected.py       … and the rows that the database must hold after them, of every table
+preload.py        a database that holds millions of rows from before
 processes.py      children of ours: started, measured (CPU, memory), ended
 throughput.py     one run at full speed, of the worker or of the classic design
-classic.py        the classic design: one awaited transaction per commit on twenty connections
+five_types.py     the worker with the seed's five record types and no derived rows
+classic.py        the classic design for the same: one awaited transaction per commit on twenty connections
+by_type.py        PostgreSQL's time by what a commit does
 latency.py        the time from a frame to its durable commit at a steady rate
 stamped_worker.py the worker, with a note of when each event was finished
 machine.py        what it ran on

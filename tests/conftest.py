@@ -41,14 +41,15 @@ def pg15() -> Iterator[PostgresServer]:
     yield from _shared(15)
 
 
-async def _fresh(server: PostgresServer) -> AsyncIterator[str]:
+async def fresh(server: PostgresServer, template: str = "template1") -> AsyncIterator[str]:
+    """The URL of a new database, a copy of `template`; it is gone afterwards."""
     name = f"test{next(_numbers)}"
-    await _administer(server, f"CREATE DATABASE {name}")
+    await administer(server, f"CREATE DATABASE {name} TEMPLATE {template}")
     yield server.url_of(name)
-    await _administer(server, f"DROP DATABASE {name} WITH (FORCE)")
+    await administer(server, f"DROP DATABASE {name} WITH (FORCE)")
 
 
-async def _administer(server: PostgresServer, statement: str) -> None:
+async def administer(server: PostgresServer, statement: str) -> None:
     connection = await asyncpg.connect(server.url_of("postgres"))
     try:
         await connection.execute(statement)
@@ -58,7 +59,7 @@ async def _administer(server: PostgresServer, statement: str) -> None:
 
 @pytest.fixture
 async def database(pg18: PostgresServer) -> AsyncIterator[str]:
-    async for url in _fresh(pg18):
+    async for url in fresh(pg18):
         yield url
 
 
@@ -70,7 +71,7 @@ def any_server(request: pytest.FixtureRequest) -> PostgresServer:
 
 @pytest.fixture
 async def any_database(any_server: PostgresServer) -> AsyncIterator[str]:
-    async for url in _fresh(any_server):
+    async for url in fresh(any_server):
         yield url
 
 

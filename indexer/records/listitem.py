@@ -23,7 +23,7 @@ def row(record: Record, at: Place) -> Row:
     found = required_record(record, "list", "app.bsky.graph.list")
     if found.authority != at.did:
         raise Rejected("foreign_list", record["list"])
-    return Row(required_did(record, "subject"), None, created_at(record), {"list": record["list"]})
+    return Row(required_did(record, "subject"), None, created_at(record), {"list": record["list"]}, (record["list"],))
 
 
 RECORD = RecordType(
@@ -40,4 +40,5 @@ RECORD = RecordType(
     ),
     indexes=("subject_did",),
     unique=("list_uri", "subject_did"),
+    meets=("t.list_uri",),  # an older application may have taken items of others' lists
 )
