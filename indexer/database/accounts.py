@@ -153,7 +153,7 @@ BEGIN
       IF v_uris IS NULL THEN
         DELETE FROM {schema}.notifications WHERE recipient_did = p_did;
         DELETE FROM {schema}.notifications WHERE uri COLLATE "C" >= v_first AND uri COLLATE "C" < v_end;
-        UPDATE unified_worker.repos SET wiping = false, updated_at = now() WHERE did = p_did;
+        UPDATE unified_worker.repos SET wiping = false, wiped_at = now(), updated_at = now() WHERE did = p_did;
         p_done := true;
       ELSE
         v_none := array_fill(NULL::text, ARRAY[cardinality(v_uris)]);

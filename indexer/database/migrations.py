@@ -84,7 +84,8 @@ MIGRATIONS: tuple[str, ...] = (
       ADD handle_at timestamptz,
       ADD handle_seq bigint,
       ADD handle_relay text,
-      ADD wiping boolean NOT NULL DEFAULT false;
+      ADD wiping boolean NOT NULL DEFAULT false,
+      ADD wiped_at timestamptz;
     CREATE INDEX ON unified_worker.repos (handle) WHERE handle IS NOT NULL;
     CREATE INDEX ON unified_worker.repos (did) WHERE wiping;
     DROP INDEX unified_worker.dead_letters_id_idx;
@@ -93,7 +94,8 @@ MIGRATIONS: tuple[str, ...] = (
       active, status: what the last #account said; an application shows rows of active accounts only.
       handle: what the last #identity claimed; users.handle is what the account holds.
       has_user: its row in users was written. held: a dead letter or a waiting duplicate may exist.
-      desynchronized: an event of it could not be applied, or was left out. wiping: deleted, and its rows are still going.';
+      desynchronized: an event of it could not be applied, or was left out.
+      wiping: deleted, and its rows are still going. wiped_at: when the last of them went.';
 
     CREATE TABLE unified_worker.rebuild (
       step text PRIMARY KEY,

@@ -12,7 +12,7 @@ NOTICE = ("recipient_did", "author_did", "reason", "reason_subject", "created_at
 def notices(record: str, author: str, each: str, *, cid: str = "NULL::text", created_at: str = "t.created_at") -> str:
     """The query of what rows t notify of. `each`: a query of (ending, recipient_did, reason, reason_subject), over t."""
     return f"""SELECT {record} || x.ending AS uri, x.recipient_did, {author} AS author_did, x.reason, x.reason_subject,
-      {created_at} AS created_at, {cid} AS cid
+      {created_at} AS created_at, {cid} AS cid, t.indexed_at
       FROM {{rows}} AS t CROSS JOIN LATERAL ({each}) AS x (ending, recipient_did, reason, reason_subject)
       WHERE x.recipient_did NOT IN ('', {author}) AND length({record}) + length(x.ending) <= {MAX_URI_CHARS}"""
 
@@ -41,7 +41,7 @@ class Notices(NamedTuple):
     def statement(self) -> str:
         """Inserts what is missing, corrects what differs."""
         compared = [name for name in NOTICE if name not in self.kept]
-        return correct("notifications", self.query, compared, kept=self.kept, unless=TO_THE_DELETED)
+        return correct("notifications", self.query, compared, kept=self.kept, unless=TO_THE_WIPED)
 
 
 PROFILE_URI = "'at://' || t.did || '/app.bsky.actor.profile/self'"
@@ -86,10 +86,10 @@ REASONS = (
     "'like', 'repost', 'follow', 'reply', 'quote', 'mention', 'like-via-repost', 'repost-via-repost', 'starterpack-joined', "
     "'verified'"
 )
-# Notifications to an account went when it was deleted, and are not to come back.
-TO_THE_DELETED = """EXISTS (
+# What notified an account before it was wiped is not to do so again.
+TO_THE_WIPED = """EXISTS (
       SELECT FROM unified_worker.repos AS r
-      WHERE r.did = x.recipient_did AND (r.wiping OR (r.status = 'deleted' AND NOT r.active)))"""
+      WHERE r.did = x.recipient_did AND (r.wiping OR x.indexed_at <= r.wiped_at))"""
 
 
 def wrong_notifications() -> str:
