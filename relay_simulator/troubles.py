@@ -119,9 +119,11 @@ class Troubles(Dice):
         return CommitStep(account, [], "too_big")
 
     def missing_block(self, account: Account) -> Step:
-        drafts = [self._unnoted(account) for _ in range(self._rng.randint(1, 3))]
-        drafts[0] = drafts[0]._replace(fault="block_missing", record=None, block=None)
-        return CommitStep(account, drafts)
+        first, *others = [self._unnoted(account) for _ in range(self._rng.randint(1, 3))]
+        missing = first._replace(fault="block_missing", record=None, block=None)
+        # A record named 'self' may come twice, and an equal one brings the block along.
+        others = [draft for draft in others if draft.path != first.path and draft.cid != first.cid]
+        return CommitStep(account, [missing, *others])
 
     def odd(self, account: Account) -> Step:
         """A strange record alone, or an update of an older one, or beside good ones."""
