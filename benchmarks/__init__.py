@@ -8,8 +8,8 @@ expected.py       … and the rows that the database must hold after them, of ev
 preload.py        a database that holds millions of rows from before
 processes.py      children of ours: started, measured (CPU, memory), ended
 throughput.py     one run at full speed, of the worker or of the classic design
-five_types.py     the worker with the seed's five record types and no derived rows
-classic.py        the classic design for the same: one awaited transaction per commit on twenty connections
+bare.py           the worker without derived rows
+classic.py        the classic design without them: one awaited transaction per commit on twenty connections
 by_type.py        PostgreSQL's time by what a commit does
 latency.py        the time from a frame to its durable commit at a steady rate
 stamped_worker.py the worker, with a note of when each event was finished

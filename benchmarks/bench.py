@@ -13,15 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import report
+from benchmarks.bare import BARE_TYPES
 from benchmarks.by_type import costs
 from benchmarks.expected import Expected
-from benchmarks.five_types import FIVE_TYPES
 from benchmarks.latency import measure
 from benchmarks.machine import describe
 from benchmarks.preload import preload
 from benchmarks.processes import child_folder
 from benchmarks.stream import dids, make_stream
-from benchmarks.throughput import CLASSIC, FIVE_TYPES_WORKER, WORKER, Run, fresh_database, run_into
+from benchmarks.throughput import BARE_WORKER, CLASSIC, WORKER, Run, fresh_database, run_into
 from indexer.embedded import EmbeddedPostgres
 from indexer.postgres import PostgresServer
 from indexer.record_type import RecordType
@@ -71,8 +71,8 @@ async def bench(commits: int, rows: int, runs: int, seconds: float) -> bool:
             _say(report.stream("Five types", five, five_frames.stat().st_size))
             bare = five.bare_rows()
             designs = {
-                FIVE_WORKER: Design(FIVE_TYPES_WORKER, FIVE_TYPES, five_frames, five, bare),
-                FIVE_CLASSIC: Design(CLASSIC, FIVE_TYPES, five_frames, five, bare),
+                FIVE_WORKER: Design(BARE_WORKER, BARE_TYPES, five_frames, five, bare),
+                FIVE_CLASSIC: Design(CLASSIC, BARE_TYPES, five_frames, five, bare),
                 FROM_EMPTY: Design(WORKER, RECORD_TYPES, frames, expected, expected.rows()),
             }
             async with old_database(server, commits, rows) as before:

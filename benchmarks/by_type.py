@@ -15,7 +15,7 @@ from typing import NamedTuple
 import asyncpg
 import psutil
 
-from benchmarks.five_types import BARE_TYPES
+from benchmarks.bare import BARE_TYPES
 from benchmarks.stream import make_stream
 from benchmarks.throughput import fresh_database
 from indexer.batch import KINDS, OTHER, build

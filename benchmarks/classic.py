@@ -22,7 +22,7 @@ import uvloop
 if TYPE_CHECKING:
     from asyncpg.prepared_stmt import PreparedStatement
 
-from benchmarks.five_types import FIVE_TYPES
+from benchmarks.bare import bare
 from indexer.batch import Batch, build
 from indexer.config import Config
 from indexer.database.pool import SESSION_SETTINGS, Connection
@@ -32,6 +32,7 @@ from indexer.metrics import Metrics
 from indexer.protocol.events import Commit
 from indexer.protocol.frames import decode
 from indexer.record_type import RecordType
+from indexer.records import follow, like, post, profile, repost
 
 PARAMETERS = {
     "p_did": "text",
@@ -62,6 +63,8 @@ WAIT = """
 INSERT INTO unified_worker.duplicate_records (uri, collection, key, created_at, record)
 VALUES (v_uri, '{collection}', {key}, v_created_at, jsonb_build_object({pairs}))
 """
+
+FIVE_TYPES = tuple(map(bare, (follow.RECORD, like.RECORD, post.RECORD, profile.RECORD, repost.RECORD)))
 
 Values = dict[str, Any]
 

@@ -16,6 +16,11 @@ from relay_simulator.mix import Mix
 from relay_simulator.truth import CommitTruth
 
 SEED = 1
+# Weights of a Mix that are not of commits.
+MESSAGES = (
+    "identity", "handle_change", "handle_lost", "handle_taken", "handle_missing",
+    "account", "account_deleted", "account_returned", "account_odd", "sync",
+)  # fmt: skip
 
 
 def accounts(commits: int) -> int:
@@ -30,7 +35,7 @@ def dids(commits: int) -> list[str]:
 
 def make_stream(path: Path, commits: int, mix: Mix | None = None) -> Expected:
     """Writes so many commits to `path` as frames, of the live network's mix if no other is given; returns what they come to."""
-    only_commits = replace(mix or Mix.realistic(), identity=0.0, handle_change=0.0, account=0.0, account_deleted=0.0, sync=0.0)
+    only_commits = replace(mix or Mix.realistic(), **dict.fromkeys(MESSAGES, 0.0))
     settings = Settings(seed=SEED, cheap=True, accounts=accounts(commits), mix=only_commits)
     expected = Expected()
 

@@ -20,7 +20,7 @@ from indexer.records import RECORD_TYPES
 DATABASE = "bench"
 SLOWEST = 500  # commits a second: below that a run is given up
 WORKER = (str(ROOT / "unified_worker.py"),)
-FIVE_TYPES_WORKER = ("-m", "benchmarks.five_types")
+BARE_WORKER = ("-m", "benchmarks.bare")
 CLASSIC = ("-m", "benchmarks.classic")
 
 # Looked up one by one: a join would read the whole table at every look, at the cost of what is measured.

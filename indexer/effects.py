@@ -21,6 +21,9 @@ class Effect(NamedTuple):
     written: str = ""
 
 
+# Not their sum: an older application may have left a count below 0.
+MOST_COUNTED = "greatest(a.like_count, a.repost_count, a.reply_count, a.quote_count, a.bookmark_count)"
+
 # No derived row's URI is longer than the columns of an existing database; one that would be is not written.
 MAX_URI_CHARS = 512
 
@@ -37,10 +40,9 @@ INSERT INTO {{schema}}.post_aggregations AS a (post_uri, {column}, created_at, u
 ON CONFLICT (post_uri) DO UPDATE SET {column} = a.{column} + 1, updated_at = now();"""
     removed = f"""
 UPDATE {{schema}}.post_aggregations AS a SET {column} = greatest(a.{column} - 1, 0), updated_at = now() WHERE a.post_uri = {of}
-  RETURNING a.like_count + a.repost_count + a.reply_count + a.quote_count + a.bookmark_count INTO v_left;
-IF v_left = 0 THEN
-  DELETE FROM {{schema}}.post_aggregations AS a WHERE a.post_uri = {of}
-    AND a.like_count + a.repost_count + a.reply_count + a.quote_count + a.bookmark_count = 0;
+  RETURNING {MOST_COUNTED} INTO v_left;
+IF v_left <= 0 THEN
+  DELETE FROM {{schema}}.post_aggregations AS a WHERE a.post_uri = {of} AND {MOST_COUNTED} <= 0;
 END IF;"""
     if when is not None:
         added, removed = (f"\nIF {when} THEN{text}\nEND IF;" for text in (added, removed))

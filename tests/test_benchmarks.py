@@ -13,13 +13,13 @@ import asyncpg
 import pytest
 
 from benchmarks import latency
+from benchmarks.bare import BARE_TYPES
 from benchmarks.bench import on_top
 from benchmarks.by_type import DELETION, SEVERAL, costs
-from benchmarks.five_types import FIVE_TYPES
 from benchmarks.preload import preload
 from benchmarks.processes import ChildFailed, child_folder
 from benchmarks.stream import dids, make_stream
-from benchmarks.throughput import CLASSIC, FIVE_TYPES_WORKER, WORKER, fresh_database, run_into
+from benchmarks.throughput import BARE_WORKER, CLASSIC, WORKER, fresh_database, run_into
 from indexer.postgres import PostgresServer
 from relay_simulator.mix import Mix
 
@@ -35,9 +35,8 @@ LIVELY = replace(
 # several verifications of one account holds when it is deleted).
 SOUND = replace(
     Mix.awkward(),
-    verification=0,
-    odd=0, huge=0, missing_block=0, too_big=0, future=0, early_update=0, foreign_item=0, duplicate=0, account_deleted=0,
-    inactive_commit=0, handle_lost=0, handle_taken=0, handle_missing=0, account_odd=0,
+    verification=0, odd=0, huge=0, missing_block=0, too_big=0, future=0, early_update=0, foreign_item=0, duplicate=0,
+    inactive_commit=0,
 )  # fmt: skip
 
 
@@ -64,8 +63,8 @@ async def rows(url: str, tables: list[str]) -> dict[str, list[dict[str, Any]]]:
 async def test_both_designs_leave_the_same_rows(pg18: PostgresServer, folder: Path) -> None:
     expected = make_stream(folder / "frames.bin", COMMITS, LIVELY)
     left: list[dict[str, list[dict[str, Any]]]] = []
-    for design in (FIVE_TYPES_WORKER, CLASSIC):
-        async with fresh_database(pg18, FIVE_TYPES) as url:
+    for design in (BARE_WORKER, CLASSIC):
+        async with fresh_database(pg18, BARE_TYPES) as url:
             result = await run_into(url, pg18, design, folder / "frames.bin", expected, expected.bare_rows())
             left.append(await rows(url, list(expected.bare_rows())))
         assert result.wrong == ()

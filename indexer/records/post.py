@@ -52,7 +52,9 @@ QUOTES = Effect(
 v_quoted := {QUOTED};
 IF v_quoted IS NOT NULL THEN
   INSERT INTO {{schema}}.quotes AS q (uri, cid, post_uri, quoted_uri, quoted_cid, created_at, indexed_at)
-  VALUES (v_uri || '#quote', v_cid, v_uri, v_quoted, unified_worker.quoted_cid(v_rest -> 'embed'), {{created_at}}, now());
+  VALUES (v_uri || '#quote', v_cid, v_uri, v_quoted, unified_worker.quoted_cid(v_rest -> 'embed'), {{created_at}}, now())
+  ON CONFLICT (uri) DO UPDATE SET cid = excluded.cid, post_uri = excluded.post_uri, quoted_uri = excluded.quoted_uri,
+    quoted_cid = excluded.quoted_cid, created_at = excluded.created_at;  -- an older application may have left one behind
   {count("quote_count", "v_quoted").added}
 END IF;"""
     + notification("quote", suffix="quote", author=AUTHOR, recipient=authority("v_quoted"), subject="v_uri").added,

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from indexer.postgres import PostgresServer
 from tests.database.application import TABLES
-from tests.database.builder import FOLLOW, LIKE, REPOST, Op, Stream, at, delete, did, follow, like, put, repost
+from tests.database.builder import CID, FOLLOW, LIKE, POST, REPOST, Op, Stream, at, delete, did, follow, like, post, put, repost
 from tests.database.worker import Worker, connected, opened
 
 TABLE_OF = {LIKE: ("likes", "user_did", "post_uri"), REPOST: ("reposts", "user_did", "post_uri")}
@@ -192,3 +192,24 @@ async def test_a_row_of_the_application_s_own_gives_way_to_an_older_one(applicat
         assert uris == [f"at://{did('a')}/{LIKE}/{rkey}" for rkey in ("older", "younger")]
         await worker.write(stream.commit("a", delete(f"{LIKE}/older")))
         assert f"at://{did('a')}/{LIKE}/theirs" in await worker.column("SELECT uri FROM likes")
+
+
+async def test_what_an_older_application_left_wrong_refuses_nothing(application: str) -> None:
+    """A stray quote under the URI of a new one; a count below zero beside one that is right."""
+    uri, quoted = f"at://{did('a')}/{POST}/1", f"at://{did('b')}/{POST}/1"
+    async with connected(application) as connection:
+        await connection.execute(
+            f"""INSERT INTO quotes (uri, cid, post_uri, quoted_uri, created_at)
+            VALUES ('{uri}#quote', 'x', '{uri}', 'y', now());
+            INSERT INTO post_aggregations (post_uri, like_count, repost_count) VALUES ('{quoted}', 1, -1)"""
+        )
+    async with opened(application) as worker:
+        stream = Stream()
+        embed = {"$type": "app.bsky.embed.record", "record": {"uri": quoted, "cid": CID}}
+        assert await worker.write(stream.commit("a", put(f"{POST}/1", post(embed=embed)))) == ["applied"]
+        assert await worker.column("SELECT quoted_uri FROM quotes") == [quoted]
+        await worker.write(stream.commit("a", delete(f"{POST}/1")))
+        counts = "SELECT like_count, repost_count, quote_count FROM post_aggregations"
+        assert [tuple(row) for row in await worker.connection.fetch(counts)] == [(1, -1, 0)], (
+            "a count that is left keeps the row"
+        )

@@ -1,6 +1,6 @@
-"""The five record types of the seed as rows of their own tables and no more, for the comparison with the classic design.
+"""The record types as rows of their own tables and no more: to compare with the classic design, and to tell what more costs.
 
-python -m benchmarks.five_types runs the worker with them: its procedure then writes no derived rows.
+python -m benchmarks.bare runs the worker with them: its procedure then writes no derived rows.
 """
 
 import sys
@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from indexer import daemon
 from indexer.record_type import RecordType
-from indexer.records import RECORD_TYPES, follow, like, post, profile, repost
+from indexer.records import RECORD_TYPES
 from unified_worker import UnifiedWorker
 
 JUDGED = {"violates_thread_gate", "violates_embedding_rules", "has_thread_gate", "has_post_gate"}  # columns told by other rows
@@ -20,15 +20,14 @@ def bare(record_type: RecordType) -> RecordType:
     return replace(record_type, columns=columns, effects=(), functions=(), returning="")
 
 
-FIVE_TYPES = tuple(map(bare, (follow.RECORD, like.RECORD, post.RECORD, profile.RECORD, repost.RECORD)))
 BARE_TYPES = tuple(map(bare, RECORD_TYPES))
 
 
-class FiveTypesWorker(UnifiedWorker):
+class BareWorker(UnifiedWorker):
     """The worker with those types."""
 
-    record_types = FIVE_TYPES
+    record_types = BARE_TYPES
 
 
 if __name__ == "__main__":
-    sys.exit(daemon.main(FiveTypesWorker, []))
+    sys.exit(daemon.main(BareWorker, []))
