@@ -13,14 +13,14 @@ import asyncpg
 import pytest
 
 from indexer.postgres import PostgresServer
-from tests.servers import FAST, HAS_15, SAFE, make_server, server_directory
+from tests.servers import FAST, HAS_15, SAFE, fast_parent, make_server, server_directory
 
 _numbers = itertools.count(1)
 
 
 def _shared(version: int) -> Iterator[PostgresServer]:
     # A runner with a loop factory leaves the current event loop alone, which is pytest-asyncio's.
-    with server_directory() as directory, asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
+    with server_directory(fast_parent()) as directory, asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
         server = make_server(version, directory, FAST)
         runner.run(server.start())
         yield server

@@ -20,15 +20,25 @@ FAST = {"fsync": "off", "shared_buffers": "128MB", "max_wal_size": "1GB", "autov
 SAFE = {"shared_buffers": "128MB", "max_wal_size": "1GB"}
 
 
+MEMORY = Path("/dev/shm")
+MEMORY_NEEDED = 4 * 2**30  # bytes: two servers' write-ahead logs, and a database a test
+
+
 @contextlib.contextmanager
-def server_directory() -> Generator[Path]:
+def server_directory(parent: Path = Path("/tmp")) -> Generator[Path]:
     """A folder that the server's account can enter, also where the tests run as root and pytest's own folders are root's."""
-    path = Path(tempfile.mkdtemp(prefix="unified-tests-", dir="/tmp"))
+    path = Path(tempfile.mkdtemp(prefix="unified-tests-", dir=parent))
     path.chmod(0o755)
     try:
         yield path / "server"
     finally:
         shutil.rmtree(path)
+
+
+def fast_parent() -> Path:
+    """Where FAST servers keep their data: in memory if there is room (a database is some hundred files, and each test has one)."""
+    roomy = MEMORY.is_dir() and shutil.disk_usage(MEMORY).free >= MEMORY_NEEDED
+    return MEMORY if roomy else Path("/tmp")
 
 
 def make_server(version: int, directory: Path, settings: dict[str, str]) -> PostgresServer:
