@@ -26,7 +26,7 @@ demo: $(DEV)
 	@$(BIN)/python -m benchmarks.demo
 
 test: $(DEV)
-	$(BIN)/python -m pytest -m "not soak"
+	$(BIN)/python -m pytest -m "not soak" -n 2 --dist loadfile
 
 soak: $(DEV)
 	$(BIN)/python -m pytest -m soak

@@ -36,7 +36,7 @@ def server_directory(parent: Path = Path("/tmp")) -> Generator[Path]:
 
 
 def fast_parent() -> Path:
-    """Where FAST servers keep their data: in memory if there is room (a database is some hundred files, and each test has one)."""
+    """Where FAST servers keep their data: in memory if there is room, for each test has a database of some hundred files."""
     roomy = MEMORY.is_dir() and shutil.disk_usage(MEMORY).free >= MEMORY_NEEDED
     return MEMORY if roomy else Path("/tmp")
 

@@ -232,10 +232,11 @@ WITHOUT_LOCK = {
     deletion_of_the_holder_while_the_next_turns_away,
     the_holder_turns_to_where_a_younger_comes,
     wipe_of_the_holder_and_an_older,
+    wipe_of_the_next_and_deletion_of_the_holder,
     like_and_unlike,
     the_last_two_unlikes,
 }
-"""Those that the unique index, the locks of rows and a wipe's second look keep right by themselves."""
+"""Those that the unique index, the locks of rows and a wipe's second look keep right by themselves, or mostly."""
 
 # What depends on when something came, or on the names' hashes.
 LEFT_OUT = {
