@@ -70,11 +70,14 @@ RECORDS = {
     ),
     "follows": (
         "uri, follower_did, following_did, created_at, commit_time, commit_seq, commit_rev",
-        "DISTINCT ON (did, other) graph || 'follow/' || key, did, other, at, at, n, key FROM acts WHERE kind = 'follow'",
+        # Of accounts that the stream has not: one that it follows as well would make the stream's a duplicate. So with blocks.
+        """DISTINCT ON (did, other) graph || 'follow/' || key, did, 'did:web:' || right(other, 24) || '.test', at, at, n, key
+        FROM acts WHERE kind = 'follow'""",
     ),
     "blocks": (
         "uri, blocker_did, blocked_did, created_at",
-        "DISTINCT ON (did, other) graph || 'block/' || key, did, other, at FROM acts WHERE n % 100 = 0",
+        """DISTINCT ON (did, other) graph || 'block/' || key, did, 'did:web:' || right(other, 24) || '.test', at
+        FROM acts WHERE n % 100 = 0""",
     ),
     "lists": (
         "uri, cid, creator_did, name, purpose, created_at",
