@@ -23,6 +23,8 @@ from indexer.selection import EVERYTHING, Selection
 
 log = logging.getLogger(__name__)
 
+SKIPPED = ("stale", "rev_fork", "inactive")  # outcomes of commits whose operations were not looked at
+
 
 class EventProcessor:
     """Turns events into rows, those that `selection` takes. `metrics` counts what became of them."""
@@ -37,11 +39,11 @@ class EventProcessor:
         batch, outcomes = await self._writer.write(lane, events)
         metrics = self._metrics
         for place, reason in batch.refused:
-            if outcomes[place] not in ("stale", "rev_fork", "inactive"):
+            if outcomes[place] not in SKIPPED:
                 metrics.refused[reason] += 1
                 metrics.dead_letters += 1
         metrics.filtered["selection"] += sum(
-            filtered and outcome != "stale" for filtered, outcome in zip(batch.filtered, outcomes, strict=True)
+            filtered and outcome not in SKIPPED for filtered, outcome in zip(batch.filtered, outcomes, strict=True)
         )
         for outcome in outcomes:
             match outcome:
