@@ -44,6 +44,9 @@ cursor.py            … stored every second
 progress.py          the progress log, from the counts in metrics.py
 heartbeat.py         the pulse that the health check asks for
 
-Around it: daemon.py (signals, exit codes), rebuild_derived.py (the other command), cli.py, config.py, database_url.py, logs.py,
-errors.py, version.py; and the PostgreSQL of --embedded: embedded.py, postgres.py, cluster.py.
+commands/            the commands beside the worker, one file each, found by looking; command.py says what such a file gives
+  rebuild_derived.py   derived rows recomputed
+
+Around it: daemon.py (exit codes), signals.py, cli.py, config.py, database_url.py, logs.py, errors.py, version.py; and the
+PostgreSQL of --embedded: embedded.py, postgres.py, cluster.py.
 """

@@ -6,59 +6,57 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from indexer.command import Command
+from indexer.commands import COMMANDS
 from indexer.config import SETTINGS
 from indexer.version import VERSION
 
 EMBEDDED_DIR = Path("data/postgres")
-REBUILD = "rebuild-derived"
-REBUILD_HELP = """\
-Recomputes what follows from records (counts, feed items, quotes, viewer states, thread contexts, notifications, what gates say)
-from the tables of records, and corrects what differs: rows that an older application left wrong, or never wrote. Works beside a
-running worker as well as without one. Stopped, it goes on from there the next time; only one can run at a time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Arguments:
-    """The command line, read. `embedded` is the folder of the embedded PostgreSQL, None: DATABASE_URL. `rebuild`: do that."""
+    """The command line, read. `embedded` is the folder of the embedded PostgreSQL, None: DATABASE_URL. `command` is None for
+    the worker itself; `options` are its own or the command's."""
 
     embedded: Path | None
-    reset_cursor: bool = False
-    rebuild: bool = False
+    options: argparse.Namespace
+    command: Command | None = None
 
 
 def parse(argv: Sequence[str]) -> Arguments:
     """The arguments after the program's name. Exits with 0 after --help and --version, with 2 on anything unknown."""
-    if argv[:1] == [REBUILD]:
-        return _parse_rebuild(argv[1:])
-    parser = argparse.ArgumentParser(
+    command = COMMANDS.get(argv[0]) if argv else None
+    if command is not None:
+        parser = _parser(
+            prog=f"unified_worker.py {command.name}",
+            description=command.description,
+            epilog=f"Of the settings it uses {' and '.join(('DATABASE_URL', *command.needs))}.",
+        )
+        command.add_options(parser)
+        options = parser.parse_args(argv[1:])
+        return Arguments(options.embedded, options, command)
+    parser = _parser(
         prog="unified_worker.py",
         description="Follows a relay's event stream and writes it into PostgreSQL, one transaction per repo commit.",
-        epilog=f"{REBUILD} as the first word: recompute what follows from the records, see {REBUILD} --help\n\n{_settings()}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+        epilog=f"{_commands()}\n\n{_settings()}",
     )
     parser.add_argument("--version", action="version", version=f"unified_worker {VERSION}")
-    _add_embedded(parser)
     parser.add_argument(
         "--reset-cursor", action="store_true", help="forget the stored cursor of this relay and start from CURSOR instead"
     )
     options = parser.parse_args(argv)
-    return Arguments(embedded=options.embedded, reset_cursor=options.reset_cursor)
+    return Arguments(options.embedded, options)
 
 
-def _parse_rebuild(argv: Sequence[str]) -> Arguments:
+def _parser(prog: str, description: str, epilog: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog=f"unified_worker.py {REBUILD}",
-        description=REBUILD_HELP,
-        epilog="Of the settings it uses DATABASE_URL and LOG_LEVEL.",
+        prog=prog,
+        description=description,
+        epilog=epilog,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    _add_embedded(parser)
-    return Arguments(embedded=parser.parse_args(argv).embedded, rebuild=True)
-
-
-def _add_embedded(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--embedded",
         metavar="DIR",
@@ -67,6 +65,12 @@ def _add_embedded(parser: argparse.ArgumentParser) -> None:
         const=EMBEDDED_DIR,
         help=f"run a PostgreSQL of its own, with its data in DIR (./{EMBEDDED_DIR}), instead of using DATABASE_URL",
     )
+    return parser
+
+
+def _commands() -> str:
+    lines = ["commands, as the first word (each has a --help of its own):"]
+    return "\n".join([*lines, *(f"  {command.name:<20}{command.summary}" for command in COMMANDS.values())])
 
 
 def _settings() -> str:

@@ -11,7 +11,7 @@ from dotenv import dotenv_values
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from indexer.cli import Arguments, parse
+from indexer.cli import parse
 from indexer.config import SETTINGS, Config, normalised_relay
 from indexer.database_url import redacted
 from indexer.errors import OperatorError
@@ -299,9 +299,15 @@ def test_the_example_file_names_every_setting_with_its_default() -> None:
 
 
 def test_arguments() -> None:
-    assert parse([]) == Arguments(embedded=None, reset_cursor=False)
-    assert parse(["--embedded"]) == Arguments(embedded=Path("data/postgres"), reset_cursor=False)
-    assert parse(["--reset-cursor", "--embedded", "/tmp/x"]) == Arguments(embedded=Path("/tmp/x"), reset_cursor=True)
+    def read(*argv: str) -> tuple[Path | None, bool, str | None]:
+        arguments = parse(argv)
+        command = arguments.command and arguments.command.name
+        return arguments.embedded, getattr(arguments.options, "reset_cursor", False), command
+
+    assert read() == (None, False, None)
+    assert read("--embedded") == (Path("data/postgres"), False, None)
+    assert read("--reset-cursor", "--embedded", "/tmp/x") == (Path("/tmp/x"), True, None)
+    assert read("rebuild-derived", "--embedded", "/tmp/x") == (Path("/tmp/x"), False, "rebuild-derived")
 
 
 @pytest.mark.parametrize("argv", [["--cursor"], ["extra"], ["--reset"], ["--embedded", "a", "b"]])

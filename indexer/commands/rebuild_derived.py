@@ -2,14 +2,29 @@
 
 import logging
 import math
+from argparse import Namespace
 
+from indexer.command import Command
 from indexer.config import Config
 from indexer.database.pool import DatabasePool, LockLost
 from indexer.database.ready import START_PATIENCE, make_ready
 from indexer.database.rebuild import Rebuild
+from indexer.database_url import redacted
 from indexer.records import RECORD_TYPES
+from indexer.signals import Words, until_signal
+from indexer.version import VERSION
 
 log = logging.getLogger(__name__)
+
+DESCRIPTION = """\
+Recomputes what follows from records (counts, feed items, quotes, viewer states, thread contexts, notifications, what gates say)
+from the tables of records, and corrects what differs: rows that an older application left wrong, or never wrote. Works beside a
+running worker as well as without one. Stopped, it goes on from there the next time; only one can run at a time."""
+
+WORDS = Words(
+    "stopping; the rows in hand are finished first",
+    "The database did not finish the rows in hand within %.0f s: they are as they were, nothing is lost",
+)
 
 
 class RebuildDerived:
@@ -42,3 +57,14 @@ class RebuildDerived:
     def abandon(self) -> None:
         """Cuts the database's connection; what the chunk did is taken back."""
         self._pool.terminate()
+
+
+async def run(config: Config, options: Namespace) -> int:
+    """The command, until all is rebuilt or a signal comes; 0."""
+    log.info("unified-worker %s rebuilds derived rows of %s", VERSION, redacted(config.database_url))
+    await until_signal(RebuildDerived(config), WORDS)
+    log.info("Stopped")
+    return 0
+
+
+COMMAND = Command(name="rebuild-derived", summary="recompute what follows from the records", description=DESCRIPTION, run=run)

@@ -1,0 +1,76 @@
+"""Signals: the first one asks what runs to stop, and gives it its grace; the second leaves at once."""
+
+import asyncio
+import logging
+import os
+import signal
+from typing import NamedTuple, Protocol
+
+log = logging.getLogger(__name__)
+
+GRACE = 9.0  # seconds to drain after a signal; the process is to be gone within ten
+STUCK = 0.5  # seconds for tasks to end once their connections are cut
+
+
+class Worker(Protocol):
+    """What the process runs: the stream's worker, or a rebuild."""
+
+    async def initialize(self) -> None:
+        """Readies the worker."""
+        ...
+
+    async def run(self) -> None:
+        """Works until `stop`, to the end of what was taken in."""
+        ...
+
+    def stop(self) -> None:
+        """Ends the reading; `run` returns when all that was read is finished."""
+        ...
+
+    def abandon(self) -> None:
+        """Cuts the database's connections, so that nothing waits for it any more."""
+        ...
+
+
+class Words(NamedTuple):
+    """What is said when a signal came, and when the grace period (%.0f s) has run out."""
+
+    stopping: str
+    too_late: str
+
+
+async def until_signal(worker: Worker, words: Words) -> None:
+    """Runs the worker. The first signal asks it to stop, and gives it its grace; the second leaves at once."""
+    loop = asyncio.get_running_loop()
+    asked = asyncio.Event()
+
+    def on_signal(number: signal.Signals) -> None:
+        if asked.is_set():
+            os._exit(128 + number)
+        log.info("%s: %s", number.name, words.stopping)
+        asked.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, on_signal, number)
+    running = asyncio.create_task(_live(worker))
+    waiting = asyncio.create_task(asked.wait())
+    await asyncio.wait({running, waiting}, return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+    if asked.is_set() and not running.done():
+        worker.stop()
+        await asyncio.wait({running}, timeout=GRACE)
+    if not running.done():
+        log.warning(words.too_late, GRACE)
+        worker.abandon()
+        running.cancel()
+        await asyncio.wait({running}, timeout=STUCK)
+        if not running.done():
+            logging.shutdown()
+            os._exit(0)
+    if not (asked.is_set() and running.cancelled()):
+        running.result()
+
+
+async def _live(worker: Worker) -> None:
+    await worker.initialize()
+    await worker.run()
