@@ -1,22 +1,23 @@
 """`make bench`: how many commits a second, where the time goes, how long an event takes; exit 1 if rows are wrong.
 
-python -m benchmarks.bench [--quick] [--commits N] [--rows N] [--runs N] [--seconds N]
+python -m benchmarks.bench [--quick | --long] [--commits N] [--rows N] [--runs N] [--seconds N] [--missed N]
 """
 
 import argparse
 import asyncio
 import sys
 import time
+from collections import defaultdict
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks import report
+from benchmarks import latency, outage, report
 from benchmarks.bare import BARE_TYPES
 from benchmarks.by_type import costs
+from benchmarks.ceiling import copy_rows, save_rows
 from benchmarks.expected import Expected
-from benchmarks.latency import measure
 from benchmarks.machine import describe
 from benchmarks.preload import preload
 from benchmarks.processes import child_folder
@@ -30,16 +31,19 @@ from relay_simulator.mix import Mix
 
 LIVE_RATE = 2_000  # events a second: the most that the public relay has been seen to keep up
 FIVE_WORKER, FIVE_CLASSIC = "five types, no derived rows: worker", "five types, no derived rows: classic"
+COPIED = "five types, no derived rows: COPY"
 FROM_EMPTY = "full indexing from empty tables"
 # As an operator sets a server that has 24 GB for these tables; the embedded one's own are for a small machine.
 SERVER_SETTINGS = {"shared_buffers": "4GB", "max_wal_size": "8GB"}
+LIVE = 60 * outage.RATE * 5  # commits that come while an outage is recovered from: five minutes of them
 LEAST_BY_TYPE = 10_000  # commits that it takes to tell anything by what they do
 OLD = "bench_old"  # the database that holds the rows from before
 
 
 @dataclass(frozen=True, slots=True)
 class Design:
-    """What is run, on which database, over which frames, and the rows that must then be there."""
+    """What is run, on which database, over which frames, and the rows that must then be there. `copied`: the name under which
+    its rows are then copied into the same tables, to compare."""
 
     arguments: Sequence[str]
     record_types: Sequence[RecordType]
@@ -47,6 +51,7 @@ class Design:
     expected: Expected
     wanted: Mapping[str, int]
     template: str | None = None
+    copied: str | None = None
 
 
 def _arguments() -> argparse.Namespace:
@@ -55,14 +60,19 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rows", type=int, default=5_000_000, help="rows of the preloaded database (%(default)s)")
     parser.add_argument("--runs", type=int, default=1, help="runs of each design, in turn; medians are shown (%(default)s)")
     parser.add_argument("--seconds", type=float, default=20.0, help="length of the latency run (%(default)s)")
+    parser.add_argument("--missed", type=int, default=0, help="commits of an outage to recover from; 0: none (%(default)s)")
+    parser.add_argument("--long", action="store_true", help="a million commits, nine million rows, an hour's outage")
     parser.add_argument("--quick", action="store_true", help="a tenth of everything: does it work, not how fast")
     arguments = parser.parse_args()
     if arguments.quick:
         arguments.commits, arguments.rows, arguments.seconds = 20_000, 500_000, 5.0
+    if arguments.long:
+        arguments.missed = outage.RATE * outage.OUTAGE
+        arguments.commits, arguments.rows = arguments.missed + LIVE, 9_000_000
     return arguments
 
 
-async def bench(commits: int, rows: int, runs: int, seconds: float) -> bool:
+async def bench(commits: int, rows: int, runs: int, seconds: float, missed: int) -> bool:
     """Measures and prints; returns whether every run left the rows that it should."""
     with child_folder() as folder:
         frames, five_frames = folder / "frames.bin", folder / "five.bin"
@@ -73,7 +83,7 @@ async def bench(commits: int, rows: int, runs: int, seconds: float) -> bool:
             _say(report.stream("Five types", five, five_frames.stat().st_size))
             bare = five.bare_rows()
             designs = {
-                FIVE_WORKER: Design(BARE_WORKER, BARE_TYPES, five_frames, five, bare),
+                FIVE_WORKER: Design(BARE_WORKER, BARE_TYPES, five_frames, five, bare, copied=COPIED),
                 FIVE_CLASSIC: Design(CLASSIC, BARE_TYPES, five_frames, five, bare),
                 FROM_EMPTY: Design(WORKER, RECORD_TYPES, frames, expected, expected.rows()),
             }
@@ -85,10 +95,13 @@ async def bench(commits: int, rows: int, runs: int, seconds: float) -> bool:
                 )
                 done = await throughput(server, designs, runs)
             _say("", *report.comparison(done), "")
-            times = report.ratio(done[FIVE_WORKER], done[FIVE_CLASSIC])
-            _say(f"With the five types the worker does {times:.1f} times what the classic design does.", "")
+            _say(*report.ratios(done[FIVE_WORKER], done[FIVE_CLASSIC], done[COPIED]), "")
+            for name in (FIVE_WORKER, FROM_EMPTY) if missed else ():
+                ran = designs[name]
+                found = await outage.recover(server, ran.arguments, ran.record_types, ran.frames, ran.expected, missed)
+                _say(report.recovery(name, found), "")
             _say(*report.by_type(await costs(server, frames, max(commits // 4, LEAST_BY_TYPE))), "")
-            _say(report.latency(await measure(server, frames, rate=LIVE_RATE, seconds=seconds)))
+            _say(report.latency(await latency.measure(server, frames, rate=LIVE_RATE, seconds=seconds)))
     wrong = [f"{name}: {fault}" for name, results in done.items() for result in results for fault in result.wrong]
     _say(*(["WRONG ROWS", *wrong] if wrong else ["Every run left exactly the rows that its stream comes to, in every table."]))
     return not wrong
@@ -111,14 +124,21 @@ def on_top(before: Mapping[str, int], expected: Expected) -> dict[str, int]:
 
 
 async def throughput(server: PostgresServer, designs: Mapping[str, Design], runs: int) -> dict[str, list[Run]]:
-    """Runs the designs in turn, so that a slow minute of the machine hits all."""
-    done: dict[str, list[Run]] = {name: [] for name in designs}
+    """Runs the designs in turn, so that a slow minute of the machine hits all; the results by name, also of the copies."""
+    done: defaultdict[str, list[Run]] = defaultdict(list)
     for number in range(1, runs + 1):
         for name, design in designs.items():
+            saved: dict[str, Path] = {}
             async with fresh_database(server, design.record_types, template=design.template) as url:
-                result = await run_into(url, server, design.arguments, design.frames, design.expected, design.wanted)
-            _say(f"Run {number} of {runs}, {name}: {result.rate:,.0f} commits/s, {result.seconds:.1f} s")
-            done[name].append(result)
+                told = {name: await run_into(url, server, design.arguments, design.frames, design.expected, design.wanted)}
+                if design.copied:
+                    saved = await save_rows(url, list(design.wanted), design.frames.parent)
+            if design.copied:
+                commits = design.expected.commits
+                told[design.copied] = await copy_rows(server, design.record_types, saved, commits, design.wanted)
+            for ran, result in told.items():
+                _say(f"Run {number} of {runs}, {ran}: {result.rate:,.0f} commits/s, {result.seconds:.1f} s")
+                done[ran].append(result)
     return done
 
 
@@ -130,7 +150,7 @@ def main() -> None:
     """Runs the command."""
     arguments = _arguments()
     try:
-        sys.exit(not asyncio.run(bench(arguments.commits, arguments.rows, arguments.runs, arguments.seconds)))
+        sys.exit(not asyncio.run(bench(arguments.commits, arguments.rows, arguments.runs, arguments.seconds, arguments.missed)))
     except KeyboardInterrupt:
         sys.exit("stopped")
 

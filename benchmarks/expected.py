@@ -49,12 +49,14 @@ class Kept(NamedTuple):
 @dataclass(slots=True)
 class Expected:
     """Takes in commits with `add`. `first`, `last`: (did, rev) of the commits at either end, the very last one at the end;
-    `operations`: by collection."""
+    `marks`: that of each `mark_every`-th one, by how many there were then; `operations`: by collection."""
 
     commits: int = 0
     operations: Counter[str] = field(default_factory=Counter[str])
     first: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
     last: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
+    mark_every: int = 1_000
+    marks: dict[int, tuple[str, str]] = field(default_factory=dict[int, tuple[str, str]])
     users: set[str] = field(default_factory=set[str])
     revs: dict[str, str] = field(default_factory=dict[str, str])  # by DID
     _records: dict[str, Kept] = field(default_factory=dict[str, Kept])  # by URI
@@ -68,6 +70,8 @@ class Expected:
         self.last.append((commit.did, commit.rev))
         if len(self.last) >= 2 * EDGE:
             del self.last[:-EDGE]
+        if self.commits % self.mark_every == 0:
+            self.marks[self.commits] = (commit.did, commit.rev)
         if commit.rev <= self.revs.get(commit.did, ""):
             return
         self.revs[commit.did] = commit.rev

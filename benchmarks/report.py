@@ -7,12 +7,14 @@ from collections.abc import Mapping, Sequence
 from benchmarks.by_type import Cost
 from benchmarks.expected import Expected
 from benchmarks.latency import Latency
+from benchmarks.outage import Recovery
 from benchmarks.throughput import Run
 
 MB = 1_000_000
 LEGEND = (
     "From the socket to durable rows, one transaction per commit",
-    "CPU µs per commit: of the process that reads and writes, of PostgreSQL's processes, of the relay (not theirs)",
+    "CPU µs per commit: of the process that reads and writes, of PostgreSQL's processes, of the relay (not theirs); bytes of",
+    "write-ahead log per commit",
 )
 
 
@@ -30,24 +32,34 @@ def comparison(done: Mapping[str, Sequence[Run]]) -> list[str]:
     runs = max(map(len, done.values()))
     lines = [
         LEGEND[0] + (f"; medians of {runs} runs" if runs > 1 else ""),
-        LEGEND[1],
+        *LEGEND[1:],
         "",
-        f"{'':<36}{'commits/s':>10}{'Python µs':>11}{'PostgreSQL µs':>15}{'relay µs':>10}{'peak RSS':>10}   RSS by quarters",
+        f"{'':<44}{'commits/s':>10}{'Python µs':>11}{'PostgreSQL µs':>15}{'both':>7}{'relay µs':>10}{'WAL':>8}{'peak RSS':>10}"
+        "   RSS by quarters",
     ]
     for name, results in done.items():
-        figures = [(r.rate, r.python_us, r.postgres_us, r.relay_us) for r in results]
-        rate, python, postgres, relay = map(statistics.median, zip(*figures, strict=True))
+        figures = [(r.rate, r.python_us, r.postgres_us, r.relay_us, r.wal_bytes) for r in results]
+        rate, python, postgres, relay, wal = map(statistics.median, zip(*figures, strict=True))
+        both = statistics.median(r.python_us + r.postgres_us for r in results)
         lines.append(
-            f"{name:<36}{rate:>10,.0f}{python:>11.1f}{postgres:>15.1f}{relay:>10.1f}"
-            f"{max(result.peak_rss for result in results) / MB:>7.0f} MB"
-            f"   {', '.join(f'{size / MB:.0f}' for size in results[-1].rss)} MB"
+            f"{name:<44}{rate:>10,.0f}{python:>11.1f}{postgres:>15.1f}{both:>7.0f}{relay:>10.1f}{wal:>8,.0f}"
+            + (
+                f"{max(result.peak_rss for result in results) / MB:>7.0f} MB"
+                f"   {', '.join(f'{size / MB:.0f}' for size in results[-1].rss)} MB"
+                if results[-1].rss
+                else ""
+            )
         )
     return lines
 
 
-def ratio(fast: Sequence[Run], slow: Sequence[Run]) -> float:
-    """How many times as many commits a second, by the medians."""
-    return statistics.median(run.rate for run in fast) / statistics.median(run.rate for run in slow)
+def ratios(worker: Sequence[Run], classic: Sequence[Run], copied: Sequence[Run]) -> list[str]:
+    """How many times as many commits a second the worker does, by the medians."""
+    rate, slow, fast = (statistics.median(run.rate for run in runs) for runs in (worker, classic, copied))
+    return [
+        f"With the five types the worker does {rate / slow:.1f} times what the classic design does, and {rate / fast:.2f} of",
+        "what COPY does, which has no stream to read, nothing to look up, and no transaction for each commit.",
+    ]
 
 
 def by_type(costs: Sequence[Cost]) -> list[str]:
@@ -73,6 +85,14 @@ def preloaded(before: Mapping[str, int], seconds: float) -> list[str]:
     told = ", ".join(f"{table} {count:,}" for table, count in sorted(before.items(), key=lambda item: -item[1]) if count)
     head = f"Preloaded   {sum(before.values()):,} rows in {seconds:.0f} s (not measured): "
     return textwrap.wrap(head + told, 128, subsequent_indent=" " * 12)
+
+
+def recovery(name: str, found: Recovery) -> str:
+    """How long it takes to be up to date again."""
+    return (
+        f"{name}: {found.missed:,} commits worked off in {found.worked_off:.0f} s; up to date after {found.up_to_date:.0f} s, "
+        f"when {found.live:,} more had come; peak RSS {found.peak_rss / MB:.0f} MB"
+    )
 
 
 def latency(found: Latency) -> str:

@@ -23,6 +23,7 @@ WORKER = (str(ROOT / "unified_worker.py"),)
 BARE_WORKER = ("-m", "benchmarks.bare")
 CLASSIC = ("-m", "benchmarks.classic")
 
+LOG_POSITION = "SELECT (pg_current_wal_insert_lsn() - '0/0')::float8"  # bytes
 # Looked up one by one: a join would read the whole table at every look, at the cost of what is measured.
 ARRIVED = """
 SELECT count(*) FROM unnest($1::text[], $2::text[]) AS l (did, rev)
@@ -32,14 +33,15 @@ WHERE (SELECT r.rev FROM unified_worker.repos AS r WHERE r.did = l.did) >= l.rev
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What one run measured: commits a second, the seconds that it took, CPU µs a commit, bytes of memory (`rss`: at every
-    quarter of the time), and what is wrong about the rows."""
+    """What one run measured: commits a second, the seconds that it took, CPU µs and bytes of write-ahead log a commit, bytes of
+    memory (`rss`: at every quarter of the time), and what is wrong about the rows."""
 
     rate: float
     seconds: float
     python_us: float
     postgres_us: float
     relay_us: float
+    wal_bytes: float
     peak_rss: int
     rss: tuple[int, ...]
     wrong: tuple[str, ...]
@@ -103,9 +105,10 @@ async def _watch(
     def cpu() -> tuple[float, float, float]:
         return measured.cpu(), server_cpu(postmaster), source.cpu()
 
+    log_before = await eye.fetchval(LOG_POSITION)
     while True:
         began, before = time.monotonic(), cpu()
-        if await _here(eye, expected.first):
+        if await here(eye, expected.first):
             break
         measured.check()
         await asyncio.sleep(POLL)
@@ -125,13 +128,14 @@ async def _watch(
         python,
         postgres,
         sender,
+        (await eye.fetchval(LOG_POSITION) - log_before) / expected.commits,
         measured.highest_rss(),
         tuple(memory[len(memory) * quarter // 4 - 1] for quarter in (1, 2, 3, 4)),
-        await _wrong(eye, wanted),
+        await wrong_rows(eye, wanted),
     )
 
 
-async def _here(eye: Connection, commits: Sequence[tuple[str, str]]) -> int:
+async def here(eye: Connection, commits: Sequence[tuple[str, str]]) -> int:
     """How many of these accounts have their last one of these commits in the database."""
     last = dict(commits)
     return await eye.fetchval(ARRIVED, list(last), list(last.values()))
@@ -140,7 +144,7 @@ async def _here(eye: Connection, commits: Sequence[tuple[str, str]]) -> int:
 async def _arrived(eye: Connection, expected: Expected) -> bool:
     """Whether the end is there: the very last commit, which is cheap to ask, then those before it in all lanes."""
     for last in (expected.last[-1:], expected.last[-EDGE:]):
-        if await _here(eye, last) < len(dict(last)):
+        if await here(eye, last) < len(dict(last)):
             return False
     return True
 
@@ -150,7 +154,7 @@ async def count_rows(connection: Connection, tables: Iterable[str]) -> dict[str,
     return {table: await connection.fetchval(f"SELECT count(*) FROM {table}") for table in tables}
 
 
-async def _wrong(eye: Connection, wanted: Mapping[str, int]) -> tuple[str, ...]:
+async def wrong_rows(eye: Connection, wanted: Mapping[str, int]) -> tuple[str, ...]:
     """Where the database holds another number of rows than it must."""
     found = await count_rows(eye, wanted)
     return tuple(f"{table}: {found[table]:,} rows instead of {n:,}" for table, n in wanted.items() if found[table] != n)

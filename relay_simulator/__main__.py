@@ -19,6 +19,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--accounts", type=int, default=1_000, help="how many accounts act (%(default)s)")
     parser.add_argument("--commits", type=int, default=10_000, help="how many events to make (%(default)s)")
     parser.add_argument("--rate", type=float, help="frames a second from the first connection on; without: all at once")
+    parser.add_argument("--held", type=int, default=0, help="frames that are there at once, before those at --rate")
     parser.add_argument("--cheap", action="store_true", help="no trees and no signatures: ten times as fast to make")
     parser.add_argument("--awkward", action="store_true", help="traffic of which a quarter is strange or broken")
     parser.add_argument("--frames", type=Path, metavar="FILE", help="serve this recording; nothing is made")
@@ -44,7 +45,14 @@ def main() -> None:
         count = write_frames(arguments.write, frames)
         print(f"{count:,} frames in {time.monotonic() - began:.1f} s, {arguments.write.stat().st_size:,} bytes")
         return
-    relay = RelayServer(frames, recorded=arguments.frames, host=arguments.host, port=arguments.port, rate=arguments.rate)
+    relay = RelayServer(
+        frames,
+        recorded=arguments.frames,
+        host=arguments.host,
+        port=arguments.port,
+        rate=arguments.rate,
+        held=arguments.held,
+    )
     try:
         asyncio.run(_serve(relay))
     except KeyboardInterrupt:

@@ -6,6 +6,7 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Protocol
 
 from relay_simulator.encoding import seq_of
 
@@ -28,6 +29,18 @@ def read_frames(path: Path) -> Iterator[bytes]:
     with path.open("rb") as source:
         while head := source.read(_LENGTH.size):
             yield source.read(_LENGTH.unpack(head)[0])
+
+
+class Log(Protocol):
+    """Frames in stream order, by position, to be served."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, position: int, /) -> bytes | memoryview: ...
+
+    def after(self, cursor: int, *, inclusive: bool) -> int:
+        """The position of the first frame that a client with this cursor has yet to see."""
+        ...
 
 
 class FrameLog:

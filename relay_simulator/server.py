@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from relay_simulator.connection import CLOSE_SECONDS, Connection
 from relay_simulator.faults import Cut, Fault, Refuse, Say, Silence
-from relay_simulator.frames_file import FrameLog
+from relay_simulator.frames_file import FrameLog, Log
 
 PATH = "/xrpc/com.atproto.sync.subscribeRepos"
 CHUNK_BYTES = 262_144  # written at once: few system calls, and little kept when the client is slow
@@ -22,12 +22,13 @@ CHUNK_FRAMES = 200
 
 
 class RelayServer:
-    """A relay over the frames given, those of a recorded file before them. Port 0 takes a free one; `url` says which.
+    """A relay over the frames given, those of a recorded file before them, or over another `log`. Port 0 takes a free one;
+    `url` says which.
 
-    With `rate` (frames a second) the stream moves on from the first connection at that pace; without, all of it is there at
-    once. A client with a cursor gets what comes after it (`inclusive`: from it on) and goes on live; without one, only what
-    comes from now on. At the end the connection stays open. Each connection takes one list of faults from `script`, or
-    `always` when that is empty.
+    With `rate` (frames a second) the stream moves on from the first connection at that pace, after the first `held` frames,
+    which are there at once; without, all of it is. A client with a cursor gets what comes after it (`inclusive`: from it on)
+    and goes on live; without one, only what comes from now on. At the end the connection stays open. Each connection takes one
+    list of faults from `script`, or `always` when that is empty.
     """
 
     def __init__(
@@ -35,15 +36,17 @@ class RelayServer:
         frames: Iterable[bytes] = (),
         *,
         recorded: Path | None = None,
+        log: Log | None = None,
         host: str = "127.0.0.1",
         port: int = 0,
         rate: float | None = None,
+        held: int = 0,
         inclusive: bool = False,
         tls: ssl.SSLContext | None = None,
         script: Iterable[Sequence[Fault]] = (),
         always: Sequence[Fault] = (),
     ) -> None:
-        self.log = FrameLog(frames, recorded)
+        self.log: Log = FrameLog(frames, recorded) if log is None else log
         self.script = deque(script)
         self.always = always
         self.connections = 0  # requests that came, refused ones included
@@ -53,6 +56,7 @@ class RelayServer:
         self._host = host
         self._port = port
         self._rate = rate
+        self._held = held
         self._inclusive = inclusive
         self._tls = tls
         self._began: float | None = None
@@ -86,7 +90,9 @@ class RelayServer:
             self._server = None
 
     def append(self, frame: bytes) -> None:
-        """Add a frame at the end of the stream; clients that wait get it."""
+        """Add a frame at the end of the stream, if that is not another's log; clients that wait get it."""
+        if not isinstance(self.log, FrameLog):
+            raise TypeError("nothing can be added to such a log")
         self.log.append(frame)
         self._grown.set()
         self._grown = asyncio.Event()
@@ -100,7 +106,7 @@ class RelayServer:
         """How many frames the stream has so far."""
         if self._rate is None or self._began is None:
             return len(self.log)
-        return min(len(self.log), int((asyncio.get_running_loop().time() - self._began) * self._rate))
+        return min(len(self.log), self._held + int((asyncio.get_running_loop().time() - self._began) * self._rate))
 
     async def _client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connection = Connection(reader, writer)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import asyncpg
 import pytest
@@ -16,11 +17,18 @@ from benchmarks import latency
 from benchmarks.bare import BARE_TYPES
 from benchmarks.bench import on_top
 from benchmarks.by_type import DELETION, SEVERAL, costs
+from benchmarks.ceiling import copy_rows, save_rows
+from benchmarks.flat import flat, panels
+from benchmarks.outage import RATE, recover
+from benchmarks.plot import draw
 from benchmarks.preload import preload
 from benchmarks.processes import ChildFailed, child_folder
+from benchmarks.small import ACCOUNTS, account_of, record_of, small_frame
 from benchmarks.stream import dids, make_stream
 from benchmarks.throughput import BARE_WORKER, CLASSIC, WORKER, fresh_database, run_into
 from indexer.postgres import PostgresServer
+from indexer.protocol.events import Commit
+from indexer.protocol.frames import decode
 from relay_simulator.mix import Mix
 
 ROOT = Path(__file__).parents[1]
@@ -126,6 +134,48 @@ async def test_a_child_that_ends_early_is_told_with_its_words(pg18: PostgresServ
     async with fresh_database(pg18) as url:
         with pytest.raises(ChildFailed, match="--nonsense"):
             await run_into(url, pg18, (*WORKER, "--nonsense"), folder / "frames.bin", expected)
+
+
+async def test_the_copy_leaves_the_rows_of_the_run(pg18: PostgresServer, folder: Path) -> None:
+    expected = make_stream(folder / "frames.bin", 1_000, Mix.five_types())
+    wanted = expected.bare_rows()
+    async with fresh_database(pg18, BARE_TYPES) as url:
+        await run_into(url, pg18, BARE_WORKER, folder / "frames.bin", expected, wanted)
+        saved = await save_rows(url, list(wanted), folder)
+    assert {table for table, count in wanted.items() if count} == set(saved)
+    copied = await copy_rows(pg18, BARE_TYPES, saved, expected.commits, wanted)
+    assert copied.wrong == ()
+    assert copied.rate > 0
+    assert copied.wal_bytes > 500
+    fewer = await copy_rows(pg18, BARE_TYPES, {"likes": saved["likes"]}, expected.commits, wanted)
+    assert any(fault.startswith("posts: 0 rows") for fault in fewer.wrong)
+
+
+async def test_recovering_from_an_outage_is_to_be_up_to_date(pg18: PostgresServer, folder: Path) -> None:
+    expected = make_stream(folder / "frames.bin", 8_000, Mix.five_types())
+    found = await recover(pg18, BARE_WORKER, BARE_TYPES, folder / "frames.bin", expected, 3_000)
+    assert 0 < found.worked_off <= found.up_to_date
+    assert found.live < found.up_to_date * RATE
+    assert found.peak_rss > 0
+
+
+async def test_every_small_commit_is_a_row(pg18: PostgresServer, folder: Path) -> None:
+    commits = 3_010
+    events = [decode(small_frame(number)) for number in (0, 14, 16, 18, commits - 1)]
+    assert all(isinstance(event, Commit) and not event.refused for event in events)
+    windows, wrong = await flat(pg18, folder, commits, 2)
+    assert wrong == ()
+    assert windows[-1].commits == commits
+    assert all(min(w.rate, w.python_us, w.postgres_us, w.wal_bytes, w.rss) > 0 for w in windows)
+    drawing = ElementTree.fromstring(draw(panels(windows), [w.commits for w in windows], "commits"))
+    assert len(drawing.findall("{*}polyline")) == 4
+
+
+def test_a_later_round_of_small_commits_says_something_new() -> None:
+    """An account acts again after all others: the same about the same subject would be a duplicate."""
+    for at in (6_000, 6_014, 6_018):
+        assert len({account_of(at + turn * ACCOUNTS) for turn in range(10)}) == 1
+        assert len({str(record_of(at + turn * ACCOUNTS, "")[1]) for turn in range(10)}) == 10
 
 
 async def test_latency_is_of_every_event_after_the_warm_up(pg18: PostgresServer, folder: Path) -> None:

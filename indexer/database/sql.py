@@ -33,8 +33,8 @@ CREATE OR REPLACE FUNCTION unified_worker.apply_commit(
   p_frame bytea, p_buckets int[], p_bucket_lo int, p_bucket_hi int, p_lo int, p_hi int, {op_parameters})
 RETURNS text LANGUAGE plpgsql AS $apply$
 DECLARE
-  v_new boolean := false; v_has_user boolean := false; v_held boolean := true; v_active boolean := true;
-  v_wiping boolean := false; v_handle text; v_outcome text := 'applied';
+  -- Without defaults, each of which would be evaluated: v_held is set on every way, the others are false where null.
+  v_new boolean; v_has_user boolean; v_held boolean; v_active boolean; v_wiping boolean; v_handle text; v_outcome text;
   v_uri text; v_cid text; v_subject text; v_subject_cid text; v_created_at timestamptz; v_rest jsonb; v_key text[];
   v_open text[]; v_locked text; v_left int; v_quoted text; v_again boolean; v_gated boolean; p_new jsonb;
 BEGIN
@@ -53,6 +53,7 @@ BEGIN
           RETURN 'inactive';
         END IF;
       END IF;
+      v_held := true;
     ELSE
       -- Whatever led to a #sync's tree was not seen, unless the tree is the one that we have.
       INSERT INTO unified_worker.repos AS r (did, rev, data_cid, seq, has_user, desynchronized)
@@ -80,6 +81,9 @@ BEGIN
       RETURN 'inactive';
     END IF;
     v_open := ARRAY(SELECT l.path FROM unified_worker.dead_letters AS l WHERE l.did = p_did AND l.rev = p_rev);
+    v_held := true;
+  ELSE
+    v_held := true;
   END IF;
   IF v_wiping AND p_lo <= p_hi THEN
     RETURN unified_worker.keep_wiping(p_did, p_rev, p_seq, p_frame, p_kind[p_lo:p_hi], p_uri[p_lo:p_hi], p_rest[p_lo:p_hi]);
@@ -93,7 +97,7 @@ BEGIN
     END LOOP;
   END IF;
 
-  IF p_user AND (v_new OR NOT v_has_user) THEN
+  IF p_user AND (v_new OR v_has_user IS NOT TRUE) THEN
     IF v_new THEN
       INSERT INTO {schema}.users (did, handle) VALUES (p_did, 'handle.invalid') ON CONFLICT (did) DO NOTHING;
     ELSE
@@ -130,7 +134,7 @@ BEGIN
 {arms}
     END CASE;
   END LOOP;
-  RETURN v_outcome;
+  RETURN coalesce(v_outcome, 'applied');
 END $apply$;
 """
 

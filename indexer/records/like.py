@@ -23,8 +23,9 @@ VIA = "unified_worker.referred({via}, 'app.bsky.feed.repost')"
 # The author of a thread's root likes a reply in it: told with the reply, whichever came first.
 ROOT_AUTHOR_LIKES = Effect(
     """
-UPDATE {schema}.thread_contexts AS c SET root_author_like_uri = v_uri, updated_at = now() FROM {schema}.posts AS p
-WHERE c.post_uri = {post_uri} AND p.uri = {post_uri} AND split_part(p.root_uri, '/', 3) = {user_did};""",
+IF EXISTS (SELECT FROM {schema}.posts AS p WHERE p.uri = {post_uri} AND split_part(p.root_uri, '/', 3) = {user_did}) THEN
+  UPDATE {schema}.thread_contexts AS c SET root_author_like_uri = v_uri, updated_at = now() WHERE c.post_uri = {post_uri};
+END IF;""",
     """
 UPDATE {schema}.thread_contexts AS c SET root_author_like_uri = NULL, updated_at = now()
 WHERE c.post_uri = {post_uri} AND c.root_author_like_uri = v_uri;""",

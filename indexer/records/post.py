@@ -2,7 +2,7 @@
 
 from typing import Any, cast
 
-from indexer.effects import MAX_URI_CHARS, NOTIFY, Effect, authority, count, feed_item, notification
+from indexer.effects import MAX_URI_CHARS, NOTIFY, NOTIFY_AGAIN, Effect, authority, count, feed_item, notification
 from indexer.record_type import (
     CID,
     COMMIT,
@@ -76,7 +76,8 @@ IF v_rest ? 'mentions' THEN"""
 FROM unified_worker.mentioned(v_rest -> 'facets') AS m
 WHERE m <> {AUTHOR} AND length(v_uri) + length(m) <= {MAX_URI_CHARS - len("#notification/mention/")}"""
     )
-    + """
+    + f"""
+  ON CONFLICT (uri) DO UPDATE SET {NOTIFY_AGAIN};
 END IF;""",
     """
 IF {facets} IS NOT NULL THEN
