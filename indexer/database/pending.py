@@ -9,7 +9,6 @@ import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import replace
 
 import asyncpg
 
@@ -96,7 +95,7 @@ class Pending:
         ops = tuple(op for op in event.ops if f"{op.collection}/{op.rkey}" in paths)
         try:
             async with connection.transaction():
-                await apply_one(connection, MODE_RETRY, build([replace(event, ops=ops, refused=())], selection=self._selection))
+                await apply_one(connection, MODE_RETRY, build([event._replace(ops=ops, refused=())], selection=self._selection))
         except asyncpg.PostgresError as error:
             if remedy(error) is not Remedy.DATA:
                 raise

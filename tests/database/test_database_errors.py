@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator
-from dataclasses import replace
 from hashlib import sha256
 
 import asyncpg
@@ -245,7 +244,7 @@ async def test_lost_rights_stop_the_worker_also_where_commits_are_isolated(worke
 async def test_a_call_that_fails_as_a_whole_is_halved_until_one_commit_is_alone(worker: Worker) -> None:
     commits = story()
     # No frame gives such a commit; what no one thought of may.
-    commits[3] = replace(commits[3], ops=(replace(commits[3].ops[0], rkey="a\0b"),))
+    commits[3] = commits[3]._replace(ops=(commits[3].ops[0]._replace(rkey="a\0b"),))
     assert await worker.write(*commits) == ["refused:22021" if n == 3 else "applied" for n in range(10)]
     assert await worker.column("SELECT uri FROM posts ORDER BY 1") == [u for u in ALL_URIS if u != uri(3)]
     assert [letter[:2] for letter in await worker.letters()] == [(sha256(commits[3].frame).hexdigest(), "database_22021")]

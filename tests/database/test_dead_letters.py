@@ -1,6 +1,5 @@
 """What can't be applied is kept: per operation, with its reason and its frame, within bounds, until a later one closes it."""
 
-from dataclasses import replace
 from hashlib import sha256
 
 import pytest
@@ -189,7 +188,7 @@ async def test_attempts_are_counted_and_the_first_sight_stays(worker: Worker) ->
     await worker.write(broken)
     first = await worker.value("SELECT first_seen FROM unified_worker.dead_letters")
     await worker.write(broken)
-    await worker.write(replace(broken, detail="another detail"))
+    await worker.write(broken._replace(detail="another detail"))
     row = await worker.connection.fetchrow(
         "SELECT attempts, first_seen, last_seen > first_seen, detail FROM unified_worker.dead_letters"
     )
@@ -221,7 +220,7 @@ async def test_operations_without_a_path_close_no_letters_of_each_other(worker: 
     stream = Stream()
     for n in (1, 2):
         commit = stream.commit("a", put(f"{POST}/{n}", post()))
-        await worker.write(replace(commit, refused=(RefusedOp("", "bad_op", "the op is no map"),)))
+        await worker.write(commit._replace(refused=(RefusedOp("", "bad_op", "the op is no map"),)))
     assert len(await worker.letters()) == 2
     await check_sizes(worker)
 

@@ -1,4 +1,3 @@
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -283,7 +282,7 @@ def test_the_other_messages(message: bytes, event: Event) -> None:
     found = decode(message)
     if isinstance(found, Identity | Account):
         assert found.frame == message
-        found = replace(found, frame=b"")
+        found = found._replace(frame=b"")
     assert found == event
 
 
