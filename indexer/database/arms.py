@@ -150,19 +150,26 @@ MEETING_SHARED = (
 LOCK_COMMIT = """
 CREATE OR REPLACE FUNCTION unified_worker.lock_commit(p_buckets int[], p_uris text[]) RETURNS void LANGUAGE plpgsql AS $lock$
 DECLARE
-  v_bucket int;
+  v_collection text; v_uris text[]; v_meets text[]; v_bucket int; v_locked text;
 BEGIN
-  FOR v_bucket IN
-    SELECT DISTINCT b FROM (
-      SELECT unnest(p_buckets) AS b
-      UNION ALL SELECT unified_worker.bucket(m) FROM (
-        {meets}) AS x (m) WHERE m IS NOT NULL) AS y
-    ORDER BY b
+  FOR v_collection, v_uris IN
+    SELECT split_part(u, '/', 4), array_agg(u) FROM unnest(p_uris) AS u WHERE u IS NOT NULL GROUP BY 1
   LOOP
-    PERFORM pg_advisory_xact_lock({lock_class}, v_bucket);
+    CASE v_collection
+{meetings}
+      ELSE NULL;
+    END CASE;
+  END LOOP;
+  FOR v_bucket IN
+    SELECT unnest(p_buckets) UNION SELECT unified_worker.bucket(m) FROM unnest(v_meets) AS m WHERE m IS NOT NULL ORDER BY 1
+  LOOP
+    v_locked := pg_advisory_xact_lock({lock_class}, v_bucket)::text;
   END LOOP;
 END $lock$;
 """
+LOCK_ARM = """\
+      WHEN '{collection}' THEN
+        v_meets := v_meets || ARRAY({meeting});"""
 
 
 def array(values: Iterable[str]) -> str:
@@ -286,5 +293,9 @@ def shows(schema: str, record_types: Sequence[RecordType]) -> list[str]:
 
 def lock_commit(texts: Sequence[Texts]) -> str:
     """The function that takes all locks of a commit of several operations."""
-    meets = "\n        UNION ALL ".join(meeting for text in texts if (meeting := text.meeting("p_uris")))
-    return LOCK_COMMIT.format(meets=meets, lock_class=LOCK_CLASS)
+    meetings = [
+        LOCK_ARM.format(collection=text.type.collection, meeting=meeting)
+        for text in texts
+        if (meeting := text.meeting("v_uris"))
+    ]
+    return LOCK_COMMIT.format(meetings="\n".join(meetings), lock_class=LOCK_CLASS)
