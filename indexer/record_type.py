@@ -84,6 +84,7 @@ class RecordType:
     `cid`: where the columns have no CID, the expression that still finds it while `r` is the row. `shows`: the column that
     shows the count of that name in post_aggregations. `functions`: SQL functions that the effects call. `returning`: what
     of a written row goes into which variable. `record_uri`: the expression for the URI of the record that the row `t` is of.
+    `share`: of the live network's operations, as far as it is worth a word: what is frequent is looked for first.
     """
 
     collection: str
@@ -103,6 +104,7 @@ class RecordType:
     functions: tuple[str, ...] = ()
     returning: str = ""
     record_uri: str = "t.uri"
+    share: float = 0.0
 
     @property
     def author(self) -> str | None:

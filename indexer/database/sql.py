@@ -27,6 +27,7 @@ OP_PARAMETERS = """p_kind smallint[], p_uri text[], p_cid text[], p_subject text
 OP_ARGUMENTS = "p_kind, p_uri, p_cid, p_subject, p_subject_cid, p_created_at, p_rest"
 
 # p_user: whether the account needs its row; NULL for a #sync. p_filtered: operations were left out before. p_buckets: locks.
+# Every condition is made ready anew in every transaction (0.2 µs): what is rare is asked for together, before it is told apart.
 APPLY_COMMIT = """
 CREATE OR REPLACE FUNCTION unified_worker.apply_commit(
   p_mode int, p_did text, p_rev text, p_data text, p_seq bigint, p_at timestamptz, p_user boolean, p_filtered boolean,
@@ -108,16 +109,16 @@ BEGIN
   FOR i IN p_lo..p_hi LOOP
     v_uri := p_uri[i];
     v_rest := p_rest[i];
-    IF p_kind[i] = {refused} THEN
-      IF NOT unified_worker.keep(
-        p_did, p_rev, v_rest ->> 'path', p_seq, v_rest ->> 'reason', v_rest ->> 'detail', p_frame, NULL)
-      THEN
-        v_outcome := 'frame_dropped';
+    IF v_held OR p_kind[i] = {refused} THEN
+      IF p_kind[i] = {refused} THEN
+        IF NOT unified_worker.keep(
+          p_did, p_rev, v_rest ->> 'path', p_seq, v_rest ->> 'reason', v_rest ->> 'detail', p_frame, NULL)
+        THEN
+          v_outcome := 'frame_dropped';
+        END IF;
+        v_held := true;
+        CONTINUE;
       END IF;
-      v_held := true;
-      CONTINUE;
-    END IF;
-    IF v_held THEN
       IF p_mode = {retry} AND NOT unified_worker.path_of(v_uri) = ANY (v_open) THEN
         CONTINUE;
       END IF;
@@ -157,10 +158,10 @@ BEGIN
     IF p_durable AND i = v_count THEN
       PERFORM set_config('synchronous_commit', 'on', true);
     END IF;
-    IF p_rev[i] IS NULL THEN
-      v_outcome := unified_worker.apply_message(p_relay, p_did[i], p_seq[i], p_at[i], p_rest[p_lo[i]]);
-    ELSIF NOT p_isolate THEN
+    IF NOT p_isolate AND p_rev[i] IS NOT NULL THEN
       v_outcome := {call};
+    ELSIF p_rev[i] IS NULL THEN
+      v_outcome := unified_worker.apply_message(p_relay, p_did[i], p_seq[i], p_at[i], p_rest[p_lo[i]]);
     ELSE
       BEGIN
         v_state := NULL;
@@ -188,10 +189,12 @@ BEGIN
         END IF;
       END IF;
     END IF;
-    EXIT WHEN v_outcome = 'needs_frame';
-    IF p_durable AND i = v_count AND v_outcome IN ('stale', 'rev_fork', 'stale_message', 'no_news') THEN
-      INSERT INTO unified_worker.lanes (lane, flushed_at) VALUES (p_lane, now())
-      ON CONFLICT (lane) DO UPDATE SET flushed_at = excluded.flushed_at;
+    IF v_outcome <> 'applied' THEN
+      EXIT WHEN v_outcome = 'needs_frame';
+      IF p_durable AND i = v_count AND v_outcome IN ('stale', 'rev_fork', 'stale_message', 'no_news') THEN
+        INSERT INTO unified_worker.lanes (lane, flushed_at) VALUES (p_lane, now())
+        ON CONFLICT (lane) DO UPDATE SET flushed_at = excluded.flushed_at;
+      END IF;
     END IF;
     COMMIT;
     p_outcome[i] := v_outcome;
@@ -223,8 +226,9 @@ def functions(schema: str, record_types: Sequence[RecordType]) -> list[str]:
         "not_data_classes": literals(*RETRY_CLASSES, *SCHEMA_CLASSES),
         "not_data_states": literals(*RETRY_STATES),
     }
-    # Puts first: nearly every operation is one, and the arms are looked through in turn.
-    arms = "\n".join([*(text.put() for text in texts), *(text.delete() for text in texts)])
+    # Nearly every operation is a put, and the arms are looked through in turn, at 0.2 µs each.
+    often = sorted(texts, key=lambda text: -text.type.share)
+    arms = "\n".join([*(text.put() for text in often), *(text.delete() for text in often)])
     return [
         *LETTERS,
         *REFERENCES,

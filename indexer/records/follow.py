@@ -38,4 +38,5 @@ RECORD = RecordType(
     unique=("follower_did", "following_did"),
     effects=(notification("follow", author="{follower_did}", recipient="{following_did}"),),
     cid="(SELECT n.cid FROM {schema}.notifications AS n WHERE n.uri = r.uri || '#notification')",
+    share=0.08,
 )

@@ -72,4 +72,5 @@ RECORD = RecordType(
     ),
     meets=("t.post_uri",),
     cid="(SELECT n.cid FROM {schema}.notifications AS n WHERE n.uri = r.uri || '#notification')",
+    share=0.66,
 )

@@ -230,4 +230,5 @@ RECORD = RecordType(
         "t.root_uri",
         "(SELECT q.quoted_uri FROM {schema}.quotes AS q WHERE q.post_uri = t.uri)",
     ),
+    share=0.10,
 )

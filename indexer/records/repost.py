@@ -60,4 +60,5 @@ RECORD = RecordType(
     ),
     meets=("t.post_uri",),
     cid="(SELECT f.cid FROM {schema}.feed_items AS f WHERE f.uri = r.uri)",
+    share=0.12,
 )
