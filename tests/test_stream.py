@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from indexer.config import Config
 from indexer.errors import Stop
+from indexer.gaps import MAX_DROP, MAX_JUMP
 from indexer.protocol.events import Unusable
 from indexer.protocol.frames import decode
-from indexer.stream import MAX_DROP, MAX_JUMP, Stream
+from indexer.stream import Stream
 from relay_simulator.encoding import frame
 from unified_worker import UnifiedWorker
 
