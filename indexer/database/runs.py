@@ -23,7 +23,8 @@ MOST_TOLD = 500  # characters of a fault
 NOTE = """
 WITH old AS (
   DELETE FROM unified_worker.runs WHERE service = $1 AND started_at < (
-    SELECT started_at FROM unified_worker.runs WHERE service = $1 ORDER BY started_at DESC OFFSET $8 LIMIT 1)
+    SELECT started_at FROM unified_worker.runs WHERE service = $1 AND started_at <> $2
+    ORDER BY started_at DESC OFFSET $8 LIMIT 1)
 )
 INSERT INTO unified_worker.runs AS r (service, started_at, version, host, pid, updated_at, stopped_at, how, counts)
 VALUES ($1, $2, $3, $4, $5, now(), CASE WHEN $6::text IS NOT NULL THEN now() END, $6, $7::jsonb)
@@ -58,4 +59,4 @@ class Run:
 
     async def _note(self, how: str | None) -> None:
         async with self._pool.lock_connection() as connection:
-            await connection.execute(NOTE, *self._place, how, json.dumps(self._metrics.counts()), KEPT - 1)
+            await connection.execute(NOTE, *self._place, how, json.dumps(self._metrics.counts()), KEPT - 2)
