@@ -154,5 +154,5 @@ def _tables(tables: Sequence[Told]) -> list[str]:
         rows.append((table["name"], ("~" if table["estimated"] else "") + number(table["rows"]), size(table["bytes"]), *a_day))
     total: int = sum(table["bytes"] for table in tables)
     rows.append(("all", "", size(total), "", signed(bytes_a_day, size) if over else ""))
-    growth_of = f"growth: over the last {duration(over)}" if over else "growth is not known yet: it takes samples an hour apart"
+    growth_of = f"growth: over the last {duration(over)}" if over else "growth is not known yet: it takes ten minutes"
     return [*columns(rows), "", f"~ estimated; {growth_of}"]

@@ -12,7 +12,7 @@ from indexer.record_type import RecordType
 GAPS_SHOWN = 5  # a relay
 LETTERS_COUNTED = 200_000  # the newest: counting millions would take long
 GROWTH_DAYS = 7  # that growth is measured over, at most
-GROWTH_SECONDS = 3600.0  # and at least: less says nothing
+GROWTH_SECONDS = 600.0  # and at least: less says nothing
 
 NOW = "SELECT now()"
 RELAYS = """
