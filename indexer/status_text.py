@@ -5,7 +5,8 @@ from datetime import datetime
 from typing import Any
 
 from indexer.gaps import MEANING
-from indexer.text import ago, bounded, columns, duration, instant, number, plain, signed, size
+from indexer.stdout import printable, table
+from indexer.text import ago, bounded, duration, instant, number, signed, size
 
 Told = Mapping[str, Any]
 WIDTH = 14  # of the names on the left
@@ -17,11 +18,11 @@ FLAGS = {
 }
 
 
-def status_text(told: Told) -> str:
+def status_text(told: Told) -> list[str]:
     """The whole report: a block a relay, then what they share. Times are in UTC."""
     lines: list[str] = []
     for relay in told["relays"]:
-        lines += [plain(relay["service"]), *_relay(relay, told["now"]), ""]
+        lines += [printable(relay["service"]), *_relay(relay, told["now"]), ""]
     if not told["relays"]:
         lines += ["No relay was ever followed into this database.", ""]
     lines += ["database", *_letters(told["dead_letters"])]
@@ -30,25 +31,25 @@ def status_text(told: Told) -> str:
     if told["rebuild"] is not None:
         at = "in step {number} of {steps} ({step}), {rows:,} rows into it".format(**told["rebuild"])
         lines.append(_line("rebuild", f"of derived rows: {at}"))
-    return "\n".join([*lines, "", *_tables(told["tables"])]) + "\n"
+    return [*lines, "", *_tables(told["tables"])]
 
 
-def account_text(told: Told) -> str:
+def account_text(told: Told) -> list[str]:
     """What is known of one account."""
     most = told["most_counted"]
-    lines = [plain(told["did"]), *_repo(told["repo"]), _reasons("dead letters", told["dead_letters"])]
+    lines = [printable(told["did"]), *_repo(told["repo"]), _reasons("dead letters", told["dead_letters"])]
     for letter in told["last_dead_letters"]:
         why = f"{letter['reason']}: {letter['detail']}"[:200]
         lines.append(_line("", f"{instant(letter['last_seen'])}  {letter['path']}  {why}"))
     if told["waiting_duplicates"]:
         waiting = bounded(told["waiting_duplicates"], most)
         lines.append(_line("duplicates", f"{waiting} records wait, since older ones hold their unique keys"))
-    rows = [(table, bounded(count, most)) for table, count in told["rows"].items() if count != 0]
-    return "\n".join([*lines, "", *columns([("table", "rows"), *rows])]) + "\n"
+    rows = [(name, bounded(count, most)) for name, count in told["rows"].items() if count != 0]
+    return [*lines, "", *table([("table", "rows"), *rows], frozenset({1}))]
 
 
 def _line(name: str, value: str) -> str:
-    return f"  {name:<{WIDTH}}{plain(value)}"
+    return f"  {name:<{WIDTH}}{printable(value)}"
 
 
 def _reasons(name: str, counts: Mapping[str, int]) -> str:
@@ -144,15 +145,15 @@ def _letters(letters: Told) -> list[str]:
 def _tables(tables: Sequence[Told]) -> list[str]:
     rows: list[tuple[str, ...]] = [("table", "rows", "size", "rows a day", "size a day")]
     bytes_a_day, over = 0, 0.0
-    for table in tables:
-        growth: Told | None = table["growth"]
+    for one in tables:
+        growth: Told | None = one["growth"]
         a_day = ("", "")
         if growth is not None:
             a_day = (signed(growth["rows_per_day"]), signed(growth["bytes_per_day"], size))
             bytes_a_day += growth["bytes_per_day"]
             over = max(over, growth["over_seconds"])
-        rows.append((table["name"], ("~" if table["estimated"] else "") + number(table["rows"]), size(table["bytes"]), *a_day))
-    total: int = sum(table["bytes"] for table in tables)
+        rows.append((one["name"], ("~" if one["estimated"] else "") + number(one["rows"]), size(one["bytes"]), *a_day))
+    total: int = sum(one["bytes"] for one in tables)
     rows.append(("all", "", size(total), "", signed(bytes_a_day, size) if over else ""))
     growth_of = f"growth: over the last {duration(over)}" if over else "growth is not known yet: it takes ten minutes"
-    return [*columns(rows), "", f"~ estimated; {growth_of}"]
+    return [*table(rows, frozenset({1, 2, 3, 4})), "", f"~ estimated; {growth_of}"]

@@ -1,27 +1,9 @@
-"""Values as text for people, and rows of them as aligned lines: pure.
+"""Numbers, sizes and times as text for people: pure."""
 
-Text that comes from the network stays on its line, and says nothing to a terminal.
-"""
-
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import datetime
 
 NO_TIME = "at an unknown time"
-
-
-def plain(text: str) -> str:
-    """The text, with an escape for whatever a terminal might obey."""
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text)
-
-
-def columns(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    """Rows of equal length as lines: the first column to the left, the others to the right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines: list[str] = []
-    for first, *others in rows:
-        cells = (cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True))
-        lines.append("  ".join([first.ljust(widths[0]), *cells]).rstrip())
-    return lines
 
 
 def number(value: int | None) -> str:

@@ -1,7 +1,6 @@
 """The command `unified_worker.py status`: where the worker is, what was refused and missed, how large the tables are."""
 
 import json
-import sys
 from argparse import ArgumentParser, Namespace
 from datetime import datetime
 from typing import Any
@@ -9,13 +8,14 @@ from typing import Any
 from indexer.command import Command
 from indexer.config import Config
 from indexer.database.account_status import account_status
-from indexer.database.pool import Connection, DatabasePool
-from indexer.database.ready import look
+from indexer.database.look import look
+from indexer.database.pool import Connection
 from indexer.database.status import status
 from indexer.errors import OperatorError
 from indexer.protocol.syntax import is_did
 from indexer.records import RECORD_TYPES
 from indexer.status_text import account_text, status_text
+from indexer.stdout import say
 
 DESCRIPTION = """\
 Tells of the database: each relay's cursor and lag, whether its worker runs and how the last run ended, what was refused, gaps,
@@ -39,12 +39,11 @@ async def run(config: Config, options: Namespace) -> int:
             return await status(connection, schema, RECORD_TYPES)
         return await account_status(connection, schema, RECORD_TYPES, did)
 
-    told = await look(DatabasePool(config.database_url, size=1, name="status", durable=True, exclusive=False), ask)
+    told = await look(config.database_url, "status", ask)
     if options.json:
-        text = json.dumps(told, default=datetime.isoformat, indent=2) + "\n"
+        say(json.dumps(told, default=datetime.isoformat, indent=2))
     else:
-        text = status_text(told) if did is None else account_text(told)
-    sys.stdout.write(text)
+        say(*(status_text(told) if did is None else account_text(told)))
     return 0
 
 

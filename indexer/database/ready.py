@@ -4,7 +4,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeVar
 
 import asyncpg
 
@@ -18,9 +17,6 @@ from indexer.record_type import RecordType
 
 log = logging.getLogger(__name__)
 
-T = TypeVar("T")
-
-TIMEOUT = "10s"  # for whoever only looks
 START_PATIENCE = 30.0  # seconds: for a database that is starting
 # A pooler refuses our session settings; or statements are prepared on one connection and looked for on another.
 POOLER_STATES = ("08P01", "26000", "42P05")
@@ -32,12 +28,21 @@ async def make_ready(pool: DatabasePool, record_types: Sequence[RecordType], pat
     `patience`: seconds to wait for a database that does not answer, infinity for one that has answered before. OperatorError
     names every fault that only an operator can mend.
     """
+    return await _reach(pool, lambda connection: prepare(connection, record_types), patience)
+
+
+async def find_ready(pool: DatabasePool, patience: float = START_PATIENCE) -> str:
+    """The same for who changes nothing of the schema: OperatorError where no worker of this version has prepared it."""
+    return await _reach(pool, prepared, patience)
+
+
+async def _reach(pool: DatabasePool, look: Callable[[Connection], Awaitable[str]], patience: float) -> str:
     deadline = time.monotonic() + patience
     while True:
         try:
             await pool.open()
             async with pool.lock_connection() as connection:
-                return await prepare(connection, record_types)
+                return await look(connection)
         except (LockLost, *DATABASE_ERRORS) as error:
             told = str(error) or type(error).__name__
             fault = _fault(error, redacted(pool.url), told)
@@ -47,29 +52,10 @@ async def make_ready(pool: DatabasePool, record_types: Sequence[RecordType], pat
         await asyncio.sleep(1.0)
 
 
-async def look(pool: DatabasePool, ask: Callable[[Connection, str], Awaitable[T]]) -> T:
-    """What `ask(connection, schema)` finds in a database that a worker has prepared, read-only, each statement within TIMEOUT.
-
-    OperatorError for a database that does not answer, or that no worker of this version has prepared: nothing is changed.
-    """
-    try:
-        await pool.open()
-        async with pool.lock_connection() as connection, connection.transaction(readonly=True):
-            await connection.execute(f"SET LOCAL statement_timeout = '{TIMEOUT}'")
-            return await ask(connection, await prepared(connection))
-    except (LockLost, *DATABASE_ERRORS) as error:
-        told = str(error) or type(error).__name__
-        raise OperatorError([_fault(error, redacted(pool.url), told) or _not_ready(error, redacted(pool.url), told)]) from None
-    finally:
-        pool.terminate()
-
-
 def _not_ready(error: BaseException, url: str, told: str) -> str:
     """What is to be said of a database that was waited for in vain."""
     if sqlstate(error) == "55P03":
         return f"DATABASE_URL: a table of {url} is locked by another session ({told}): end that one, then start again"
-    if sqlstate(error) == "57014":
-        return f"{url} did not answer within {TIMEOUT} ({told}): try again when it has less to do"
     return f"DATABASE_URL: no connection to {url} ({told}): start the database or correct the address"
 
 

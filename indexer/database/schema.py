@@ -44,7 +44,6 @@ WHERE relnamespace = $1::regnamespace AND relkind IN ('r', 'p') AND relname = AN
 CURRENT_SCHEMA = "SELECT quote_ident(current_schema())"
 SERVER = "SELECT current_setting('server_version_num')::int, current_setting('server_encoding')"
 
-TOO_NEW = "the database is at schema version {}, this one knows {}: start a newer one"
 OLDEST_SERVER = 15_00_00
 DERIVED_SINCE = 2  # the schema version that brought the tables of what follows from records
 
@@ -78,20 +77,15 @@ async def prepare(connection: Connection, record_types: Sequence[RecordType]) ->
 
 
 async def prepared(connection: Connection) -> str:
-    """The schema that the tables live in, of a database that a worker of this version has prepared; else OperatorError."""
-    found = await connection.fetchrow(VERSION) if await connection.fetchval(OWN_SCHEMA_EXISTS) else None
-    if found is None or found["version"] is None:
-        raise OperatorError(["no worker has ever prepared this database: start one on it first, or correct DATABASE_URL"])
-    if found["version"] < len(MIGRATIONS):
-        raise OperatorError(
-            [
-                f"the database is at schema version {found['version']}, this one needs {len(MIGRATIONS)}: "
-                "start the worker of this version once"
-            ]
-        )
-    if found["version"] > len(MIGRATIONS):
-        raise OperatorError([TOO_NEW.format(found["version"], len(MIGRATIONS))])
-    return found["record_schema"]
+    """The schema of the record tables, in a database that a worker of this version has made ready; changes nothing."""
+    row = await connection.fetchrow(VERSION) if await connection.fetchval(OWN_SCHEMA_EXISTS) else None
+    if row is None or row["version"] is None:
+        raise OperatorError(["no worker has prepared this database yet: start the worker on it first, or correct DATABASE_URL"])
+    version: int = row["version"]
+    if version != len(MIGRATIONS):
+        remedy = "start the worker once, which upgrades it" if version < len(MIGRATIONS) else "use a newer one"
+        raise OperatorError([f"the database is at schema version {version}, this one knows {len(MIGRATIONS)}: {remedy}"])
+    return row["record_schema"]
 
 
 async def _preconditions(connection: Connection) -> str:
@@ -130,7 +124,9 @@ async def _own_schema(connection: Connection, schema: str, record_types: Sequenc
     row = await connection.fetchrow(VERSION)
     version, tables_by, recorded = (row["version"] or 0, row["tables_by"], row["record_schema"]) if row else (0, None, None)
     if version > len(MIGRATIONS):
-        raise OperatorError([TOO_NEW.format(version, len(MIGRATIONS))])
+        raise OperatorError(
+            [f"the database is at schema version {version}, this one knows {len(MIGRATIONS)}: start a newer one"]
+        )
     if recorded not in (None, schema):  # the functions are one set a database: another worker's rows would go there too
         raise OperatorError(
             [f"the search_path leads to {schema}, but the worker's tables are in {recorded}: ALTER ROLE … SET search_path"]

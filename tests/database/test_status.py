@@ -5,11 +5,13 @@ from typing import Any
 
 import pytest
 
-from indexer.database import account_status, ready
+from indexer import status_text as texts
+from indexer.database import account_status
+from indexer.database import look as look_module
 from indexer.database.account_status import account_status as ask_account
+from indexer.database.look import look
 from indexer.database.migrations import MIGRATIONS
-from indexer.database.pool import Connection, DatabasePool
-from indexer.database.ready import look
+from indexer.database.pool import Connection
 from indexer.database.runs import KEPT, Run
 from indexer.database.schema import OWN_SCHEMA
 from indexer.database.sizes import KEPT_DAYS, Sizes, measure
@@ -17,12 +19,19 @@ from indexer.database.status import status
 from indexer.errors import OperatorError, Stop, told
 from indexer.metrics import Metrics
 from indexer.records import RECORD_TYPES
-from indexer.status_text import account_text, status_text
-from indexer.text import duration, plain, size
+from indexer.text import duration, size
 from tests.database.builder import LIKE, POST, Stream, did, like, post, put
 from tests.database.worker import Worker, connected
 
 LIKED = f"at://{did('b')}/{POST}/1"
+
+
+def status_text(found: dict[str, Any]) -> str:
+    return "\n".join(texts.status_text(found))
+
+
+def account_text(found: dict[str, Any]) -> str:
+    return "\n".join(texts.account_text(found))
 
 
 async def ask(connection: Connection) -> dict[str, Any]:
@@ -31,8 +40,7 @@ async def ask(connection: Connection) -> dict[str, Any]:
 
 async def looked(url: str) -> dict[str, Any]:
     """As the command asks: on a connection of its own, read-only."""
-    pool = DatabasePool(url, size=1, name="status", durable=True, exclusive=False)
-    return await look(pool, lambda connection, schema: status(connection, schema, RECORD_TYPES))
+    return await look(url, "status", lambda connection, schema: status(connection, schema, RECORD_TYPES))
 
 
 # ── sizes
@@ -212,12 +220,12 @@ async def test_a_database_that_no_worker_prepared_is_left_as_it_is(database: str
     for statements in ("SELECT 1", OWN_SCHEMA):
         async with connected(database) as connection:
             await connection.execute(statements)
-        assert "no worker has ever prepared this database" in await fault(database)
+        assert "no worker has prepared this database yet" in await fault(database)
     async with connected(database) as connection:
         assert await connection.fetchval("SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace") == 0
 
 
-@pytest.mark.parametrize(("version", "told_of"), [(-1, "start the worker of this version once"), (1, "start a newer one")])
+@pytest.mark.parametrize(("version", "told_of"), [(-1, "start the worker once, which upgrades it"), (1, "use a newer one")])
 async def test_another_version_s_database_is_refused(worker: Worker, version: int, told_of: str) -> None:
     await worker.connection.execute("DELETE FROM unified_worker.schema_version WHERE version > $1", len(MIGRATIONS) + version)
     await worker.connection.execute(
@@ -229,17 +237,17 @@ async def test_another_version_s_database_is_refused(worker: Worker, version: in
 
 async def test_it_reads_only_and_waits_for_no_lock_for_long(both_worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (await looked(both_worker.pool.url))["relays"] == []
-    monkeypatch.setattr(ready, "TIMEOUT", "100ms")
+    monkeypatch.setattr(look_module, "TIMEOUT", "100ms")
     async with both_worker.connection.transaction():
         await both_worker.connection.execute("LOCK TABLE posts")
-        assert "did not answer within 100ms" in await fault(both_worker.pool.url)
+        with pytest.raises(Stop, match="did not answer within 100ms"):
+            await looked(both_worker.pool.url)
 
     async def write(connection: Connection, schema: str) -> None:
         await connection.execute(f"DELETE FROM {schema}.posts")
 
-    pool = DatabasePool(both_worker.pool.url, size=1, name="status", durable=True, exclusive=False)
-    with pytest.raises(OperatorError, match="read-only"):
-        await look(pool, write)
+    with pytest.raises(Stop, match="read-only"):
+        await look(both_worker.pool.url, "status", write)
 
 
 # ── text
@@ -258,10 +266,6 @@ def test_sizes_for_people(value: int, text: str) -> None:
 )
 def test_durations_for_people(seconds: float, text: str) -> None:
     assert duration(seconds) == text
-
-
-def test_a_terminal_is_told_nothing() -> None:
-    assert plain("a\x1b]0;x\x07\u202e\n é") == "a\\x1b]0;x\\x07\\u202e\\n é"
 
 
 def test_a_relay_whose_worker_was_killed() -> None:

@@ -115,7 +115,7 @@ async def test_what_it_refuses(database: str, tmp_path: Path) -> None:
     answer = await asked(tmp_path, url=database)
     assert (answer.code, answer.out) == (2, "")
     assert answer.err == (
-        "unified_worker: no worker has ever prepared this database: start one on it first, or correct DATABASE_URL\n"
+        "unified_worker: no worker has prepared this database yet: start the worker on it first, or correct DATABASE_URL\n"
     )
     answer = await asked(tmp_path, url="postgresql://user:geheim@127.0.0.1:9/nothing")
     assert (answer.code, answer.out) == (2, "")
