@@ -69,6 +69,6 @@ class Seam:
         if first <= after.seq:  # a replay, in which times go back as seqs do; else it is no replay
             least = timedelta(0) if first < after.seq - MAX_DROP else MAX_JUMP
             return "renumbered" if jump > least else None
-        if self._known is not None and first > after.seq + 1:
-            return self._known
-        return "retention" if jump >= MAX_JUMP else None
+        if first == after.seq + 1:  # nothing lies between, however long the relay was silent
+            return None
+        return self._known or ("retention" if jump >= MAX_JUMP else None)

@@ -73,13 +73,13 @@ def test_a_jump_in_time_is_a_gap_only_across_connections(
     stream = Stream("relay.test", None, None)
     stream.arrived(1, START, connections[0])
     with caplog.at_level(logging.WARNING):
-        stream.arrived(2, START + jump, connections[1])
-        stream.arrived(3, START + jump + MAX_JUMP, connections[1])
+        stream.arrived(3, START + jump, connections[1])
+        stream.arrived(5, START + jump + MAX_JUMP, connections[1])
     assert [message.startswith("Gap: after seq 1 ") for message in caplog.messages] == [True] * warned
 
 
 def test_the_stored_cursor_s_time_counts_for_the_first_event(caplog: pytest.LogCaptureFixture) -> None:
-    Stream("relay.test", 5, START).arrived(6, START + timedelta(days=4), 0)
+    Stream("relay.test", 5, START).arrived(7, START + timedelta(days=4), 0)
     assert len(caplog.messages) == 1
 
 
@@ -99,6 +99,7 @@ def test_an_event_without_a_time_keeps_the_last_one() -> None:
 SEAMS: dict[str, tuple[dict[str, Any], list[tuple[int, int | None]], tuple[str, int] | None]] = {
     "it goes on": ({}, [(1001, 0)], None),
     "seqs have gaps by nature": ({}, [(9000, 1)], None),
+    "the relay was silent for long": ({}, [(1001, 600), (9000, 1200)], None),
     "retention": ({}, [(9000, 600)], ("retention", 9000)),
     "the first event has no time": ({}, [(9000, None), (9001, None), (9002, 600)], ("retention", 9000)),
     "nothing is missing behind an event that was there": ({}, [(1000, 0), (9000, 600)], None),
