@@ -77,7 +77,7 @@ class UnifiedWorker:
         self._run = Run(self.pool, self.metrics)
         self._reset_cursor = reset_cursor
         self._start = config.start
-        self._stopping: str | None = None  # by what
+        self._stopping = ""  # by what
         self._begin(None, None)
 
     async def initialize(self, patience: float = START_PATIENCE) -> None:
@@ -112,7 +112,7 @@ class UnifiedWorker:
         except BaseException as error:
             await self._run.end(f"fault: {told(error)}")
             raise
-        await self._run.end(self._stopping or "the end of the stream")
+        await self._run.end(self._stopping)
         self.pool.terminate()
 
     async def _run_on(self) -> None:

@@ -173,6 +173,13 @@ class Cluster:
         lines = self.status_lines()
         return int(lines[0]) if lines and lines[0].isdigit() else None
 
+    def is_missing(self) -> bool:
+        """Whether there is no cluster; False where it can't be seen, since it is another user's: `take` tells that."""
+        try:
+            return not self.data.exists()
+        except PermissionError:
+            return False
+
     def ready_socket(self) -> Path | None:
         """The folder of the socket of a server that runs here, whoever runs it; None while none takes connections."""
         lines = self.status_lines()

@@ -104,7 +104,7 @@ class PostgresServer:
         Raises OperatorError where there is no cluster yet.
         """
         deadline = time.monotonic() + JOIN_TIMEOUT
-        if not self._cluster.data.exists():
+        if self._cluster.is_missing():
             raise OperatorError([f"there is no database in {self.directory}: start the worker with --embedded first"])
         while True:
             try:

@@ -10,6 +10,7 @@ from indexer.text import ago, bounded, duration, instant, number, signed, size
 
 Told = Mapping[str, Any]
 WIDTH = 14  # of the names on the left
+DAY = 86_400.0  # seconds
 COUNTED = {"stale": "stale", "stale_messages": "stale messages", "rev_fork": "rev forks", "reconnects": "reconnects"}
 FLAGS = {
     "desynchronized": "desynchronized: something of it could not be applied, or was left out",
@@ -155,5 +156,9 @@ def _tables(tables: Sequence[Told]) -> list[str]:
         rows.append((one["name"], ("~" if one["estimated"] else "") + number(one["rows"]), size(one["bytes"]), *a_day))
     total: int = sum(one["bytes"] for one in tables)
     rows.append(("all", "", size(total), "", signed(bytes_a_day, size) if over else ""))
-    growth_of = f"growth: over the last {duration(over)}" if over else "growth is not known yet: it takes ten minutes"
+    growth_of = (
+        f"growth: over the last {duration(over)}{', extrapolated' if over < DAY else ''}"
+        if over
+        else "growth is not known yet: it takes ten minutes"
+    )
     return [*table(rows, frozenset({1, 2, 3, 4})), "", f"~ estimated; {growth_of}"]

@@ -16,6 +16,7 @@ from indexer.version import VERSION
 log = logging.getLogger(__name__)
 
 INTERVAL = 60.0  # seconds between two notes
+END_PATIENCE = 2.0  # seconds: a worker that stops is not held up by a database that hangs
 KEPT = 100  # runs a relay
 MOST_TOLD = 500  # characters of a fault
 
@@ -53,7 +54,8 @@ class Run:
     async def end(self, how: str) -> None:
         """Notes how it ended, if the database lets it."""
         try:
-            await self._note(how[:MOST_TOLD])
+            async with asyncio.timeout(END_PATIENCE):
+                await self._note(how[:MOST_TOLD])
         except (LockLost, *DATABASE_ERRORS) as error:
             log.info("How this run ended could not be noted (%s)", str(error) or type(error).__name__)
 
