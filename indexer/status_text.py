@@ -156,9 +156,10 @@ def _tables(tables: Sequence[Told]) -> list[str]:
         rows.append((one["name"], ("~" if one["estimated"] else "") + number(one["rows"]), size(one["bytes"]), *a_day))
     total: int = sum(one["bytes"] for one in tables)
     rows.append(("all", "", size(total), "", signed(bytes_a_day, size) if over else ""))
-    growth_of = (
-        f"growth: over the last {duration(over)}{', extrapolated' if over < DAY else ''}"
-        if over
-        else "growth is not known yet: it takes ten minutes"
-    )
-    return [*table(rows, frozenset({1, 2, 3, 4})), "", f"~ estimated; {growth_of}"]
+    return [*table(rows, frozenset({1, 2, 3, 4})), "", f"~ estimated; {_growth_over(over)}"]
+
+
+def _growth_over(seconds: float) -> str:
+    if not seconds:
+        return "growth is not known yet: it takes ten minutes"
+    return f"growth: over the last {duration(seconds)}" + (", extrapolated" if seconds < DAY else "")

@@ -104,10 +104,12 @@ async def test_one_sample_a_day_and_growth_by_the_oldest_of_a_week(both_worker: 
     assert growth["over_seconds"] == pytest.approx(5 * 86_400, abs=60)
     assert growth["rows_per_day"] == -100  # 500 five days ago, none now
     assert growth["bytes_per_day"] > 0
-    assert "over the last 5 d 0 h" in status_text(await ask(worker.connection))
+    assert status_text(await ask(worker.connection)).endswith("~ estimated; growth: over the last 5 d 0 h")
     await worker.connection.execute("DELETE FROM unified_worker.sizes WHERE day = (now() AT TIME ZONE 'UTC')::date")
     await sizes.sample(worker.connection)
     assert await worker.value(samples) == 4, "today's is there again, and the oldest is gone"
+    await worker.connection.execute("UPDATE unified_worker.sizes SET taken_at = now() - interval '20 hours'")
+    assert status_text(await ask(worker.connection)).endswith("growth: over the last 20 h 0 min, extrapolated")
 
 
 # ── runs
