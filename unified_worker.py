@@ -123,9 +123,10 @@ class UnifiedWorker:
             try:
                 await self._work()
             except* LockLost:
-                log.warning("The database connection that holds the lock is gone: starting again from the stored cursor")
-                again = True
-            if again and not self._stopping:
+                again = not self._stopping
+                then = "starting again from the stored cursor" if again else "the cursor stays where it was, nothing is lost"
+                log.warning("The database connection that holds the lock is gone: %s", then)
+            if again:
                 await self.initialize(patience=math.inf)
 
     async def _work(self) -> None:
