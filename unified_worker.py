@@ -22,9 +22,11 @@ from indexer.database.pending import Pending
 from indexer.database.pool import DatabasePool, LockLost
 from indexer.database.ready import START_PATIENCE, make_ready
 from indexer.database.rebuild import Rebuild
+from indexer.database.runs import Run
 from indexer.database.settings import UserSettings
+from indexer.database.sizes import Sizes
 from indexer.database.wiper import Wiper
-from indexer.errors import Stop
+from indexer.errors import Stop, told
 from indexer.firehose import Firehose
 from indexer.json import SafeJSONEncoder
 from indexer.lanes import Lane, Lanes, Placed
@@ -72,9 +74,10 @@ class UnifiedWorker:
         self.progress = Progress(
             self.metrics, pool_use=lambda: (self.pool.busy, self.pool.size), queue_depth=lambda: len(self.lanes)
         )
+        self._run = Run(self.pool, self.metrics)
         self._reset_cursor = reset_cursor
         self._start = config.start
-        self._stopping = False
+        self._stopping = ""  # by what
         self._begin(None, None)
 
     async def initialize(self, patience: float = START_PATIENCE) -> None:
@@ -88,7 +91,8 @@ class UnifiedWorker:
     def _begin(self, seq: int | None, time: datetime | None) -> None:
         """Empty lanes, and a stream that goes on after the stored `seq`, whose event was of `time`."""
         self.watermark = Watermark(seq, time)
-        self.stream = Stream(self.config.relay_host, seq, time)
+        self.stream = Stream(self.config.relay_host, seq, time, forgotten=self.cursor.forgotten, start=self._start)
+        self._number(self.cursor.numberings)
         self.lanes = Lanes(min(max(self.config.db_pool_size - 1, 1), os.cpu_count() or 1, MOST_LANES))
         self.firehose = Firehose(
             self.config.relay_url,
@@ -97,19 +101,33 @@ class UnifiedWorker:
             metrics=self.metrics,
         )
 
+    def _number(self, numberings: int) -> None:
+        """Seqs compare within one numbering; a relay may have begun some anew."""
+        self.pool.numbering = f"{self.config.relay_host}#{numberings}" if numberings else self.config.relay_host
+
     async def run(self) -> None:
-        """Works until `stop`, after `initialize`. If the lock is lost it begins again, from the stored cursor."""
+        """Works until `stop`, after `initialize`; then leaves word of how it ended."""
+        try:
+            await self._run_on()
+        except BaseException as error:
+            await self._run.end(f"fault: {told(error)}")
+            raise
+        await self._run.end(self._stopping)
+        self.pool.terminate()
+
+    async def _run_on(self) -> None:
+        """Works until `stop`. If the lock is lost it begins again, from the stored cursor."""
         again = True
         while again and not self._stopping:
             again = False
             try:
                 await self._work()
             except* LockLost:
-                log.warning("The database connection that holds the lock is gone: starting again from the stored cursor")
-                again = True
-            if again and not self._stopping:
+                again = not self._stopping
+                then = "starting again from the stored cursor" if again else "the cursor stays where it was, nothing is lost"
+                log.warning("The database connection that holds the lock is gone: %s", then)
+            if again:
                 await self.initialize(patience=math.inf)
-        self.pool.terminate()
 
     async def _work(self) -> None:
         """One spell under one lock: reader and writers until the reader ends, the keepers of time beside them."""
@@ -124,6 +142,8 @@ class UnifiedWorker:
                     Wiper(self.pool).keep_wiping(),
                     Rebuild(self.pool).finish(),
                     self.progress.run(),
+                    self._run.keep_noting(),
+                    Sizes(self.pool, self.record_types).keep_sampling(),
                 )
             ]
             async with asyncio.TaskGroup() as flow:
@@ -159,6 +179,8 @@ class UnifiedWorker:
                 self.watermark.finish(self._arrived(event.seq))
                 self.progress.finished()
             case Info():
+                if event.name == "OutdatedCursor":
+                    self.stream.outdated(self.metrics.reconnects)
                 warn_limited(log, "info", "The relay says %s: %s", event.name, event.message)
             case StreamError(error="FutureCursor"):
                 raise Stop(FUTURE_CURSOR.format(host=self.config.relay_host, seq=self.stream.seq, message=event.message))
@@ -169,13 +191,16 @@ class UnifiedWorker:
 
     def _arrived(self, seq: int | None, time: datetime | None = None) -> Ticket:
         """Takes down that an event arrived, in the order of the stream; its ticket is to be finished."""
+        gap = None
         if seq is not None:
-            self.stream.arrived(seq, time, self.metrics.reconnects)
+            gap = self.stream.arrived(seq, time, self.metrics.reconnects, passing_over=self.firehose.passing_over)
+            if gap is not None and gap.reason == "renumbered":
+                self._number(self.cursor.numberings + 1)
             self.firehose.received(seq)
             self.metrics.last_event_time = self.stream.time
             if self._start is None:  # where "live" began, in case that the database goes before a cursor is stored
                 self._start = seq - 1
-        return self.watermark.arrive(seq, time)
+        return self.watermark.arrive(seq, time, gap)
 
     async def _write(self, lane: Lane) -> None:
         """Applies what a lane holds, batch by batch, until it is closed and drained."""
@@ -185,9 +210,9 @@ class UnifiedWorker:
                 self.watermark.finish(placed.ticket)
             self.progress.finished(len(batch))
 
-    def stop(self) -> None:
-        """Ends the reading; `run` returns when what was read is written and the cursor saved."""
-        self._stopping = True
+    def stop(self, why: str = "stop") -> None:
+        """Ends the reading; `run` returns when what was read is written and the cursor saved. `why`: SIGTERM, say."""
+        self._stopping = why
         self.firehose.stop()
 
     def abandon(self) -> None:

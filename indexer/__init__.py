@@ -12,7 +12,8 @@ protocol/            frame -> event: pure, no I/O
   syntax.py            DID, NSID, record key, TID, at-uri, datetime
   events.py            what comes out, frozen
   mst.py signature.py  trees and signatures: so far for the tests alone
-stream.py            what seqs and times say about gaps and renumbering
+stream.py            what seqs and times say about where we are, and about renumbering
+  gaps.py              what did not come, judged where a connection joins what came before
 lanes.py             order per repo: bounded queues, a task each
 processor.py         EventProcessor: a lane's batch -> rows, and what became of it -> counts
   selection.py         which accounts and collections are indexed
@@ -39,12 +40,14 @@ database/            the only asyncpg
   rebuild.py           recomputes what follows from records, chunk by chunk: after an upgrade, or on command
   rebuild_steps.py     … by passes that are SQL functions, of the texts in rebuild_rows.py and rebuild_notices.py
   settings.py          who forbids to be indexed
+  runs.py sizes.py     what a run leaves word of, every minute; how large the tables are, every day
+  look.py              a look from outside: what status.py and account_status.py ask
   pool.py              connections, and the lock
   ready.py             at start: connected, locked, prepared
   schema.py            … by tables.py and derived.py (an empty database), check.py and advice.py (an existing one),
                        migrations.py (our own bookkeeping)
 watermark.py         the longest finished prefix of the stream
-cursor.py            … stored every second
+cursor.py            … stored every second, with the gaps that it passes
 progress.py          the progress log, from the counts in metrics.py
 heartbeat.py         the pulse that the health check asks for
 
@@ -52,6 +55,7 @@ commands/            the commands beside the worker, one file each, found by loo
   rebuild_derived.py   derived rows recomputed
   dead_letters.py      what could not be applied: seen, applied again (retrying.py), dropped; letter_text.py writes it out
   check.py             counts, references and bookkeeping compared with a recount
+  status.py            where the worker is, what it missed, how large the tables are; status_text.py and text.py write it out
 stdout.py            what commands say
 
 Around it: daemon.py (exit codes), signals.py, cli.py, config.py, database_url.py, logs.py, errors.py, version.py; and the

@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 DATABASE = "unified"
 USER = "unified"
 LOG_FILE = "server.log"
+READY = "ready"  # what a server that takes connections says in its status
 POLL = 0.01  # seconds between two looks at a server that starts or stops
 STOP_TIMEOUT = 30.0  # seconds: a fast stop writes the dirty shared_buffers, 256 MB at most
 
@@ -45,6 +46,10 @@ def spawn_as(account: Account | None) -> Spawn:
     return {} if account is None else {"user": account.uid, "group": account.gid, "extra_groups": []}
 
 
+class InUse(OperatorError):
+    """Another process has the directory."""
+
+
 class Cluster:
     """The cluster in `directory`/cluster, worked on by the programs in `bin_dir` as `account` (None: this user).
 
@@ -61,7 +66,8 @@ class Cluster:
     def take(self) -> None:
         """Lock the directory, make the cluster if there is none, and end a server that a crash left running in it.
 
-        Raises OperatorError when another process runs it, another major version made it, or the directory holds something else.
+        Raises InUse when another process has it, OperatorError when another major version made it, or the directory holds
+        something else.
         """
         major = self._major()
         self.make_private(self.directory)
@@ -70,7 +76,7 @@ class Cluster:
             try:
                 fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # a process takes it along when it dies
             except BlockingIOError:
-                raise OperatorError(
+                raise InUse(
                     [f"{self.directory} is in use by another process: stop that one, or choose another directory"]
                 ) from None
             if self.data.exists():
@@ -167,8 +173,22 @@ class Cluster:
         lines = self.status_lines()
         return int(lines[0]) if lines and lines[0].isdigit() else None
 
+    def is_missing(self) -> bool:
+        """Whether there is no cluster; False where it can't be seen, since it is another user's: `take` tells that."""
+        try:
+            return not self.data.exists()
+        except PermissionError:
+            return False
+
+    def ready_socket(self) -> Path | None:
+        """The folder of the socket of a server that runs here, whoever runs it; None while none takes connections."""
+        lines = self.status_lines()
+        ready = len(lines) >= 8 and lines[7].strip() == READY and self._running_pid() is not None
+        return Path(lines[4]) if ready else None
+
     def status_lines(self) -> list[str]:
-        """What a server writes into postmaster.pid: its process id first, its state in line 8. Empty when none runs."""
+        """What a server writes into postmaster.pid: its process id first, the socket's folder in line 5, its state in line 8.
+        Empty when none runs."""
         try:
             return (self.data / "postmaster.pid").read_text().splitlines()
         except FileNotFoundError:

@@ -7,6 +7,7 @@ from datetime import datetime
 from indexer.database.failures import DATABASE_ERRORS
 from indexer.database.pool import DatabasePool
 from indexer.errors import OperatorError
+from indexer.gaps import Place
 from indexer.logs import warn_limited
 from indexer.watermark import Watermark
 
@@ -16,16 +17,39 @@ SAVE_INTERVAL = 1.0  # seconds
 
 # Cast by their target column, which is with or without a time zone (sessions run in UTC).
 LOAD = "SELECT cursor, last_event_time::timestamptz AS time FROM {schema}.firehose_cursor WHERE service = $1"
+# Gaps in one statement with the cursor that passes them: so each is kept, and once.
 SAVE = """
+WITH noted AS (
+  INSERT INTO unified_worker.gaps (service, reason, after_seq, after_time, upto_seq, upto_time)
+  SELECT $1, * FROM unnest($4::text[], $5::bigint[], $6::timestamptz[], $7::bigint[], $8::timestamptz[])
+  ON CONFLICT DO NOTHING
+), judged AS (
+  DELETE FROM unified_worker.gaps WHERE $9 AND service = $1 AND upto_seq IS NULL
+)
 INSERT INTO {schema}.firehose_cursor (service, cursor, last_event_time, updated_at) VALUES ($1, $2, $3::timestamptz, now())
 ON CONFLICT (service) DO UPDATE SET cursor = excluded.cursor, last_event_time = excluded.last_event_time,
   updated_at = excluded.updated_at
 """
-FORGET = "DELETE FROM {schema}.firehose_cursor WHERE service = $1"
+# What is forgotten stays as a gap without an end, until the first event says what is missing.
+FORGET = """
+WITH forgotten AS (
+  DELETE FROM {schema}.firehose_cursor WHERE service = $1
+  RETURNING CASE WHEN cursor ~ '^[0-9]{{1,19}}$' THEN cursor::numeric END AS seq, last_event_time::timestamptz AS time
+)
+INSERT INTO unified_worker.gaps (service, reason, after_seq, after_time)
+SELECT $1, 'reset', seq, time FROM forgotten WHERE seq <= 9223372036854775807
+ON CONFLICT DO NOTHING
+"""
+FORGOTTEN = "SELECT after_seq, after_time FROM unified_worker.gaps WHERE service = $1 AND upto_seq IS NULL"
+RENUMBERED = "SELECT count(*) FROM unified_worker.gaps WHERE service = $1 AND reason = 'renumbered'"
 
 
 class Cursor:
-    """Loads and saves the cursor of one relay, on the connection that holds the worker's lock."""
+    """Loads and saves the cursor of one relay, on the connection that holds the worker's lock, and with it the gaps.
+
+    `forgotten`: where an earlier cursor was when --reset-cursor took it away; None once the events that came are judged.
+    `numberings`: how often this relay has counted anew.
+    """
 
     def __init__(self, pool: DatabasePool, service: str) -> None:
         self._pool = pool
@@ -33,6 +57,8 @@ class Cursor:
         self._told = False  # that CURSOR is ignored
         self._service = service
         self._saved: int | None = None
+        self.forgotten: Place | None = None
+        self.numberings: int = 0
 
     async def start(self, schema: str, configured: str | int, *, forget: bool) -> tuple[int | None, datetime | None]:
         """The stored seq and the time of its event; (None, None) where this relay has none, so that CURSOR decides.
@@ -45,6 +71,9 @@ class Cursor:
             if forget:
                 await connection.execute(FORGET.format(schema=self._schema), self._service)
             row = await connection.fetchrow(LOAD.format(schema=self._schema), self._service)
+            forgotten = await connection.fetchrow(FORGOTTEN, self._service)
+            self.numberings = await connection.fetchval(RENUMBERED, self._service)
+        self.forgotten = None if forgotten is None else Place(*forgotten)
         if row is None or row["cursor"] is None:
             log.info("No cursor is stored for %s: starting from CURSOR=%s", self._service, configured)
             return None, None
@@ -62,13 +91,20 @@ class Cursor:
         return self._saved, row["time"]
 
     async def save(self, watermark: Watermark) -> None:
-        """Stores the watermark, if it moved."""
-        seq, time = watermark.cursor, watermark.time
+        """Stores the watermark, if it moved, and the gaps that lie before it."""
+        seq, time, gaps = watermark.cursor, watermark.time, tuple(watermark.gaps)
         if seq is None or seq == self._saved:
             return
+        judged = time is not None  # before an event with a time, a reset is not (indexer/gaps.py)
+        columns = [list(column) for column in zip(*((gap.reason, *gap.after, *gap.upto) for gap in gaps), strict=True)]
         async with self._pool.lock_connection() as connection:
-            await connection.execute(SAVE.format(schema=self._schema), self._service, str(seq), time)
+            await connection.execute(
+                SAVE.format(schema=self._schema), self._service, str(seq), time, *(columns or [[]] * 5), judged
+            )
         self._saved = seq
+        del watermark.gaps[: len(gaps)]
+        if judged:
+            self.forgotten = None
 
     async def keep_saving(self, watermark: Watermark) -> None:
         """Stores the watermark every second, until cancelled."""

@@ -10,7 +10,6 @@ import sys
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
-from typing import TypeVar, cast
 
 import uvloop
 
@@ -18,13 +17,11 @@ from indexer import cli, heartbeat, logs
 from indexer.config import Config
 from indexer.database_url import redacted
 from indexer.embedded import EmbeddedPostgres
-from indexer.errors import OperatorError, Stop
-from indexer.signals import Words, Worker, until_signal
+from indexer.errors import OperatorError, Stop, leaves
+from indexer.signals import StreamWorker, Words, until_signal
 from indexer.version import VERSION
 
 log = logging.getLogger(__name__)
-
-E = TypeVar("E", bound=Exception)
 
 STREAM = Words(
     "stopping; what was read is written first",
@@ -32,7 +29,7 @@ STREAM = Words(
 )
 
 
-def main(make: Callable[[Config, bool], Worker], argv: Sequence[str]) -> int:
+def main(make: Callable[[Config, bool], StreamWorker], argv: Sequence[str]) -> int:
     """Runs a command, or the worker that `make(config, reset_cursor)` gives; returns the exit code."""
     arguments = cli.parse(argv)
     code = 0
@@ -43,27 +40,29 @@ def main(make: Callable[[Config, bool], Worker], argv: Sequence[str]) -> int:
         code = uvloop.run(_serve(make, config, arguments))
     except* OperatorError as group:
         code = 2
-        for fault in (fault for error in _leaves(group) for fault in error.faults):
+        for fault in (fault for error in leaves(group) for fault in error.faults):
             print(f"unified_worker: {fault}", file=sys.stderr)  # noqa: T201 -- LOG_LEVEL itself may be the fault
     except* KeyboardInterrupt:
         code = 130  # a command that needs no time to end
     except* Stop as group:
         code = 1
-        for stop in _leaves(group):
+        for stop in leaves(group):
             log.error("%s", stop)
     return code
 
 
-async def _serve(make: Callable[[Config, bool], Worker], config: Config, arguments: cli.Arguments) -> int:
+async def _serve(make: Callable[[Config, bool], StreamWorker], config: Config, arguments: cli.Arguments) -> int:
     async with AsyncExitStack() as stack:
         if arguments.embedded is not None:
-            server = await stack.enter_async_context(EmbeddedPostgres(arguments.embedded))
+            embedded = EmbeddedPostgres(arguments.embedded, existing=arguments.command is not None)
+            server = await stack.enter_async_context(embedded)
             config = replace(config, database_url=server.url)
         if arguments.command is not None:
             return await arguments.command.run(config, arguments.options)
         log.info("unified-worker %s starts: %s into %s", VERSION, config.relay_url, redacted(config.database_url))
         async with _heart():
-            await until_signal(make(config, arguments.options.reset_cursor), STREAM)
+            worker = make(config, arguments.options.reset_cursor)
+            await until_signal(worker, STREAM, worker.stop)
     log.info("Stopped")
     return 0
 
@@ -77,11 +76,3 @@ async def _heart() -> AsyncGenerator[None]:
     finally:
         beating.cancel()
         await asyncio.wait({beating})
-
-
-def _leaves(group: ExceptionGroup[E]) -> list[E]:
-    """The errors in a group of groups."""
-    found: list[E] = []
-    for error in group.exceptions:
-        found += _leaves(cast("ExceptionGroup[E]", error)) if isinstance(error, ExceptionGroup) else [error]
-    return found

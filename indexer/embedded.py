@@ -33,16 +33,21 @@ class EmbeddedPostgres:
     """`async with EmbeddedPostgres(directory) as server:` runs a server there; `server.url` is its database.
 
     The data survive. The server ends with the block, and also when this process is killed. `settings` are PostgreSQL's own.
-    Raises OperatorError, naming the remedy, when the package is missing or the directory cannot be used.
+    `existing`: the data must be there already; if another process (a worker) runs its server there, that one is used, and goes
+    on afterwards. Raises OperatorError, naming the remedy, when the package is missing or the directory cannot be used.
     """
 
-    def __init__(self, directory: Path, *, settings: Mapping[str, str] | None = None) -> None:
+    def __init__(self, directory: Path, *, settings: Mapping[str, str] | None = None, existing: bool = False) -> None:
         self._directory = directory.absolute()
         self._settings = settings
+        self._existing = existing
 
     async def __aenter__(self) -> PostgresServer:
         self._server = await asyncio.to_thread(self._choose)
-        await self._server.start()
+        if self._existing:
+            await self._server.start_or_join()
+        else:
+            await self._server.start()
         log.info("PostgreSQL runs in %s; look into it with: %s", self._server.directory, self._server.psql)
         return self._server
 

@@ -1,5 +1,9 @@
 """The errors that cross stages. Each one names its remedy by its type; anything else ends the process with its traceback."""
 
+from typing import TypeVar, cast
+
+E = TypeVar("E", bound=BaseException)
+
 
 class Rejected(Exception):
     """Network input that cannot be applied: counted by `reason`, kept as a dead letter, never a crash.
@@ -23,3 +27,18 @@ class OperatorError(Exception):
 
 class Stop(Exception):
     """The worker cannot go on without a decision of the operator's; the message says which. The process exits with 1."""
+
+
+def leaves(group: BaseExceptionGroup[E]) -> list[E]:
+    """The errors in a group of groups."""
+    found: list[E] = []
+    for error in group.exceptions:
+        found += leaves(cast("BaseExceptionGroup[E]", error)) if isinstance(error, BaseExceptionGroup) else [error]
+    return found
+
+
+def told(error: BaseException) -> str:
+    """An error in a line: its words, with its type where it is none of the above."""
+    errors = leaves(cast("BaseExceptionGroup[BaseException]", error)) if isinstance(error, BaseExceptionGroup) else [error]
+    named = (str(one) if isinstance(one, Stop | OperatorError) else f"{type(one).__name__}: {one}" for one in errors)
+    return "; ".join(words.removesuffix(": ") for words in named)

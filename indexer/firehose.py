@@ -58,6 +58,7 @@ class Firehose:
         self._relay_url = relay_url
         self._cursor = start
         self._idle_timeout = idle_timeout
+        self.passing_over = False  # this connection leaves something out, to get past a message that can't be read
         self._metrics = metrics
         self._ssl = ssl
         self._ping_interval = ping_interval
@@ -148,6 +149,7 @@ class Firehose:
             return None
         finally:
             self._interruptible = None
+        self.passing_over = cursor != self._cursor
         self._ending = "stopping" if self._stopping else None
         self._ended.clear()
         log.info("Connected to %s, %s", self._relay_url, _position(cursor))

@@ -18,4 +18,20 @@ class Metrics:
     rev_fork: int = 0  # commits with the stored rev but other content
     reconnects: int = 0  # connections to the relay after the first attempt, failed attempts included
     dead_letters: int = 0
+    frames_dropped: int = 0  # dead letters that were kept without their frame, since there is no more room
     last_event_time: datetime | None = None  # aware, in UTC: that event's own time, for the lag behind the relay
+
+    def counts(self) -> dict[str, int | dict[str, int]]:
+        """The counters by name, in JSON's types."""
+        return {
+            "finished": self.finished,
+            "events": dict(self.events),
+            "filtered": dict(self.filtered),
+            "refused": dict(self.refused),
+            "stale": self.stale,
+            "stale_messages": self.stale_messages,
+            "rev_fork": self.rev_fork,
+            "reconnects": self.reconnects,
+            "dead_letters": self.dead_letters,
+            "frames_dropped": self.frames_dropped,
+        }

@@ -19,12 +19,14 @@ from types import MappingProxyType
 from typing import Literal
 from urllib.parse import quote
 
-from indexer.cluster import DATABASE, LOG_FILE, POLL, STOP_TIMEOUT, USER, Account, Cluster, environment, spawn_as
+from indexer.cluster import DATABASE, LOG_FILE, POLL, READY, STOP_TIMEOUT, USER, Account, Cluster, InUse, environment, spawn_as
 from indexer.errors import OperatorError
 
 log = logging.getLogger(__name__)
 
 SOCKET = ".s.PGSQL.5432"
+JOIN_POLL = 0.1  # seconds between two attempts
+JOIN_TIMEOUT = 30.0  # seconds: for another process's server that is about to start, or to end
 MAX_SOCKET_PATH = 103  # bytes: what the smallest sockaddr_un of the supported systems (macOS) holds
 SETTINGS: Mapping[str, str] = MappingProxyType(
     {
@@ -59,6 +61,7 @@ class PostgresServer:
         self.log_file = self.directory / LOG_FILE
         self._settings = {**SETTINGS, **(settings or {})}
         self._socket_dir = self.directory
+        self._joined = False  # the server is another process's
         self._process: subprocess.Popen[bytes] | None = None
         self._watchdog: subprocess.Popen[bytes] | None = None
 
@@ -95,8 +98,29 @@ class PostgresServer:
             await self.stop("immediate")
             raise
 
+    async def start_or_join(self) -> None:
+        """Use the server that another process runs here, which `stop` then leaves alone; start one where there is none.
+
+        Raises OperatorError where there is no cluster yet.
+        """
+        deadline = time.monotonic() + JOIN_TIMEOUT
+        if self._cluster.is_missing():
+            raise OperatorError([f"there is no database in {self.directory}: start the worker with --embedded first"])
+        while True:
+            try:
+                return await self.start()
+            except InUse:
+                if (socket := await asyncio.to_thread(self._cluster.ready_socket)) is not None:
+                    self._socket_dir, self._joined = socket, True
+                    return None
+                if time.monotonic() > deadline:
+                    raise
+            await asyncio.sleep(JOIN_POLL)
+
     async def stop(self, mode: StopMode = "fast") -> None:
         """End the server and wait for its end. `fast` breaks connections and writes a checkpoint, `immediate` is as a crash."""
+        if self._joined:
+            return
         if self._process is not None:
             self._process.send_signal(signal.SIGINT if mode == "fast" else signal.SIGQUIT)
             deadline = time.monotonic() + STOP_TIMEOUT
@@ -155,7 +179,7 @@ class PostgresServer:
         assert self._process is not None
         while True:
             lines = self._cluster.status_lines()
-            if len(lines) >= 8 and lines[0] == str(self._process.pid) and lines[7].strip() == "ready":
+            if len(lines) >= 8 and lines[0] == str(self._process.pid) and lines[7].strip() == READY:
                 return
             if self._process.poll() is not None:
                 said = self.log_file.read_text(errors="replace").strip()[-2000:]

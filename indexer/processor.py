@@ -67,6 +67,7 @@ class EventProcessor:
                     self._refused_by_database(outcome.removeprefix(REFUSED))
 
     def _frame_dropped(self) -> None:
+        self._metrics.frames_dropped += 1
         warn_limited(log, "frame_dropped", "Dead letters are full: reasons are kept on, frames no longer")
 
     def _refused_by_database(self, told: str) -> None:

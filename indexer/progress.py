@@ -82,7 +82,8 @@ class Progress:
         refused = self._metrics.refused
         filtered = self._metrics.filtered
         log.info(
-            "Lag %s; pool %d/%d busy; queue %s events; since start: refused %s%s, stale %s, rev forks %s, filtered %s%s",
+            "Lag %s; pool %d/%d busy; queue %s events; since start: refused %s%s, stale %s, stale messages %s, rev forks %s, "
+            "filtered %s%s",
             lag,
             busy,
             size,
@@ -90,6 +91,7 @@ class Progress:
             f"{refused.total():,}",
             _by_reason(refused),
             f"{self._metrics.stale:,}",
+            f"{self._metrics.stale_messages:,}",
             f"{self._metrics.rev_fork:,}",
             f"{filtered.total():,}",
             _by_reason(filtered),

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import signal
+from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 log = logging.getLogger(__name__)
@@ -13,7 +14,7 @@ STUCK = 0.5  # seconds for tasks to end once their connections are cut
 
 
 class Worker(Protocol):
-    """What the process runs: the stream's worker, or a rebuild."""
+    """What a process runs until a signal: the stream's worker, or a rebuild."""
 
     async def initialize(self) -> None:
         """Readies the worker."""
@@ -32,6 +33,14 @@ class Worker(Protocol):
         ...
 
 
+class StreamWorker(Worker, Protocol):
+    """The stream's worker, which keeps in the database what it was stopped by."""
+
+    def stop(self, why: str = ...) -> None:
+        """As Worker.stop; `why` is the signal's name."""
+        ...
+
+
 class Words(NamedTuple):
     """What is said when a signal came, and when the grace period (%.0f s) has run out."""
 
@@ -39,15 +48,21 @@ class Words(NamedTuple):
     too_late: str
 
 
-async def until_signal(worker: Worker, words: Words) -> None:
-    """Runs the worker. The first signal asks it to stop, and gives it its grace; the second leaves at once."""
+async def until_signal(worker: Worker, words: Words, stop: Callable[[str], None] | None = None) -> None:
+    """Runs the worker. The first signal asks it to stop, and gives it its grace; the second leaves at once.
+
+    `stop`: what to call, with the signal's name, in place of the worker's own.
+    """
     loop = asyncio.get_running_loop()
     asked = asyncio.Event()
+    by = ""
 
     def on_signal(number: signal.Signals) -> None:
+        nonlocal by
         if asked.is_set():
             os._exit(128 + number)
         log.info("%s: %s", number.name, words.stopping)
+        by = number.name
         asked.set()
 
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -57,7 +72,10 @@ async def until_signal(worker: Worker, words: Words) -> None:
     await asyncio.wait({running, waiting}, return_when=asyncio.FIRST_COMPLETED)
     waiting.cancel()
     if asked.is_set() and not running.done():
-        worker.stop()
+        if stop is None:
+            worker.stop()
+        else:
+            stop(by)
         await asyncio.wait({running}, timeout=GRACE)
     if not running.done():
         log.warning(words.too_late, GRACE)

@@ -1,29 +1,42 @@
 """Where in the relay's stream we are: what its seqs and times say about gaps, and about a relay that counts anew."""
 
 import logging
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from indexer.errors import Stop
+from indexer.gaps import MAX_DROP, MEANING, Gap, Place, Reason, Seam
 
 log = logging.getLogger(__name__)
 
-# A relay resends and reorders a little; a seq this far below belongs to another numbering.
-MAX_DROP = 10_000
-# Events come several a second on a public relay, so such a jump right after connecting is events that the relay no longer had.
-MAX_JUMP = timedelta(minutes=10)
-
 
 class Stream:
-    """The highest seq received and the time of its event. `connected` says that what comes next follows a new connection."""
+    """The highest seq received and the time of its event; (None, None) where nothing came yet and no cursor is stored.
 
-    def __init__(self, host: str, seq: int | None, time: datetime | None) -> None:
+    `forgotten`: where an operator took the cursor away (--reset-cursor), until what came after that is judged; `start`: what
+    the relay is asked for instead (None: live, 0: all that it holds).
+    """
+
+    def __init__(
+        self, host: str, seq: int | None, time: datetime | None, *, forgotten: Place | None = None, start: int | None = None
+    ) -> None:
         self.seq = seq
         self.time = time
         self._host = host
         self._connections = -1  # none yet: the first event follows the cursor's own, perhaps of long ago
+        self._outdated = -1  # the connection on which the relay said that it no longer holds what we ask for
+        self._seam: Seam | None = None
+        if forgotten is not None:
+            goes_on = start is not None and 0 < start <= forgotten.seq
+            self._seam = Seam(forgotten, None if goes_on else "reset", reset=True)
 
-    def arrived(self, seq: int, time: datetime | None, connections: int) -> None:
-        """Takes down an event. `connections`: how often the relay was connected to by now.
+    def outdated(self, connections: int) -> None:
+        """The relay no longer holds all that comes after our cursor: it says so before the first event of a connection."""
+        if connections != self._connections:
+            self._outdated = connections
+
+    def arrived(self, seq: int, time: datetime | None, connections: int, *, passing_over: bool = False) -> Gap | None:
+        """Takes down an event; returns the gap before it, which has been told. `connections`: how often the relay was connected
+        to by now. `passing_over`: this connection leaves something out, to get past a message that can't be read.
 
         Raises Stop for a relay whose numbering is another than before: neither numbering's cursor means anything in the other.
         """
@@ -34,20 +47,35 @@ class Stream:
                 "or set RELAY_URL to a relay that kept the old numbering"
             )
         if connections != self._connections:
-            self._connections = connections
-            self._warn_of_gap(seq, time)
+            self._connect(connections, passing_over)
+        gap = None if self._seam is None else self._judge(self._seam, seq, time)
         if self.seq is None or seq > self.seq:
             self.seq = seq
         self.time = time or self.time
+        return gap
 
-    def _warn_of_gap(self, seq: int, time: datetime | None) -> None:
-        """A jump in time across two connections says that the relay lost what lay between; seqs have gaps by nature."""
-        if self.seq is None or time is None or self.time is None or time - self.time < MAX_JUMP:
-            return
-        log.warning(
-            "Gap: after seq %d of %s the relay goes on with seq %d of %s; what lay between is not indexed",
-            self.seq,
-            self.time.isoformat(),
-            seq,
-            time.isoformat(),
-        )
+    def _connect(self, connections: int, passing_over: bool) -> None:
+        self._connections = connections
+        if self._seam is not None and self._seam.reset:
+            return  # still to be judged
+        known: Reason | None = "unreadable" if passing_over else "retention" if self._outdated == connections else None
+        self._seam = None if self.seq is None else Seam(Place(self.seq, self.time), known)
+
+    def _judge(self, seam: Seam, seq: int, time: datetime | None) -> Gap | None:
+        gap = seam.meets(seq, time)
+        if seam.judged:
+            self._seam = None
+        if gap is not None:
+            log.warning(
+                "Gap: after seq %d of %s the relay goes on with seq %d of %s (%s); what lay between is not indexed",
+                gap.after.seq,
+                _told(gap.after.time),
+                gap.upto.seq,
+                _told(gap.upto.time),
+                MEANING[gap.reason],
+            )
+        return gap
+
+
+def _told(time: datetime | None) -> str:
+    return "unknown time" if time is None else time.isoformat()

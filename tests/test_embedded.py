@@ -164,6 +164,36 @@ async def test_a_second_process_is_refused_and_the_first_goes_on(directory: Path
             assert await connection.fetchval("SELECT 1") == 1
 
 
+async def test_a_command_uses_the_server_that_runs_there_and_leaves_it_alone(directory: Path) -> None:
+    place = directory / ("d" * 100)  # its socket is elsewhere
+    async with EmbeddedPostgres(place) as server:
+        for _ in range(2):
+            async with EmbeddedPostgres(place, existing=True) as joined, connected(joined.url) as connection:
+                assert await connection.fetchval("SELECT 1") == 1
+                assert joined.pid is None
+        assert server.pid is not None
+        async with connected(server.url) as connection:
+            assert await connection.fetchval("SELECT 1") == 1
+    async with EmbeddedPostgres(place, existing=True) as own:
+        assert own.pid is not None
+    first = EmbeddedPostgres(place)
+    starting = asyncio.create_task(first.__aenter__())
+    await eventually(lambda: starting.done() or bool(servers_in(place)))  # it has the folder, and is about to be ready
+    async with EmbeddedPostgres(place, existing=True) as joined, connected(joined.url) as connection:
+        assert await connection.fetchval("SELECT 1") == 1
+        assert joined.pid is None
+    await starting
+    await first.__aexit__(None, None, None)
+    assert servers_in(place) == []
+
+
+async def test_a_command_makes_no_database(directory: Path) -> None:
+    with pytest.raises(OperatorError, match=r"there is no database in .*start the worker with --embedded first"):
+        async with EmbeddedPostgres(directory, existing=True):
+            pass
+    assert not (directory / "cluster").exists()
+
+
 async def test_a_stale_pid_file_hits_no_innocent_process(directory: Path) -> None:
     async with EmbeddedPostgres(directory):
         account = unprivileged_account(directory)

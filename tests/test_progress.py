@@ -113,17 +113,19 @@ def test_a_status_line_once_a_minute() -> None:
         it.progress.tick()
         it.progress.tick()
         assert it.lines == [
-            "Lag unknown; pool 3/20 busy; queue 1,234 events; since start: refused 0, stale 0, rev forks 0, filtered 0"
+            "Lag unknown; pool 3/20 busy; queue 1,234 events; since start: refused 0, stale 0, stale messages 0, "
+            "rev forks 0, filtered 0"
         ]
         it.metrics.last_event_time = NOW - timedelta(seconds=3_661.25)
         it.metrics.refused.update(text_frame=2, bad_cbor=1_000)
         it.metrics.filtered.update(inactive=3)
-        it.metrics.stale = 7
+        it.metrics.stale, it.metrics.stale_messages = 7, 2
         it.clock.seconds += 60
         it.progress.tick()
         assert it.lines[1:] == [
             "Lag 3,661.2 s; pool 3/20 busy; queue 1,234 events; "
-            "since start: refused 1,002 (bad_cbor 1,000, text_frame 2), stale 7, rev forks 0, filtered 3 (inactive 3)"
+            "since start: refused 1,002 (bad_cbor 1,000, text_frame 2), stale 7, stale messages 2, "
+            "rev forks 0, filtered 3 (inactive 3)"
         ]
         it.metrics.last_event_time = NOW + timedelta(seconds=5)
         it.clock.seconds += 60

@@ -2,6 +2,7 @@
 
 import logging
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -9,9 +10,10 @@ from hypothesis import strategies as st
 
 from indexer.config import Config
 from indexer.errors import Stop
+from indexer.gaps import MAX_DROP, MAX_JUMP, Place
 from indexer.protocol.events import Unusable
 from indexer.protocol.frames import decode
-from indexer.stream import MAX_DROP, MAX_JUMP, Stream
+from indexer.stream import Stream
 from relay_simulator.encoding import frame
 from unified_worker import UnifiedWorker
 
@@ -71,13 +73,13 @@ def test_a_jump_in_time_is_a_gap_only_across_connections(
     stream = Stream("relay.test", None, None)
     stream.arrived(1, START, connections[0])
     with caplog.at_level(logging.WARNING):
-        stream.arrived(2, START + jump, connections[1])
-        stream.arrived(3, START + jump + MAX_JUMP, connections[1])
+        stream.arrived(3, START + jump, connections[1])
+        stream.arrived(5, START + jump + MAX_JUMP, connections[1])
     assert [message.startswith("Gap: after seq 1 ") for message in caplog.messages] == [True] * warned
 
 
 def test_the_stored_cursor_s_time_counts_for_the_first_event(caplog: pytest.LogCaptureFixture) -> None:
-    Stream("relay.test", 5, START).arrived(6, START + timedelta(days=4), 0)
+    Stream("relay.test", 5, START).arrived(7, START + timedelta(days=4), 0)
     assert len(caplog.messages) == 1
 
 
@@ -91,6 +93,80 @@ def test_an_event_without_a_time_keeps_the_last_one() -> None:
     stream = Stream("relay.test", 5, START)
     stream.arrived(6, None, 1)
     assert stream.time == START
+
+
+# (what is joined to (1000, START), what comes on the first connection: (seq, minutes later or None), the gap: (reason, upto))
+SEAMS: dict[str, tuple[dict[str, Any], list[tuple[int, int | None]], tuple[str, int] | None]] = {
+    "it goes on": ({}, [(1001, 0)], None),
+    "seqs have gaps by nature": ({}, [(9000, 1)], None),
+    "the relay was silent for long": ({}, [(1001, 600), (9000, 1200)], None),
+    "retention": ({}, [(9000, 600)], ("retention", 9000)),
+    "the first event has no time": ({}, [(9000, None), (9001, None), (9002, 600)], ("retention", 9000)),
+    "nothing is missing behind an event that was there": ({}, [(1000, 0), (9000, 600)], None),
+    "outdated, and nothing of it is ours": ({"outdated": True}, [(1001, 0)], None),
+    "outdated, and it goes back": ({"outdated": True}, [(900, 0), (9000, 0)], None),
+    "outdated": ({"outdated": True}, [(9000, 1)], ("retention", 9000)),
+    "outdated, without a time": ({"outdated": True}, [(9000, None)], ("retention", 9000)),
+    "passed over": ({"passing_over": True}, [(1005, 0)], ("unreadable", 1005)),
+    "passed over, after a repetition": ({"passing_over": True}, [(1000, 0), (1005, None)], ("unreadable", 1005)),
+    "passed over nothing": ({"passing_over": True}, [(1001, 0)], None),
+    "reset to live": ({"start": None}, [(1500, 1)], ("reset", 1500)),
+    "reset to live, no event missing": ({"start": None}, [(1001, 0)], None),
+    "reset to the oldest, which is later": ({"start": 0}, [(1500, None), (1501, 1)], ("reset", 1500)),
+    "reset to the oldest, which is earlier": ({"start": 0}, [(3, -600)], None),
+    "reset to before": ({"start": 500}, [(501, -5), (1500, 1)], None),
+    "reset to where it was": ({"start": 1000}, [(1500, 1)], None),
+    "reset to before, but that is gone": ({"start": 500}, [(1500, 600)], ("retention", 1500)),
+    "reset to later": ({"start": 1400}, [(1500, 1)], ("reset", 1500)),
+    "reset, and the relay counts anew": ({"start": 0}, [(1, None), (2, 600)], ("renumbered", 1)),
+    "reset, and a clock is a little ahead": ({"start": 0}, [(1, 5)], None),
+}
+
+
+@pytest.mark.parametrize("name", SEAMS)
+def test_what_is_a_gap(name: str, caplog: pytest.LogCaptureFixture) -> None:
+    how, events, gap = SEAMS[name]
+    place = Place(1000, START)
+    if "start" in how:
+        stream = Stream("relay.test", None, None, forgotten=place, start=how["start"])
+    else:
+        stream = Stream("relay.test", *place)
+    if "outdated" in how:
+        stream.outdated(3)
+    found: list[tuple[str, int]] = []
+    for seq, minutes in events:
+        time = None if minutes is None else START + timedelta(minutes=minutes)
+        noticed = stream.arrived(seq, time, 3, passing_over="passing_over" in how)
+        if noticed is not None:
+            assert noticed.after == place
+            assert noticed.upto.time == time
+            found.append((noticed.reason, noticed.upto.seq))
+    assert found == ([] if gap is None else [gap])
+    assert [message.startswith("Gap: after seq 1000 ") for message in caplog.messages] == [True] * len(found)
+
+
+def test_far_below_a_forgotten_cursor_the_time_alone_tells_a_replay_from_another_numbering() -> None:
+    for seconds, found in ((1, "renumbered"), (0, None), (-1, None)):
+        stream = Stream("relay.test", None, None, forgotten=Place(50_000, START), start=0)
+        gap = stream.arrived(7, START + timedelta(seconds=seconds), 0)
+        assert (gap and gap.reason) == found
+
+
+def test_a_reset_is_judged_by_the_first_event_with_a_time_on_whatever_connection() -> None:
+    stream = Stream("relay.test", None, None, forgotten=Place(1000, START), start=None)
+    assert stream.arrived(2000, None, 0) is None
+    gap = stream.arrived(2001, START + timedelta(minutes=1), 1)
+    assert gap == ("reset", (1000, START), (2000, START + timedelta(minutes=1)))
+
+
+def test_an_outdated_cursor_is_of_one_connection() -> None:
+    stream = Stream("relay.test", 5, START)
+    assert stream.arrived(6, START, 1) is None
+    stream.outdated(1)  # too late: events of this connection have come
+    assert stream.arrived(70, START, 1) is None
+    assert stream.arrived(80, START, 2) is None
+    stream.outdated(3)
+    assert stream.arrived(90, START, 4) is None
 
 
 async def test_a_broken_frame_with_a_wild_seq_moves_nothing() -> None:

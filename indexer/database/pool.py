@@ -62,6 +62,11 @@ POOLER = (
 )
 
 
+def lock_key(name: str) -> int:
+    """The key of the lock that protects `name`. Positive, so that pg_locks' two halves put together are the key again."""
+    return int.from_bytes(hashlib.sha256(f"unified_worker:{name}".encode()).digest()[:8], "big") >> 1
+
+
 class LockLost(Exception):
     """The connection that holds the worker's lock is gone: what was not saved must be read again."""
 
@@ -79,9 +84,9 @@ class DatabasePool:
         self.durable = durable
         self.url = url
         self.name = name
+        self.numbering = name  # what seqs are compared within: another one once the relay counts anew
         self._exclusive = exclusive
-        # Positive, so that pg_locks' two halves put together are the key again.
-        self._key = int.from_bytes(hashlib.sha256(f"unified_worker:{name}".encode()).digest()[:8], "big") >> 1
+        self._key = lock_key(name)
         self._pool: Pool[Any] | None = None
         self._lock_connection: PoolConnectionProxy[Any] | None = None
         self._lost: asyncio.Event = asyncio.Event()

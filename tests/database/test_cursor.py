@@ -1,11 +1,13 @@
 """The stored cursor: one row a relay, in the worker's own tables and in an application's."""
 
 import logging
+from datetime import timedelta
 
 import pytest
 
 from indexer.cursor import Cursor
 from indexer.errors import OperatorError
+from indexer.gaps import Gap, Place
 from indexer.logs import RateLimited
 from indexer.watermark import Watermark
 from tests.database.builder import START
@@ -83,3 +85,85 @@ async def test_a_cursor_that_can_t_be_saved_just_now_is_told_and_ends_nothing(
     await worker.connection.execute("DROP TRIGGER full_disk ON firehose_cursor")
     await kept.try_saving(Watermark(7, START))
     assert await worker.value("SELECT cursor FROM firehose_cursor") == "7"
+
+
+GAPS = """
+SELECT concat_ws(' ', service, reason, after_seq, coalesce(upto_seq::text, '?')) FROM unified_worker.gaps ORDER BY id
+"""
+LATER = Place(90, START + timedelta(days=1))
+
+
+def passed(watermark: Watermark, seq: int, gap: Gap | None = None) -> Watermark:
+    """The watermark, after one more event."""
+    watermark.finish(watermark.arrive(seq, START, gap))
+    return watermark
+
+
+async def test_a_gap_is_stored_with_the_cursor_that_passes_it_and_once(both_worker: Worker) -> None:
+    kept = cursor(both_worker)
+    await kept.start("public", "live", forget=False)
+    watermark = passed(Watermark(), 7)
+    gap = Gap("retention", Place(7, START), LATER)
+    early = watermark.arrive(8, None)
+    ticket = watermark.arrive(90, LATER.time, gap)
+    watermark.finish(ticket)
+    await kept.save(watermark)
+    assert await both_worker.column(GAPS) == []  # an event before it is not finished
+    watermark.finish(early)
+    for _ in range(2):
+        await kept.save(watermark)
+        assert await both_worker.column(GAPS) == ["relay.test retention 7 90"]
+        assert watermark.gaps == []
+    row = await both_worker.connection.fetchrow("SELECT after_time, upto_time FROM unified_worker.gaps")
+    assert tuple(row or ()) == (START, LATER.time)
+    # The same stretch again: the same gap. Two at once are two.
+    await kept.start("public", "live", forget=True)
+    await kept.save(passed(passed(Watermark(), 90, gap), 200, Gap("unreadable", Place(91, None), Place(200, None))))
+    assert await both_worker.column(GAPS) == ["relay.test retention 7 90", "relay.test unreadable 91 200"]
+
+
+async def test_a_gap_that_can_t_be_stored_just_now_is_stored_with_the_next_cursor(worker: Worker) -> None:
+    kept = cursor(worker)
+    await kept.start("public", "live", forget=False)
+    watermark = passed(Watermark(), 90, Gap("reset", Place(7, START), LATER))
+    await worker.connection.execute("ALTER TABLE firehose_cursor RENAME TO gone")
+    await kept.try_saving(watermark)
+    await worker.connection.execute("ALTER TABLE gone RENAME TO firehose_cursor")
+    assert await worker.column(GAPS) == []
+    await kept.try_saving(watermark)
+    assert await worker.column(GAPS) == ["relay.test reset 7 90"]
+    assert await worker.value("SELECT cursor FROM firehose_cursor") == "90"
+
+
+async def test_what_a_reset_forgets_is_known_until_it_is_judged(both_worker: Worker) -> None:
+    await cursor(both_worker).start("public", "live", forget=True)  # there is nothing to forget
+    assert await both_worker.column(GAPS) == []
+    first = cursor(both_worker)
+    await first.start("public", "live", forget=False)
+    await first.save(Watermark(7, START))
+    for forget in (True, False, True):  # a start that was killed before an event came, and other ones after it
+        kept = cursor(both_worker)
+        assert await kept.start("public", "live", forget=forget) == (None, None)
+        assert kept.forgotten == Place(7, START)
+        assert await both_worker.column(GAPS) == ["relay.test reset 7 ?"]
+    another = cursor(both_worker, "another.relay")
+    await another.start("public", "live", forget=False)
+    assert another.forgotten is None
+    await kept.save(Watermark(80, None))  # an event without a time: not judged yet
+    again = cursor(both_worker)
+    assert await again.start("public", "live", forget=False) == (80, None)
+    assert again.forgotten == Place(7, START)
+    await again.save(passed(Watermark(80, None), 90, Gap("renumbered", Place(7, START), LATER)))
+    assert again.forgotten is None
+    assert await both_worker.column(GAPS) == ["relay.test renumbered 7 90"]
+    last = cursor(both_worker)
+    await last.start("public", "live", forget=False)
+    assert (last.forgotten, last.numberings) == (None, 1)
+
+
+@pytest.mark.parametrize("stored", ["seven", "", "99999999999999999999", "9223372036854775808", None])
+async def test_a_stored_cursor_that_is_no_seq_can_be_forgotten(worker: Worker, stored: str | None) -> None:
+    await worker.connection.execute("INSERT INTO firehose_cursor (service, cursor) VALUES ('relay.test', $1)", stored)
+    assert await cursor(worker).start("public", "live", forget=True) == (None, None)
+    assert await worker.column(GAPS) == []
+    assert await worker.value("SELECT count(*) FROM firehose_cursor") == 0

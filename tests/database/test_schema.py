@@ -8,14 +8,16 @@ import asyncpg
 import pytest
 
 from indexer.cursor import Cursor
-from indexer.database import schema
+from indexer.database import schema, tables
 from indexer.database.migrations import MIGRATIONS
 from indexer.database.pool import DatabasePool
 from indexer.database.ready import make_ready
+from indexer.database.schema import OWN_SCHEMA
 from indexer.errors import OperatorError
 from indexer.postgres import PostgresServer
 from indexer.records import RECORD_TYPES
 from indexer.watermark import Watermark
+from tests.conftest import fresh
 from tests.database.application import CATALOG, TABLES
 from tests.database.builder import (
     CID,
@@ -55,6 +57,27 @@ async def test_the_next_start_changes_nothing(database: str) -> None:
         assert await worker.column(EVERYTHING) == before
         assert await worker.connection.fetch("SELECT * FROM unified_worker.schema_version") == versions
         assert await worker.value("SELECT count(*) FROM posts") == 1
+
+
+@pytest.mark.parametrize("version", range(1, len(MIGRATIONS)))
+async def test_an_upgrade_from_any_version_gives_what_a_fresh_start_gives(
+    database: str, pg18: PostgresServer, version: int
+) -> None:
+    async with connected(database) as connection:
+        await connection.execute(OWN_SCHEMA)
+        for number, step in enumerate(MIGRATIONS[:version], 1):
+            await connection.execute(step)
+            await connection.execute("INSERT INTO unified_worker.schema_version VALUES ($1, now(), 'worker', 'public')", number)
+        for statement in tables.create("public", RECORD_TYPES):
+            await connection.execute(statement)
+        await connection.execute("INSERT INTO firehose_cursor (service, cursor) VALUES ('relay.test', '7')")
+    async with opened(database) as worker:
+        upgraded = await worker.column(EVERYTHING)
+        assert await worker.value("SELECT max(version) FROM unified_worker.schema_version") == len(MIGRATIONS)
+        assert await worker.value("SELECT cursor FROM firehose_cursor") == "7"
+    async for url in fresh(pg18):
+        async with opened(url) as worker:
+            assert await worker.column(EVERYTHING) == upgraded
 
 
 async def test_an_application_s_tables_are_used_as_they_are(application: str) -> None:

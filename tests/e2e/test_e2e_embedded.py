@@ -28,9 +28,18 @@ async def test_data_survive_a_stop_and_a_kill_and_no_server_is_left_behind(tmp_p
                 assert await worker.says(r"\[INFO\] PostgreSQL runs in .*psql .*")
                 await worker.says("Processed [0-9,]+ events")
                 assert servers(folder)
+                async with Process(tmp_path, "status", "--embedded", str(folder)) as status:
+                    assert await status.ends() == 0
+                    assert f"process {worker.pid} on " in status.output
+                assert worker.code is None  # its server still runs
+                assert servers(folder)
                 worker.signal(signal.SIGTERM)
                 assert await worker.ends(15) == 0
                 assert not servers(folder)
+            async with Process(tmp_path, "status", "--embedded", str(folder)) as status:
+                assert await status.ends() == 0
+                assert ", SIGTERM" in status.output
+            assert not servers(folder)
             async with Process(tmp_path, "--embedded", str(folder), **env) as worker:
                 await worker.says(r"Resuming 127.* from the stored cursor [0-9]+")
                 await worker.says("Connected to ")

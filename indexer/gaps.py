@@ -1,0 +1,74 @@
+"""Gaps: stretches of the stream that did not come. They lie where it is joined to what came before, at a new connection."""
+
+from datetime import datetime, timedelta
+from typing import Literal, NamedTuple
+
+# A relay resends and reorders a little; a seq this far below belongs to another numbering.
+MAX_DROP = 10_000
+# Events come several a second on a public relay, so such a jump right after connecting is events that the relay no longer had.
+MAX_JUMP = timedelta(minutes=10)
+
+Reason = Literal["retention", "unreadable", "reset", "renumbered"]
+MEANING: dict[Reason, str] = {
+    "retention": "the relay no longer had it",
+    "unreadable": "a message in it could not be read",
+    "reset": "by --reset-cursor",
+    "renumbered": "by --reset-cursor; the relay counts anew",
+}
+
+
+class Place(NamedTuple):
+    """An event's place in the stream: its seq and its own time."""
+
+    seq: int
+    time: datetime | None
+
+
+class Gap(NamedTuple):
+    """What lies between `after` and `upto` did not come."""
+
+    reason: Reason
+    after: Place
+    upto: Place
+
+
+class Seam:
+    """The joint between `after`, the last that came, and what comes on a new connection.
+
+    `known` says why something is missing there, where that is known beforehand. `reset`: the connection does not go on after
+    `after` but where an operator said. Feed it events by `meets` until it is `judged`.
+    """
+
+    def __init__(self, after: Place, known: Reason | None, *, reset: bool = False) -> None:
+        self.reset = reset
+        self.judged = False
+        self._after = after
+        self._known: Reason | None = known
+        self._first: int | None = None
+
+    def meets(self, seq: int, time: datetime | None) -> Gap | None:
+        """An event that came; the gap before it, if there is one. `time` is None where the event has none.
+
+        What only a time can tell waits for an event that has one. A cursor that is stored meanwhile keeps the time from before
+        the seam, and a reset stays in the database until it is judged: so no crash in between loses the gap.
+        """
+        if seq <= self._after.seq and not self.reset:
+            self.judged = self._known != "unreadable"  # the relay goes on where we were; what can't be read comes later
+            return None
+        if self._first is None:
+            self._first = seq
+        if time is None and (self.reset or self._known is None):
+            return None
+        self.judged = True
+        reason = self._reason(self._first, time)
+        return None if reason is None else Gap(reason, self._after, Place(self._first, time))
+
+    def _reason(self, first: int, time: datetime | None) -> Reason | None:
+        after = self._after
+        jump = timedelta(0) if time is None or after.time is None else time - after.time
+        if first <= after.seq:  # a replay, in which times go back as seqs do; else it is no replay
+            least = timedelta(0) if first < after.seq - MAX_DROP else MAX_JUMP
+            return "renumbered" if jump > least else None
+        if first == after.seq + 1:  # nothing lies between, however long the relay was silent
+            return None
+        return self._known or ("retention" if jump >= MAX_JUMP else None)

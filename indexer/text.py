@@ -1,0 +1,54 @@
+"""Numbers, sizes and times as text for people: pure."""
+
+from collections.abc import Callable
+from datetime import datetime
+
+NO_TIME = "at an unknown time"
+
+
+def number(value: int | None) -> str:
+    """1,234."""
+    return "unknown" if value is None else f"{value:,}"
+
+
+def bounded(value: int | None, most: int) -> str:
+    """A count that ended at one more than `most`, or was given up (None)."""
+    if value is None:
+        return "not counted: that took too long"
+    return f"{most:,} or more" if value > most else f"{value:,}"
+
+
+def signed(value: int, told: Callable[[int], str] = number) -> str:
+    """With its sign, the rest as `told` does."""
+    return ("-" if value < 0 else "+") + told(abs(value))
+
+
+def size(value: int) -> str:
+    """Bytes, in powers of 1,000."""
+    amount = float(value)
+    for unit in ("B", "kB", "MB", "GB"):
+        if amount < 999.5:
+            return f"{amount:.0f} {unit}" if unit == "B" or amount >= 99.95 else f"{amount:.1f} {unit}"
+        amount /= 1000
+    return f"{amount:,.1f} TB"
+
+
+def instant(value: datetime | None) -> str:
+    """A time, to the second, in its own zone."""
+    return NO_TIME if value is None else f"{value:%Y-%m-%d %H:%M:%S}"
+
+
+def ago(value: datetime | None, now: datetime) -> str:
+    """How long ago."""
+    return NO_TIME if value is None else f"{duration((now - value).total_seconds())} ago"
+
+
+def duration(seconds: float) -> str:
+    """In the two largest units; never below zero, as clocks differ."""
+    seconds = max(seconds, 0.0)
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, hours, days = int(seconds // 60), int(seconds // 3600), int(seconds // 86_400)
+    if not hours:
+        return f"{minutes} min {int(seconds % 60)} s"
+    return f"{days} d {hours % 24} h" if days else f"{hours} h {minutes % 60} min"
