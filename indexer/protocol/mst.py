@@ -18,6 +18,10 @@ from indexer.errors import Rejected
 from indexer.protocol.car import DAG_CBOR_PREFIX
 from indexer.protocol.dag_cbor import decode
 
+MAX_KEY_BYTES = (
+    1024  # a record path has 830 at most; keys share prefixes, so that a block of 1 MB could else hold 10 GB of them
+)
+
 
 class Change(NamedTuple):
     """One op as the tree sees it: the record's CID after it (None: deleted) and before it (None: created)."""
@@ -137,6 +141,8 @@ def _load(cid: bytes, blocks: Mapping[bytes, bytes], layer: int | None) -> Node:
             if not 0 <= entry["p"] <= len(before):
                 raise Rejected("bad_tree", "a prefix longer than the key before it")
             before = before[: entry["p"]] + entry["k"]
+            if len(before) > MAX_KEY_BYTES:
+                raise Rejected("bad_tree", f"a key of {len(before)} bytes")
             keys.append(before)
             values.append(entry["v"])
             children.append(entry["t"])
