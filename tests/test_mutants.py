@@ -12,8 +12,8 @@ MUTANTS = load()
 
 
 @cache
-def tests_of(file: str) -> set[str]:
-    """The test functions of a file."""
+def functions_of(file: str) -> set[str]:
+    """The functions of a file."""
     tree = ast.parse((ROOT / file).read_text(encoding="utf-8"))
     return {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
 
@@ -30,7 +30,8 @@ def test_a_mutant_applies_and_its_tests_are_there(mutant: Mutant) -> None:
     assert mutant.tests
     for test in mutant.tests:
         file, _, name = test.partition("::")
-        assert name.partition("[")[0] in tests_of(file), test
+        assert name.startswith("test_"), test
+        assert name.partition("[")[0] in functions_of(file), test
 
 
 def test_there_are_many_and_none_twice() -> None:

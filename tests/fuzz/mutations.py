@@ -115,9 +115,9 @@ def _value(old: Any, rng: Random) -> Any:
                 old = [old] if rng.random() < 0.5 else {"a": old}
             return old
         case 1:
-            return [old] * rng.choice((2, 300, 3000))
+            return [old] * _times(old, rng.choice((2, 300, 3000)))
         case 2:
-            return {f"k{n}": old for n in range(rng.choice((2, 300)))}
+            return {f"k{n}": old for n in range(_times(old, rng.choice((2, 300))))}
         case 3:
             return [CID_DAG_CBOR + bytes(32)] * rng.choice((1, 2, 500))
         case 4:
@@ -128,6 +128,11 @@ def _value(old: Any, rng: Random) -> Any:
             return rng.randbytes(rng.choice((0, 1, 36)))
         case _:
             return {"$type": rng.choice(("blob", "", 1)), "ref": CID_DAG_CBOR + bytes(32), "mimeType": "a/b", "size": old}
+
+
+def _times(value: Any, wanted: int) -> int:
+    """So often, but not so that it takes more than 1 MB."""
+    return min(wanted, 1 + 2**20 // len(libipld.encode_dag_cbor(value)))
 
 
 def _repeat_block(parts: Parts, rng: Random) -> None:

@@ -1,4 +1,4 @@
-"""Mutants: known small bugs, one line each, in the TOML files beside this one; `python -m tests.mutants` has the tests kill them.
+"""Mutants: known small bugs, one line each, in the TOML files here; `python -m tests.mutants` has the tests find them.
 
 [[mutant]]
 name = "…"    unique, kebab-case
@@ -38,8 +38,7 @@ class Mutant:
 
 def load() -> list[Mutant]:
     """All mutants, in the order of the files."""
-    found: list[Mutant] = []
-    for path in sorted(FOLDER.glob("*.toml")):
-        for fields in tomllib.loads(path.read_text(encoding="utf-8"))["mutant"]:
-            found.append(Mutant(**fields | {"tests": tuple(fields["tests"])}))
-    return found
+    told = [
+        fields for path in sorted(FOLDER.glob("*.toml")) for fields in tomllib.loads(path.read_text(encoding="utf-8"))["mutant"]
+    ]
+    return [Mutant(**fields | {"tests": tuple(fields["tests"])}) for fields in told]

@@ -44,6 +44,11 @@ def _pytest(root: Path, tests: list[str], *options: str, patience: float | None 
         return code, output.read()
 
 
+def _failed(output: str) -> str:
+    """The test that failed, as pytest's last lines name it."""
+    return next((line.split(" - ")[0].split(maxsplit=1)[1] for line in output.splitlines() if line.startswith(("FAILED ", "ERROR "))), "?")
+
+
 def _judge(mutant: Mutant, folder: Path) -> bool:
     """Whether the tests find this bug; tells it."""
     copy = folder / mutant.name
@@ -52,7 +57,8 @@ def _judge(mutant: Mutant, folder: Path) -> bool:
     start = time.monotonic()
     code, output = _pytest(copy, list(mutant.tests), "-x", patience=PATIENCE)
     shutil.rmtree(copy)
-    verdict = {FAILED: "killed", None: "killed (the tests hung)", PASSED: "SURVIVED"}.get(code, f"BROKEN (pytest: {code})")
+    verdicts = {FAILED: f"killed by {_failed(output)}", None: "killed, for the tests hung", PASSED: "SURVIVED"}
+    verdict = verdicts.get(code, f"BROKEN (pytest: {code})")
     print(f"{mutant.name:34} {verdict}, {time.monotonic() - start:.0f} s", flush=True)
     if code not in (FAILED, None):
         print(f"    {mutant.why}\n{output[-2000:]}", flush=True)
