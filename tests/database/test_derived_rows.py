@@ -51,13 +51,13 @@ async def test_nobody_hears_of_their_own_acts_and_others_do(worker: Worker) -> N
 
 async def test_who_is_mentioned_no_more_is_told_no_more_and_the_others_have_read_it(worker: Worker) -> None:
     stream = Stream()
-    await worker.write(
-        stream.commit("a", put(f"{POST}/1", post("x", facets=[facet("mention", did=B), facet("mention", did=C)])))
-    )
+    first, second = (post("x", facets=[facet("mention", did=did(name)) for name in names]) for names in ("bc", "cd"))
+    await worker.write(stream.commit("a", put(f"{POST}/1", first)))
     await worker.connection.execute("UPDATE notifications SET is_read = true")
-    await worker.write(stream.commit("a", put(f"{POST}/1", post("y", facets=[facet("mention", did=C)]), "update")))
-    assert await notices(worker) == {("mention", "a", "c")}
-    assert await worker.value("SELECT is_read FROM notifications")
+    await worker.write(stream.commit("a", put(f"{POST}/1", second, "update")))
+    assert await notices(worker) == {("mention", "a", "c"), ("mention", "a", "d")}
+    assert await worker.column("SELECT recipient_did FROM notifications WHERE is_read") == [C]
+    assert await worker.column("SELECT DISTINCT cid FROM notifications") == await worker.column("SELECT cid FROM posts")
 
 
 async def test_a_post_of_the_future_stands_where_it_came(worker: Worker) -> None:
