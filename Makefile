@@ -2,17 +2,21 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+SECONDS_EACH ?= 150
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 RUN := $(VENV)/.installed-run
 DEV := $(VENV)/.installed-dev
+FUZZ := $(VENV)/.installed-fuzz
 
-.PHONY: help run demo test soak check format bench clean
+.PHONY: help run demo test soak fuzz mutants check format bench clean
 
 help:
 	@echo "make run    follow the relay into an embedded PostgreSQL (data in ./data/postgres; settings: .env)"
 	@echo "make demo   30 seconds of a simulated relay, then what is in the database"
 	@echo "make test   the test suite (under 5 minutes)"
 	@echo "make soak   the long runs"
+	@echo "make fuzz   ten minutes of hostile frames, CARs, records and trees, by atheris (Linux; SECONDS_EACH=150: a target)"
+	@echo "make mutants  known small bugs, each of which the tests must find (under 30 minutes; MUTANTS='name …': only these)"
 	@echo "make check  lint, format and types"
 	@echo "make format put the sources into the format that check asks for"
 	@echo "make bench  measure throughput and latency (about 5 minutes; BENCH=--quick: one)"
@@ -30,6 +34,12 @@ test: $(DEV)
 
 soak: $(DEV)
 	$(BIN)/python -m pytest -m soak
+
+fuzz: $(FUZZ)
+	$(BIN)/python -m tests.fuzz --seconds $(SECONDS_EACH)
+
+mutants: $(DEV)
+	$(BIN)/python -m tests.mutants $(MUTANTS)
 
 check: $(DEV)
 	$(BIN)/python -m pip check
@@ -62,3 +72,7 @@ $(RUN): $(VENV)/.created requirements.txt requirements-embedded.txt
 $(DEV): $(VENV)/.created requirements.txt requirements-embedded.txt requirements-dev.txt
 	$(PIP) -r requirements-dev.txt
 	@touch $(RUN) $@
+
+$(FUZZ): $(DEV) requirements-fuzz.txt
+	$(PIP) -r requirements-fuzz.txt || { echo "make fuzz needs atheris, which has no wheel for this Python or platform" >&2; exit 1; }
+	@touch $@

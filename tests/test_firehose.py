@@ -573,6 +573,16 @@ def test_a_wait_is_between_one_and_sixty_units(drawn: float, attempts: int) -> N
     assert backoff.next() == waits[0]
 
 
+@pytest.mark.parametrize("attempts", [1, 2, 3, 6, 9])
+def test_waits_are_drawn_from_all_that_they_may_be(attempts: int) -> None:
+    """So that a thousand clients that were cut off together don't come back together."""
+    longest = min(60, 2**attempts)
+    for drawn in (0.0, 0.25, 0.999):
+        backoff = Backoff(1.0, lambda drawn=drawn: drawn)
+        assert [backoff.next() for _ in range(attempts)][-1] == pytest.approx(1 + drawn * (longest - 1))
+    assert len({Backoff().next() for _ in range(20)}) > 10  # by default at random
+
+
 @settings(deadline=None)
 @given(st.text() | st.integers().map(str) | st.datetimes().map(format_datetime))
 def test_retry_after_is_bounded_whatever_it_says(value: str) -> None:

@@ -46,6 +46,20 @@ def test_an_old_beat_and_somebody_elses_link_do_not_count(tmp_path: Path) -> Non
     os.utime(path, (old, old))
     assert not heartbeat.beats(path)
 
+    target, link = tmp_path / "fresh", tmp_path / "link"
+    target.touch()
+    link.symlink_to(target)
+    os.utime(link, (old, old), follow_symlinks=False)
+    assert not heartbeat.beats(link)
+
+
+def test_a_beat_of_another_account_does_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "alive"
+    path.touch()
+    owner = os.getuid()
+    monkeypatch.setattr(os, "getuid", lambda: owner + 1)
+    assert not heartbeat.beats(path)
+
 
 async def test_a_file_that_cannot_be_written_stops_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     target = tmp_path / "precious"

@@ -120,7 +120,8 @@ async def test_a_batch_is_bounded_in_number_and_in_bytes(monkeypatch: pytest.Mon
     monkeypatch.setattr(lanes_module, "MAX_BATCH_BYTES", 10)
     for seq, size in enumerate((4, 6, 1, 30, 5)):
         await lane.put(placed(seq, size=size))
-    assert [seqs(await lane.take()) for _ in range(4)] == [[0, 1], [2], [3], [4]]
+    async with asyncio.timeout(10):
+        assert [seqs(await lane.take()) for _ in range(4)] == [[0, 1], [2], [3], [4]]
     assert lane.bytes == 0
 
 

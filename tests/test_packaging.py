@@ -100,7 +100,9 @@ def requirements(name: str) -> dict[str, Requirement]:
     return {requirement.name: requirement for requirement in found}
 
 
-@pytest.mark.parametrize("name", ["requirements.txt", "requirements-embedded.txt", "requirements-dev.txt"])
+@pytest.mark.parametrize(
+    "name", ["requirements.txt", "requirements-embedded.txt", "requirements-dev.txt", "requirements-fuzz.txt"]
+)
 def test_requirements_have_bounds_on_both_sides(name: str) -> None:
     found = requirements(name)
     assert found

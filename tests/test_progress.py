@@ -3,6 +3,7 @@
 import io
 import logging
 import re
+import time
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
@@ -98,10 +99,16 @@ def test_a_line_looks_as_operators_search_for_it() -> None:
     )
 
 
-def test_times_are_utc_and_a_message_stays_on_its_line() -> None:
-    record = logging.LogRecord("x", logging.WARNING, "", 0, "relay says %s", ("a\n[2025] [INFO] forged\r",), None)
-    record.created = NOW.timestamp()
-    assert LineFormatter().format(record) == "[2025-10-13 10:15:30] [WARNING] relay says a\\n[2025] [INFO] forged\\r"
+def test_times_are_utc_and_a_message_stays_on_its_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "XXX-5:30")
+    time.tzset()
+    try:
+        record = logging.LogRecord("x", logging.WARNING, "", 0, "relay says %s", ("a\n[2025] [INFO] forged\r",), None)
+        record.created = NOW.timestamp()
+        assert LineFormatter().format(record) == "[2025-10-13 10:15:30] [WARNING] relay says a\\n[2025] [INFO] forged\\r"
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 def test_a_status_line_once_a_minute() -> None:

@@ -5,7 +5,14 @@ from hypothesis import strategies as st
 
 from indexer.selection import EVERYTHING, Selection
 
-COLLECTIONS = ["app.bsky.feed.post", "app.bsky.feed.postgate", "app.bsky.graph.follow", "app.bskyx.feed.post", "fm.teal.play"]
+COLLECTIONS = [
+    "app.bsky.feed.post",
+    "app.bsky.feed.postgate",
+    "app.bsky.graph.follow",
+    "app.bskyx.feed.post",
+    "fm.teal.play",
+    "x.app.bsky.feed",
+]
 
 
 def test_patterns() -> None:
@@ -13,6 +20,7 @@ def test_patterns() -> None:
         return [collection for collection in COLLECTIONS if Selection(patterns).takes_collection(collection)]
 
     assert taken("*") == COLLECTIONS
+    assert taken("x.*") == COLLECTIONS[-1:]
     assert taken("app.bsky.*") == COLLECTIONS[:3]
     assert taken("app.bsky.feed.post") == COLLECTIONS[:1]
     assert taken("app.bsky.graph.*", "fm.*") == ["app.bsky.graph.follow", "fm.teal.play"]

@@ -21,6 +21,7 @@ MAX_RECORD_BYTES = 2**20  # the specification's 1 MB
 MAX_DID_CHARACTERS = 255  # what the tables' key columns take
 MAX_URI_CHARACTERS = 512  # the same for at://did/collection/rkey
 MAX_SEQ = 2**63 - 1  # a PostgreSQL bigint
+MAX_REPEATED_BYTES = 2**16  # of blocks that several ops write: 200 ops on one block of 1 MB would be rows of 200 MB
 MAX_REV_AHEAD = timedelta(minutes=5)  # of the frame's time: one skewed clock must not lock an account out
 
 _REPO_VERSION = 3
@@ -76,15 +77,8 @@ def commit(fields: dict[str, Any], frame: bytes, previous_time: datetime | None)
     root, data, blocks = _commit_block(fields, did, rev)
     if fields.get("commit") != root:
         raise Rejected("commit_cid_mismatch", "the message's commit is not the root of its CAR")
-    usable: list[RecordOp] = []
-    refused: list[RefusedOp] = []
-    for op in ops:
-        judged = _op(op, did, blocks)
-        if type(judged) is RecordOp:
-            usable.append(judged)
-        else:
-            refused.append(cast("RefusedOp", judged))
-    return Commit(seq, did, rev, known_since, time, data, False, tuple(usable), tuple(refused), frame)
+    usable, refused = _judged(ops, did, blocks, len(cast("bytes", fields["blocks"])) + MAX_REPEATED_BYTES)
+    return Commit(seq, did, rev, known_since, time, data, False, usable, refused, frame)
 
 
 def sync(fields: dict[str, Any], frame: bytes, previous_time: datetime | None) -> Sync:
@@ -138,6 +132,23 @@ def _commit_block(fields: dict[str, Any], did: str, rev: str) -> tuple[bytes, by
     if not _is_block_cid(data):
         raise Rejected("bad_commit_block", "data is no link to a tree")
     return root, cast("bytes", data), blocks
+
+
+def _judged(
+    ops: list[object], did: str, blocks: dict[bytes, bytes], room: int
+) -> tuple[tuple[RecordOp, ...], tuple[RefusedOp, ...]]:
+    """The usable operations and the others; `room`: the most bytes of records that they may write, all together."""
+    usable: list[RecordOp] = []
+    refused: list[RefusedOp] = []
+    for op in ops:
+        judged = _op(op, did, blocks)
+        if type(judged) is RecordOp:
+            if judged.block is None or (room := room - len(judged.block)) >= 0:
+                usable.append(judged)
+                continue
+            judged = _refused(f"{judged.collection}/{judged.rkey}", "repeated_record", "the ops write more than the CAR holds")
+        refused.append(cast("RefusedOp", judged))
+    return tuple(usable), tuple(refused)
 
 
 def _op(op: object, did: str, blocks: dict[bytes, bytes]) -> RecordOp | RefusedOp:

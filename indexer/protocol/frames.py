@@ -35,6 +35,7 @@ Reasons of `RefusedOp`, for one operation:
     bad_cid                   no CID where a record is written
     missing_block             the CAR doesn't hold the record
     record_too_large          over 1 MB
+    repeated_record           the ops name blocks again and again: together over 64 kB more than the CAR holds
 Reasons of `Ignored`:
     unknown_op, unknown_type  as the specification asks
     legacy_handle, legacy_migrate, legacy_tombstone  messages that #identity and #account have replaced

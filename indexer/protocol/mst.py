@@ -15,8 +15,12 @@ from typing import Any, NamedTuple, TypeAlias, cast
 import libipld
 
 from indexer.errors import Rejected
-from indexer.protocol.car import DAG_CBOR_PREFIX
+from indexer.protocol.car import CID_BYTES, DAG_CBOR_PREFIX
 from indexer.protocol.dag_cbor import decode
+
+MAX_KEY_BYTES = (
+    1024  # a record path has 830 at most; keys share prefixes, so that a block of 1 MB could else hold 10 GB of them
+)
 
 
 class Change(NamedTuple):
@@ -126,7 +130,7 @@ def _load(cid: bytes, blocks: Mapping[bytes, bytes], layer: int | None) -> Node:
     """The node of a CID. `layer` is the one where it must stand; None: wherever its keys belong."""
     block = blocks.get(cid)
     if block is None:
-        raise Rejected("missing_tree_block", libipld.encode_cid(cid))
+        raise Rejected("missing_tree_block", cid.hex())
     keys: list[bytes] = []
     values: list[bytes] = []
     try:
@@ -137,6 +141,8 @@ def _load(cid: bytes, blocks: Mapping[bytes, bytes], layer: int | None) -> Node:
             if not 0 <= entry["p"] <= len(before):
                 raise Rejected("bad_tree", "a prefix longer than the key before it")
             before = before[: entry["p"]] + entry["k"]
+            if len(before) > MAX_KEY_BYTES:
+                raise Rejected("bad_tree", f"a key of {len(before)} bytes")
             keys.append(before)
             values.append(entry["v"])
             children.append(entry["t"])
@@ -149,11 +155,13 @@ def _load(cid: bytes, blocks: Mapping[bytes, bytes], layer: int | None) -> Node:
     in_order = all(left < right for left, right in pairwise(keys))
     if not in_order or any(layer_of(key) != layer for key in keys):
         raise Rejected("bad_tree", "a node's keys are out of order or layer")
-    if not all(child is None or isinstance(child, bytes) for child in children) or not all(
-        type(value) is bytes for value in values
-    ):
+    if not all(child is None or _is_cid(child) for child in children) or not all(map(_is_cid, values)):
         raise Rejected("bad_tree", "a node's links are no CIDs")
     return Node(layer, tuple(keys), tuple(values), tuple(children))
+
+
+def _is_cid(link: object) -> bool:
+    return type(link) is bytes and len(link) == CID_BYTES and link.startswith(DAG_CBOR_PREFIX)
 
 
 def _look(child: Child, blocks: Mapping[bytes, bytes], layer: int | None) -> Node | None:

@@ -13,8 +13,9 @@ from indexer.metrics import Metrics
 from indexer.processor import EventProcessor
 from indexer.protocol.events import Account, Identity
 from indexer.selection import Selection
-from tests.database.builder import FOLLOW, LIKE, POST, PROFILE, START, Stream, delete, did, follow, like, post, profile, put
+from tests.database.builder import FOLLOW, LIKE, POST, PROFILE, START, Stream, at, delete, did, follow, like, post, profile, put
 from tests.database.worker import Worker, opened
+from tests.garbage import VERIFICATION
 
 REPO = "SELECT active, status, wiping, desynchronized, rev FROM unified_worker.repos WHERE did = $1"
 HANDLES = "SELECT did, handle FROM users ORDER BY 1"
@@ -208,3 +209,23 @@ async def test_who_forbids_it_is_not_indexed(both_worker: Worker) -> None:
     await settings.read()
     await Writer(both_worker.pool, selection).write(0, [stream.commit("a", put(f"{POST}/3", post()))])
     assert await both_worker.column("SELECT uri FROM posts WHERE author_did = $1", did("a")) == [f"at://{did('a')}/{POST}/3"]
+
+
+async def test_what_is_left_out_of_a_repo_that_was_whole_marks_it(worker: Worker) -> None:
+    stream, writer = Stream(), Writer(worker.pool, Selection((POST,)))
+    await writer.write(0, [stream.commit("a", put(f"{POST}/1", post()))])
+    assert not (await state(worker, "a"))["desynchronized"]
+    await writer.write(0, [stream.commit("a", put(f"{POST}/2", post()), put(f"{LIKE}/1", like(f"at://{did('b')}/{POST}/1")))])
+    assert (await state(worker, "a"))["desynchronized"]
+    assert await worker.column("SELECT count(*) FROM posts UNION ALL SELECT count(*) FROM likes") == [2, 0]
+
+
+async def test_a_wipe_takes_what_was_said_of_records_that_are_no_more(worker: Worker) -> None:
+    stream = Stream()
+    vouched = {"$type": VERIFICATION, "subject": did("b"), "handle": "b.test", "displayName": "B", "createdAt": at(0)}
+    await worker.write(stream.commit("a", put(f"{VERIFICATION}/1", vouched)), stream.commit("a", delete(f"{VERIFICATION}/1")))
+    assert await worker.column("SELECT reason FROM notifications") == ["unverified"]
+    await worker.write(account(stream, "a", False, "deleted"))
+    while not await wipe_step(worker.connection, did("a")):
+        pass
+    assert await worker.column("SELECT reason FROM notifications") == []

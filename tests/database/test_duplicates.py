@@ -213,3 +213,18 @@ async def test_what_an_older_application_left_wrong_refuses_nothing(application:
         assert [tuple(row) for row in await worker.connection.fetch(counts)] == [(1, -1, 0)], (
             "a count that is left keeps the row"
         )
+
+
+async def test_of_three_the_oldest_holds_and_the_next_one_follows(worker: Worker) -> None:
+    stream, subject = Stream(), f"at://{did('star')}/{POST}/1"
+    holders: list[list[str]] = []
+    acts = [
+        *(put(f"{LIKE}/{rkey}", like(subject, minute)) for rkey, minute in (("second", 0), ("third", 1), ("first", -1))),
+        *(delete(f"{LIKE}/{rkey}") for rkey in ("first", "second", "third")),
+    ]
+    for act in acts:
+        assert await worker.write(stream.commit("x", act)) == ["applied"]
+        holders.append(await worker.column("SELECT split_part(uri, '/', 5) FROM likes"))
+        waiting = await worker.column("SELECT split_part(uri, '/', 5) FROM unified_worker.duplicate_records")
+        assert not {*holders[-1]} & {*waiting}
+    assert holders == [["second"], ["second"], ["first"], ["second"], ["third"], []]

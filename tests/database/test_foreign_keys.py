@@ -96,6 +96,17 @@ async def test_what_was_updated_meanwhile_is_superseded(keyed: Worker) -> None:
     assert await likes(keyed) == [(f"at://{did('a')}/{LIKE}/1", second.rev)]
 
 
+async def test_what_can_t_be_applied_replaces_nothing_that_waits(keyed: Worker) -> None:
+    stream = Stream()
+    waits = stream.commit("a", put(f"{LIKE}/1", like(SUBJECT)))
+    bad = stream.commit("a", put(f"{LIKE}/1", {"$type": LIKE, "subject": 5}, "update"))
+    assert await keyed.write(waits, bad) == ["refused:23503", "applied"]
+    assert [letter[1] for letter in await keyed.letters()] == ["foreign_key", "wrong_type"]
+    await keyed.write(stream.commit("author", put(f"{POST}/1", post())))
+    assert await turn(keyed) == 1
+    assert await likes(keyed) == [(f"at://{did('a')}/{LIKE}/1", waits.rev)]
+
+
 async def test_the_latest_that_waits_is_the_one_that_is_applied(keyed: Worker) -> None:
     stream = Stream()
     first = stream.commit("a", put(f"{LIKE}/1", like(SUBJECT)))

@@ -141,6 +141,7 @@ async def test_the_session_s_settings_are_in_force_on_every_connection(any_datab
                 assert found["synchronous_commit"] == "off"
                 assert found["client_connection_check_interval"] == "1s"
                 assert found["lock_timeout"] == "30s"
+                assert (found["enable_seqscan"], found["jit"]) == ("off", "off")
             assert worker.pool.busy == 3
         assert worker.pool.busy == 0
         # They are still there when a connection comes back from use.

@@ -9,6 +9,7 @@ from pathlib import Path
 import asyncpg.connection
 import pytest
 
+from indexer.database.pool import SESSION_SETTINGS
 from indexer.embedded import unprivileged_account
 from indexer.errors import OperatorError
 from indexer.postgres import PostgresServer, spawn_as
@@ -31,11 +32,7 @@ auth_type = any
 pool_mode = transaction
 {ignored}
 """
-SETTINGS = (
-    "ignore_startup_parameters = extra_float_digits,synchronous_commit,client_connection_check_interval,"
-    "tcp_keepalives_idle,tcp_keepalives_interval,"
-    "tcp_keepalives_count,lock_timeout,client_min_messages,jit,timezone,application_name"
-)
+SETTINGS = "ignore_startup_parameters = " + ",".join(("extra_float_digits", *SESSION_SETTINGS))
 
 
 @pytest.fixture(params=["", SETTINGS], ids=["strict", "ignoring"])

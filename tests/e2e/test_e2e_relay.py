@@ -9,6 +9,7 @@ import pytest
 from indexer.errors import Stop
 from indexer.logs import RateLimited
 from relay_simulator.certificates import make_certificates
+from relay_simulator.encoding import error_frame
 from relay_simulator.faults import (
     Cut,
     Say,
@@ -102,6 +103,16 @@ async def test_consumer_too_slow_reconnects_from_what_was_received(database: str
         assert len(relay.cursors) == 2
         assert relay.log.after(relay.cursors[1] or 0, inclusive=False) == 400  # nothing again, nothing left out
     assert "ConsumerTooSlow" in caplog.text
+    assert await differences(database, stream.model) == []
+
+
+async def test_after_an_error_frame_the_connection_is_left_though_the_relay_goes_on(database: str) -> None:
+    stream = traffic(1_000, seed=15)
+    goes_on = [Say(400, error_frame("InternalError", "the relay forgets to end the stream"))]
+    async with RelayServer(stream.frames, script=[goes_on]) as relay, running(database, relay.url) as worker:
+        await finished(worker, stream.last_seq)
+        assert len(relay.cursors) == 2
+        assert relay.log.after(relay.cursors[1] or 0, inclusive=False) == 400
     assert await differences(database, stream.model) == []
 
 

@@ -1,5 +1,6 @@
 import base64
 import json
+import time
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -69,6 +70,14 @@ def test_bytes_that_look_like_a_link_are_told_apart() -> None:
         assert to_json_form(with_bytes(lookalike, LINK)) == expected
         other_width = with_bytes(lookalike, LINK).replace(b"\x58\x24", b"\x59\x00\x24")
         assert to_json_form(other_width) == expected
+
+
+def test_a_record_of_many_links_is_looked_through_once() -> None:
+    """25,000 of them took 20 s when each had the whole record searched for lookalikes."""
+    block = encode(record(a=[LINK] * 8_000))
+    before = time.process_time()
+    assert to_json_form(block)["a"] == [{"$link": LINK_TEXT}] * 8_000
+    assert time.process_time() - before < 0.7  # takes some 15 ms; searched each time, 2 s
 
 
 def test_links_of_other_kinds() -> None:

@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 from frame_builder import COMMIT_HEADER, DID, LIKE, REV, TIME, car, cid_of, commit_frame, commit_payload, encode, frame, like
 
+from indexer.protocol.car import split
 from indexer.protocol.events import (
     Account,
     Commit,
@@ -193,6 +194,16 @@ def test_the_envelopes_commit_is_the_root() -> None:
     payload = commit_payload(RECORDS)
     for cid in (cid_of(b"other"), None, "text"):
         assert unusable(frame({**payload, "commit": cid})).reason == "commit_cid_mismatch"
+
+
+def test_of_several_roots_the_first_is_the_commit() -> None:
+    payload = commit_payload(RECORDS)
+    _, blocks = split(payload["blocks"])
+    other = next(cid for cid in blocks if cid != payload["commit"])
+    roots_first = car([payload["commit"], other], list(blocks.values()))
+    assert len(commit_of(frame({**payload, "blocks": roots_first})).ops) == 3
+    roots_last = car([other, payload["commit"]], list(blocks.values()))
+    assert isinstance(decode(frame({**payload, "blocks": roots_last})), Unusable)
 
 
 def test_a_corrupt_block_makes_the_commit_unusable() -> None:

@@ -103,6 +103,7 @@ def test_ops_that_the_tree_does_not_show_are_refused() -> None:
 
 def test_missing_nodes_are_told() -> None:
     root, blocks = whole(KEYS)
+    assert reason_of(b"no CID", {}, []) == "missing_tree_block"
     assert reason_of(root, {}, []) == "missing_tree_block"
     assert reason_of(root, {root: blocks[root]}, [Change(KEYS[1], VALUE, None)]) == "missing_tree_block"
 
@@ -111,6 +112,10 @@ NO_NODES: list[Any] = [
     [],
     {},
     {"e": [], "l": 5},
+    {"e": [], "l": VALUE[:10]},
+    {"e": [], "l": b"\x12\x20" + bytes(32)},
+    {"e": [{"p": 0, "k": KEYS[0], "v": VALUE, "t": VALUE[:-1]}], "l": None},
+    {"e": [{"p": 0, "k": KEYS[0], "v": b"", "t": None}], "l": None},
     {"e": [{}], "l": None},
     {"e": [{"p": 0, "k": KEYS[0], "v": "x", "t": None}], "l": None},
     {"e": [{"p": 1, "k": KEYS[0], "v": VALUE, "t": None}], "l": None},

@@ -1,0 +1,132 @@
+"""Frames, CARs, records and trees that were sound until something changed them: the same promises as `make fuzz` asks for."""
+
+from functools import cache
+from random import Random
+
+import pytest
+from frame_builder import encode
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from indexer.protocol.events import Commit
+from indexer.protocol.frames import decode
+from indexer.protocol.mst import MAX_KEY_BYTES
+from relay_simulator.encoding import cid_of
+from tests.fuzz import corpus, targets
+from tests.fuzz.bombs import BOMBS, commit, creations, record
+from tests.fuzz.mutations import changed, mutate, parts_of
+
+LINK = cid_of(b"x")
+
+
+@cache
+def seeds(target: str) -> list[bytes]:
+    return list(corpus.seeds(target, list(corpus.simulated(60))))
+
+
+@pytest.mark.parametrize("target", targets.TARGETS)
+def test_what_the_simulator_sends_passes(target: str) -> None:
+    outcomes = {targets.TARGETS[target](seed) for seed in seeds(target)}
+    expected = {"frame": "Commit 1", "car": "3 blocks", "record": "a record; Commit 1", "tree": "sound sound"}
+    assert expected[target] in outcomes
+
+
+@settings(max_examples=4000, deadline=None)
+@given(st.integers(0, 2**32))
+def test_a_changed_frame_keeps_the_promises(seed: int) -> None:
+    rng = Random(seed)
+    targets.within_bounds(targets.frame, mutate(rng.choice(seeds("frame")), rng))
+
+
+@pytest.mark.parametrize("target", ["car", "record", "tree"])
+@settings(max_examples=400, deadline=None)
+@given(seed=st.integers(0, 2**32))
+def test_a_changed_part_keeps_the_promises(target: str, seed: int) -> None:
+    rng = Random(seed)
+    data = rng.choice(seeds(target))
+    for _ in range(rng.randint(1, 4)):
+        data = changed(data, rng)
+    targets.within_bounds(targets.TARGETS[target], data)
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.integers(0, 2**32))
+def test_the_pieces_of_two_frames_make_no_third_by_accident(seed: int) -> None:
+    rng = Random(seed)
+    one, other = rng.choice(seeds("frame")), rng.choice(seeds("frame"))
+    targets.within_bounds(targets.frame, one[: rng.randint(0, len(one))] + other[rng.randint(0, len(other)) :])
+
+
+def test_changes_reach_behind_the_hashes() -> None:
+    """Of 400 changed frames some are refused for their hash, and some are commits whose records are refused, or taken."""
+    outcomes: set[str] = set()
+    for seed in range(400):
+        rng = Random(seed)
+        outcomes.add(targets.frame(mutate(rng.choice(seeds("frame")), rng)))
+    told = " ".join(outcomes)
+    for word in (
+        "Commit 1",
+        "block_hash_mismatch",
+        "bad_record",
+        "missing_block",
+        "too_many_ops",
+        "record_too_deep",
+        "undecodable",
+    ):
+        assert word in told
+
+
+def test_a_frame_taken_apart_and_put_together_is_the_same() -> None:
+    sound = [(seed, parts) for seed in seeds("frame") if (parts := parts_of(seed)) and isinstance(decode(seed), Commit)]
+    assert len(sound) > 50
+    assert all(parts.whole() == seed for seed, parts in sound if not parts.payload["tooBig"])
+
+
+@pytest.mark.parametrize(("times", "usable"), [(1, 1), (2, 2), (7, 5), (200, 5)])
+def test_ops_may_share_a_block_up_to_64_kb_more_than_there_is(times: int, usable: int) -> None:
+    block = record(text="x" * 15_950)  # 16 kB, and 64 kB of room
+    event = decode(commit([block], creations(block, count=times)))
+    assert isinstance(event, Commit)
+    assert (len(event.ops), len(event.refused)) == (usable, times - usable)
+    assert {refusal.reason for refusal in event.refused} <= {"repeated_record"}
+    assert [refusal.path for refusal in event.refused] == [f"com.example.thing/{n}" for n in range(usable, times)]
+
+
+def test_blocks_that_are_used_once_are_never_too_much() -> None:
+    blocks = [record(n=n, text="x" * 10_000) for n in range(200)]
+    event = decode(commit(blocks, [{**op, "path": f"a.b.c/{n}"} for n, block in enumerate(blocks) for op in creations(block)]))
+    assert isinstance(event, Commit)
+    assert (len(event.ops), event.refused) == (200, ())
+
+
+def test_deletions_weigh_nothing() -> None:
+    block = record(text="x" * 70_000)
+    deletions = [{"action": "delete", "path": f"a.b.c/{n}", "cid": None} for n in range(190)]
+    event = decode(commit([block], [*creations(block), *deletions]))
+    assert isinstance(event, Commit)
+    assert len(event.ops) == 191
+
+
+@pytest.mark.parametrize(("length", "outcome"), [(MAX_KEY_BYTES, "sound"), (MAX_KEY_BYTES + 1, "bad_tree")])
+def test_keys_that_share_their_prefixes_are_bounded(length: int, outcome: str) -> None:
+    """10,000 keys of 500 kB would be one block of 1 MB."""
+    entry = {"p": 0, "k": b"k" * length, "v": LINK, "t": None}
+    node = encode({"l": None, "e": [entry]})
+    assert targets.tree(encode([LINK, [], [[LINK, node]]])) == outcome
+
+
+def test_a_broken_promise_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The targets' own checks: what they are there for makes them fail."""
+    monkeypatch.setattr(targets, "SECONDS", 0.001)
+    with pytest.raises(AssertionError, match="for 0 bytes: late"):
+        targets.within_bounds(lambda data: "late" if sum(range(10**6)) else "", b"")
+    with pytest.raises(AssertionError):
+        targets.check_text("a\0")
+    with pytest.raises(UnicodeEncodeError):
+        targets.check_text("\ud800")
+
+
+def test_bombs_are_large_enough_to_tell() -> None:
+    sizes = [len(frame()) for frame in list(BOMBS.values())[:10]]
+    assert min(sizes) > 4.9 * 2**20
+    assert max(sizes) <= 5 * 2**20
