@@ -38,12 +38,15 @@ def main(make: Callable[[Config, bool], Worker], argv: Sequence[str]) -> int:
     code = 0
     try:
         config = Config.from_env(embedded=arguments.embedded is not None)
-        logs.configure(config.log_level)
+        # What a command finds goes to stdout, alone; the worker's log is what it has to say.
+        logs.configure(config.log_level, sys.stdout if arguments.command is None else sys.stderr)
         code = uvloop.run(_serve(make, config, arguments))
     except* OperatorError as group:
         code = 2
         for fault in (fault for error in _leaves(group) for fault in error.faults):
             print(f"unified_worker: {fault}", file=sys.stderr)  # noqa: T201 -- LOG_LEVEL itself may be the fault
+    except* KeyboardInterrupt:
+        code = 130  # a command that needs no time to end
     except* Stop as group:
         code = 1
         for stop in _leaves(group):

@@ -27,12 +27,13 @@ DECLARE
   v_sha bytea := sha256(p_frame);
 BEGIN
   IF p_did <> '' THEN
-    PERFORM unified_worker.close_letters(p_did, p_path, CASE WHEN NOT EXISTS (
-      SELECT FROM unified_worker.dead_letters
-      WHERE did = p_did AND path = p_path AND rev = p_rev AND frame_sha256 <> v_sha) THEN p_rev END,
-      p_reason NOT IN ({pending}));
-    INSERT INTO unified_worker.repos AS r (did, rev, held) VALUES (p_did, '', true)
+    INSERT INTO unified_worker.repos AS r (did, rev, held) VALUES (p_did, '', true)  -- first: it locks the repo
     ON CONFLICT (did) DO UPDATE SET held = true WHERE NOT r.held;
+    -- The letter of another frame goes, whatever its reason: two relays' copies of a commit are two frames.
+    UPDATE unified_worker.dead_letters SET reason = ''
+    WHERE did = p_did AND path = p_path AND rev = p_rev AND frame_sha256 <> v_sha;
+    PERFORM unified_worker.close_letters(
+      p_did, p_path, CASE WHEN NOT FOUND THEN p_rev END, p_reason NOT IN ({pending}));
   END IF;
   IF NOT EXISTS (SELECT FROM unified_worker.dead_frames WHERE sha256 = v_sha) THEN
     IF p_did <> '' AND {letters} <= (
@@ -58,8 +59,8 @@ BEGIN
 END $keep$;
 """
 
-# p_but: the rev whose letter stays (it is the one being kept again). p_spare: so do letters of sound operations that only wait,
-# since what can't be applied replaces nothing. p_upto: the last rev whose letters are closed.
+# p_but: the rev whose letter stays (it is the one being kept again). p_spare: so do letters of sound operations, which wait, or
+# which the database refused for now, since what can't be applied replaces nothing. p_upto: the last rev whose letters go.
 CLOSE = """
 CREATE OR REPLACE FUNCTION unified_worker.close_letters(
   p_did text, p_path text, p_but text DEFAULT NULL, p_spare boolean DEFAULT false, p_upto text DEFAULT NULL)
@@ -69,7 +70,8 @@ DECLARE
 BEGIN
   FOR v_sha IN
     DELETE FROM unified_worker.dead_letters
-    WHERE did = p_did AND path = p_path AND rev IS DISTINCT FROM p_but AND NOT (p_spare AND reason IN ({pending}))
+    WHERE did = p_did AND path = p_path AND rev IS DISTINCT FROM p_but
+      AND NOT (p_spare AND (reason IN ({pending}) OR reason LIKE 'database_%'))
       AND (p_upto IS NULL OR rev <= p_upto)
     RETURNING frame_sha256
   LOOP

@@ -8,19 +8,12 @@ whose time has come are applied again: past the rev guard, but holding the repo'
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Sequence
 
-import asyncpg
-
-from indexer.batch import build
-from indexer.database.apply import apply_one
-from indexer.database.failures import DATABASE_ERRORS, Remedy, remedy, sqlstate
+from indexer.database.failures import DATABASE_ERRORS
 from indexer.database.letters import PENDING
 from indexer.database.pool import Connection, DatabasePool
-from indexer.database.sql import MODE_RETRY
+from indexer.database.retry import APPLIED, Kept, retry
 from indexer.logs import warn_limited
-from indexer.protocol.events import Commit
-from indexer.protocol.frames import decode
 from indexer.selection import EVERYTHING, Selection
 
 log = logging.getLogger(__name__)
@@ -29,22 +22,12 @@ INTERVAL = 1.0  # seconds
 LETTERS_A_TURN = 5_000  # looked at; an index look-up each, some 15 ms of the server's time in all
 
 OPEN = f"""
-SELECT l.id, l.did, l.rev, l.awaited FROM unified_worker.dead_letters AS l
+SELECT l.id, l.did, l.rev, l.reason, l.frame_sha256, l.awaited FROM unified_worker.dead_letters AS l
 WHERE l.reason IN ({PENDING}) AND l.frame_sha256 IS NOT NULL AND l.id > $1 AND NOT EXISTS (
   SELECT FROM unified_worker.repos AS r WHERE r.did = l.did AND (r.wiping OR NOT r.active))
 ORDER BY l.id LIMIT $2
 """
 ARRIVED = "SELECT value FROM unnest($1::text[]) AS value WHERE EXISTS (SELECT FROM {table} WHERE {column} = value)"
-FRAME = f"""
-SELECT f.frame, array_agg(l.path) AS paths FROM unified_worker.dead_letters AS l
-JOIN unified_worker.dead_frames AS f ON f.sha256 = l.frame_sha256
-WHERE l.did = $1 AND l.rev = $2 AND l.reason IN ({PENDING}) GROUP BY f.frame
-"""
-STILL = f"""
-UPDATE unified_worker.dead_letters SET attempts = attempts + 1, last_seen = now(), reason = $3, detail = left($4, 2000),
-  awaited = CASE WHEN $3 = 'foreign_key' AND $6::text IS NOT NULL THEN unified_worker.awaited($5, $6, $7, $8) END
-WHERE did = $1 AND rev = $2 AND reason IN ({PENDING})
-"""
 
 
 class Pending:
@@ -79,29 +62,9 @@ class Pending:
             rows = await connection.fetch(ARRIVED.format(table=table, column=column), list(values))
             arrived.update((table, column, row["value"]) for row in rows)
         ready = {
-            (letter["did"], letter["rev"]): None
+            Kept(letter["did"], letter["rev"], letter["reason"], letter["frame_sha256"]): None
             for letter in letters
-            if not letter["awaited"] or tuple(letter["awaited"]) in arrived
+            if self._selection.takes_account(letter["did"]) and (not letter["awaited"] or tuple(letter["awaited"]) in arrived)
         }
-        return sum([await self._retry(connection, did, rev) for did, rev in ready])
-
-    async def _retry(self, connection: Connection, did: str, rev: str) -> bool:
-        """Applies one commit's open operations in one transaction; False where it still can't be."""
-        row = await connection.fetchrow(FRAME, did, rev)
-        event = None if row is None else decode(row["frame"])
-        if row is None or not isinstance(event, Commit):
-            return False  # its frame was not kept: the letter stays, for people
-        paths: Sequence[str] = row["paths"]
-        ops = tuple(op for op in event.ops if f"{op.collection}/{op.rkey}" in paths)
-        try:
-            async with connection.transaction():
-                await apply_one(connection, MODE_RETRY, build([event._replace(ops=ops, refused=())], selection=self._selection))
-        except asyncpg.PostgresError as error:
-            if remedy(error) is not Remedy.DATA:
-                raise
-            state = sqlstate(error)
-            reason = "foreign_key" if state == "23503" else f"database_{state}"
-            place = (error.schema_name, error.table_name, error.constraint_name, error.detail)
-            await connection.execute(STILL, did, rev, reason, str(error), *place)
-            return False
-        return True
+        fates = [await retry(connection, kept, self._selection) for kept in ready]
+        return sum(APPLIED in fate.values() for fate in fates)

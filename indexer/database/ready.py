@@ -3,13 +3,13 @@
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import asyncpg
 
 from indexer.database.failures import DATABASE_ERRORS, sqlstate
-from indexer.database.pool import POOLER, DatabasePool, LockLost
-from indexer.database.schema import prepare
+from indexer.database.pool import POOLER, Connection, DatabasePool, LockLost
+from indexer.database.schema import prepare, prepared
 from indexer.database_url import redacted
 from indexer.errors import OperatorError
 from indexer.logs import warn_limited
@@ -28,12 +28,21 @@ async def make_ready(pool: DatabasePool, record_types: Sequence[RecordType], pat
     `patience`: seconds to wait for a database that does not answer, infinity for one that has answered before. OperatorError
     names every fault that only an operator can mend.
     """
+    return await _reach(pool, lambda connection: prepare(connection, record_types), patience)
+
+
+async def find_ready(pool: DatabasePool, patience: float = START_PATIENCE) -> str:
+    """The same for who changes nothing of the schema: OperatorError where no worker of this version has prepared it."""
+    return await _reach(pool, prepared, patience)
+
+
+async def _reach(pool: DatabasePool, look: Callable[[Connection], Awaitable[str]], patience: float) -> str:
     deadline = time.monotonic() + patience
     while True:
         try:
             await pool.open()
             async with pool.lock_connection() as connection:
-                return await prepare(connection, record_types)
+                return await look(connection)
         except (LockLost, *DATABASE_ERRORS) as error:
             told = str(error) or type(error).__name__
             fault = _fault(error, redacted(pool.url), told)

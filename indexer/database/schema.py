@@ -76,6 +76,18 @@ async def prepare(connection: Connection, record_types: Sequence[RecordType]) ->
     return schema
 
 
+async def prepared(connection: Connection) -> str:
+    """The schema of the record tables, in a database that a worker of this version has made ready; changes nothing."""
+    row = await connection.fetchrow(VERSION) if await connection.fetchval(OWN_SCHEMA_EXISTS) else None
+    if row is None or row["version"] is None:
+        raise OperatorError(["no worker has prepared this database yet: start the worker on it first, or correct DATABASE_URL"])
+    version: int = row["version"]
+    if version != len(MIGRATIONS):
+        remedy = "start the worker once, which upgrades it" if version < len(MIGRATIONS) else "use a newer one"
+        raise OperatorError([f"the database is at schema version {version}, this one knows {len(MIGRATIONS)}: {remedy}"])
+    return row["record_schema"]
+
+
 async def _preconditions(connection: Connection) -> str:
     version, encoding = await connection.fetchrow(SERVER) or (0, "")
     schema: str | None = await connection.fetchval(CURRENT_SCHEMA)

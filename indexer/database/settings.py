@@ -4,7 +4,7 @@ import asyncio
 import logging
 
 from indexer.database.failures import DATABASE_ERRORS
-from indexer.database.pool import DatabasePool
+from indexer.database.pool import Connection, DatabasePool
 from indexer.logs import warn_limited
 from indexer.selection import Selection
 
@@ -13,6 +13,11 @@ log = logging.getLogger(__name__)
 INTERVAL = 60.0  # seconds
 PAUSE = 1.0  # seconds, after a failure at start
 OPTED_OUT = "SELECT user_did FROM {schema}.user_settings WHERE data_collection_forbidden"
+
+
+async def opted_out(connection: Connection, schema: str) -> frozenset[str]:
+    """The DIDs of those who forbid it."""
+    return frozenset(row["user_did"] for row in await connection.fetch(OPTED_OUT.format(schema=schema)))
 
 
 class UserSettings:
@@ -34,8 +39,7 @@ class UserSettings:
     async def read(self) -> None:
         """Reads them anew."""
         async with self._pool.connection() as connection:
-            rows = await connection.fetch(OPTED_OUT.format(schema=self._schema))
-        self._selection.opted_out = frozenset(row["user_did"] for row in rows)
+            self._selection.opted_out = await opted_out(connection, self._schema)
 
     async def keep_reading(self) -> None:
         """Reads them every minute, until cancelled."""

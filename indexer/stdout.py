@@ -1,0 +1,46 @@
+"""What a command has to say: lines on stdout, whose reader may go before the end (`… | head`)."""
+
+import os
+import sys
+
+
+def say(*lines: str) -> None:
+    """Writes the lines."""
+    try:
+        sys.stdout.write("".join(f"{line}\n" for line in lines))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _to_nobody()
+
+
+def say_bytes(content: bytes) -> None:
+    """Writes bytes as they are."""
+    try:
+        sys.stdout.buffer.write(content)
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        _to_nobody()
+
+
+def _to_nobody() -> None:
+    """Nobody reads any more: that is no fault, and what follows is not for anybody."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+
+
+def printable(text: str) -> str:
+    """Text from the network as one line, without what a terminal would act upon."""
+    return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
+
+
+def table(rows: list[tuple[str, ...]], right: frozenset[int] = frozenset()) -> list[str]:
+    """The rows as lines, their columns aligned; those numbered in `right` to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            cell.rjust(width) if place in right else cell.ljust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
