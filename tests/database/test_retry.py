@@ -20,7 +20,7 @@ from indexer.protocol.events import Account, RepoEvent
 from indexer.protocol.frames import decode
 from indexer.retrying import Retrying
 from indexer.selection import EVERYTHING, Selection
-from relay_simulator.encoding import frame
+from relay_simulator.encoding import Value, frame
 from tests.database.builder import LIKE, POST, PROFILE, Op, Stream, delete, did, like, post, profile, put
 from tests.database.test_dead_letters import check_sizes
 from tests.database.test_meetings import HELD, held
@@ -30,12 +30,13 @@ SUBJECT = f"at://{did('x')}/{POST}/1"
 NO_LIKES = "ALTER TABLE likes ADD CONSTRAINT refusing CHECK (false) NOT VALID"
 LIKES_AGAIN = "ALTER TABLE likes DROP CONSTRAINT refusing"
 REPO = "SELECT rev, seq, data_cid IS NOT NULL FROM unified_worker.repos WHERE did = $1"
+ALL = Choice()
 APPLIED, REFUSED, SKIPPED = (fate.value for fate in (Fate.APPLIED, Fate.REFUSED, Fate.SKIPPED))
 
 Told = dict[tuple[str, str], int]
 
 
-async def retried(worker: Worker, chosen: Choice | int = Choice(), collections: str = "*") -> Told:
+async def retried(worker: Worker, chosen: Choice | int = ALL, collections: str = "*") -> Told:
     """What the command says became of them: letters by (reason before, what became)."""
     env = {"DATABASE_URL": worker.pool.url, "COLLECTIONS": collections}
     retrying = Retrying(Config.from_env(env), chosen)
@@ -47,6 +48,11 @@ async def retried(worker: Worker, chosen: Choice | int = Choice(), collections: 
         told[reason, became] = told.get((reason, became), 0) + int(count)
     assert retrying.all_applied == all(became in (APPLIED, "closed meanwhile") for _, became in told)
     return told
+
+
+def nothing(_frame: bytes) -> dict[str, object]:
+    """What is salvaged of a frame that nobody can read."""
+    return {}
 
 
 @contextmanager
@@ -64,7 +70,7 @@ def clumsy(monkeypatch: pytest.MonkeyPatch, **faults: Any) -> Generator[None]:
             patch.setattr("indexer.protocol.commits.MAX_BLOCKS_BYTES", 0)
         if "frames" in faults:
             patch.setattr("indexer.protocol.frames.MAX_FRAME_BYTES", 0)
-            patch.setattr("indexer.protocol.frames.salvage", lambda _frame: {})
+            patch.setattr("indexer.protocol.frames.salvage", nothing)
         yield
 
 
@@ -332,7 +338,7 @@ async def test_messages_of_an_account_that_could_not_be_read(worker: Worker, mon
     ]  # fmt: skip
     with clumsy(monkeypatch, frames=True):
         await write(worker, *messages)
-    newer = {"seq": 14, "did": did("b"), "time": "2026-07-03T00:00:00Z", "active": True}
+    newer: dict[str, Value] = {"seq": 14, "did": did("b"), "time": "2026-07-03T00:00:00Z", "active": True}
     await write(worker, frame("#account", newer))
     assert await retried(worker) == {("frame_too_large", APPLIED): 3}
     states = await worker.connection.fetch("SELECT active, handle FROM unified_worker.repos ORDER BY did")
