@@ -41,7 +41,7 @@ WRONG: list[tuple[str, str, int]] = [
     ("quotes", f"UPDATE quotes SET quoted_uri = '{NOBODY}.post/1' WHERE post_uri = '{uri('c', 'q')}'", 1),
     ("quotes", f"""INSERT INTO quotes (uri, cid, post_uri, quoted_uri, created_at)
         VALUES ('{NOBODY}.post/1#quote', '', '{NOBODY}.post/1', '{uri("a", "1")}', now())""", 1),
-    ("post_viewer_states", f"UPDATE post_viewer_states SET like_uri = NULL WHERE viewer_did = '{did('c')}' AND repost_uri IS NULL", 1),
+    ("post_viewer_states", "UPDATE post_viewer_states SET like_uri = NULL WHERE repost_uri IS NULL AND viewer_did LIKE '%:c'", 1),
     ("post_viewer_states", "DELETE FROM post_viewer_states WHERE repost_uri IS NOT NULL", 2),
     ("post_viewer_states", f"""INSERT INTO post_viewer_states (post_uri, viewer_did, like_uri)
         VALUES ('{uri("a", "1")}', 'did:plc:nobody', '{NOBODY}.like/1')""", 1),
@@ -58,7 +58,7 @@ WRONG: list[tuple[str, str, int]] = [
     ("notifications", "UPDATE notifications SET author_did = '' WHERE reason = 'starterpack-joined'", 1),
     ("notifications", f"""INSERT INTO notifications (uri, recipient_did, author_did, reason, created_at)
         VALUES ('{NOBODY}.like/1#notification', '{did("a")}', 'did:plc:nobody', 'like', now())""", 1),
-    ("notifications", f"DELETE FROM notifications WHERE reason IN ('like-via-repost', 'repost-via-repost')", 2),
+    ("notifications", "DELETE FROM notifications WHERE reason IN ('like-via-repost', 'repost-via-repost')", 2),
 ]  # fmt: skip
 # The same of what no rebuild sees to; with what mends it.
 BOOKS: list[tuple[str, str, str]] = [
@@ -72,7 +72,8 @@ BOOKS: list[tuple[str, str, str]] = [
         f"UPDATE likes SET created_at = '2000-01-01' WHERE user_did = '{did('c')}'"),
     ("duplicates of likes", f"DELETE FROM likes WHERE user_did = '{did('c')}'",
         f"SELECT unified_worker.settle_likes(ARRAY['{did('c')}', '{uri('a', '1')}'])"),
-    ("duplicates of likes", f"UPDATE unified_worker.duplicate_records SET uri = '{uri('b', 'g', LIKE)}' WHERE uri LIKE '%/second'",
+    ("duplicates of likes",
+        f"UPDATE unified_worker.duplicate_records SET uri = '{uri('b', 'g', LIKE)}' WHERE uri LIKE '%second'",
         "DELETE FROM unified_worker.duplicate_records"),
     ("dead_frames", "DELETE FROM unified_worker.dead_frames", "UPDATE unified_worker.dead_letters SET frame_sha256 = NULL"),
     ("dead_frames", "DELETE FROM unified_worker.dead_letters", "DELETE FROM unified_worker.dead_frames"),
@@ -183,7 +184,8 @@ async def test_a_sample_is_of_random_keys_and_the_same_by_its_seed(worker: Worke
     """Of 60,000 likes 500 are looked at; every one of them may be."""
     await worker.connection.execute(
         f"""INSERT INTO likes (uri, user_did, post_uri, created_at, commit_time)
-        SELECT 'at://did:plc:' || md5(n::text) || '/{LIKE}/1', 'did:plc:' || md5(n::text), 'at://did:plc:a/{POST}/' || n, now(), now()
+        SELECT 'at://did:plc:' || md5(n::text) || '/{LIKE}/1', 'did:plc:' || md5(n::text), 'at://did:plc:a/{POST}/' || n, now(),
+          now()
         FROM generate_series(1, 60000) AS n; ANALYZE likes"""
     )
     kind = KINDS["post_aggregations"]

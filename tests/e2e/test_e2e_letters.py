@@ -1,13 +1,18 @@
 """Dead letters and the check as an operator uses them, beside a worker: commands as processes of their own."""
 
+import asyncio
 import json
+import os
+import sys
+from dataclasses import replace
 from pathlib import Path
 
-import pytest
-
+from relay_simulator.generator import Generator, Settings
+from relay_simulator.mix import Mix
 from relay_simulator.server import RelayServer
 from tests.database.builder import LIKE, POST, Stream, did, like, post, put
-from tests.e2e.harness import Process, connected, differences, finished, running, settings, traffic, until
+from tests.database.worker import opened
+from tests.e2e.harness import ROOT, Process, connected, differences, finished, running, settings, told, until
 
 # A bad function of the application's refuses three in a hundred, which is less than the breaker heeds.
 REFUSING = """
@@ -38,7 +43,9 @@ async def command(folder: Path, url: str, *arguments: str) -> tuple[int, str]:
 async def test_what_a_database_refused_for_a_while_comes_in_by_a_retry_killed_and_begun_again(
     database: str, tmp_path: Path
 ) -> None:
-    stream = traffic(3_000, awkward=True)
+    # A commit that is refused as a whole leaves its repo's rev: what is stale, or of an unknown tree, depends on that.
+    mix = replace(Mix.awkward(), stale=0, sync=0)
+    stream = told(Generator(Settings(seed=1, accounts=1_000, mix=mix, cheap=True)).stream(3_000))
     async with (
         RelayServer(stream.frames, rate=1_500) as relay,
         running(database, relay.url) as worker,
@@ -75,3 +82,36 @@ async def test_what_a_database_refused_for_a_while_comes_in_by_a_retry_killed_an
     assert code == 1, "what is broken stays so"
     assert "still refused" in output
     assert await differences(database, stream.model) == []
+
+
+async def test_the_commands_as_they_are_called(database: str, tmp_path: Path) -> None:
+    """What they find goes to stdout alone; a reader that goes is no fault; differences are told with a remedy."""
+    async with opened(database) as worker:
+        stream = Stream()
+        await worker.write(stream.commit("a", put(f"{POST}/1", post())), stream.commit("b", put(f"{LIKE}/1", {"$type": LIKE})))
+        await worker.write(stream.commit("c", put(f"{LIKE}/1", like(f"at://{did('a')}/{POST}/1"))))
+        await worker.connection.execute("UPDATE post_aggregations SET like_count = 4")
+    env = settings(database, "ws://127.0.0.1:9", LOG_LEVEL="DEBUG")
+    shell = f"{sys.executable} {ROOT / 'unified_worker.py'}"
+    listed = await piped(f"{shell} dead-letters list --json", env, tmp_path)
+    assert [json.loads(line)["reason"] for line in listed.splitlines()] == ["missing_field"]
+    assert await piped(f"set -o pipefail; {shell} dead-letters list | true; echo $?", env, tmp_path) == "0\n"
+    code, output = await command(tmp_path, database, "check", "--seed", "7")
+    assert code == 1
+    assert "(--seed 7)" in output
+    assert f"  at://{did('a')}/{POST}/1\n    has        {{" in output
+    assert '"like_count": 4' in output.split("should be")[0]
+    assert '"like_count": 1' in output.split("should be")[1]
+    assert "Remedy: python unified_worker.py rebuild-derived" in output
+    code, output = await command(tmp_path, database, "dead-letters", "show", "999")
+    assert (code, output.count("\n")) == (1, 1)
+    assert "there is no dead letter 999" in output
+    assert (await command(tmp_path, database, "dead-letters", "drop"))[0] == 2
+
+
+async def piped(line: str, env: dict[str, str], folder: Path) -> str:
+    """What a shell's line writes to stdout."""
+    shell = await asyncio.create_subprocess_exec(
+        "bash", "-c", line, cwd=folder, env={"PATH": os.environ["PATH"], **env}, stdout=asyncio.subprocess.PIPE
+    )
+    return (await shell.communicate())[0].decode()
