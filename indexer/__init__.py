@@ -31,6 +31,10 @@ database/            the only asyncpg
   failures.py          what an error of the database asks for
   breaker.py           pause where it refuses too much
   pending.py           what waits for a row of another table, or for a wipe
+  retry.py             a kept frame applied again, by pending.py or by the command
+  letter_queries.py    dead letters listed, chosen, dropped
+  audit.py             what `check` compares: what should be with what is, by audit_rows.py, audit_notices.py, audit_books.py
+  session.py           the connection of a command
   wiper.py             takes away the rows of deleted accounts
   rebuild.py           recomputes what follows from records, chunk by chunk: after an upgrade, or on command
   rebuild_steps.py     … by passes that are SQL functions, of the texts in rebuild_rows.py and rebuild_notices.py
@@ -46,6 +50,9 @@ heartbeat.py         the pulse that the health check asks for
 
 commands/            the commands beside the worker, one file each, found by looking; command.py says what such a file gives
   rebuild_derived.py   derived rows recomputed
+  dead_letters.py      what could not be applied: seen, applied again (retrying.py), dropped; letter_text.py writes it out
+  check.py             counts, references and bookkeeping compared with a recount
+stdout.py            what commands say
 
 Around it: daemon.py (exit codes), signals.py, cli.py, config.py, database_url.py, logs.py, errors.py, version.py; and the
 PostgreSQL of --embedded: embedded.py, postgres.py, cluster.py.

@@ -135,7 +135,7 @@ def _plain(value: object) -> str:
         case dict():
             return f"a map of {len(cast('dict[str, object]', value)):,}"
         case _:
-            return str(value)
+            return json.dumps(value)
 
 
 def _dump(frame: bytes) -> list[str]:

@@ -1,12 +1,13 @@
 """The command `unified_worker.py check`: compares what is in the database with a recount, of a sample or of everything."""
 
+import json
 import random
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Sequence
 
 from indexer.command import Command
 from indexer.config import Config
-from indexer.database.audit import Found, Sample, is_rebuilding, look
+from indexer.database.audit import Example, Found, Sample, is_rebuilding, look
 from indexer.database.audit_books import books
 from indexer.database.audit_notices import notifications
 from indexer.database.audit_rows import derived
@@ -32,7 +33,7 @@ def add_options(parser: ArgumentParser) -> None:
     """How much is looked at."""
     much = parser.add_mutually_exclusive_group()
     much.add_argument("--sample", metavar="N", type=_size, default=SAMPLE, help=f"so many keys of each kind ({SAMPLE:,})")
-    much.add_argument("--full", action="store_true", help="everything: a minute or more for a million rows")
+    much.add_argument("--full", action="store_true", help="everything: half a minute for a million rows")
     parser.add_argument("--seed", type=_seed, help="of the sample, to look at the same again")
     parser.add_argument(
         "--strict",
@@ -120,20 +121,25 @@ def _told(found: Found) -> list[str]:
         lines.append(f"  {found.absent:,} are not there; the application may have deleted them (--strict counts them)")
     for example in found.examples:
         lines.append(f"  {printable(example.key)}")
-        lines += [
-            f"    {name:<11}{'no row' if said is None else printable(said)}"
-            for name, said in (("has", example.has), ("should be", example.should))
-        ]
+        lines += [f"    {name:<11}{printable(said)}" for name, said in zip(("has", "should be"), _apart(example), strict=True)]
     if found.differences > len(found.examples):
         lines.append(f"  and {found.differences - len(found.examples):,} more")
     return lines
+
+
+def _apart(example: Example) -> list[str]:
+    """What is there, and what should be: of two rows only where they differ."""
+    if example.has is None or example.should is None:
+        return [said or "no row" for said in (example.has, example.should)]
+    has, should = (json.loads(said) for said in (example.has, example.should))
+    return [json.dumps({name: row[name] for name in row if has[name] != should[name]}) for row in (has, should)]
 
 
 def _verdict(found: Sequence[Found]) -> list[str]:
     seconds, looked = sum(one.seconds for one in found), sum(one.looked or 0 for one in found)
     differing = [one for one in found if one.differences]
     total = sum(one.differences for one in differing)
-    lines = [f"{f'{total:,}' if total else 'No'} differences in {looked:,} rows, {seconds:.1f} s."]
+    lines = [f"{f'Differences: {total:,},' if total else 'No differences'} in {looked:,} rows, {seconds:.1f} s."]
     if late := [one.kind.name for one in found if one.looked is None]:
         lines.append(f"Not looked at, since that took over a minute (an index may be missing; try --full): {', '.join(late)}.")
     remedies = {one.kind.remedy: None for one in differing}

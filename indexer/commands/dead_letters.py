@@ -145,7 +145,7 @@ async def _drop(config: Config, options: Namespace) -> int:
             async for ids in letter_queries.ids_of(connection, options.reason):
                 dropped = await letter_queries.drop(connection, ids)
                 total = Dropped(*map(sum, zip(total, dropped, strict=True)))
-    say(f"Dropped {total.letters:,} letters and {total.frames:,} frames ({total.bytes:,} bytes).")
+    say(f"Dropped: letters {total.letters:,}, frames {total.frames:,} ({total.bytes:,} bytes).")
     if missing:
         raise Stop(f"there is no dead letter {', '.join(map(str, missing))}")
     return 0 if total.letters else 1

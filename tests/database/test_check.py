@@ -41,7 +41,7 @@ WRONG: list[tuple[str, str, int]] = [
     ("quotes", f"UPDATE quotes SET quoted_uri = '{NOBODY}.post/1' WHERE post_uri = '{uri('c', 'q')}'", 1),
     ("quotes", f"""INSERT INTO quotes (uri, cid, post_uri, quoted_uri, created_at)
         VALUES ('{NOBODY}.post/1#quote', '', '{NOBODY}.post/1', '{uri("a", "1")}', now())""", 1),
-    ("post_viewer_states", "UPDATE post_viewer_states SET like_uri = NULL WHERE repost_uri IS NULL AND viewer_did LIKE '%:c'", 1),
+    ("post_viewer_states", "UPDATE post_viewer_states SET like_uri = NULL WHERE repost_uri IS NULL AND viewer_did ~ 'c'", 1),
     ("post_viewer_states", "DELETE FROM post_viewer_states WHERE repost_uri IS NOT NULL", 2),
     ("post_viewer_states", f"""INSERT INTO post_viewer_states (post_uri, viewer_did, like_uri)
         VALUES ('{uri("a", "1")}', 'did:plc:nobody', '{NOBODY}.like/1')""", 1),

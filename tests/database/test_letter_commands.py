@@ -146,9 +146,9 @@ async def test_drop_takes_the_frame_with_its_last_letter_and_gives_room_back(wor
     more = [stream.commit(name, put(f"{LIKE}/{n}", {"$type": LIKE})) for n, name in enumerate("ab", 3)]
     assert await worker.write(first, *more) == ["applied", "frame_dropped", "frame_dropped"]
     one, two, *_ = await ids(worker)
-    assert await run("dead-letters", "drop", one) == "Dropped 1 letters and 0 frames (0 bytes).\n"
+    assert await run("dead-letters", "drop", one) == "Dropped: letters 1, frames 0 (0 bytes).\n"
     await check_sizes(worker)
-    assert await run("dead-letters", "drop", two) == f"Dropped 1 letters and 1 frames ({len(first.frame)} bytes).\n"
+    assert await run("dead-letters", "drop", two) == f"Dropped: letters 1, frames 1 ({len(first.frame)} bytes).\n"
     await check_sizes(worker)
     assert await worker.write(stream.commit("a", put(f"{LIKE}/5", {"$type": LIKE}))) == ["applied"], "there is room again"
     with pytest.raises(Stop, match=f"no dead letter {one}"):
@@ -168,8 +168,8 @@ async def test_drop_by_reason_asks_for_a_yes(worker: Worker, run: Commands, monk
         with pytest.raises(OperatorError):
             await run("dead-letters", "drop", *arguments)
     assert len(await ids(worker)) == 7
-    assert (await run("dead-letters", "drop", "--reason", "wrong_type", "--yes")).startswith("Dropped 3 letters and 0 frames")
-    assert (await run("dead-letters", "drop", "--reason", unread.reason, "--yes")).startswith("Dropped 1 letters and 1 frames")
+    assert (await run("dead-letters", "drop", "--reason", "wrong_type", "--yes")).startswith("Dropped: letters 3, frames 0")
+    assert (await run("dead-letters", "drop", "--reason", unread.reason, "--yes")).startswith("Dropped: letters 1, frames 1")
     assert {letter[1] for letter in await worker.letters()} == {"missing_field"}
     await check_sizes(worker)
     await run("dead-letters", "drop", "--reason", "nothing", "--yes", code=1)
