@@ -18,9 +18,10 @@ LEAST_PAGES = 8  # that a sample takes of a table
 SAMPLE_TIMEOUT = "60s"  # for a kind: on an application's database there may be no index for some look-ups
 
 SETTINGS = """
-SELECT set_config('enable_seqscan', 'on', true), set_config('work_mem', '64MB', true),
-  set_config('statement_timeout', $1, true), set_config('lock_timeout', '0', true)
+SELECT set_config('work_mem', '64MB', true), set_config('lock_timeout', '0', true), set_config('statement_timeout', $1, true)
 """
+# A sample's rows are few, whatever the planner takes them for: found by keys, also in tables of a thousand million.
+PLANS = "SELECT set_config(s, $1, true) FROM unnest('{enable_seqscan,enable_hashjoin,enable_mergejoin}'::text[]) AS s"
 PAGES = """
 SELECT greatest(sum(pg_relation_size(p.relid)) / current_setting('block_size')::int, 1)::float8 AS pages,
   coalesce(sum(c.reltuples) FILTER (WHERE c.reltuples > 0) / sum(c.relpages) FILTER (WHERE c.reltuples > 0), 20) AS rows_a_page
@@ -121,6 +122,7 @@ async def look(connection: Connection, kind: Kind, sample: Sample | None) -> Fou
     try:
         async with connection.transaction(isolation="repeatable_read", readonly=True):
             await connection.execute(SETTINGS, SAMPLE_TIMEOUT if sample is not None else "0")
+            await connection.execute(PLANS, "off" if scope.sampled else "on")
             arguments = [] if sample is None or not kind.sources else [await _keys(connection, kind.sources, sample)]
             row = await connection.fetchrow(query, *arguments)
     except asyncpg.QueryCanceledError:

@@ -15,14 +15,14 @@ def notifications(schema: str, *, strict: bool) -> Kind:
     `strict`, and not where the one whom it is to was wiped since. CIDs of likes, reposts and follows are in no record table."""
 
     def should(scope: Scope) -> str:
-        absent = (
-            "EXISTS (SELECT FROM unified_worker.repos AS r WHERE r.did = n.recipient AND (r.wiping OR r.wiped_at IS NOT NULL))"
-        )
+        # A look-up each: EXISTS might be hashed, for which all repos are read.
+        wiped = """coalesce((
+      SELECT r.wiping OR r.wiped_at IS NOT NULL FROM unified_worker.repos AS r WHERE r.did = n.recipient), false)"""
         notice = said(
             recipient_did="n.recipient", author_did="n.author", reason="n.reason", reason_subject="n.subject",
             created_at="n.created_at::timestamptz",
         )  # fmt: skip
-        return f"""SELECT n.record || n.ending AS key, {notice}, {absent if strict else "true"} AS optional FROM (
+        return f"""SELECT n.record || n.ending AS key, {notice}, {wiped if strict else "true"} AS optional FROM (
     {" UNION ALL ".join(called_for(schema, scope))}) AS n (record, ending, recipient, author, reason, subject, created_at)
     WHERE n.recipient <> n.author AND n.recipient <> '' AND length(n.record || n.ending) <= 512"""
 

@@ -1,10 +1,12 @@
 """`check`: silent over what is right, and loud over each kind of wrong; by a recount of its own."""
 
+import re
+
 import pytest
 
 from indexer.commands.check import Check
 from indexer.config import Config
-from indexer.database.audit import Sample, look
+from indexer.database.audit import COMPARE, PLANS, Sample, Scope, look
 from indexer.database.audit_books import books
 from indexer.database.audit_notices import notifications
 from indexer.database.audit_rows import derived
@@ -41,7 +43,7 @@ WRONG: list[tuple[str, str, int]] = [
     ("quotes", f"UPDATE quotes SET quoted_uri = '{NOBODY}.post/1' WHERE post_uri = '{uri('c', 'q')}'", 1),
     ("quotes", f"""INSERT INTO quotes (uri, cid, post_uri, quoted_uri, created_at)
         VALUES ('{NOBODY}.post/1#quote', '', '{NOBODY}.post/1', '{uri("a", "1")}', now())""", 1),
-    ("post_viewer_states", "UPDATE post_viewer_states SET like_uri = NULL WHERE repost_uri IS NULL AND viewer_did ~ 'c'", 1),
+    ("post_viewer_states", "UPDATE post_viewer_states SET like_uri = NULL WHERE repost_uri IS NULL AND viewer_did ~ 'c$'", 1),
     ("post_viewer_states", "DELETE FROM post_viewer_states WHERE repost_uri IS NOT NULL", 2),
     ("post_viewer_states", f"""INSERT INTO post_viewer_states (post_uri, viewer_did, like_uri)
         VALUES ('{uri("a", "1")}', 'did:plc:nobody', '{NOBODY}.like/1')""", 1),
@@ -178,6 +180,20 @@ async def test_an_unfinished_rebuild_says_nothing_of_derived_rows(worker: Worker
     assert await checked(worker)
     await worker.connection.execute("DELETE FROM feed_items")
     assert not await checked(worker)
+
+
+async def test_a_sample_reads_no_table_whole(worker: Worker) -> None:
+    """Whatever the tables have grown to."""
+    plans: dict[str, str] = {}
+    async with worker.connection.transaction():
+        await worker.connection.execute(PLANS, "off")
+        for kind in (kind for kind in KINDS.values() if kind.sources):
+            scope = Scope(sampled=True)
+            query = COMPARE.format(should=kind.should(scope), has=kind.has(scope), examples=1)
+            plans[kind.name] = "\n".join(await Worker.column(worker, f"EXPLAIN {query}".replace("$1", "'{a,b,c}'")))
+    whole = r"Seq Scan on|(?:Index|Index Only) Scan using \w+ on \w+[^\n]*\n(?!\s+(?:Index Cond|Recheck Cond))"
+    assert {name: found for name, plan in plans.items() if (found := re.findall(whole, plan))} == {}
+    assert "Index Cond" in plans["post_aggregations"]
 
 
 async def test_a_sample_is_of_random_keys_and_the_same_by_its_seed(worker: Worker) -> None:
