@@ -1,5 +1,6 @@
 """`dead-letters list`, `show` and `drop`, as they are called and what they say."""
 
+import asyncio
 import json
 from base64 import b64decode
 from pathlib import Path
@@ -9,13 +10,16 @@ import pytest
 
 from indexer import cli
 from indexer.config import Config
+from indexer.database.letter_queries import drop
 from indexer.database.letters import KEEP, PENDING
+from indexer.database.rebuild_steps import REBUILDING
 from indexer.errors import OperatorError, Stop
 from indexer.protocol.events import Unusable
 from indexer.protocol.frames import decode
 from tests.database.builder import LIKE, POST, Stream, delete, did, like, post, put
 from tests.database.test_dead_letters import check_sizes
 from tests.database.worker import Worker, connected
+from tests.e2e.harness import until
 
 SUBJECT = f"at://{did('x')}/{POST}/1"
 
@@ -153,6 +157,25 @@ async def test_drop_takes_the_frame_with_its_last_letter_and_gives_room_back(wor
     assert await worker.write(stream.commit("a", put(f"{LIKE}/5", {"$type": LIKE}))) == ["applied"], "there is room again"
     with pytest.raises(Stop, match=f"no dead letter {one}"):
         await run("dead-letters", "drop", one)
+
+
+@pytest.mark.parametrize("repo", [did("a"), ""], ids=["of an account", "of nobody"])
+async def test_a_frame_that_another_letter_is_just_kept_with_stays(worker: Worker, repo: str) -> None:
+    """Two letters of one frame: the one is dropped while the other's transaction has not ended."""
+    keep = "SELECT unified_worker.keep($1, $2, $3, 1, 'reason', 'detail', 'frame', NULL)"
+    share = f"SELECT pg_advisory_xact_lock_shared({REBUILDING})"  # as every commit does
+    rev = "3222222222222" if repo else ""
+    await worker.connection.execute(keep, repo, rev, "one")
+    (letter,) = await ids(worker)
+    async with connected(worker.pool.url) as other, connected(worker.pool.url) as dropping:
+        async with other.transaction():
+            await other.execute(share)
+            await other.execute(keep, repo, rev, "two")
+            task = asyncio.create_task(drop(dropping, [int(letter)]))
+            await until(lambda: worker.value("SELECT count(*) > 0 FROM pg_locks WHERE NOT granted"), "the drop waits")
+        assert await task == (1, 0, 0)
+    assert [letter[0] for letter in await worker.letters()] == ["two"]
+    await check_sizes(worker)
 
 
 async def test_drop_by_reason_asks_for_a_yes(worker: Worker, run: Commands, monkeypatch: pytest.MonkeyPatch) -> None:

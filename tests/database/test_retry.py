@@ -16,7 +16,7 @@ from indexer.database.letter_queries import Choice, frames
 from indexer.database.pending import Pending
 from indexer.database.retry import Fate, Verdict, retry
 from indexer.errors import Rejected, Stop
-from indexer.protocol.events import Account, RepoEvent
+from indexer.protocol.events import Account, RepoEvent, Unusable
 from indexer.protocol.frames import decode
 from indexer.retrying import Retrying
 from indexer.selection import EVERYTHING, Selection
@@ -161,6 +161,21 @@ async def test_a_commit_without_its_blocks_stays(worker: Worker) -> None:
     assert await retried(worker) == {("too_big", REFUSED): 1}
     assert await letters(worker) == [(sha256(big.frame).hexdigest(), "too_big", 2)]
     assert await worker.value("SELECT rev FROM unified_worker.repos") == ""
+
+
+async def test_what_is_still_broken_counts_an_attempt(worker: Worker) -> None:
+    stream = Stream()
+    broken = stream.broken("a", put(f"{POST}/1", post()))
+    unread = decode(b"\xff")
+    assert isinstance(unread, Unusable)
+    await worker.write(broken, unread)
+    await worker.connection.execute("UPDATE unified_worker.dead_letters SET reason = 'another', last_seen = first_seen")
+    assert await retried(worker) == {("another", REFUSED): 2}
+    assert await letters(worker) == [
+        (f"{POST}/1", broken.reason, 2),
+        (sha256(unread.frame).hexdigest(), unread.reason, 2),
+    ]
+    assert await worker.value("SELECT bool_and(last_seen > first_seen) FROM unified_worker.dead_letters")
 
 
 async def test_what_the_database_refused(both_worker: Worker) -> None:
