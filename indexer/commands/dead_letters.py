@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 DESCRIPTION = """\
 What could not be applied is kept, with its reason and, within bounds, its raw frame. `list` shows the newest, `show` all of one
 with what its frame says. `retry` applies frames again with the code of now, each commit in a transaction of its own, beside a
-running worker; letters of one commit and reason go together. `drop` deletes letters.
+running worker; letters of one commit and reason go together. `drop` deletes letters. --embedded DIR comes before these words.
 Exits with 0; 1 where a letter is not there, or where some remain after a retry; 2 for what can't be used as it is written."""
 
 NAME = "dead-letters"
