@@ -29,7 +29,7 @@ async def session(url: str, name: str, *, prepares: bool = False) -> AsyncGenera
     what is written is durable with each transaction. OperatorError for what only an operator can mend, Stop for what fails."""
     pool = DatabasePool(url, size=1, name=name, durable=True, exclusive=False)
     try:
-        schema = await make_ready(pool, RECORD_TYPES) if prepares else await find_ready(pool)
+        schema = await make_ready(pool, RECORD_TYPES) if prepares else await find_ready(pool, patience=0)
         async with pool.lock_connection() as connection:
             await connection.execute("SET synchronous_commit = on")
             yield Session(pool, connection, schema)
