@@ -25,7 +25,11 @@ from indexer.protocol.events import Account, Commit, Event, Identity, Sync, Unus
 from indexer.protocol.frames import decode
 from indexer.selection import Selection
 
-FRAME = "SELECT frame FROM unified_worker.dead_frames WHERE sha256 = $1"
+# When it was first seen stands in for the time that a frame does not tell, as its neighbour's does in the stream.
+FRAME = """
+SELECT frame, (SELECT min(first_seen) FROM unified_worker.dead_letters WHERE frame_sha256 = $1) AS seen
+FROM unified_worker.dead_frames WHERE sha256 = $1
+"""
 # In the order of `apply_commit`, so that the two don't wait for each other.
 SHARE = f"SELECT pg_advisory_xact_lock_shared({REBUILDING})"
 REPO = "SELECT rev, active AND NOT wiping AS takes FROM unified_worker.repos WHERE did = $1 FOR UPDATE"
@@ -104,10 +108,10 @@ async def retry(connection: Connection, kept: Kept, selection: Selection) -> dic
 
     Errors of the database that may pass are raised, and nothing is changed.
     """
-    frame: bytes | None = await connection.fetchval(FRAME, kept.sha256)
-    if frame is None:
+    row = await connection.fetchrow(FRAME, kept.sha256)
+    if row is None:
         return {}
-    event = decode(frame)
+    event = decode(row["frame"], row["seen"])
     try:
         async with connection.transaction():
             await connection.execute(SHARE)

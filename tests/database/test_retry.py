@@ -20,7 +20,7 @@ from indexer.protocol.events import Account, RepoEvent, Unusable
 from indexer.protocol.frames import decode
 from indexer.retrying import Retrying
 from indexer.selection import EVERYTHING, Selection
-from relay_simulator.encoding import Value, frame
+from relay_simulator.encoding import Value, frame, tid
 from tests.database.builder import LIKE, POST, PROFILE, Op, Stream, delete, did, like, post, profile, put
 from tests.database.test_dead_letters import check_sizes
 from tests.database.test_meetings import HELD, held
@@ -53,6 +53,11 @@ async def retried(worker: Worker, chosen: Choice | int = ALL, collections: str =
 def nothing(_frame: bytes) -> dict[str, object]:
     """What is salvaged of a frame that nobody can read."""
     return {}
+
+
+def no_time(_micros: int) -> str:
+    """What a frame says of its time."""
+    return "never"
 
 
 @contextmanager
@@ -160,6 +165,21 @@ async def test_a_commit_without_its_blocks_stays(worker: Worker) -> None:
     await worker.write(big)
     assert await retried(worker) == {("too_big", REFUSED): 1}
     assert await letters(worker) == [(sha256(big.frame).hexdigest(), "too_big", 2)]
+    assert await worker.value("SELECT rev FROM unified_worker.repos") == ""
+
+
+async def test_a_rev_ahead_of_its_stream_stays_out_though_its_frame_tells_no_time(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the account would be locked out until then."""
+    stream = Stream()
+    tomorrow = datetime.now(UTC) + timedelta(days=1)
+    monkeypatch.setattr("tests.database.builder.time_text", no_time)
+    frame = stream.frame("a", put(f"{POST}/1", post()), rev=tid(int(tomorrow.timestamp() * 1_000_000), 0))
+    event = decode(frame, datetime.now(UTC))
+    assert isinstance(event, Unusable)
+    await worker.write(event)
+    assert await retried(worker) == {("rev_in_future", REFUSED): 1}
     assert await worker.value("SELECT rev FROM unified_worker.repos") == ""
 
 
