@@ -8,7 +8,6 @@ operations.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from enum import Enum
 from hashlib import sha256
 from typing import NamedTuple
@@ -216,7 +215,7 @@ async def _write(connection: Connection, event: Commit, paths: set[str], selecti
     """Applies the operations on these paths; returns the reasons of those that are still refused."""
     ops = tuple(op for op in event.ops if f"{op.collection}/{op.rkey}" in paths)
     refused = tuple(op for op in event.refused if _name(op.path, event.frame) in paths)
-    batch = build([replace(event, ops=ops, refused=refused)], selection=selection, with_frames=True)
+    batch = build([event._replace(ops=ops, refused=refused)], selection=selection, with_frames=True)
     await apply_one(connection, MODE_RETRY, batch)
     await connection.execute(MOVE, event.repo, event.rev, batch.data[0], event.seq, batch.filtered[0])
     return [reason for _, reason in batch.refused]
