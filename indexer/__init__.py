@@ -1,6 +1,7 @@
 """The worker: a relay's event stream in, rows in PostgreSQL out. `unified_worker.py` runs what is here; the flow, downward:
 
-firehose.py          relay -> frames: connect, cursor, time-outs; the only websocket
+firehose.py          relay -> frames: connect, cursor, time-outs
+  websocket.py         one connection, within its bounds; these two are the only websocket
   backoff.py           how long to wait before connecting again
 protocol/            frame -> event: pure, no I/O
   frames.py            one message -> one event, whatever its bytes are

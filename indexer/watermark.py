@@ -4,7 +4,8 @@ import asyncio
 from collections import deque
 from datetime import datetime
 
-# Lanes bound the events that wait in them; this bounds those that are finished behind one that is not, as tickets of 100 bytes.
+# Lanes bound the events that wait in them; this bounds those that are finished behind one that is not, as tickets of 100 bytes:
+# messages that are ignored, and all that other lanes write while one can't.
 MAX_OPEN = 65_536
 
 
