@@ -38,6 +38,7 @@ database/            the only asyncpg
   settings.py          who forbids to be indexed
   pool.py              connections, and the lock
   ready.py             at start: connected, locked, prepared
+  tls.py               what is wrong with the connection's encryption
   schema.py            … by tables.py and derived.py (an empty database), check.py and advice.py (an existing one),
                        migrations.py (our own bookkeeping)
 watermark.py         the longest finished prefix of the stream

@@ -73,7 +73,8 @@ async def upgraded(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
     accept = base64.b64encode(hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest())
     head = b"HTTP/1.1 101 x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: " + accept
     writer.write(head + b"\r\n\r\n")
-    writer.transport.pause_reading()  # pyright: ignore[reportAttributeAccessIssue]
+    assert isinstance(writer.transport, asyncio.Transport)
+    writer.transport.pause_reading()
 
 
 @pytest.mark.parametrize(
