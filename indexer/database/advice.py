@@ -25,8 +25,8 @@ WHERE n.nspname = ANY (current_schemas(false)) AND a.grantee = 0 AND a.privilege
 """
 
 OPEN = (
-    "Anybody may create functions and operators in the schema %s, which is in the user's search_path: one that suits better than "
-    "PostgreSQL's own runs with the worker's rights: REVOKE CREATE ON SCHEMA %s FROM PUBLIC"
+    "Anybody may create functions and operators in the schema %s, which is in the user's search_path: one that suits better "
+    "than PostgreSQL's own runs with the worker's rights: REVOKE CREATE ON SCHEMA %s FROM PUBLIC"
 )
 INDEXES = (
     "This database lacks indexes; without them the worker reads whole tables when an account is deleted or a post gated: %s"

@@ -112,4 +112,10 @@ MIGRATIONS: tuple[str, ...] = (
       after: the key up to which its table was gone through. rows: gone through. changed: derived rows that were not right.
       skipped: rows whose derived rows the database refused.';
     """,
+    """
+    -- Work that others' claims and letters make must not grow with their number.
+    DROP INDEX unified_worker.repos_handle_idx;
+    CREATE INDEX ON unified_worker.repos (handle, handle_at, did) WHERE handle IS NOT NULL;
+    CREATE INDEX ON unified_worker.dead_letters (did) WHERE frame_sha256 IS NOT NULL;
+    """,
 )
