@@ -38,7 +38,7 @@ FROM unified_worker.schema_version
 """
 OWN_SCHEMA_EXISTS = "SELECT to_regnamespace('unified_worker') IS NOT NULL"
 MAY_CREATE = "SELECT has_database_privilege(current_database(), 'CREATE')"
-MAY_CREATE_TABLES = "SELECT has_schema_privilege($1, 'CREATE')"
+MAY_CREATE_TABLES = "SELECT has_schema_privilege($1::regnamespace, 'CREATE')"
 PRESENT = """
 SELECT relname FROM pg_catalog.pg_class
 WHERE relnamespace = $1::regnamespace AND relkind IN ('r', 'p') AND relname = ANY($2)
