@@ -13,7 +13,7 @@ help:
 	@echo "make demo   30 seconds of a simulated relay, then what is in the database"
 	@echo "make test   the test suite (under 5 minutes)"
 	@echo "make soak   the long runs"
-	@echo "make check  lint, format and types"
+	@echo "make check  lint, format, types, known vulnerabilities of what is installed"
 	@echo "make format put the sources into the format that check asks for"
 	@echo "make bench  measure throughput and latency (about 5 minutes; BENCH=--quick: one)"
 	@echo "make clean  remove .venv and caches; data stay"
@@ -36,6 +36,7 @@ check: $(DEV)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
+	@$(BIN)/python -m tests.dependency_audit
 
 format: $(DEV)
 	$(BIN)/ruff check --fix .

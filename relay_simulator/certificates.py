@@ -31,8 +31,8 @@ class Certificates(NamedTuple):
         return context
 
 
-def make_certificates(folder: Path, client: str = "client") -> Certificates:
-    """Write an authority, a certificate for localhost and 127.0.0.1, and one of a client of this name, into a folder."""
+def make_certificates(folder: Path, client: str = "client", host: str = "localhost") -> Certificates:
+    """Write an authority, a certificate for `host` and 127.0.0.1, and one of a client of this name, into a folder."""
     authority_key, server_key, client_key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(3))
     authority_name = _name("Relay simulator authority")
     authority = (
@@ -41,8 +41,8 @@ def make_certificates(folder: Path, client: str = "client") -> Certificates:
         .add_extension(_usage(signs_certificates=True), critical=True)
         .sign(authority_key, SHA256())
     )
-    names = x509.SubjectAlternativeName([x509.DNSName("localhost"), x509.IPAddress(IPv4Address("127.0.0.1"))])
-    server = _leaf(_name("localhost"), ExtendedKeyUsageOID.SERVER_AUTH, server_key, authority_name, authority_key)
+    names = x509.SubjectAlternativeName([x509.DNSName(host), x509.IPAddress(IPv4Address("127.0.0.1"))])
+    server = _leaf(_name(host), ExtendedKeyUsageOID.SERVER_AUTH, server_key, authority_name, authority_key)
     server = server.add_extension(names, critical=False)
     of_client = _leaf(_name(client), ExtendedKeyUsageOID.CLIENT_AUTH, client_key, authority_name, authority_key)
     made = Certificates(*(folder / name for name in ("authority.pem", "server.pem", "server.key", "client.pem", "client.key")))
