@@ -6,7 +6,6 @@ from the role `certified` a certificate besides.
 
 import asyncio
 import shutil
-import socket
 import ssl
 import time
 from collections.abc import Iterator
@@ -24,7 +23,7 @@ from indexer.errors import OperatorError
 from indexer.records import RECORD_TYPES
 from relay_simulator.certificates import Certificates, make_certificates
 from tests.e2e.harness import Process
-from tests.servers import FAST, HAS_15, fast_parent, make_server, server_directory
+from tests.servers import FAST, HAS_15, fast_parent, free_port, make_server, server_directory
 
 PASSWORD = "hunter2geheim"
 HBA = """
@@ -46,12 +45,6 @@ class Server(NamedTuple):
         host, user = parameters.pop("host", "localhost"), parameters.pop("user", "secretive")
         query = "&".join(f"{name}={value}" for name, value in parameters.items())
         return f"postgresql://{user}:{PASSWORD}@{host}:{self.plain_port if plain else self.port}/unified?{query}"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @pytest.fixture(scope="module")
