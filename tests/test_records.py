@@ -236,3 +236,11 @@ def test_a_gate_of_thousands_of_rules_is_refused() -> None:
     assert len(json.loads(json.dumps(row(THREAD_GATE, post=key, allow=rules[:100]).rest))["lists"]) == 100
     assert reason(THREAD_GATE, post=key, allow=rules) == "too_many_rules"
     assert reason(POST_GATE, post=key, embeddingRules=[{}] * 101) == "too_many_rules"
+
+
+def test_a_post_of_thousands_of_facets_is_refused() -> None:
+    """Each reply in its thread would look through them."""
+    mention = {"$type": "app.bsky.richtext.facet#mention", "did": DID}
+    assert row(POST, text="", facets=[{"features": [mention] * 9}] * 100)
+    assert reason(POST, text="", facets=[{"features": [mention] * 1_000}]) == "too_many_facets"
+    assert reason(POST, text="", facets=[{}] * 1_001) == "too_many_facets"
