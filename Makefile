@@ -17,7 +17,7 @@ help:
 	@echo "make soak   the long runs"
 	@echo "make fuzz   ten minutes of hostile frames, CARs, records and trees, by atheris (Linux; SECONDS_EACH=150: a target)"
 	@echo "make mutants  known small bugs, each of which the tests must find (under 30 minutes; MUTANTS='name …': only these)"
-	@echo "make check  lint, format and types"
+	@echo "make check  lint, format, types, known vulnerabilities of what is installed"
 	@echo "make format put the sources into the format that check asks for"
 	@echo "make bench  measure throughput and latency (about 5 minutes; BENCH=--quick: one)"
 	@echo "make clean  remove .venv and caches; data stay"
@@ -46,6 +46,7 @@ check: $(DEV)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
+	@$(BIN)/python -m tests.dependency_audit
 
 format: $(DEV)
 	$(BIN)/ruff check --fix .

@@ -163,6 +163,7 @@ class UnifiedWorker:
 
     async def on_message_handler(self, frame: bytes) -> None:
         """One message of the stream: decoded, and placed in its repo's lane, or finished here."""
+        await self.watermark.room()
         event = decode(frame, self.stream.time)
         self.metrics.events[type(event).__name__.lower()] += 1
         match event:
@@ -174,7 +175,6 @@ class UnifiedWorker:
                 seq = None if event.salvaged else event.seq  # a wrong bit must not lead the cursor anywhere
                 await self.lanes.put(event.did or "", Placed(self._arrived(seq), event))
             case Ignored():
-                await self.watermark.room()
                 self.metrics.refused[event.reason] += 1
                 self.watermark.finish(self._arrived(event.seq))
                 self.progress.finished()

@@ -1,6 +1,7 @@
 """The worker: a relay's event stream in, rows in PostgreSQL out. `unified_worker.py` runs what is here; the flow, downward:
 
-firehose.py          relay -> frames: connect, cursor, time-outs; the only websocket
+firehose.py          relay -> frames: connect, cursor, time-outs
+  websocket.py         one connection, within its bounds; these two are the only websocket
   backoff.py           how long to wait before connecting again
 protocol/            frame -> event: pure, no I/O
   frames.py            one message -> one event, whatever its bytes are
@@ -44,6 +45,7 @@ database/            the only asyncpg
   look.py              a look from outside: what status.py and account_status.py ask
   pool.py              connections, and the lock
   ready.py             at start: connected, locked, prepared
+  tls.py               what is wrong with the connection's encryption
   schema.py            … by tables.py and derived.py (an empty database), check.py and advice.py (an existing one),
                        migrations.py (our own bookkeeping)
 watermark.py         the longest finished prefix of the stream

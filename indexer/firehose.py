@@ -1,4 +1,4 @@
-"""A relay's event stream as frames: connect, ask from a cursor, reconnect. The only file that knows of websockets.
+"""A relay's event stream as frames: connect, ask from a cursor, reconnect, whatever happens to a connection.
 
 Source: https://atproto.com/specs/event-stream and the lexicon com.atproto.sync.subscribeRepos.
 """
@@ -9,24 +9,15 @@ import ssl as tls
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import suppress
 
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidProxy, InvalidStatus, WebSocketException
+from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import ConnectionClosed, InvalidProxy, WebSocketException
 
-from indexer.backoff import Backoff, retry_after
+from indexer.backoff import Backoff
 from indexer.config import SUBSCRIBE_PATH
 from indexer.errors import OperatorError
 from indexer.metrics import Metrics
-from indexer.version import VERSION
+from indexer.websocket import asked_to_wait, open_connection, told
 
-# The protocol allows 5 MB. Larger messages are still read, so that the decoder refuses them by name and the stream goes on;
-# beyond this they are not, because memory is bounded.
-MAX_MESSAGE_BYTES = 16 * 2**20
-# Messages that are read ahead: reading pauses above the first number and resumes at the second. A read brings up to 256 kB,
-# some fifty messages, so more would gain no speed (measured); and one message of 16 MiB, with the next one half read, is
-# all that a hostile relay can make us hold.
-READ_AHEAD = (1, 0)
-OPEN_TIMEOUT = 10.0  # seconds for TCP, TLS and the HTTP upgrade together
-CLOSE_TIMEOUT = 1.0  # seconds for the closing handshake; nothing hangs on it
 PING_INTERVAL = 20.0  # seconds of silence before a ping, and for its answer
 HEALTHY = 60.0  # back-off units (seconds) that a connection must have lasted for the back-off to start anew
 # The close codes with which the library refuses a message: a protocol error, text that is not UTF-8, too big.
@@ -119,7 +110,7 @@ class Firehose:
                 reason = self._reason(closed)
             finally:
                 self._waiting = False
-                await _end(watch, connection)
+                await _end(watch, connection, lost=bool(reason))
             if asyncio.get_running_loop().time() - connected_at >= HEALTHY * self._backoff.unit:
                 self._backoff.reset()
             await self._pause(logging.INFO, f"Disconnected ({self._ending or reason})")
@@ -130,22 +121,12 @@ class Firehose:
         url = self._relay_url + SUBSCRIBE_PATH + ("" if cursor is None else f"?cursor={cursor}")
         try:
             async with asyncio.timeout(None) as self._interruptible:
-                connection = await connect(
-                    url,
-                    ssl=self._ssl or (True if url.startswith("wss:") else None),
-                    user_agent_header=f"unified-worker/{VERSION}",
-                    compression=None,
-                    max_size=MAX_MESSAGE_BYTES,
-                    max_queue=READ_AHEAD,
-                    open_timeout=OPEN_TIMEOUT,
-                    close_timeout=CLOSE_TIMEOUT,
-                    ping_interval=None,  # the library's own pings fail a connection that we don't read for lack of room
-                )
+                connection = await open_connection(url, self._ssl)
         except (InvalidProxy, ImportError) as error:
             detail = error.msg  # not the whole error, which shows the proxy's password
             raise OperatorError([f"the proxy of the environment is unusable ({detail}); correct or unset it"]) from None
         except (OSError, WebSocketException) as error:  # TimeoutError is an OSError
-            await self._pause(logging.WARNING, f"Cannot connect to {self._relay_url} ({_told(error)})", _asked_to_wait(error))
+            await self._pause(logging.WARNING, f"Cannot connect to {self._relay_url} ({told(error)})", asked_to_wait(error))
             return None
         finally:
             self._interruptible = None
@@ -227,12 +208,13 @@ class Firehose:
         return self._cursor + 2 ** min(self._stuck - 2, 40)
 
 
-async def _end(watch: asyncio.Task[None], connection: ClientConnection) -> None:
+async def _end(watch: asyncio.Task[None], connection: ClientConnection, *, lost: bool) -> None:
     watch.cancel()
     closing = asyncio.create_task(connection.close())
-    # The relay's answer stands behind what it had sent before, and is seen only if that is read.
+    # The relay's answer stands behind what it had sent before, and is seen only if that is read. Of a connection that is lost
+    # half a message may be left, at which the library fails.
     with suppress(ConnectionClosed):
-        while True:
+        while not lost:
             await connection.recv()
     await asyncio.wait([watch, closing])
     if not watch.cancelled():
@@ -241,24 +223,3 @@ async def _end(watch: asyncio.Task[None], connection: ClientConnection) -> None:
 
 def _position(cursor: int | None) -> str:
     return "live" if cursor is None else f"from cursor {cursor}"
-
-
-def _told(error: OSError | WebSocketException) -> str:
-    """What kept us from connecting, in words for the operator."""
-    match error:
-        case InvalidStatus():
-            response = error.response
-            text = response.body.decode("utf-8", "replace").strip() if response.body else ""
-            if "html" in response.headers.get("Content-Type", "") or text.startswith("<"):
-                text = "a web page, not an event stream; is RELAY_URL a relay?"
-            return f"HTTP {response.status_code}" + (f": {text[:200]}" if text else "")
-        case TimeoutError():
-            return f"no connection within {OPEN_TIMEOUT:g} s"
-        case tls.SSLError():
-            return f"TLS: {error}"
-        case _:
-            return str(error) or type(error).__name__
-
-
-def _asked_to_wait(error: OSError | WebSocketException) -> float:
-    return retry_after(error.response.headers.get("Retry-After", "")) if isinstance(error, InvalidStatus) else 0.0

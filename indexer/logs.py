@@ -12,7 +12,8 @@ WARNING_INTERVAL = 30.0  # seconds between two lines of one rate-limited warning
 class LineFormatter(logging.Formatter):
     """`[2025-10-13 10:15:30] [INFO] message`, in UTC; operators search for it, so it is fixed.
 
-    Line breaks within a message are written as \\n: text from the network must not look like a line of ours.
+    What can't be printed is written as an escape (\\n, \\x1b): text from the network must not look like a line of ours,
+    nor command the terminal that shows it.
     """
 
     converter = time.gmtime
@@ -21,8 +22,13 @@ class LineFormatter(logging.Formatter):
         super().__init__("[%(asctime)s] [%(levelname)s] %(message)s", "%Y-%m-%d %H:%M:%S")
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 -- the name is logging's
-        record.message = record.message.replace("\r", "\\r").replace("\n", "\\n")
+        if not record.message.isprintable():
+            record.message = "".join(map(_printable, record.message))
         return super().formatMessage(record)
+
+
+def _printable(character: str) -> str:
+    return character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
 
 
 def configure(level: str, stream: TextIO | None = None) -> None:

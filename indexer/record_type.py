@@ -20,6 +20,8 @@ from indexer.protocol.syntax import AtUri, is_did, parse_at_uri, parse_datetime
 MAX_DID_CHARS = 255
 MAX_CID_CHARS = 255
 
+MAX_RULES = 100  # of a gate; the lexicons say 5
+
 # PostgreSQL refuses a tsvector over 1 MB; the first 100 kB of a text say what it is about.
 MAX_SEARCH_BYTES = 100_000
 
@@ -238,6 +240,14 @@ def required_record(record: Record, field: str, collection: str) -> AtUri:
     if parts.collection != collection:
         raise Rejected("bad_uri", f"{field} names no {collection}")
     return parts
+
+
+def rules(record: Record, field: str) -> list[Any] | None:
+    """A gate's rules, where it has any: each reply or quote is judged by all of them."""
+    found: list[Any] | None = optional(record, field, list)
+    if found is not None and len(found) > MAX_RULES:
+        raise Rejected("too_many_rules", f"{len(found)} in {field}, at most {MAX_RULES}")
+    return found
 
 
 def own_post(record: Record, at: Place) -> str:

@@ -6,7 +6,8 @@ from datetime import datetime
 
 from indexer.gaps import Gap
 
-# Lanes bound the events that wait in them; this bounds those that are finished behind one that is not, as tickets of 100 bytes.
+# Lanes bound the events that wait in them; this bounds those that are finished behind one that is not, as tickets of 100 bytes:
+# messages that are ignored, and all that other lanes write while one can't.
 MAX_OPEN = 65_536
 
 

@@ -74,7 +74,7 @@ def test_the_protocol_is_pure() -> None:
 
 
 def test_one_place_for_the_websocket() -> None:
-    assert users_of("websockets") == {"indexer.firehose"}
+    assert users_of("websockets") == {"indexer.firehose", "indexer.websocket"}
 
 
 def test_one_place_for_the_database() -> None:

@@ -21,8 +21,9 @@ from websockets.http11 import Request, Response
 from indexer.backoff import MAX_RETRY_AFTER, Backoff, retry_after
 from indexer.config import SUBSCRIBE_PATH
 from indexer.errors import OperatorError
-from indexer.firehose import CLOSE_TIMEOUT, MAX_MESSAGE_BYTES, Firehose
+from indexer.firehose import Firehose
 from indexer.metrics import Metrics
+from indexer.websocket import CLOSE_TIMEOUT, MAX_MESSAGE_BYTES
 
 Script = Callable[[ServerConnection, int | None], Awaitable[None]]
 DEADLINE = 10.0  # seconds: a test that waits longer has failed

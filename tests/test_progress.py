@@ -111,6 +111,15 @@ def test_times_are_utc_and_a_message_stays_on_its_line(monkeypatch: pytest.Monke
         time.tzset()
 
 
+def test_a_message_gives_the_terminal_no_commands() -> None:
+    """Escape sequences, C1 controls, line separators, text that runs backwards, what no UTF-8 stream takes."""
+    said = "\x1b[2J\x9b31m\x07\x85\u2028\u202e\ud800\0 é 你 🙂"
+    record = logging.LogRecord("x", logging.WARNING, "", 0, "%s", (said,), None)
+    line = LineFormatter().format(record)
+    assert line.endswith(r"] \x1b[2J\x9b31m\x07\x85\u2028\u202e\ud800\x00 é 你 🙂")
+    assert line.encode().decode().isprintable()
+
+
 def test_a_status_line_once_a_minute() -> None:
     with Setup() as it:
         it.clock.seconds += 59.9

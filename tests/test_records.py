@@ -20,7 +20,21 @@ from indexer.record_type import MAX_SEARCH_BYTES, Place, Row, created_at, search
 from indexer.records import RECORD_TYPES, find
 from indexer.selection import Selection
 from relay_simulator.encoding import cid_of, encode
-from tests.garbage import CID, DID, FOLLOW, LIKE, POST, PROFILE, REPOST, URI, any_record, anything
+from tests.garbage import (
+    CID,
+    DID,
+    FOLLOW,
+    LIKE,
+    LIST,
+    POST,
+    POST_GATE,
+    PROFILE,
+    REPOST,
+    THREAD_GATE,
+    URI,
+    any_record,
+    anything,
+)
 
 TIME = datetime(2026, 7, 1, tzinfo=UTC)
 REF = {"uri": URI, "cid": CID}
@@ -213,3 +227,20 @@ def test_frames_go_along_only_where_something_is_kept() -> None:
     assert build([good, bad, good]).frame == [None, b"frame", None]
     assert build([good, bad, good], with_frames=True).frame == [b"frame"] * 3
     assert [build([good, bad, good]).lo, build([good, bad, good]).hi] == [[1, 2, 3], [1, 2, 3]]
+
+
+def test_a_gate_of_thousands_of_rules_is_refused() -> None:
+    """Each reply would be judged by each of them."""
+    key = f"at://{DID}/{POST}/{AT.rkey}"
+    rules = [{"$type": f"{THREAD_GATE}#listRule", "list": f"at://{DID}/{LIST}/{n}"} for n in range(101)]
+    assert len(json.loads(json.dumps(row(THREAD_GATE, post=key, allow=rules[:100]).rest))["lists"]) == 100
+    assert reason(THREAD_GATE, post=key, allow=rules) == "too_many_rules"
+    assert reason(POST_GATE, post=key, embeddingRules=[{}] * 101) == "too_many_rules"
+
+
+def test_a_post_of_thousands_of_facets_is_refused() -> None:
+    """Each reply in its thread would look through them."""
+    mention = {"$type": "app.bsky.richtext.facet#mention", "did": DID}
+    assert row(POST, text="", facets=[{"features": [mention] * 9}] * 100)
+    assert reason(POST, text="", facets=[{"features": [mention] * 1_000}]) == "too_many_facets"
+    assert reason(POST, text="", facets=[{}] * 1_001) == "too_many_facets"

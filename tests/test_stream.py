@@ -1,5 +1,6 @@
 """Where in the stream we are: another numbering stops, a little back is fine, and only a new connection may show a gap."""
 
+import asyncio
 import logging
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -181,3 +182,32 @@ async def test_a_broken_frame_with_a_wild_seq_moves_nothing() -> None:
         await worker.on_message_handler(message)
     assert worker.stream.seq == worker.watermark.cursor == 50_000
     assert len(worker.lanes) == 1, "the broken frame waits to be kept"
+
+
+async def test_what_one_lane_writes_behind_another_that_can_t_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lanes bound what waits in them; what was written meanwhile waits for the first of the stuck lane, as tickets."""
+    monkeypatch.setattr("indexer.watermark.MAX_OPEN", 3)
+    worker = UnifiedWorker(
+        Config.from_env({"DATABASE_URL": "postgresql://user@localhost/none", "RELAY_URL": "ws://relay.test"})
+    )
+    fields = {"did": "did:plc:x", "time": "2026-07-01T00:00:00Z"}
+    stuck, *others = [frame("#identity", {"seq": seq, **fields}) for seq in range(1, 6)]
+    await worker.on_message_handler(stuck)
+    (first,) = [placed for lane in worker.lanes.all for placed in (await lane.take() if len(lane) else [])]
+    reading = asyncio.create_task(read_all(worker, others))
+    written = 0
+    for _ in range(100):
+        await asyncio.sleep(0)
+        for placed in [placed for lane in worker.lanes.all for placed in (await lane.take() if len(lane) else [])]:
+            worker.watermark.finish(placed.ticket)
+            written += 1
+    assert written == 2
+    assert not reading.done()
+    worker.watermark.finish(first.ticket)
+    async with asyncio.timeout(10):
+        await reading
+
+
+async def read_all(worker: UnifiedWorker, frames: list[bytes]) -> None:
+    for message in frames:
+        await worker.on_message_handler(message)

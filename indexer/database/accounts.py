@@ -42,6 +42,7 @@ BEGIN
   UPDATE unified_worker.repos SET has_user = true WHERE did = p_did AND NOT has_user;
 END $ensure$;
 """
+# Of all others that claim the old or the new handle, only the last one may hold it, or have held it: thousands may claim one.
 IDENTITY = """
 CREATE OR REPLACE FUNCTION unified_worker.apply_identity(
   p_relay text, p_did text, p_seq bigint, p_at timestamptz, p_handle text) RETURNS text LANGUAGE plpgsql AS $identity$
@@ -59,7 +60,11 @@ BEGIN
     RETURN 'stale_message';
   END IF;
   PERFORM unified_worker.show_handle(p_did);
-  FOR v_did IN SELECT r.did FROM unified_worker.repos AS r WHERE r.handle IN (v_old, p_handle) AND r.did <> p_did LOOP
+  FOR v_did IN
+    SELECT DISTINCT c.did FROM unnest(ARRAY[v_old, p_handle]) AS h (handle), LATERAL (
+      SELECT r.did FROM unified_worker.repos AS r WHERE r.handle = h.handle AND r.did <> p_did
+      ORDER BY r.handle_at DESC, r.did DESC LIMIT 1) AS c
+  LOOP
     PERFORM unified_worker.show_handle(v_did);
   END LOOP;
   RETURN 'applied';

@@ -1,4 +1,4 @@
-"""What an existing database does without, though it would do the worker good: told once at start, never a fault."""
+"""What a database does without, or allows, though it would be better otherwise: told once at start, never a fault."""
 
 from collections.abc import Sequence
 
@@ -18,7 +18,16 @@ SELECT NOT EXISTS (
 SHORT_SERIAL = """
 SELECT atttypid = 'int4'::regtype FROM pg_catalog.pg_attribute WHERE attrelid = $1::regclass AND attname = 'id'
 """
+# Of the schemas in which names that are not qualified are looked for: those where anybody may put some.
+OPEN_SCHEMAS = """
+SELECT quote_ident(n.nspname) AS name FROM pg_catalog.pg_namespace AS n, aclexplode(n.nspacl) AS a
+WHERE n.nspname = ANY (current_schemas(false)) AND a.grantee = 0 AND a.privilege_type = 'CREATE'
+"""
 
+OPEN = (
+    "Anybody may create functions and operators in the schema %s, which is in the user's search_path: one that suits better "
+    "than PostgreSQL's own runs with the worker's rights: REVOKE CREATE ON SCHEMA %s FROM PUBLIC"
+)
 INDEXES = (
     "This database lacks indexes; without them the worker reads whole tables when an account is deleted or a post gated: %s"
 )
@@ -26,6 +35,11 @@ SERIAL = (
     "notifications.id is a 4-byte serial: it is used up after 2,147,483,647 notifications, which takes months at the public "
     "relay's rate, and each commit that notifies is then refused: ALTER TABLE notifications ALTER COLUMN id TYPE bigint"
 )
+
+
+async def warnings(connection: Connection) -> list[str]:
+    """What the operator of any database should know, one warning each."""
+    return [OPEN % (row["name"], row["name"]) for row in await connection.fetch(OPEN_SCHEMAS)]
 
 
 async def advice(connection: Connection, schema: str, record_types: Sequence[RecordType]) -> list[str]:

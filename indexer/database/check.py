@@ -30,8 +30,18 @@ JOIN pg_catalog.pg_class AS s ON s.oid = owned.objid
 WHERE owned.classid = 'pg_catalog.pg_class'::regclass AND owned.refobjid = $1::regclass AND owned.deptype = 'a'
   AND CASE s.relkind WHEN 'S' THEN NOT has_sequence_privilege(s.oid, 'USAGE') END
 """
+# A policy that lets all rows through will do. What others hide would be taken for absent: silently wrong.
+ROWS_HIDDEN = """
+SELECT row_security_active(c.oid) AND (
+  NOT coalesce(bool_or(p.polpermissive AND p.polcmd::text IN ('*', $2) AND pg_get_expr(p.polqual, c.oid) = 'true'
+    AND coalesce(pg_get_expr(p.polwithcheck, c.oid), 'true') = 'true'), false)
+  OR coalesce(bool_or(NOT p.polpermissive), false))
+FROM pg_catalog.pg_class AS c LEFT JOIN pg_catalog.pg_policy AS p ON p.polrelid = c.oid AND EXISTS (
+  SELECT FROM unnest(p.polroles) AS r WHERE CASE r WHEN 0 THEN true ELSE pg_has_role(r, 'USAGE') END)
+WHERE c.oid = $1::regclass GROUP BY c.oid
+"""
 
-
+WRITING = ("SELECT", "INSERT", "UPDATE", "DELETE")
 FIRST_SIGHT = frozenset({"did", "handle"})  # of users: what is known of an account before its profile
 
 
@@ -43,7 +53,7 @@ class Needs:
     columns: dict[str, str]
     given: frozenset[str]  # of them, those that every new row is given; the others must do with their default
     unique: tuple[tuple[str, ...], ...]
-    read_only: bool = False
+    rights: tuple[str, ...] = WRITING
 
 
 def needs(record_types: Sequence[RecordType]) -> list[Needs]:
@@ -53,11 +63,13 @@ def needs(record_types: Sequence[RecordType]) -> list[Needs]:
         columns = {column.name: column.type.split()[0] for column in record_type.columns}
         keys = ((record_type.key,), *((record_type.unique,) if record_type.unique else ()))
         given = FIRST_SIGHT if record_type.row_stays else frozenset(columns)
-        found.append(Needs(record_type.table, columns, given, keys))
+        rights = WRITING[:-1] if record_type.row_stays else WRITING
+        found.append(Needs(record_type.table, columns, given, keys, rights))
     for derived in DERIVED_TABLES:
         columns = {name: kind.split()[0] for name, kind in derived.columns.items()}
         given = frozenset(derived.columns) - {*COUNTS, "bookmark_count", *FLAGS}
-        found.append(Needs(derived.table, columns, given, derived.unique, derived.read_only))
+        rights = ("SELECT",) if derived.read_only else WRITING
+        found.append(Needs(derived.table, columns, given, derived.unique, rights))
     return found
 
 
@@ -82,8 +94,9 @@ async def _table_faults(connection: Connection, table: str, need: Needs) -> list
         found.append(
             f"table {table} lacks columns: ALTER TABLE {table} " + ", ".join(f"ADD COLUMN {column}" for column in missing)
         )
-    if need.read_only:
-        return found + await _missing_rights(connection, table, ["SELECT"])
+    found += await _missing_rights(connection, table, need.rights)
+    if need.rights == ("SELECT",):
+        return found
     found += [
         f"column {table}.{name} is NOT NULL without a default, and the worker does not always fill it: give it a default"
         for name, row in columns.items()
@@ -100,7 +113,6 @@ async def _table_faults(connection: Connection, table: str, need: Needs) -> list
         for key in need.unique
         if frozenset(key) not in unique
     ]
-    found += await _missing_rights(connection, table, ["SELECT", "INSERT", "UPDATE", "DELETE"])
     found += [
         f"the user may not use the sequence {row['sequence']} of {table}: GRANT USAGE ON SEQUENCE {row['sequence']} TO …"
         for row in await connection.fetch(CLOSED_SEQUENCES, table)
@@ -108,10 +120,16 @@ async def _table_faults(connection: Connection, table: str, need: Needs) -> list
     return found
 
 
-async def _missing_rights(connection: Connection, table: str, needed: list[str]) -> list[str]:
+async def _missing_rights(connection: Connection, table: str, needed: Sequence[str]) -> list[str]:
+    found: list[str] = []
     if rights := [row["r"] for row in await connection.fetch(MISSING_RIGHTS, table, needed)]:
-        return [f"the user has no right to {', '.join(rights)} on {table}: GRANT {', '.join(rights)} ON {table} TO …"]
-    return []
+        found.append(f"the user has no right to {', '.join(rights)} on {table}: GRANT {', '.join(rights)} ON {table} TO …")
+    if await connection.fetchval(ROWS_HIDDEN, table, "r" if len(needed) == 1 else "*"):
+        found.append(
+            f"row-level security may hide rows of {table} from the user, which would then be written again or never: "
+            f"CREATE POLICY … ON {table} TO … USING (true), or ALTER ROLE … BYPASSRLS"
+        )
+    return found
 
 
 async def _unassignable(connection: Connection, table: str, column: str, kind: str) -> str | None:

@@ -37,7 +37,8 @@ BEGIN
   END IF;
   IF NOT EXISTS (SELECT FROM unified_worker.dead_frames WHERE sha256 = v_sha) THEN
     IF p_did <> '' AND {letters} <= (
-      SELECT count(*) FROM unified_worker.dead_letters WHERE did = p_did AND frame_sha256 IS NOT NULL)
+      SELECT count(*) FROM (
+        SELECT FROM unified_worker.dead_letters WHERE did = p_did AND frame_sha256 IS NOT NULL LIMIT {letters}) AS kept)
     THEN
       v_sha := NULL;
     ELSE

@@ -154,5 +154,10 @@ MIGRATIONS: tuple[str, ...] = (
       PRIMARY KEY (name, day)
     );
     COMMENT ON TABLE unified_worker.sizes IS 'How large each table was, once a day: rows (estimated), bytes with its indexes.';
+
+    -- Work that others' claims and letters make must not grow with their number.
+    DROP INDEX unified_worker.repos_handle_idx;
+    CREATE INDEX ON unified_worker.repos (handle, handle_at) WHERE handle IS NOT NULL;
+    CREATE INDEX ON unified_worker.dead_letters (did) WHERE frame_sha256 IS NOT NULL;
     """,
 )

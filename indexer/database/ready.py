@@ -10,6 +10,7 @@ import asyncpg
 from indexer.database.failures import DATABASE_ERRORS, sqlstate
 from indexer.database.pool import POOLER, Connection, DatabasePool, LockLost
 from indexer.database.schema import prepare, prepared
+from indexer.database.tls import tls_fault
 from indexer.database_url import redacted
 from indexer.errors import OperatorError
 from indexer.logs import warn_limited
@@ -44,8 +45,8 @@ async def _reach(pool: DatabasePool, look: Callable[[Connection], Awaitable[str]
             async with pool.lock_connection() as connection:
                 return await look(connection)
         except (LockLost, *DATABASE_ERRORS) as error:
-            told = str(error) or type(error).__name__
-            fault = _fault(error, redacted(pool.url), told)
+            told = " ".join(str(error).split()) or type(error).__name__
+            fault = tls_fault(error, pool.url) or _fault(error, redacted(pool.url), told)
             if fault is not None or time.monotonic() >= deadline:
                 raise OperatorError([fault or _not_ready(error, redacted(pool.url), told)]) from None
             warn_limited(log, "database away", "The database does not answer (%s); trying again every second", told)

@@ -132,7 +132,8 @@ def _function(schema: str, step: Step) -> str:
     pages += (_page(f"{schema}.{table}", f"t.{column}", after) for table, column in step.along)
     chunk = f"({keys}) > ({after}) AND ({keys}) <= ({last})"
     work = "".join(WORK.replace("{statement}", statement) for statement in step.work)
-    texts = {"rows": f"(SELECT t.* FROM {schema}.{step.table} AS t WHERE {chunk})", "range": chunk, "schema": schema}
+    # The schema last: braces in its name are none of ours.
+    texts = {"rows": f"(SELECT t.* FROM {{schema}}.{step.table} AS t WHERE {chunk})", "range": chunk, "schema": schema}
     for name, text in texts.items():
         work = work.replace(f"{{{name}}}", text)
     return FUNCTION.format(

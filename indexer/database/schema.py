@@ -2,13 +2,14 @@
 
 import hashlib
 import logging
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import asyncpg
 
 from indexer.database import check, sql, tables
-from indexer.database.advice import advice
+from indexer.database.advice import advice, warnings
 from indexer.database.migrations import MIGRATIONS
 from indexer.database.pool import Connection
 from indexer.errors import OperatorError
@@ -19,8 +20,9 @@ log = logging.getLogger(__name__)
 # Two workers (of two relays) may start at once on one database; the steps below must not interleave.
 MIGRATION_LOCK = int.from_bytes(hashlib.sha256(b"unified_worker:migrations").digest()[:8], "big") >> 1
 
-OWN_SCHEMA = """
-CREATE SCHEMA IF NOT EXISTS unified_worker;
+# Not IF NOT EXISTS, which asks for the right to create even where there is nothing to do.
+OWN_SCHEMA = "CREATE SCHEMA unified_worker"
+OWN_VERSION = """
 CREATE TABLE IF NOT EXISTS unified_worker.schema_version (
   version int PRIMARY KEY,
   applied_at timestamptz NOT NULL DEFAULT now(),
@@ -34,9 +36,9 @@ VERSION = """
 SELECT max(version) AS version, min(tables_by) AS tables_by, min(record_schema) AS record_schema
 FROM unified_worker.schema_version
 """
-OWN_SCHEMA_EXISTS = "SELECT to_regclass('unified_worker.schema_version') IS NOT NULL"
+OWN_SCHEMA_EXISTS = "SELECT to_regnamespace('unified_worker') IS NOT NULL"
 MAY_CREATE = "SELECT has_database_privilege(current_database(), 'CREATE')"
-MAY_CREATE_TABLES = "SELECT has_schema_privilege($1, 'CREATE')"
+MAY_CREATE_TABLES = "SELECT has_schema_privilege($1::regnamespace, 'CREATE')"
 PRESENT = """
 SELECT relname FROM pg_catalog.pg_class
 WHERE relnamespace = $1::regnamespace AND relkind IN ('r', 'p') AND relname = ANY($2)
@@ -44,6 +46,7 @@ WHERE relnamespace = $1::regnamespace AND relkind IN ('r', 'p') AND relname = AN
 CURRENT_SCHEMA = "SELECT quote_ident(current_schema())"
 SERVER = "SELECT current_setting('server_version_num')::int, current_setting('server_encoding')"
 
+DOLLAR_QUOTE = re.compile(r"\$\w+\$")  # the functions' texts are between such
 OLDEST_SERVER = 15_00_00
 DERIVED_SINCE = 2  # the schema version that brought the tables of what follows from records
 
@@ -70,7 +73,9 @@ async def prepare(connection: Connection, record_types: Sequence[RecordType]) ->
             and await _any_rows(connection, schema, record_types)
         ):
             await connection.execute("SELECT unified_worker.begin_rebuild()")  # the worker sees to it, beside the stream
-        told = await advice(connection, schema, record_types) if before.tables_by == "application" else []
+        told = await warnings(connection)
+        if before.tables_by == "application":
+            told += await advice(connection, schema, record_types)
     for warning in told:
         log.warning("%s", warning)
     return schema
@@ -98,10 +103,19 @@ async def _preconditions(connection: Connection) -> str:
         faults.append(f"the database's encoding is {encoding}: create one with ENCODING 'UTF8'")
     if schema is None:
         faults.append(
-            "the user's search_path names no schema that exists: CREATE SCHEMA public, or ALTER ROLE … SET search_path"
+            "the user's search_path names no schema that exists and that the user may use: CREATE SCHEMA public, "
+            "GRANT USAGE ON SCHEMA … TO …, or ALTER ROLE … SET search_path"
         )
-    if not await connection.fetchval(OWN_SCHEMA_EXISTS) and not await connection.fetchval(MAY_CREATE):
-        faults.append("the user may not create the schema unified_worker: GRANT CREATE ON DATABASE … TO …")
+    elif DOLLAR_QUOTE.search(schema):
+        faults.append(f"the search_path leads to {schema}, whose name would end the text of a function: rename it")
+    if not await connection.fetchval(OWN_SCHEMA_EXISTS):
+        if not await connection.fetchval(MAY_CREATE):
+            faults.append(
+                "the user may not create the schema unified_worker: CREATE SCHEMA unified_worker AUTHORIZATION …, "
+                "or GRANT CREATE ON DATABASE … TO …"
+            )
+    elif not await connection.fetchval(MAY_CREATE_TABLES, "unified_worker"):
+        faults.append("the schema unified_worker is closed to the user: ALTER SCHEMA unified_worker OWNER TO …")
     if faults or schema is None:
         raise OperatorError(faults)
     return schema
@@ -120,7 +134,9 @@ class Before(NamedTuple):
 
 
 async def _own_schema(connection: Connection, schema: str, record_types: Sequence[RecordType]) -> Before:
-    await connection.execute(OWN_SCHEMA)
+    if not await connection.fetchval(OWN_SCHEMA_EXISTS):
+        await connection.execute(OWN_SCHEMA)
+    await connection.execute(OWN_VERSION)
     row = await connection.fetchrow(VERSION)
     version, tables_by, recorded = (row["version"] or 0, row["tables_by"], row["record_schema"]) if row else (0, None, None)
     if version > len(MIGRATIONS):

@@ -3,6 +3,7 @@
 from typing import Any, cast
 
 from indexer.effects import MAX_URI_CHARS, NOTIFY, NOTIFY_AGAIN, Effect, authority, count, feed_item, notification
+from indexer.errors import Rejected
 from indexer.record_type import (
     CID,
     COMMIT,
@@ -24,6 +25,7 @@ from indexer.record_type import (
 )
 
 AUTHOR, PARENT = "{author_did}", "{parent_uri}"
+MAX_FACETS = 1_000  # the lexicon's text has 3,000 bytes
 MAX_QUOTING_CHARS = MAX_URI_CHARS - len("#quote")
 # The quoted post, where the embed is the record of one; the test for the key spares most posts the rest.
 QUOTED = (
@@ -100,6 +102,19 @@ END IF;""",
 )
 
 
+def check_facets(facets: list[Any]) -> None:
+    """Refuses more facets, with their features, than a text can have: each reply in a gated thread looks through its root's."""
+    count = len(facets)
+    for facet in facets:
+        match facet:
+            case {"features": [*inner]}:
+                count += len(inner)
+            case _:
+                pass
+    if count > MAX_FACETS:
+        raise Rejected("too_many_facets", f"{count} with their features, at most {MAX_FACETS}")
+
+
 def features(facets: list[Any], kind: str) -> list[dict[str, Any]]:
     """The features of that kind (lexicon app.bsky.richtext.facet) among the facets, whatever else these hold."""
     found: list[dict[str, Any]] = []
@@ -135,6 +150,8 @@ def row(record: Record, at: Place) -> Row:
     """The text and what hangs on it. `subject` is the parent of a reply; the thread's root is in the rest."""
     text = required_text(record, "text")
     facets: list[Any] | None = optional(record, "facets", list)
+    if facets:
+        check_facets(facets)
     embed: Record | None = optional(record, "embed", dict)
     rest: dict[str, Any] = {"text": text}
     meets = [at.uri]

@@ -1,7 +1,7 @@
 """app.bsky.feed.postgate: who may quote a post. Its account and key are the post's."""
 
 from indexer.effects import Effect
-from indexer.record_type import OF_POST, Column, Place, Record, RecordType, Row, created_at, optional, own_post
+from indexer.record_type import OF_POST, Column, Place, Record, RecordType, Row, created_at, own_post, rules
 
 JUDGED = Effect(
     "\nPERFORM unified_worker.judge_quotes({post_uri});",
@@ -30,8 +30,8 @@ $disables$ SELECT p_rules @> '[{{"$type": "app.bsky.feed.postgate#disableRule"}}
 def row(record: Record, at: Place) -> Row:
     """The post, and the rules as they are."""
     post = own_post(record, at)
-    rules = optional(record, "embeddingRules", list)
-    return Row(post, None, created_at(record), {} if rules is None else {"rules": rules}, (post,))
+    found = rules(record, "embeddingRules")
+    return Row(post, None, created_at(record), {} if found is None else {"rules": found}, (post,))
 
 
 RECORD = RecordType(

@@ -1,6 +1,6 @@
 """app.bsky.feed.threadgate: who may reply in a thread. Its account and key are those of the thread's first post."""
 
-from typing import Any, cast
+from typing import cast
 
 from indexer.effects import Effect
 from indexer.record_type import (
@@ -13,9 +13,9 @@ from indexer.record_type import (
     Row,
     check_record_uri,
     created_at,
-    optional,
     own_post,
     required_text,
+    rules,
     wrong_type,
 )
 
@@ -73,7 +73,7 @@ END $judge$;
 def row(record: Record, at: Place) -> Row:
     """The post, and whom the gate admits. Without rules, or with one that is none of ours, it admits everybody."""
     post = own_post(record, at)
-    allow: list[Any] | None = optional(record, "allow", list)
+    allow = rules(record, "allow")
     kinds = {FOLLOWED, MENTIONED, LISTED} if allow is None else set(map(_kind, allow))
     lists: dict[str, None] = {}
     if kinds <= {FOLLOWED, MENTIONED, LISTED}:

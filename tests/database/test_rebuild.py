@@ -16,7 +16,7 @@ from indexer.database.pool import Connection, DatabasePool
 from indexer.database.ready import make_ready
 from indexer.database.rebuild import Rebuild
 from indexer.database.rebuild_steps import ONE_REBUILD, REBUILDING, Step
-from indexer.database.schema import OWN_SCHEMA
+from indexer.database.schema import OWN_SCHEMA, OWN_VERSION
 from indexer.errors import Stop
 from indexer.protocol.events import Account
 from indexer.records import RECORD_TYPES
@@ -357,7 +357,7 @@ OLD_TYPES = [
 
 async def make_version_1(connection: Connection) -> None:
     """What the version of five record types left: its tables with some rows, and nothing that follows from them."""
-    await connection.execute(OWN_SCHEMA + MIGRATIONS[0])
+    await connection.execute(f"{OWN_SCHEMA}; {OWN_VERSION}; {MIGRATIONS[0]}")
     await connection.execute("INSERT INTO unified_worker.schema_version VALUES (1, now(), 'worker', 'public')")
     for statement in tables.create("public", OLD_TYPES):
         await connection.execute(statement)

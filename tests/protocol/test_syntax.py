@@ -1,3 +1,4 @@
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -183,3 +184,29 @@ def test_any_text_is_judged_without_an_exception(text: str) -> None:
     if is_at_uri(text):
         parts = parse_at_uri(text)
         assert "at://" + "/".join(part for part in parts if part is not None) == text
+
+
+HOSTILE = [
+    "a" * 10**6,
+    "a." * 500_000,
+    "a-" * 500_000,
+    "did:plc:" + "a" * 10**6 + "!",
+    "did:plc:" + ":%" * 500_000,
+    "did:" + "a" * 10**6,
+    "at://did:plc:" + "a:" * 4_000 + "/x",
+    "at://" + "a-" * 120 + ".x!/" + "b." * 150 + "c!/" + "d" * 600,
+    "a" + "-" * 61 + ("a" + "-" * 61 + ".") * 4 + "!",
+    "2026-07-01T00:00:00." + "0" * 10**6 + "Z",
+    "\ud800" * 1_000,
+]
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
+def test_a_megabyte_made_to_be_slow_is_judged_fast(text: str) -> None:
+    """No pattern goes back over a text again and again."""
+    began = time.process_time()
+    for judge in (is_did, is_nsid, is_record_key, is_tid, is_handle, parse_datetime):
+        assert not judge(text)
+    with pytest.raises(ValueError, match="at-URI"):
+        parse_at_uri(text)
+    assert time.process_time() - began < 0.5

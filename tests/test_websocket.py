@@ -1,0 +1,169 @@
+"""A hostile relay, byte by byte: whatever it answers ends in a line of the log and another attempt; its floods are bounded."""
+
+import asyncio
+import base64
+import hashlib
+import logging
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import psutil
+import pytest
+
+from indexer.backoff import Backoff
+from indexer.firehose import Firehose
+from indexer.metrics import Metrics
+from indexer.websocket import MAX_TOLD_CHARACTERS
+
+Speech = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+DEADLINE = 20.0  # seconds
+PING = b"\x89\x7d" + b"x" * 125
+EMPTY_FRAGMENT = b"\x00\x00"
+
+
+@pytest.fixture(autouse=True)
+def _no_proxy(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:  # pyright: ignore[reportUnusedFunction]
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    caplog.set_level(logging.INFO)
+
+
+@asynccontextmanager
+async def listening(speech: Speech) -> AsyncGenerator[str]:
+    """The URL of a server that says this to whoever connects."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await speech(reader, writer)
+        except ConnectionError:  # the worker went away in the middle, as it should
+            pass
+        finally:
+            writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server, asyncio.timeout(DEADLINE):
+        yield f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+
+async def first_wait(url: str) -> float:
+    """How long the worker means to wait after its first connection; it stops there."""
+    waits: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        stream.stop()
+
+    backoff = Backoff(draw=lambda: 0.0)
+    stream = Firehose(url, None, idle_timeout=0, ping_interval=0.5, metrics=Metrics(), backoff=backoff, sleep=sleep)
+    assert [frame async for frame in stream.frames()] == []
+    return waits[0]
+
+
+def answering(head: bytes, body: bytes = b"") -> Speech:
+    async def speech(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(head.replace(b"\n", b"\r\n") + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+        await writer.drain()
+
+    return speech
+
+
+async def upgraded(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Completes the websocket's handshake, and reads nothing after it."""
+    request = await reader.readuntil(b"\r\n\r\n")
+    key = next(line.split(b": ")[1] for line in request.split(b"\r\n") if line.lower().startswith(b"sec-websocket-key"))
+    accept = base64.b64encode(hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest())
+    head = b"HTTP/1.1 101 x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: " + accept
+    writer.write(head + b"\r\n\r\n")
+    assert isinstance(writer.transport, asyncio.Transport)
+    writer.transport.pause_reading()
+
+
+@pytest.mark.parametrize(
+    ("head", "told"),
+    [
+        (b"HTTP/1.1 503 x\nRetry-After: 7\nRetry-After: 9\n", "HTTP 503"),
+        (b"HTTP/1.1 503 x\nContent-Type: a\nContent-Type: text/html\n", "HTTP 503"),
+        (b"HTTP/1.1 301 x\nLocation: /a\nLocation: /b\n", "HTTP 301: it sends us to /a"),
+        (b"HTTP/1.1 301 x\nLocation: //[\n", "HTTP 301: it sends us to //["),
+        (b"HTTP/1.1 308 x\nLocation: ws://host:999999/\n", "where we don't follow"),
+        (b"HTTP/1.1 302 x\nLocation: ws://" + b"a" * 70 + b".x/\n", "HTTP 302: it sends us to ws://aaa"),
+        (b"HTTP/1.1 302 x\n", "HTTP 302"),
+        (b"HTTP/1.1 200 " + b"x" * 9_000 + b"\n", "expected no more than 8192 bytes"),
+        (b"HTTP/1.1 200 x\n" + b"A: b\n" * 200, "did not receive a valid HTTP response"),
+        (b"HTTP/1.1 500 x\nTransfer-Encoding: gzip\n", "did not receive a valid HTTP response"),
+        (b"HTTP/1.1 101 x\nUpgrade: websocket\nConnection: Upgrade\n" + b"Sec-WebSocket-Accept: a\n" * 2, "Accept"),
+        (b"HTTP/1.1 101 x\nConnection: Upgrade\nUpgrade: " + b"a" * 8_000 + b"\n", "invalid Upgrade header"),
+        (b"\0\xff\n", "did not receive a valid HTTP response"),
+    ],
+)
+async def test_whatever_the_answer_is_the_worker_comes_again(head: bytes, told: str, caplog: pytest.LogCaptureFixture) -> None:
+    async with listening(answering(head)) as url:
+        assert await first_wait(url) == (7 if b"Retry-After" in head else 1)
+    (line,) = caplog.messages
+    assert told in line
+    assert len(line) < MAX_TOLD_CHARACTERS + 200
+
+
+async def test_a_body_of_many_megabytes_is_not_kept(caplog: pytest.LogCaptureFixture) -> None:
+    async def large(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 404 x\r\n\r\n" + bytes(8 * 2**20))
+        await writer.drain()
+
+    async with listening(large) as url:
+        assert await first_wait(url) == 1
+    assert "did not receive a valid HTTP response" in caplog.text
+
+
+async def test_a_redirect_is_told_and_not_followed(caplog: pytest.LogCaptureFixture) -> None:
+    """It could lead to a host of our own network, or to a relay whose seqs are others than the stored cursor's."""
+    visitors: list[bytes] = []
+
+    async def inner(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+        visitors.append(await reader.readline())
+
+    async with listening(inner) as place:
+        for target in (f"{place}/metadata", place.replace("ws:", ""), "/xrpc/elsewhere"):
+            async with listening(answering(b"HTTP/1.1 307 x\nLocation: " + target.encode() + b"\n")) as url:
+                assert await first_wait(url) == 1
+            assert f"sends us to {target}, where we don't follow; is RELAY_URL a relay?" in caplog.text
+    assert visitors == []
+
+
+async def test_a_relay_that_floods_us_with_pings_and_reads_no_answer_is_dropped(caplog: pytest.LogCaptureFixture) -> None:
+    """The answers must not pile up: they did, by 60 MB a second."""
+
+    async def flooding(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await upgraded(reader, writer)
+        while True:
+            writer.write(PING * 2_000)
+            await writer.drain()
+
+    before = psutil.Process().memory_info().rss
+    async with listening(flooding) as url:
+        assert await first_wait(url) == 1
+    assert "does not read the answers to its pings" in caplog.text
+    assert psutil.Process().memory_info().rss - before < 64 * 2**20
+
+
+async def test_a_message_of_endless_fragments_is_refused(caplog: pytest.LogCaptureFixture) -> None:
+    async def fragments(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await upgraded(reader, writer)
+        writer.write(b"\x02\x00")
+        while True:
+            writer.write(EMPTY_FRAGMENT * 2_000)
+            await writer.drain()
+
+    async with listening(fragments) as url:
+        assert await first_wait(url) == 1
+    assert "cannot be read: sent 1009 (message too big)" in caplog.text
+
+
+async def test_a_compressed_message_is_refused_not_unpacked(caplog: pytest.LogCaptureFixture) -> None:
+    async def compressed(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await upgraded(reader, writer)
+        writer.write(b"\xc2\x02\x03\x00")  # RSV1: permessage-deflate, which was not agreed on
+        await reader.read()
+
+    async with listening(compressed) as url:
+        assert await first_wait(url) == 1
+    assert "cannot be read: sent 1002 (protocol error) reserved bits must be 0" in caplog.text
