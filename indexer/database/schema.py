@@ -36,6 +36,7 @@ VERSION = """
 SELECT max(version) AS version, min(tables_by) AS tables_by, min(record_schema) AS record_schema
 FROM unified_worker.schema_version
 """
+OWN_VERSION_EXISTS = "SELECT to_regclass('unified_worker.schema_version') IS NOT NULL"
 OWN_SCHEMA_EXISTS = "SELECT to_regnamespace('unified_worker') IS NOT NULL"
 MAY_CREATE = "SELECT has_database_privilege(current_database(), 'CREATE')"
 MAY_CREATE_TABLES = "SELECT has_schema_privilege($1::regnamespace, 'CREATE')"
@@ -83,7 +84,7 @@ async def prepare(connection: Connection, record_types: Sequence[RecordType]) ->
 
 async def prepared(connection: Connection) -> str:
     """The schema of the record tables, in a database that a worker of this version has made ready; changes nothing."""
-    row = await connection.fetchrow(VERSION) if await connection.fetchval(OWN_SCHEMA_EXISTS) else None
+    row = await connection.fetchrow(VERSION) if await connection.fetchval(OWN_VERSION_EXISTS) else None
     if row is None or row["version"] is None:
         raise OperatorError(["no worker has prepared this database yet: start the worker on it first, or correct DATABASE_URL"])
     version: int = row["version"]

@@ -12,6 +12,7 @@ from indexer import cli
 from indexer.config import Config
 from indexer.database.letter_queries import drop
 from indexer.database.letters import KEEP, PENDING
+from indexer.database.migrations import MIGRATIONS
 from indexer.database.rebuild_steps import REBUILDING
 from indexer.errors import OperatorError, Stop
 from indexer.protocol.events import Unusable
@@ -233,8 +234,9 @@ async def test_a_database_that_no_worker_of_this_version_prepared(database: str,
 @pytest.mark.parametrize(("step", "told"), [(1, "use a newer one"), (-1, "which upgrades it")])
 async def test_a_database_of_another_version(worker: Worker, run: Commands, step: int, told: str) -> None:
     await worker.connection.execute(
-        f"""DELETE FROM unified_worker.schema_version WHERE version = 1;
-        UPDATE unified_worker.schema_version SET version = version + {step}"""
+        f"""DELETE FROM unified_worker.schema_version WHERE version > {len(MIGRATIONS) + step};
+        INSERT INTO unified_worker.schema_version VALUES ({len(MIGRATIONS) + step}, now(), 'worker', 'public')
+        ON CONFLICT DO NOTHING"""
     )
     for arguments in (("dead-letters",), ("check",)):
         with pytest.raises(OperatorError, match=told):

@@ -12,7 +12,7 @@ from indexer.database import schema, tables
 from indexer.database.migrations import MIGRATIONS
 from indexer.database.pool import DatabasePool
 from indexer.database.ready import make_ready
-from indexer.database.schema import OWN_SCHEMA
+from indexer.database.schema import OWN_SCHEMA, OWN_VERSION
 from indexer.errors import OperatorError
 from indexer.postgres import PostgresServer
 from indexer.records import RECORD_TYPES
@@ -64,7 +64,7 @@ async def test_an_upgrade_from_any_version_gives_what_a_fresh_start_gives(
     database: str, pg18: PostgresServer, version: int
 ) -> None:
     async with connected(database) as connection:
-        await connection.execute(OWN_SCHEMA)
+        await connection.execute(f"{OWN_SCHEMA}; {OWN_VERSION}")
         for number, step in enumerate(MIGRATIONS[:version], 1):
             await connection.execute(step)
             await connection.execute("INSERT INTO unified_worker.schema_version VALUES ($1, now(), 'worker', 'public')", number)

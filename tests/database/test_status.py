@@ -13,7 +13,7 @@ from indexer.database.look import look
 from indexer.database.migrations import MIGRATIONS
 from indexer.database.pool import Connection
 from indexer.database.runs import KEPT, Run
-from indexer.database.schema import OWN_SCHEMA
+from indexer.database.schema import OWN_SCHEMA, OWN_VERSION
 from indexer.database.sizes import KEPT_DAYS, Sizes, measure
 from indexer.database.status import status
 from indexer.errors import OperatorError, Stop, told
@@ -219,7 +219,7 @@ async def fault(url: str) -> str:
 
 
 async def test_a_database_that_no_worker_prepared_is_left_as_it_is(database: str) -> None:
-    for statements in ("SELECT 1", OWN_SCHEMA):
+    for statements in ("SELECT 1", OWN_SCHEMA, OWN_VERSION):
         async with connected(database) as connection:
             await connection.execute(statements)
         assert "no worker has prepared this database yet" in await fault(database)
