@@ -6,7 +6,6 @@ unusable. Anything unforeseen ends with its traceback.
 
 import asyncio
 import logging
-import sys
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
@@ -43,7 +42,7 @@ def main(make: Callable[[Config, bool], Worker], argv: Sequence[str]) -> int:
     except* OperatorError as group:
         code = 2
         for fault in (fault for error in _leaves(group) for fault in error.faults):
-            print(f"unified_worker: {fault}", file=sys.stderr)  # noqa: T201 -- LOG_LEVEL itself may be the fault
+            logs.complain(f"unified_worker: {fault}")  # not logged: LOG_LEVEL itself may be the fault
     except* Stop as group:
         code = 1
         for stop in _leaves(group):

@@ -46,6 +46,7 @@ async def until_signal(worker: Worker, words: Words) -> None:
 
     def on_signal(number: signal.Signals) -> None:
         if asked.is_set():
+            logging.shutdown()
             os._exit(128 + number)
         log.info("%s: %s", number.name, words.stopping)
         asked.set()
