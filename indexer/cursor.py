@@ -22,6 +22,11 @@ ON CONFLICT (service) DO UPDATE SET cursor = excluded.cursor, last_event_time = 
   updated_at = excluded.updated_at
 """
 FORGET = "DELETE FROM {schema}.firehose_cursor WHERE service = $1"
+# What comes next may be numbered anew: what accounts said is newer or not by its time, as if it came from another relay.
+FORGET_SEQS = """
+UPDATE unified_worker.repos SET account_relay = NULLIF(account_relay, $1), handle_relay = NULLIF(handle_relay, $1)
+WHERE $1 IN (account_relay, handle_relay)
+"""
 
 
 class Cursor:
@@ -43,6 +48,7 @@ class Cursor:
         self._schema, self._saved = schema, None
         async with self._pool.lock_connection() as connection:
             if forget:
+                await connection.execute(FORGET_SEQS, self._service)
                 await connection.execute(FORGET.format(schema=self._schema), self._service)
             row = await connection.fetchrow(LOAD.format(schema=self._schema), self._service)
         if row is None or row["cursor"] is None:
