@@ -6,13 +6,14 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 RUN := $(VENV)/.installed-run
 DEV := $(VENV)/.installed-dev
 
-.PHONY: help run demo test soak check format bench clean
+.PHONY: help run demo test soak faults check format bench clean
 
 help:
 	@echo "make run    follow the relay into an embedded PostgreSQL (data in ./data/postgres; settings: .env)"
 	@echo "make demo   30 seconds of a simulated relay, then what is in the database"
 	@echo "make test   the test suite (under 5 minutes)"
 	@echo "make soak   the long runs"
+	@echo "make faults relay, network, database and process fail, alone and together (half an hour)"
 	@echo "make check  lint, format and types"
 	@echo "make format put the sources into the format that check asks for"
 	@echo "make bench  measure throughput and latency (about 5 minutes; BENCH=--quick: one)"
@@ -30,6 +31,9 @@ test: $(DEV)
 
 soak: $(DEV)
 	$(BIN)/python -m pytest -m soak
+
+faults: $(DEV)
+	@$(BIN)/python -m tests.faults $(FAULTS)
 
 check: $(DEV)
 	$(BIN)/python -m pip check

@@ -1,6 +1,7 @@
 """python -m tests.faults: a campaign, and what came of it. Exit code 1 where a run was not right."""
 
 import argparse
+import asyncio
 import sys
 import time
 from pathlib import Path
@@ -27,15 +28,20 @@ def main() -> int:
     parser.add_argument("--write", action="store_true", help=f"put the table into {report.DOCUMENT.relative_to(report.ROOT)}")
     arguments = parser.parse_args()
 
+    return asyncio.run(run(arguments))
+
+
+async def run(arguments: argparse.Namespace) -> int:
+    """The campaign, told as it goes."""
     absent = missing()
     for name, reason in absent.items():
         print(f"SKIPPED: {name}: {reason}", flush=True)
-    names = [name for name in arguments.kinds or KINDS if name not in absent]
+    chosen = plans(arguments.runs, arguments.seed, [name for name in arguments.kinds or KINDS if name not in absent])
     began = time.monotonic()
     outcomes: list[report.Outcome] = []
-    for outcome in campaign(plans(arguments.runs, arguments.seed, names), jobs=arguments.jobs, minutes=arguments.minutes):
+    async for outcome in campaign(chosen, jobs=arguments.jobs, minutes=arguments.minutes):
         outcomes.append(outcome)
-        print(f"[{len(outcomes)}/{arguments.runs}] {report.line(outcome)}", flush=True)
+        print(f"[{len(outcomes)}/{len(chosen)}] {report.line(outcome)}", flush=True)
         if outcome.faults:
             told = arguments.logs / f"fault-run-{outcome.seed}.log"
             told.write_text("\n".join([report.line(outcome), *outcome.faults, outcome.log]))

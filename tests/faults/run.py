@@ -10,8 +10,6 @@ from pathlib import Path
 from random import Random
 from typing import Any, cast
 
-import asyncpg
-
 from relay_simulator.generator import Generator, Settings
 from relay_simulator.mix import Mix
 from relay_simulator.truth import CommitTruth, Sent
@@ -19,6 +17,7 @@ from tests.e2e.harness import differences, settled, told
 from tests.faults.kind import Kind
 from tests.faults.kinds import KINDS
 from tests.faults.scene import PATIENCE, Scene, Wishes, raised
+from tests.faults.witness import GONE
 from tests.model import UNDETERMINED
 from tests.model.names import Rows
 from tests.model.protocol import instant, tid_time
@@ -115,7 +114,7 @@ async def _rounds(plan: Plan, scene: Scene, rng: Random, outcome: Outcome) -> No
 
 async def _strike(kind: Kind, scene: Scene, rng: Random) -> None:
     await asyncio.sleep(rng.uniform(0, 0.3))
-    with contextlib.suppress(asyncpg.PostgresError, asyncpg.InterfaceError):  # another fault has struck it
+    with contextlib.suppress(*GONE):  # another fault has struck this one
         await kind.strike(scene, rng)
 
 

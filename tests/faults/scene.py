@@ -130,15 +130,11 @@ class Overlapping(FrameLog):
         return super().after(cursor - self._slack, inclusive=inclusive)
 
 
-def make_template(directory: Path) -> None:
+async def make_template(directory: Path) -> None:
     """A cluster to copy, so that a run has a server of its own within a second."""
-
-    async def once() -> None:
-        server = make_server(18, directory, SETTINGS)
-        await server.start()
-        await server.stop()
-
-    asyncio.run(once())
+    server = make_server(18, directory, SETTINGS)
+    await server.start()
+    await server.stop()
 
 
 @contextlib.contextmanager

@@ -62,8 +62,12 @@ class Witness:
                             await self.look()
                 await asyncio.sleep(POLL)
         finally:
-            if self._connection is not None:
-                self._connection.terminate()
+            self.close()
+
+    def close(self) -> None:
+        """End its connection."""
+        if self._connection is not None:
+            self._connection.terminate()
 
     async def look(self) -> None:
         """Compare cursor and revs of one moment."""
