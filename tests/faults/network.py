@@ -8,6 +8,7 @@ from tests.faults.proxy import Proxy
 from tests.faults.scene import Scene
 
 MOST_BYTES = 200_000  # until a connection is cut in the middle of whatever goes by
+UNANSWERED = "connection that holds the lock is gone"
 HALF_OPEN = 4.0  # seconds: more than the worker's IDLE_TIMEOUT of 3 s here
 
 
@@ -67,6 +68,18 @@ async def _stalled_database(scene: Scene, rng: Random) -> None:
     scene.to_database.resume()
 
 
+async def _half_open_database(scene: Scene, _rng: Random) -> None:
+    """No answer comes any more, and no end. The server itself gives its ends up after a while, by TCP's own probes."""
+    scene.to_database.silence()
+    said = scene.keeper.output.count(UNANSWERED)
+    ended = len(scene.keeper.codes)
+    await scene.until(
+        lambda: scene.keeper.output.count(UNANSWERED) > said or len(scene.keeper.codes) > ended,
+        "the worker notices the silence",
+    )
+    scene.to_database.give_up()
+
+
 async def _refused_database(scene: Scene, rng: Random) -> None:
     scene.to_database.refusing = True
     scene.to_database.reset()
@@ -90,6 +103,7 @@ KINDS = (
     Kind("db_net_reset", "network", "database: one, half or all connections reset", _reset_database),
     Kind("db_net_cut_amid_answer", "network", "database: reset in the middle of an answer", _cut_amid_answer),
     Kind("db_net_stalled", "network", "database: silent for up to 3 s, then goes on or is reset", _stalled_database),
+    Kind("db_net_half_open", "network", "database: half-open and silent for good", _half_open_database),
     Kind("db_net_refused", "network", "database: no connection for up to 2.5 s", _refused_database),
     Kind("db_net_slow", "network", "database: 3 kB/s", _slow_database),
 )

@@ -8,6 +8,8 @@ from collections.abc import Awaitable, Callable
 from types import TracebackType
 
 CHUNK = 65_536
+ACCEPTING = 10  # turns of the loop in which a connection that was accepted just now has come to `_client`
+CLOSING = 1.0  # seconds for what is written to go out
 NO_LINGER = struct.pack("ii", 1, 0)  # closing then resets the connection
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -44,7 +46,10 @@ class Proxy:
         self._over.set()
         self.resume()
         self.reset()
-        await asyncio.gather(*self._pairs, return_exceptions=True)
+        for _ in range(ACCEPTING):
+            await asyncio.sleep(0)
+        while self._pairs:
+            await asyncio.gather(*self._pairs, return_exceptions=True)
         await self._server.wait_closed()
 
     @property
@@ -59,7 +64,8 @@ class Proxy:
             for writer in writers:
                 raw = writer.get_extra_info("socket")
                 if raw is not None and raw.family != socket.AF_UNIX:
-                    raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NO_LINGER)
+                    with contextlib.suppress(OSError):  # it is closed already
+                        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NO_LINGER)
                 writer.transport.abort()
 
     def close(self) -> None:
@@ -72,6 +78,12 @@ class Proxy:
         """The connections that are open now pass nothing on any more and stay open; new ones are not touched."""
         self._silenced.update(self._pairs)
 
+    def give_up(self) -> None:
+        """End what was silenced on the server's side."""
+        for task in self._silenced:
+            for writer in self._pairs[task][1:]:
+                writer.transport.abort()
+
     def stall(self) -> None:
         """Pass nothing on, of any connection, until `resume`."""
         self._going.clear()
@@ -83,7 +95,7 @@ class Proxy:
     async def _client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
-        if self.refusing:
+        if self.refusing or self._over.is_set():
             writer.transport.abort()
             return
         self._pairs[task] = [writer]
@@ -102,9 +114,14 @@ class Proxy:
         except OSError:
             pass  # the server is not there, or the client has gone
         finally:
-            for end in self._pairs.pop(task):
-                end.close()
             self._silenced.discard(task)
+            for end in self._pairs[task]:
+                end.close()
+                with contextlib.suppress(OSError, TimeoutError):
+                    async with asyncio.timeout(CLOSING):
+                        await end.wait_closed()
+                end.transport.abort()
+            del self._pairs[task]
 
     async def _pump(
         self, task: asyncio.Task[None], source: asyncio.StreamReader, sink: asyncio.StreamWriter, *, down: bool

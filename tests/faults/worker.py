@@ -19,9 +19,12 @@ import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
 import unified_worker
+from indexer.database import pool
 
 CALL = r"CALL unified_worker\.apply_commits"
 SAVE = r"INSERT INTO .*firehose_cursor"
+# Seconds that a run can spare, for the worker's ten and 45.
+PING_INTERVAL, PING_TIMEOUT = 1.0, 6.0
 HALVED = 4  # commits that a batch must have to be halved with both halves worth a call
 
 
@@ -122,6 +125,7 @@ def main() -> None:
     armed = Armed(Path(os.environ["FAULT_ARMED"]))
     for name in ("execute", "fetch", "fetchrow", "fetchval"):
         setattr(PoolConnectionProxy, name, watched(getattr(PoolConnectionProxy, name), armed))
+    pool.PING_INTERVAL, pool.PING_TIMEOUT = PING_INTERVAL, PING_TIMEOUT
     sys.argv[0] = "unified_worker.py"
     unified_worker.main()
 
