@@ -1,7 +1,6 @@
 """The stored cursor: one row a relay, in the worker's own tables and in an application's."""
 
 import logging
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -66,11 +65,11 @@ async def test_after_a_reset_what_accounts_say_is_judged_by_its_time(worker: Wor
     known = Account(1_000_000, did("a"), START, False, "deactivated", b"")
     named = Identity(1_000_001, did("a"), START, "a.test", b"")
     assert await worker.write(known, named) == ["applied", "applied"]
-    assert await worker.write(replace(known, seq=7, time=START + HOUR, active=True)) == ["stale_message"]
+    assert await worker.write(known._replace(seq=7, time=START + HOUR, active=True)) == ["stale_message"]
     await cursor(worker, relay).start("public", "oldest", forget=True)
-    assert await worker.write(replace(known, seq=5), replace(named, seq=6)) == ["stale_message", "stale_message"], "a replay"
-    news = replace(known, seq=7, time=START + HOUR, active=True, status=None)
-    renamed = replace(named, seq=8, time=START + HOUR, handle="b.test")
+    assert await worker.write(known._replace(seq=5), named._replace(seq=6)) == ["stale_message", "stale_message"], "a replay"
+    news = known._replace(seq=7, time=START + HOUR, active=True, status=None)
+    renamed = named._replace(seq=8, time=START + HOUR, handle="b.test")
     assert await worker.write(news, renamed) == ["applied", "applied"]
     row = await worker.connection.fetchrow("SELECT active, handle, account_seq, handle_seq FROM unified_worker.repos")
     assert row is not None
