@@ -23,8 +23,8 @@ from tests.model.names import Rows
 from tests.model.protocol import instant, tid_time
 
 MOST_RSS = 200 * 2**20  # bytes
-EVENTS = 1_800  # of a stream, and so many more for each fault
-MORE_EVENTS = 900
+EVENTS = 1_200  # of a stream, and so many more for each fault
+MORE_EVENTS = 600
 BEHIND = "SELECT EXISTS (SELECT FROM unified_worker.rebuild WHERE NOT done)"
 
 
@@ -88,7 +88,7 @@ async def play(plan: Plan, template: Path) -> Outcome:
 
 def _wishes(plan: Plan, rng: Random) -> Wishes:
     kinds = plan.kinds
-    settings = Settings(seed=plan.seed, accounts=300, mix=Mix.awkward(), cheap=True, padding=1_500)
+    settings = Settings(seed=plan.seed, accounts=300, mix=Mix.awkward(), cheap=True, padding=1_000)
     sent = list(Generator(settings).stream(EVENTS + MORE_EVENTS * len(kinds)))
     for kind in kinds:
         sent = kind.shape(sent, rng)

@@ -27,7 +27,7 @@ from tests.servers import FAST, fast_parent, make_server, server_directory
 # Commits reach the kernel either way, so fsync off loses nothing by kill -9. Few connections, so that they can be used up.
 SETTINGS = FAST | {"max_connections": "30", "max_wal_size": "96MB", "min_wal_size": "32MB", "shared_buffers": "64MB"}
 DISK = "170m"  # of a run that fills it: the cluster takes some 60 MB, and its log and tables grow
-RATE = 1_200.0  # messages a second
+RATE = 900.0  # messages a second
 PATIENCE = 60.0  # seconds for anything that must come about
 
 

@@ -11,8 +11,8 @@ import asyncpg
 from relay_simulator.truth import Sent
 from tests.model import Model
 
-POLL = 0.05  # seconds
-LOOK = 0.25  # seconds between two looks at cursor and revs
+POLL = 0.1  # seconds
+LOOK = 0.4  # seconds between two looks at cursor and revs
 BRIEF = 3.0  # seconds that a look may take: a held table or a silent server must not stop the watch
 
 # One statement, so one moment.
