@@ -112,6 +112,7 @@ async def _full_pipe(scene: Scene, rng: Random) -> None:
 
 
 KILLED = frozenset({int(DEATH)})
+TERMINATED = frozenset({-int(signal.SIGTERM)})  # where it came before the process had come so far as to heed it
 
 
 def _crash(name: str, what: str, strike: Strike, prepare: Prepare = unprepared) -> Kind:
@@ -120,9 +121,9 @@ def _crash(name: str, what: str, strike: Strike, prepare: Prepare = unprepared) 
 
 
 KINDS = (
-    Kind("sigterm", "process", "SIGTERM, and started again", _terminated),
+    Kind("sigterm", "process", "SIGTERM, and started again", _terminated, TERMINATED),
     Kind("sigkill", "process", "SIGKILL at any moment", _killed, KILLED),
-    Kind("sigkill_stopping", "process", "SIGKILL while it stops", _killed_while_stopping, KILLED),
+    Kind("sigkill_stopping", "process", "SIGKILL while it stops", _killed_while_stopping, KILLED | TERMINATED),
     _crash("amid_batch", "amid a call", _at("amid_batch", 8, (0.2, 8))),
     _crash("after_batch", "when a call has returned", _at("after_batch", 8)),
     _crash("before_cursor", "after commits, before the cursor", _at("before_cursor", 2)),
