@@ -132,7 +132,7 @@ async def _read_only(scene: Scene, rng: Random) -> None:
 async def _index_dropped(scene: Scene, rng: Random) -> None:
     """The worker stops with 1; started again it stops with 2 and names what is missing; the operator makes it again."""
     ended = len(scene.keeper.codes)
-    scene.feed.more(300)
+    scene.feed.more(100, reserved=0.07)
     await scene.sql("ALTER TABLE posts DROP CONSTRAINT posts_pkey")
     try:
         await scene.keeper.ended(ended, 30)

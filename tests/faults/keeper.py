@@ -82,6 +82,7 @@ class Keeper:
         self._folder = folder
         self._env = env | {"PYTHONPATH": str(ROOT), "FAULT_ARMED": str(self.armed)}
         self._relay = relay
+        self._starts = 0
         self._resting = False
 
     async def run(self) -> None:
@@ -93,9 +94,11 @@ class Keeper:
             said = len(self._piped())
             async with Worker(self._folder, *(["--reset-cursor"] if reset else []), **self._env) as process:
                 self.process = process
+                self._starts += 1
                 await self._watch(process)
             self._judge(process, asked, self._piped()[said:] if self.pipe else process.output)
-            reset = process.code == 1 and "--reset-cursor" in self.outputs[-1]
+            done = reset and "No cursor is stored" in self.outputs[-1]  # else it died before it came to that
+            reset = (reset and not done) or (process.code == 1 and "--reset-cursor" in self.outputs[-1])
             await asyncio.sleep(PAUSE)
 
     async def _watch(self, process: Worker) -> None:
@@ -127,7 +130,8 @@ class Keeper:
         """All that the workers have said so far, in files."""
         if self.pipe:
             return self._piped()
-        return "".join(self.outputs) + (self.process.output if self.process and self.process.code is None else "")
+        latest = self.process.output if self.process is not None and len(self.outputs) < self._starts else ""
+        return "".join(self.outputs) + latest
 
     def _piped(self) -> str:
         return self.pipe.copy.read_text(errors="replace") if self.pipe else ""

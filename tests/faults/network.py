@@ -1,6 +1,7 @@
 """What the network does wrong, between the relay and the worker, and between the worker and PostgreSQL."""
 
 import asyncio
+import time
 from random import Random
 
 from tests.faults.kind import Kind
@@ -8,6 +9,7 @@ from tests.faults.proxy import Proxy
 from tests.faults.scene import Scene
 
 MOST_BYTES = 200_000  # until a connection is cut in the middle of whatever goes by
+PROBES = 25.0  # seconds: those of the worker's sessions
 UNANSWERED = "connection that holds the lock is gone"
 HALF_OPEN = 4.0  # seconds: more than the worker's IDLE_TIMEOUT of 3 s here
 
@@ -69,14 +71,17 @@ async def _stalled_database(scene: Scene, rng: Random) -> None:
 
 
 async def _half_open_database(scene: Scene, _rng: Random) -> None:
-    """No answer comes any more, and no end. The server itself gives its ends up after a while, by TCP's own probes."""
+    """No answer comes any more, and no end. The server itself gives its ends up after a while, by TCP's own probes.
+
+    A worker that is only starting waits for that; one at work asks whether the server is still there.
+    """
     scene.to_database.silence()
-    said = scene.keeper.output.count(UNANSWERED)
-    ended = len(scene.keeper.codes)
-    await scene.until(
-        lambda: scene.keeper.output.count(UNANSWERED) > said or len(scene.keeper.codes) > ended,
-        "the worker notices the silence",
-    )
+    said, ended = scene.keeper.output.count(UNANSWERED), len(scene.keeper.codes)
+    deadline = time.monotonic() + PROBES
+    while time.monotonic() < deadline:
+        if scene.keeper.output.count(UNANSWERED) > said or len(scene.keeper.codes) > ended:
+            break
+        await asyncio.sleep(0.1)
     scene.to_database.give_up()
 
 

@@ -47,7 +47,7 @@ async def _dead(scene: Scene, ended: int) -> None:
     """Wait for the worker's death by its own hand; the stream goes on meanwhile, or nothing would be written."""
 
     def killed() -> bool:
-        scene.feed.more(BUSY)
+        scene.feed.burst(BUSY)
         return DEATH in scene.keeper.codes[ended:]
 
     try:

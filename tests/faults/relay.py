@@ -139,7 +139,7 @@ async def _renumber(scene: Scene, _rng: Random) -> None:
     scene.feed.sent = anew
     scene.relay.drop()
     await scene.until(lambda: scene.relay.connections > connections, "the worker connects again")
-    scene.feed.more(50)
+    scene.feed.more(50, reserved=0.05)
     await scene.keeper.ended(ended, 20)
 
 

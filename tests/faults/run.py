@@ -25,6 +25,7 @@ from tests.model.protocol import instant, tid_time
 MOST_RSS = 200 * 2**20  # bytes
 EVENTS = 1_200  # of a stream, and so many more for each fault
 MORE_EVENTS = 600
+FEW = 4  # messages at a time, while the first commit is waited for
 BEHIND = "SELECT EXISTS (SELECT FROM unified_worker.rebuild WHERE NOT done)"
 
 
@@ -122,8 +123,12 @@ async def _first(scene: Scene) -> float:
     """Seconds until a commit is there that the relay got after the last fault's end."""
     began = time.monotonic()
     before = max(newest_of(sent) for sent in scene.feed.sent[: scene.feed.position])
-    scene.feed.allow(0.95)
-    await scene.until(lambda: scene.witness.newest > before, "commits go on")
+
+    def went_on() -> bool:
+        scene.feed.burst(FEW, reserved=0.03)
+        return scene.witness.newest > before
+
+    await scene.until(went_on, "commits go on")
     return time.monotonic() - began
 
 

@@ -89,7 +89,10 @@ class Scene:
             except GONE:
                 return False
 
-        await until(held, f"{what}; the worker said:\n{self.keeper.output[-3000:]}", seconds)
+        try:
+            await until(held, what, seconds)
+        except AssertionError as error:
+            raise AssertionError(f"{error}; the worker said:\n{self.keeper.output[-3000:]}") from None
 
     @contextlib.asynccontextmanager
     async def playing(self) -> AsyncGenerator[None]:
