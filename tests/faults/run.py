@@ -25,7 +25,6 @@ from tests.model.protocol import instant, tid_time
 MOST_RSS = 200 * 2**20  # bytes
 EVENTS = 1_200  # of a stream, and so many more for each fault
 MORE_EVENTS = 600
-FEW = 4  # messages at a time, while the first commit is waited for
 BEHIND = "SELECT EXISTS (SELECT FROM unified_worker.rebuild WHERE NOT done)"
 
 
@@ -102,7 +101,7 @@ async def _rounds(plan: Plan, scene: Scene, rng: Random, outcome: Outcome) -> No
     stretch = 0.8 / (2 * len(plan.rounds) + 1)
     scene.feed.allow(stretch / 2)
     for number, names in enumerate(plan.rounds):
-        await scene.progress()
+        await scene.newer(scene.witness.newest, reserved=0.06)
         scene.feed.allow(stretch * (2 * number + 1))
         await asyncio.sleep(rng.uniform(0, 0.5))  # the moment is a matter of chance
         scene.feed.allow(stretch * (2 * number + 2))
@@ -121,15 +120,7 @@ async def _strike(kind: Kind, scene: Scene, rng: Random) -> None:
 
 async def _first(scene: Scene) -> float:
     """Seconds until a commit is there that the relay got after the last fault's end."""
-    began = time.monotonic()
-    before = max(newest_of(sent) for sent in scene.feed.sent[: scene.feed.position])
-
-    def went_on() -> bool:
-        scene.feed.burst(FEW, reserved=0.03)
-        return scene.witness.newest > before
-
-    await scene.until(went_on, "commits go on")
-    return time.monotonic() - began
+    return await scene.newer(max(newest_of(sent) for sent in scene.feed.sent[: scene.feed.position]), reserved=0.03)
 
 
 def newest_of(sent: Sent) -> str:

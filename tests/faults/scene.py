@@ -28,6 +28,7 @@ from tests.servers import FAST, fast_parent, make_server, server_directory
 SETTINGS = FAST | {"max_connections": "30", "max_wal_size": "96MB", "min_wal_size": "32MB", "shared_buffers": "64MB"}
 DISK = "170m"  # of a run that fills it: the cluster takes some 60 MB, and its log and tables grow
 RATE = 900.0  # messages a second
+FEW = 4  # messages at a time, while a commit is waited for
 PATIENCE = 60.0  # seconds for anything that must come about
 
 
@@ -115,10 +116,18 @@ class Scene:
                         body.uncancel()
                     raise error
 
-    async def progress(self, seconds: float = PATIENCE) -> float:
-        """Wait until a newer commit is there than any before; the seconds that it took."""
-        began, before = time.monotonic(), self.witness.newest
-        await self.until(lambda: self.witness.newest > before, "commits go on", seconds)
+    async def newer(self, than: str, reserved: float) -> float:
+        """Wait until a commit newer than this rev is there, while the stream trickles; the seconds that it took.
+
+        `reserved`: the share of the stream that is not given away for it.
+        """
+        began = time.monotonic()
+
+        def there() -> bool:
+            self.feed.burst(FEW, reserved)
+            return self.witness.newest > than
+
+        await self.until(there, "commits go on")
         return time.monotonic() - began
 
 
