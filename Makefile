@@ -8,13 +8,14 @@ RUN := $(VENV)/.installed-run
 DEV := $(VENV)/.installed-dev
 FUZZ := $(VENV)/.installed-fuzz
 
-.PHONY: help run demo test soak fuzz mutants check format bench clean
+.PHONY: help run demo test soak faults fuzz mutants check format bench clean
 
 help:
 	@echo "make run    follow the relay into an embedded PostgreSQL (data in ./data/postgres; settings: .env)"
 	@echo "make demo   30 seconds of a simulated relay, then what is in the database"
 	@echo "make test   the test suite (under 5 minutes)"
 	@echo "make soak   the long runs"
+	@echo "make faults relay, network, database and process fail, alone and together (half an hour)"
 	@echo "make fuzz   ten minutes of hostile frames, CARs, records and trees, by atheris (Linux; SECONDS_EACH=150: a target)"
 	@echo "make mutants  known small bugs, each of which the tests must find (under 30 minutes; MUTANTS='name …': only these)"
 	@echo "make check  lint, format, types, known vulnerabilities of what is installed"
@@ -34,6 +35,9 @@ test: $(DEV)
 
 soak: $(DEV)
 	$(BIN)/python -m pytest -m soak
+
+faults: $(DEV)
+	@$(BIN)/python -m tests.faults $(FAULTS)
 
 fuzz: $(FUZZ)
 	$(BIN)/python -m tests.fuzz --seconds $(SECONDS_EACH)

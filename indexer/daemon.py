@@ -41,7 +41,7 @@ def main(make: Callable[[Config, bool], StreamWorker], argv: Sequence[str]) -> i
     except* OperatorError as group:
         code = 2
         for fault in (fault for error in leaves(group) for fault in error.faults):
-            print(f"unified_worker: {fault}", file=sys.stderr)  # noqa: T201 -- LOG_LEVEL itself may be the fault
+            logs.complain(f"unified_worker: {fault}")  # not logged: LOG_LEVEL itself may be the fault
     except* KeyboardInterrupt:
         code = 130  # a command that needs no time to end
     except* Stop as group:

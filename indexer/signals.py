@@ -60,6 +60,7 @@ async def until_signal(worker: Worker, words: Words, stop: Callable[[str], None]
     def on_signal(number: signal.Signals) -> None:
         nonlocal by
         if asked.is_set():
+            logging.shutdown()
             os._exit(128 + number)
         log.info("%s: %s", number.name, words.stopping)
         by = number.name

@@ -116,5 +116,6 @@ class Connection:
             if piece != SEND_EOF:
                 self._writer.write(piece)
             elif self._writer.can_write_eof():
-                self._writer.write_eof()
+                with suppress(OSError):  # the client has reset the connection meanwhile
+                    self._writer.write_eof()
         await self._writer.drain()

@@ -23,7 +23,7 @@ def shuffled(stream: Sequence[Sent], rng: Random, *, within: int) -> list[Sent]:
     renumbered: dict[int, Sent] = {}
     for sent in mixed:
         if sent.truth.seq not in renumbered:
-            renumbered[sent.truth.seq] = _numbered(sent, next(seqs))
+            renumbered[sent.truth.seq] = numbered(sent, next(seqs))
     return [renumbered[sent.truth.seq] for sent in mixed]
 
 
@@ -46,6 +46,7 @@ def _mixed(stretch: Sequence[Sent], rng: Random) -> list[Sent]:
     return [queues[did].popleft() for did in turns]
 
 
-def _numbered(sent: Sent, seq: int) -> Sent:
+def numbered(sent: Sent, seq: int) -> Sent:
+    """The same message with another seq."""
     header, payload = cast("list[dict[str, Any]]", libipld.decode_dag_cbor_multi(sent.frame))
     return Sent(encode(header) + encode({**payload, "seq": seq}), sent.truth._replace(seq=seq))

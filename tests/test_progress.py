@@ -91,6 +91,7 @@ def test_a_line_looks_as_operators_search_for_it() -> None:
             it.progress.finished(5_200)
         logging.getLogger("indexer.other").debug("not at this level")
         logging.getLogger("websockets.client").info("of no interest")
+        root.handlers[0].flush()
     finally:
         root.handlers[:] = before
         root.setLevel(level)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import asyncpg
 
 from indexer.database.derived import COUNTS, DERIVED_TABLES, FLAGS
+from indexer.database.failures import Remedy, remedy
 from indexer.database.pool import Connection
 from indexer.database.tables import CURSOR_COLUMNS, CURSOR_TABLE
 from indexer.record_type import RecordType
@@ -140,5 +141,7 @@ async def _unassignable(connection: Connection, table: str, column: str, kind: s
     except asyncpg.InsufficientPrivilegeError:
         return None  # told among the rights
     except asyncpg.PostgresError as error:
+        if remedy(error) is Remedy.RETRY:  # a cancel, a time-out: it says nothing of the column
+            raise
         return str(error)
     return None

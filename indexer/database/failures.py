@@ -29,6 +29,12 @@ def sqlstate(error: BaseException) -> str:
     return getattr(error, "sqlstate", None) or "client"
 
 
+def statement(error: BaseException) -> str:
+    """What the server was at when a function of ours failed, shortened; empty where it does not say."""
+    context: str | None = getattr(error, "context", None)
+    return " ".join((context or "").split())[:120]
+
+
 def remedy(error: BaseException) -> Remedy:
     """The remedy of an error that a statement raised."""
     state = sqlstate(error)

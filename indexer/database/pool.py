@@ -8,7 +8,7 @@ import asyncio
 import hashlib
 import time
 from collections.abc import AsyncGenerator, Generator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
@@ -28,8 +28,8 @@ SESSION_SETTINGS = {
     "timezone": "UTC",
     "synchronous_commit": "off",  # a call flushes once, at its end (database/sql.py)
     "client_connection_check_interval": "1000",  # ms: a worker killed with -9 must not leave its call running
-    "tcp_keepalives_idle": "30",  # s
-    "tcp_keepalives_interval": "10",  # s
+    "tcp_keepalives_idle": "10",  # s: a worker whose machine is gone has lost its lock within LOCK_PATIENCE
+    "tcp_keepalives_interval": "5",  # s
     "tcp_keepalives_count": "3",
     "lock_timeout": "30000",  # ms: a lock held on our tables by others is a retry that is logged, not a silent wait
     "client_min_messages": "error",  # to_tsvector notes every long word
@@ -45,7 +45,10 @@ ENDED_UNNOTICED = asyncpg.InternalClientError
 
 CONNECT_TIMEOUT = 10.0  # seconds
 LOCK_PATIENCE = 30.0  # seconds: for the server to notice that the lock's last holder was killed
+PING_INTERVAL = 10.0  # seconds between two questions whether the server is still there
+PING_TIMEOUT = 45.0  # seconds for the answer: more than lock_timeout, which what else runs on that connection may use up
 
+PING = "SELECT 1"
 TRY_LOCK = "SELECT pg_try_advisory_lock($1)"
 LOCK_HOLDER = """
 SELECT format('pid %s, %s, connected %s', a.pid, a.application_name, a.backend_start) FROM pg_catalog.pg_locks AS l
@@ -171,9 +174,22 @@ class DatabasePool:
                     raise
 
     async def watch(self) -> None:
-        """Raises LockLost when the lock's connection ends; never returns."""
-        await self._lost.wait()
-        raise LockLost
+        """Raises LockLost when the lock's connection ends, or answers no more; never returns.
+
+        A network that loses all packets ends a connection for neither side: who waits for an answer would wait for ever.
+        """
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(PING_INTERVAL):
+                    await self._lost.wait()
+                    raise LockLost
+            try:
+                async with asyncio.timeout(PING_TIMEOUT), self.lock_connection() as connection:
+                    await connection.fetchval(PING)
+            except TimeoutError:
+                raise LockLost from None
+            except DATABASE_ERRORS:
+                pass  # an answer: a statement that was cancelled, a time-out
 
     async def _refuse_poolers(self, connection: "Connection") -> None:
         """A pooler drops session settings: those of this session must be the ones that were asked for."""

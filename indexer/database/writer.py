@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from indexer.batch import Batch, build
 from indexer.database.apply import apply_all
 from indexer.database.breaker import Breaker
-from indexer.database.failures import DATABASE_ERRORS, Remedy, remedy, sqlstate
+from indexer.database.failures import DATABASE_ERRORS, Remedy, remedy, sqlstate, statement
 from indexer.database.pool import DatabasePool
 from indexer.errors import Stop
 from indexer.logs import warn_limited
@@ -100,7 +100,8 @@ class Writer:
                         raise DataRefused(state, str(error)) from None
                     case Remedy.SCHEMA:
                         raise Stop(
-                            f"the database's schema is not what it was at start ({state}: {error}): mend it, then start again"
+                            f"the database's schema is not what it was at start ({state}: {error}; {statement(error)}): "
+                            "mend it, then start again"
                         ) from None
                     case Remedy.RETRY:
                         what = str(error) or type(error).__name__

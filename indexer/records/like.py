@@ -71,6 +71,8 @@ RECORD = RecordType(
         ),
     ),
     meets=("t.post_uri",),
-    cid="(SELECT n.cid FROM {schema}.notifications AS n WHERE n.uri = r.uri || '#notification')",
+    # Whoever likes what is their own is told of nothing; but who showed it to them may be.
+    cid="""(SELECT max(n.cid) FROM {schema}.notifications AS n
+      WHERE n.uri IN (r.uri || '#notification', r.uri || '#notification/like-via-repost'))""",
     share=0.66,
 )

@@ -9,9 +9,12 @@ from indexer.cursor import Cursor
 from indexer.errors import OperatorError
 from indexer.gaps import Gap, Place
 from indexer.logs import RateLimited
+from indexer.protocol.events import Account, Identity
 from indexer.watermark import Watermark
-from tests.database.builder import START
+from tests.database.builder import START, did
 from tests.database.worker import Worker
+
+HOUR = timedelta(hours=1)
 
 
 def cursor(worker: Worker, host: str = "relay.test") -> Cursor:
@@ -55,6 +58,23 @@ async def test_forgetting_is_for_one_relay(worker: Worker) -> None:
     await worker.connection.execute("INSERT INTO firehose_cursor (service, cursor) VALUES ('relay.test', '7'), ('other', '9')")
     assert await cursor(worker).start("public", "oldest", forget=True) == (None, None)
     assert await worker.column("SELECT service FROM firehose_cursor") == ["other"]
+
+
+async def test_after_a_reset_what_accounts_say_is_judged_by_its_time(worker: Worker) -> None:
+    """The relay may count anew, from below: its lower seqs must not make news of the accounts stale for ever."""
+    relay = worker.pool.name
+    known = Account(1_000_000, did("a"), START, False, "deactivated", b"")
+    named = Identity(1_000_001, did("a"), START, "a.test", b"")
+    assert await worker.write(known, named) == ["applied", "applied"]
+    assert await worker.write(known._replace(seq=7, time=START + HOUR, active=True)) == ["stale_message"]
+    await cursor(worker, relay).start("public", "oldest", forget=True)
+    assert await worker.write(known._replace(seq=5), named._replace(seq=6)) == ["stale_message", "stale_message"], "a replay"
+    news = known._replace(seq=7, time=START + HOUR, active=True, status=None)
+    renamed = named._replace(seq=8, time=START + HOUR, handle="b.test")
+    assert await worker.write(news, renamed) == ["applied", "applied"]
+    row = await worker.connection.fetchrow("SELECT active, handle, account_seq, handle_seq FROM unified_worker.repos")
+    assert row is not None
+    assert tuple(row) == (True, "b.test", 7, 8)
 
 
 @pytest.mark.parametrize("stored", ["", "seven", "-7", "7.0", "2026-01-01", "7\n"])

@@ -233,6 +233,13 @@ async def test_a_schema_that_changed_stops_the_worker(worker: Worker, change: st
         await worker.write(commit)
 
 
+async def test_a_key_that_is_gone_stops_the_worker_and_the_statement_is_named(worker: Worker) -> None:
+    """PostgreSQL's own words ("there is no unique or exclusion constraint matching …") say of no table that it is this one."""
+    await worker.connection.execute("ALTER TABLE posts DROP CONSTRAINT posts_pkey")
+    with pytest.raises(Stop, match=r"\(42P10: .*INSERT INTO public.posts"):
+        await worker.write(Stream().commit("a", put(f"{POST}/1", post())))
+
+
 async def test_lost_rights_stop_the_worker_also_where_commits_are_isolated(worker: Worker) -> None:
     await worker.connection.execute("ALTER TABLE posts ADD CHECK (text <> '2')")
     await raising(worker, "42501", times=1)

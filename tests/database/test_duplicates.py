@@ -177,6 +177,21 @@ async def test_what_waits_comes_back_whole(both_worker: Worker) -> None:
     assert await both_worker.value("SELECT count(*) FROM unified_worker.duplicate_records") == 0
 
 
+async def test_a_like_of_one_s_own_post_comes_back_with_its_cid(worker: Worker) -> None:
+    """There is no notification of the like to take the CID from, only of the repost that it was seen through."""
+    stream = Stream()
+    subject = f"at://{did('a')}/{POST}/1"
+    via = {"uri": f"at://{did('b')}/{REPOST}/1", "cid": "c"}
+    told = "SELECT uri, cid FROM notifications"
+    await worker.write(stream.commit("a", put(f"{LIKE}/2", like(subject, 2, via=via))))
+    before = [tuple(row) for row in await worker.connection.fetch(told)]
+    assert [uri for uri, cid in before if cid] == [f"at://{did('a')}/{LIKE}/2#notification/like-via-repost"]
+    await worker.write(stream.commit("a", put(f"{LIKE}/1", like(subject, 1))))
+    assert await worker.connection.fetch(told) == []
+    await worker.write(stream.commit("a", delete(f"{LIKE}/1")))
+    assert [tuple(row) for row in await worker.connection.fetch(told)] == before
+
+
 async def test_a_row_of_the_application_s_own_gives_way_to_an_older_one(application: str) -> None:
     async with connected(application) as connection:
         await connection.execute(

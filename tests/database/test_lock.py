@@ -6,15 +6,21 @@ import signal
 import sys
 import time
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
 import pytest
 
 from indexer.database import pool as pool_module
-from indexer.database.pool import SESSION_SETTINGS, LockLost
+from indexer.database.pool import SESSION_SETTINGS, DatabasePool, LockLost
+from indexer.database.ready import make_ready
+from indexer.database.writer import Writer
 from indexer.errors import OperatorError
+from indexer.postgres import SOCKET
+from indexer.records import RECORD_TYPES
 from tests.database.builder import POST, Stream, did, post, put
 from tests.database.worker import Worker, connected, opened
+from tests.faults.proxy import Proxy, to_socket
 
 ADVISORY = """
 SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND database = (
@@ -63,6 +69,34 @@ async def test_a_start_waits_for_a_lock_that_is_about_to_be_free(database: str) 
         second = await starting
         assert await second.write(Stream().commit("a", put(f"{POST}/1", post()))) == ["applied"]
         await context.__aexit__(None, None, None)
+
+
+async def test_a_server_that_answers_no_more_is_noticed(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half-open: nothing comes any more, nothing ends. What waits for an answer is broken off."""
+    monkeypatch.setattr(pool_module, "PING_INTERVAL", 0.1)
+    monkeypatch.setattr(pool_module, "PING_TIMEOUT", 0.5)
+    parts = urlsplit(database)
+    socket = Path(parse_qs(parts.query)["host"][0]) / SOCKET
+    async with Proxy(to_socket(str(socket))) as proxy:
+        url = f"postgresql://{parts.username}@127.0.0.1:{proxy.port}{parts.path}?sslmode=disable"
+        pool = DatabasePool(url, size=3, name="relay.silent", durable=True)
+        await make_ready(pool, RECORD_TYPES)
+        watching = asyncio.create_task(pool.watch())
+        await asyncio.sleep(0.5)
+        assert not watching.done(), "while it answers nothing is wrong"
+        proxy.silence()
+        writing = asyncio.create_task(Writer(pool).write(0, [Stream().commit("a", put(f"{POST}/1", post()))]))
+        async with asyncio.timeout(3):
+            with pytest.raises(LockLost):
+                await watching
+        writing.cancel()
+        await asyncio.wait({writing}, timeout=1)
+        assert writing.done()
+        pool.terminate()
+        async with asyncio.timeout(5):  # asyncpg asks the server to cancel what was broken off, in the background
+            while proxy.connections:
+                proxy.give_up()
+                await asyncio.sleep(0.01)
 
 
 # A worker's database side, that starts a call and is killed in it.

@@ -155,6 +155,25 @@ async def faults_of(url: str) -> list[str]:
     return caught.value.faults
 
 
+async def test_a_check_that_is_cancelled_is_no_fault_of_the_tables(database: str) -> None:
+    """A short statement_timeout, and a table that others hold: the start waits for it in place of blaming the columns."""
+    async with opened(database):
+        pass
+    async with connected(database) as connection:
+        name = await connection.fetchval("SELECT current_database()")
+        await connection.execute(f"ALTER DATABASE {name} SET statement_timeout = '300ms'")
+        async with connection.transaction():
+            await connection.execute("LOCK TABLE likes")
+            pool = DatabasePool(database, size=1, name="relay.test", durable=True)
+            with pytest.raises(OperatorError) as caught:
+                await make_ready(pool, RECORD_TYPES, patience=0)
+            pool.terminate()
+        assert "canceling statement due to statement timeout" in str(caught.value)
+        assert "change its type" not in str(caught.value)
+    async with opened(database):
+        pass
+
+
 async def test_every_fault_of_an_application_s_tables_is_told_at_once(application: str) -> None:
     async with connected(application) as connection:
         await connection.execute(

@@ -1,0 +1,75 @@
+"""The short form of `make faults`: a few runs of two or three faults each, and that the campaign would see what is wrong."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from relay_simulator.generator import Generator, Settings
+from relay_simulator.mix import Mix
+from tests.database.worker import opened
+from tests.e2e.harness import told
+from tests.faults.kinds import KINDS, missing
+from tests.faults.plan import plans
+from tests.faults.run import Plan, play
+from tests.faults.scene import make_template
+from tests.faults.witness import Witness
+from tests.servers import fast_parent, server_directory
+
+SERVICE = "relay.test"
+RUNS = (
+    Plan(1, (("crash_before_cursor", "db_terminated", "bit_flips"),)),
+    Plan(2, (("db_kill9", "net_cut_amid_frame"),)),
+    Plan(3, (("relay_counts_anew", "full_pipe"),)),
+)
+
+
+@pytest.fixture(scope="module")
+def template() -> Iterator[Path]:
+    with server_directory(fast_parent()) as directory:
+        asyncio.run(make_template(directory))
+        yield directory
+
+
+@pytest.mark.parametrize("plan", RUNS, ids=str)
+async def test_it_recovers_and_the_database_is_right(plan: Plan, template: Path) -> None:
+    outcome = await play(plan, template)
+    assert outcome.faults == [], outcome.log
+
+
+async def test_a_cursor_that_is_ahead_is_seen(database: str) -> None:
+    """The rows of one account are there, those of the others are not; one seq further the cursor is ahead."""
+    sent = list(Generator(Settings(seed=3, accounts=50, mix=Mix.five_types(), cheap=True)).stream(100))
+    first, second = sent[0].truth, sent[1].truth
+    assert first.did != second.did
+    async with opened(database) as worker:
+        await worker.connection.execute(
+            "INSERT INTO unified_worker.repos (did, rev) VALUES ($1, $2)", first.did, told(sent[:1]).model.revs[first.did]
+        )
+        for seq, faults in ((first.seq, 0), (second.seq, 1)):
+            await worker.connection.execute("DELETE FROM firehose_cursor")
+            await worker.connection.execute("INSERT INTO firehose_cursor (service, cursor) VALUES ($1, $2)", SERVICE, str(seq))
+            witness = Witness(database, SERVICE, sent, slack=0)
+            await witness.look()
+            witness.close()
+            assert len(witness.faults) == faults
+            assert witness.looks == 1
+
+
+def test_a_campaign_has_every_kind_alone_and_in_company() -> None:
+    chosen = plans(220, 1, list(KINDS))
+    assert chosen == plans(220, 1, list(KINDS))
+    assert chosen != plans(220, 2, list(KINDS))
+    alone = Counter(plan.kinds[0].name for plan in chosen if len(plan.kinds) == 1)
+    company = Counter(kind.name for plan in chosen if len(plan.kinds) > 1 for kind in plan.kinds)
+    assert set(alone) == set(company) == set(KINDS)
+    for plan in chosen:
+        groups = [kind.group for kind in plan.kinds if kind.group]
+        assert len(groups) == len(set(groups)), plan
+        assert len({kind.name for kind in plan.kinds}) == len(plan.kinds)
+
+
+def test_what_a_machine_can_t_do_is_told() -> None:
+    assert set(missing()) <= {"db_disk_full", "clock_jumps"}

@@ -1,0 +1,12 @@
+"""Every kind of fault, by name."""
+
+from tests.faults import database, network, process, relay
+from tests.faults.kind import Kind
+
+KINDS: dict[str, Kind] = {kind.name: kind for part in (relay, network, database, process) for kind in part.KINDS}
+
+
+def missing() -> dict[str, str]:
+    """The kinds that this machine can't have, and why."""
+    told = {name: kind.missing() for name, kind in KINDS.items()}
+    return {name: reason for name, reason in told.items() if reason is not None}
