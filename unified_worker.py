@@ -92,7 +92,6 @@ class UnifiedWorker:
         """Empty lanes, and a stream that goes on after the stored `seq`, whose event was of `time`."""
         self.watermark = Watermark(seq, time)
         self.stream = Stream(self.config.relay_host, seq, time, forgotten=self.cursor.forgotten, start=self._start)
-        self._number(self.cursor.numberings)
         self.lanes = Lanes(min(max(self.config.db_pool_size - 1, 1), os.cpu_count() or 1, MOST_LANES))
         self.firehose = Firehose(
             self.config.relay_url,
@@ -100,10 +99,6 @@ class UnifiedWorker:
             idle_timeout=self.config.idle_timeout,
             metrics=self.metrics,
         )
-
-    def _number(self, numberings: int) -> None:
-        """Seqs compare within one numbering; a relay may have begun some anew."""
-        self.pool.numbering = f"{self.config.relay_host}#{numberings}" if numberings else self.config.relay_host
 
     async def run(self) -> None:
         """Works until `stop`, after `initialize`; then leaves word of how it ended."""
@@ -194,8 +189,6 @@ class UnifiedWorker:
         gap = None
         if seq is not None:
             gap = self.stream.arrived(seq, time, self.metrics.reconnects, passing_over=self.firehose.passing_over)
-            if gap is not None and gap.reason == "renumbered":
-                self._number(self.cursor.numberings + 1)
             self.firehose.received(seq)
             self.metrics.last_event_time = self.stream.time
             if self._start is None:  # where "live" began, in case that the database goes before a cursor is stored

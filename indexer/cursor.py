@@ -41,14 +41,17 @@ SELECT $1, 'reset', seq, time FROM forgotten WHERE seq <= 9223372036854775807
 ON CONFLICT DO NOTHING
 """
 FORGOTTEN = "SELECT after_seq, after_time FROM unified_worker.gaps WHERE service = $1 AND upto_seq IS NULL"
-RENUMBERED = "SELECT count(*) FROM unified_worker.gaps WHERE service = $1 AND reason = 'renumbered'"
+# What comes next may be numbered anew: what accounts said is newer or not by its time, as if it came from another relay.
+FORGET_SEQS = """
+UPDATE unified_worker.repos SET account_relay = NULLIF(account_relay, $1), handle_relay = NULLIF(handle_relay, $1)
+WHERE $1 IN (account_relay, handle_relay)
+"""
 
 
 class Cursor:
     """Loads and saves the cursor of one relay, on the connection that holds the worker's lock, and with it the gaps.
 
     `forgotten`: where an earlier cursor was when --reset-cursor took it away; None once the events that came are judged.
-    `numberings`: how often this relay has counted anew.
     """
 
     def __init__(self, pool: DatabasePool, service: str) -> None:
@@ -58,7 +61,6 @@ class Cursor:
         self._service = service
         self._saved: int | None = None
         self.forgotten: Place | None = None
-        self.numberings: int = 0
 
     async def start(self, schema: str, configured: str | int, *, forget: bool) -> tuple[int | None, datetime | None]:
         """The stored seq and the time of its event; (None, None) where this relay has none, so that CURSOR decides.
@@ -69,10 +71,10 @@ class Cursor:
         self._schema, self._saved = schema, None
         async with self._pool.lock_connection() as connection:
             if forget:
+                await connection.execute(FORGET_SEQS, self._service)
                 await connection.execute(FORGET.format(schema=self._schema), self._service)
             row = await connection.fetchrow(LOAD.format(schema=self._schema), self._service)
             forgotten = await connection.fetchrow(FORGOTTEN, self._service)
-            self.numberings = await connection.fetchval(RENUMBERED, self._service)
         self.forgotten = None if forgotten is None else Place(*forgotten)
         if row is None or row["cursor"] is None:
             log.info("No cursor is stored for %s: starting from CURSOR=%s", self._service, configured)

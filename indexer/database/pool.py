@@ -87,7 +87,6 @@ class DatabasePool:
         self.durable = durable
         self.url = url
         self.name = name
-        self.numbering = name  # what seqs are compared within: another one once the relay counts anew
         self._exclusive = exclusive
         self._key = lock_key(name)
         self._pool: Pool[Any] | None = None

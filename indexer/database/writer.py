@@ -91,7 +91,7 @@ class Writer:
             try:
                 async with self._pool.connection() as connection:
                     return await apply_all(
-                        connection, lane, self._pool.numbering, batch, durable=self._pool.durable, isolate=isolate
+                        connection, lane, self._pool.name, batch, durable=self._pool.durable, isolate=isolate
                     )
             except DATABASE_ERRORS as error:
                 state = sqlstate(error)

@@ -22,7 +22,7 @@ import unified_worker
 from indexer.database import pool
 
 CALL = r"CALL unified_worker\.apply_commits"
-SAVE = r"^\s*INSERT INTO .*firehose_cursor"
+SAVE = r"INSERT INTO \S*firehose_cursor"
 # Seconds that a run can spare, for the worker's ten and 45.
 PING_INTERVAL, PING_TIMEOUT = 1.0, 6.0
 HALVED = 4  # commits that a batch must have to be halved with both halves worth a call
