@@ -1,14 +1,12 @@
 """What the procedure does about each record type: the arms that put and delete its records, and the functions that they call.
 
 `remove_<table>` takes a row away, or, where it is about to be replaced (p_new: the new record's rest), only what follows from
-it. `settle_<table>` sees to it that of all records with one unique key the oldest holds it. `lock_commit` takes the locks of a
-commit of several operations.
+it. `settle_<table>` sees to it that of all records with one unique key the oldest holds it.
 """
 
 import re
 from collections.abc import Iterable, Sequence
 
-from indexer.database.references import LOCK_CLASS
 from indexer.record_type import RecordType
 
 # A row whose unique key is free goes in at once. Else its older self steps out, it joins those that wait, and they are settled.
@@ -146,31 +144,6 @@ MEETING_SHARED = (
         WHERE d.collection = '{collection}' AND d.uri = ANY ({uris})"""
 )
 
-# What a commit's records replace or delete has places to meet of its own, which the frame does not name.
-LOCK_COMMIT = """
-CREATE OR REPLACE FUNCTION unified_worker.lock_commit(p_buckets int[], p_uris text[]) RETURNS void LANGUAGE plpgsql AS $lock$
-DECLARE
-  v_collection text; v_uris text[]; v_meets text[]; v_bucket int; v_locked text;
-BEGIN
-  FOR v_collection, v_uris IN
-    SELECT split_part(u, '/', 4), array_agg(u) FROM unnest(p_uris) AS u WHERE u IS NOT NULL GROUP BY 1
-  LOOP
-    CASE v_collection
-{meetings}
-      ELSE NULL;
-    END CASE;
-  END LOOP;
-  FOR v_bucket IN
-    SELECT unnest(p_buckets) UNION SELECT unified_worker.bucket(m) FROM unnest(v_meets) AS m WHERE m IS NOT NULL ORDER BY 1
-  LOOP
-    v_locked := pg_advisory_xact_lock({lock_class}, v_bucket)::text;
-  END LOOP;
-END $lock$;
-"""
-LOCK_ARM = """\
-      WHEN '{collection}' THEN
-        v_meets := v_meets || ARRAY({meeting});"""
-
 
 def array(values: Iterable[str]) -> str:
     """An SQL array of these expressions, of texts."""
@@ -289,13 +262,3 @@ def shows(schema: str, record_types: Sequence[RecordType]) -> list[str]:
         )
         for column in columns
     ]
-
-
-def lock_commit(texts: Sequence[Texts]) -> str:
-    """The function that takes all locks of a commit of several operations."""
-    meetings = [
-        LOCK_ARM.format(collection=text.type.collection, meeting=meeting)
-        for text in texts
-        if (meeting := text.meeting("v_uris"))
-    ]
-    return LOCK_COMMIT.format(meetings="\n".join(meetings), lock_class=LOCK_CLASS)

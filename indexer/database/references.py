@@ -6,6 +6,7 @@ They are advisory locks of so many buckets, since the server's table of locks is
 """
 
 import hashlib
+from collections.abc import Mapping
 
 from indexer.batch import BUCKETS
 from indexer.effects import MAX_URI_CHARS
@@ -80,4 +81,36 @@ BEGIN
 END $lock$;
 """
 
+# What a commit's records replace or delete has places to meet of its own, which the frame does not name.
+LOCK_COMMIT = """
+CREATE OR REPLACE FUNCTION unified_worker.lock_commit(p_buckets int[], p_uris text[]) RETURNS void LANGUAGE plpgsql AS $lock$
+DECLARE
+  v_collection text; v_uris text[]; v_meets text[]; v_bucket int; v_locked text;
+BEGIN
+  FOR v_collection, v_uris IN
+    SELECT split_part(u, '/', 4), array_agg(u) FROM unnest(p_uris) AS u WHERE u IS NOT NULL GROUP BY 1
+  LOOP
+    CASE v_collection
+{meetings}
+      ELSE NULL;
+    END CASE;
+  END LOOP;
+  FOR v_bucket IN
+    SELECT unnest(p_buckets) UNION SELECT unified_worker.bucket(m) FROM unnest(v_meets) AS m WHERE m IS NOT NULL ORDER BY 1
+  LOOP
+    v_locked := pg_advisory_xact_lock({lock_class}, v_bucket)::text;
+  END LOOP;
+END $lock$;
+"""
+LOCK_ARM = """\
+      WHEN '{collection}' THEN
+        v_meets := v_meets || ARRAY({meeting});"""
+
 REFERENCES = (REFERRED, QUOTED_REF, QUOTED_CID, QUOTED, MENTIONED, BUCKET, LOCK)
+
+
+def lock_commit(meetings: Mapping[str, str]) -> str:
+    """The function that takes all locks of a commit of several operations. `meetings`: by collection, the query for where the
+    rows at the URIs `v_uris` meet others."""
+    arms = "\n".join(LOCK_ARM.format(collection=collection, meeting=meeting) for collection, meeting in meetings.items())
+    return LOCK_COMMIT.format(meetings=arms, lock_class=LOCK_CLASS)

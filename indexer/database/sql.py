@@ -9,12 +9,12 @@ from collections.abc import Sequence
 
 from indexer.batch import REFUSED
 from indexer.database.accounts import ACCOUNTS, wipe
-from indexer.database.arms import Texts, lock_commit, shows
+from indexer.database.arms import Texts, shows
 from indexer.database.failures import RETRY_CLASSES, RETRY_STATES, SCHEMA_CLASSES
 from indexer.database.letters import LETTERS
 from indexer.database.rebuild_steps import REBUILDING
 from indexer.database.rebuild_steps import functions as rebuild_functions
-from indexer.database.references import LOCK_CLASS, REFERENCES
+from indexer.database.references import LOCK_CLASS, REFERENCES, lock_commit
 from indexer.record_type import RecordType
 
 MODE_LIVE = 0  # the rev guard decides
@@ -235,7 +235,7 @@ def functions(schema: str, record_types: Sequence[RecordType]) -> list[str]:
         *(statement.format(schema=schema) for statement in ACCOUNTS),
         *shows(schema, record_types),
         *(statement for text in texts for statement in text.functions()),
-        lock_commit(texts),
+        lock_commit({text.type.collection: meeting for text in texts if (meeting := text.meeting("v_uris"))}),
         wipe(schema, record_types, MODE_WIPE),
         *rebuild_functions(schema, record_types),
         APPLY_COMMIT.format(arms=arms, **names),
