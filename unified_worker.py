@@ -18,6 +18,7 @@ from typing import assert_never
 from indexer import daemon
 from indexer.config import Config
 from indexer.cursor import Cursor
+from indexer.database.failures import DATABASE_ERRORS, Remedy, remedy
 from indexer.database.pending import Pending
 from indexer.database.pool import DatabasePool, LockLost
 from indexer.database.ready import START_PATIENCE, make_ready
@@ -48,6 +49,7 @@ log = logging.getLogger("unified_worker")
 
 # Two cores are saturated by two to four connections (measured); a lane more is a connection more, and smaller batches.
 MOST_LANES = 4
+START_PAUSE = 1.0  # seconds between two attempts to start
 
 FUTURE_CURSOR = (
     "{host} does not know our cursor {seq} yet ({message}): its numbering is another than the one that the cursor was stored "
@@ -82,9 +84,17 @@ class UnifiedWorker:
 
     async def initialize(self, patience: float = START_PATIENCE) -> None:
         """Connects, takes the lock, readies the schema, finds where to start. `patience` (s) is for a silent database."""
-        schema = await make_ready(self.pool, self.record_types, patience)
-        await self.settings.start(schema)
-        seq, time = await self.cursor.start(schema, self.config.cursor, forget=self._reset_cursor)
+        while True:
+            schema = await make_ready(self.pool, self.record_types, patience)
+            try:
+                await self.settings.start(schema)
+                seq, time = await self.cursor.start(schema, self.config.cursor, forget=self._reset_cursor)
+                break
+            except (LockLost, *DATABASE_ERRORS) as error:  # it went again just now
+                if remedy(error) is not Remedy.RETRY:
+                    raise
+                warn_limited(log, "start", "The database went while the cursor was read (%s); trying again", error)
+                await asyncio.sleep(START_PAUSE)
         self._reset_cursor = False
         self._begin(seq, time)
 

@@ -4,14 +4,17 @@ import asyncio
 
 import pytest
 
+from indexer.config import Config
 from indexer.postgres import PostgresServer
 from relay_simulator.server import RelayServer
 from tests.e2e.harness import (
     Traffic,
+    backends,
     connected,
     differences,
     finished,
     running,
+    settings,
     terminate_backends,
     traffic,
     until,
@@ -78,6 +81,28 @@ async def test_the_lock_s_connection_is_ended(database: str) -> None:
         await finished(worker, stream.last_seq)
         assert len(relay.cursors) == 3
     assert await differences(database, stream.model) == []
+
+
+async def test_the_lock_s_connection_is_ended_while_it_starts(database: str) -> None:
+    """Between the schema's being ready and the cursor's being read: it begins once more, in place of ending."""
+    stream = traffic(300, seed=10)
+    async with RelayServer(stream.frames) as relay:
+        async with running(database, relay.url) as worker:
+            await finished(worker, stream.last_seq)
+        worker = UnifiedWorker(Config.from_env(settings(database, relay.url)))
+        async with connected(database) as connection:
+            async with connection.transaction():
+                await connection.execute("LOCK TABLE user_settings")
+                starting = asyncio.create_task(worker.initialize())
+
+                async def waits() -> bool:
+                    return any("FROM public.user_settings" in query for query in await backends(database))
+
+                await until(waits, "the start reads user_settings")
+                assert await terminate_backends(database, holding_lock=True) == 1
+            await asyncio.wait_for(starting, 20)
+        assert worker.watermark.cursor == stream.last_seq
+        worker.pool.terminate()
 
 
 @pytest.mark.parametrize("size", ["1", "20"])
