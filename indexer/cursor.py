@@ -41,7 +41,8 @@ SELECT $1, 'reset', seq, time FROM forgotten WHERE seq <= 9223372036854775807
 ON CONFLICT DO NOTHING
 """
 FORGOTTEN = "SELECT after_seq, after_time FROM unified_worker.gaps WHERE service = $1 AND upto_seq IS NULL"
-# What comes next may be numbered anew: what accounts said is newer or not by its time, as if it came from another relay.
+# Without a cursor nothing tells whether the relay has counted anew since it was followed last: then what accounts said is newer or
+# not by its time, as if it came from another relay.
 FORGET_SEQS = """
 UPDATE unified_worker.repos SET account_relay = NULLIF(account_relay, $1), handle_relay = NULLIF(handle_relay, $1)
 WHERE $1 IN (account_relay, handle_relay)
@@ -71,10 +72,11 @@ class Cursor:
         self._schema, self._saved = schema, None
         async with self._pool.lock_connection() as connection:
             if forget:
-                await connection.execute(FORGET_SEQS, self._service)
                 await connection.execute(FORGET.format(schema=self._schema), self._service)
             row = await connection.fetchrow(LOAD.format(schema=self._schema), self._service)
             forgotten = await connection.fetchrow(FORGOTTEN, self._service)
+            if row is None or row["cursor"] is None:
+                await connection.execute(FORGET_SEQS, self._service)
         self.forgotten = None if forgotten is None else Place(*forgotten)
         if row is None or row["cursor"] is None:
             log.info("No cursor is stored for %s: starting from CURSOR=%s", self._service, configured)

@@ -33,6 +33,7 @@ def main() -> int:
 
 async def run(arguments: argparse.Namespace) -> int:
     """The campaign, told as it goes."""
+    arguments.logs.mkdir(parents=True, exist_ok=True)
     absent = missing()
     for name, reason in absent.items():
         print(f"SKIPPED: {name}: {reason}", flush=True)
