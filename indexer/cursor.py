@@ -41,8 +41,8 @@ SELECT $1, 'reset', seq, time FROM forgotten WHERE seq <= 9223372036854775807
 ON CONFLICT DO NOTHING
 """
 FORGOTTEN = "SELECT after_seq, after_time FROM unified_worker.gaps WHERE service = $1 AND upto_seq IS NULL"
-# Without a cursor nothing tells whether the relay has counted anew since it was followed last: then what accounts said is newer or
-# not by its time, as if it came from another relay.
+# Without a cursor nothing tells whether the relay has counted anew since it was followed last: then what accounts said is newer
+# or not by its time, as if it came from another relay.
 FORGET_SEQS = """
 UPDATE unified_worker.repos SET account_relay = NULLIF(account_relay, $1), handle_relay = NULLIF(handle_relay, $1)
 WHERE $1 IN (account_relay, handle_relay)
