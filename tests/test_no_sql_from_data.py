@@ -23,6 +23,11 @@ ELSEWHERE = {
     "schema._own_schema": "the tables, which tables.create makes of the record types, and the migrations",
     "schema._any_rows": "the tables' names",
     "check._unassignable": "the tables' and columns' names and types, of the record types",
+    "account_status._count": "the tables' and columns' names, of the record types",
+    "audit.look": "what should be and what is there, of constants (audit_rows, audit_notices, audit_books)",
+    "audit._keys": "the tables' and columns' names, and numbers",
+    "letter_queries._drop": "one of two constants that lock",
+    "sizes.measure": "a table, as the server quoted its name",
     "pending.turn": "table and column of a foreign key, as the server quoted them (letters.AWAITED)",
 }
 

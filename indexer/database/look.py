@@ -3,10 +3,11 @@
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from indexer.database.failures import DATABASE_ERRORS, sqlstate
-from indexer.database.pool import Connection, DatabasePool, LockLost
-from indexer.database.ready import find_ready
-from indexer.errors import OperatorError, Stop
+import asyncpg
+
+from indexer.database.pool import Connection
+from indexer.database.session import session
+from indexer.errors import Stop
 
 T = TypeVar("T")
 
@@ -14,26 +15,10 @@ TIMEOUT = "10s"  # a statement
 
 
 async def look(url: str, name: str, ask: Callable[[Connection, str], Awaitable[T]]) -> T:
-    """What `ask(connection, schema)` returns; `name` is the looker's.
-
-    OperatorError where the database can't be reached, or no worker of this version has prepared it; Stop for what fails.
-    """
-    pool = DatabasePool(url, size=1, name=name, durable=True, exclusive=False)
-    try:
-        schema = await find_ready(pool, patience=0)
-        async with pool.lock_connection() as connection, connection.transaction(readonly=True):
-            await connection.execute(f"SET LOCAL statement_timeout = '{TIMEOUT}'")
+    """What `ask(connection, schema)` returns; `name` is the looker's. Raises as `session`, and Stop for what takes too long."""
+    async with session(url, name) as (_, connection, schema), connection.transaction(readonly=True):
+        await connection.execute(f"SET LOCAL statement_timeout = '{TIMEOUT}'")
+        try:
             return await ask(connection, schema)
-    except (LockLost, *DATABASE_ERRORS) as error:
-        told = str(error) or type(error).__name__
-        match sqlstate(error):
-            case "42501":
-                raise OperatorError([f"the database user may not see that ({told}): GRANT it, or use the worker's"]) from None
-            case "57014":
-                raise Stop(
-                    f"the database did not answer within {TIMEOUT}: it is busy, or a table is locked; try again"
-                ) from None
-            case _:
-                raise Stop(f"the database could not be looked into ({told}): try again") from None
-    finally:
-        pool.terminate()
+        except asyncpg.QueryCanceledError:
+            raise Stop(f"the database did not answer within {TIMEOUT}: it is busy, or a table is locked; try again") from None
