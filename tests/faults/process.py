@@ -112,7 +112,8 @@ async def _full_pipe(scene: Scene, rng: Random) -> None:
 
 
 KILLED = frozenset({int(DEATH)})
-TERMINATED = frozenset({-int(signal.SIGTERM)})  # where it came before the process had come so far as to heed it
+# Where it came before the process had come so far as to heed it; and where it is the second one, at which it leaves at once.
+TERMINATED = frozenset({-int(signal.SIGTERM), 128 + signal.SIGTERM})
 
 
 def _crash(name: str, what: str, strike: Strike, prepare: Prepare = unprepared) -> Kind:
