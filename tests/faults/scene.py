@@ -231,7 +231,7 @@ async def raised(template: Path, folder: Path, wishes: Wishes) -> AsyncGenerator
         keeper = Keeper(folder, env, relay)
         if "pipe" in wishes.needs:
             keeper.use_pipe()
-        feed = Feed(relay, wishes.sent, RATE)
+        feed = Feed(relay, tuple(wishes.sent), RATE)
         witness = Witness(server.url, service, wishes.sent, wishes.slack)
         relay.log = Overlapping((), wishes.slack)
         if clock is not None:
