@@ -15,7 +15,7 @@ help:
 	@echo "make demo   30 seconds of a simulated relay, then what is in the database"
 	@echo "make test   the test suite (under 5 minutes)"
 	@echo "make soak   the long runs"
-	@echo "make faults relay, network, database and process fail, alone and together (half an hour)"
+	@echo "make faults relay, network, database and process fail, alone and together (10 to 40 minutes)"
 	@echo "make fuzz   ten minutes of hostile frames, CARs, records and trees, by atheris (Linux; SECONDS_EACH=150: a target)"
 	@echo "make mutants  known small bugs, each of which the tests must find (under 30 minutes; MUTANTS='name …': only these)"
 	@echo "make check  lint, format, types, known vulnerabilities of what is installed"

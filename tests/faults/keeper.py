@@ -82,7 +82,7 @@ class Keeper:
         self._folder = folder
         self._env = env | {"PYTHONPATH": str(ROOT), "FAULT_ARMED": str(self.armed)}
         self._relay = relay
-        self._starts = 0
+        self.pids: list[int] = []  # of all that were started
         self._resting = False
 
     async def run(self) -> None:
@@ -94,7 +94,7 @@ class Keeper:
             said = len(self._piped())
             async with Worker(self._folder, *(["--reset-cursor"] if reset else []), **self._env) as process:
                 self.process = process
-                self._starts += 1
+                self.pids.append(process.pid)
                 await self._watch(process)
             self._judge(process, asked, self._piped()[said:] if self.pipe else process.output)
             done = reset and "No cursor is stored" in self.outputs[-1]  # else it died before it came to that
@@ -130,7 +130,7 @@ class Keeper:
         """All that the workers have said so far, in files."""
         if self.pipe:
             return self._piped()
-        latest = self.process.output if self.process is not None and len(self.outputs) < self._starts else ""
+        latest = self.process.output if self.process is not None and len(self.outputs) < len(self.pids) else ""
         return "".join(self.outputs) + latest
 
     def _piped(self) -> str:

@@ -10,9 +10,11 @@ from pathlib import Path
 from random import Random
 from typing import Any, cast
 
+from relay_simulator.encoding import frame
 from relay_simulator.generator import Generator, Settings
 from relay_simulator.mix import Mix
-from relay_simulator.truth import CommitTruth, Sent
+from relay_simulator.records import Record
+from relay_simulator.truth import AccountTruth, CommitTruth, Sent
 from tests.e2e.harness import differences, settled, told
 from tests.faults.kind import Kind
 from tests.faults.kinds import KINDS
@@ -25,6 +27,10 @@ from tests.model.protocol import instant, tid_time
 MOST_RSS = 200 * 2**20  # bytes
 EVENTS = 1_200  # of a stream, and so many more for each fault
 MORE_EVENTS = 600
+ASLEEP = """
+SELECT DISTINCT did FROM unified_worker.dead_letters JOIN unified_worker.repos AS r USING (did)
+WHERE reason = 'wiping' AND NOT r.active ORDER BY did
+"""
 BEHIND = "SELECT EXISTS (SELECT FROM unified_worker.rebuild WHERE NOT done)"
 
 
@@ -142,6 +148,7 @@ async def _end(scene: Scene, outcome: Outcome) -> None:
     await scene.until(lambda: scene.witness.cursor == last, f"the cursor is at the end of the stream, {last}")
     outcome.caught_up = outcome.first + time.monotonic() - began
     await settled(scene.url, PATIENCE)
+    await _wake(scene, last)
 
     async def rebuilt() -> bool:
         return not (await scene.rows(BEHIND))[0][0]
@@ -164,6 +171,20 @@ def leaves(group: BaseExceptionGroup[BaseException]) -> list[str]:
         else:
             found.append(f"{type(error).__name__}: {error}")
     return found
+
+
+async def _wake(scene: Scene, last: int) -> None:
+    """What an account wrote while it was wiped waits, and while the account is inactive it goes on waiting: all are woken."""
+    time_of = scene.sent[-1].truth.time
+    highest = max(sent.truth.seq for sent in scene.sent)  # by the numbering that the model knows
+    asleep = [row["did"] for row in await scene.rows(ASLEEP)]
+    for number, did in enumerate(asleep, 1):
+        payload: Record = {"seq": last + number, "did": did, "time": time_of, "active": True}
+        message = frame("#account", payload)
+        scene.sent.append(Sent(message, AccountTruth(highest + number, did, time_of, True, None)))
+        scene.relay.append(message)
+    await scene.until(lambda: scene.witness.cursor == last + len(asleep), "the last messages are through")
+    await settled(scene.url, PATIENCE)
 
 
 async def _judge(plan: Plan, scene: Scene, outcome: Outcome) -> None:

@@ -5,7 +5,7 @@ import contextlib
 import subprocess
 import tempfile
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from tests.faults.feed import Feed
 from tests.faults.keeper import Keeper
 from tests.faults.proxy import Proxy, to_port, to_socket
 from tests.faults.witness import GONE, MINE, Witness
-from tests.servers import FAST, fast_parent, make_server, server_directory
+from tests.servers import FAST, MEMORY, fast_parent, make_server, server_directory
 
 # Commits reach the kernel either way, so fsync off loses nothing by kill -9. Few connections, so that they can be used up.
 SETTINGS = FAST | {"max_connections": "30", "max_wal_size": "96MB", "min_wal_size": "32MB", "shared_buffers": "64MB"}
@@ -181,6 +181,13 @@ def fake_clock() -> str | None:
     return str(found[0]) if found else None
 
 
+def _forget_clocks(pids: Sequence[int]) -> None:
+    """libfaketime's shared memory outlives a process that was killed."""
+    for pid in pids:
+        for name in (f"faketime_shm_{pid}", f"sem.faketime_sem_{pid}"):
+            (MEMORY / name).unlink(missing_ok=True)
+
+
 @dataclass(frozen=True, slots=True)
 class Wishes:
     """What a run wants: the stream, the worker's settings, and what its faults need."""
@@ -224,9 +231,11 @@ async def raised(template: Path, folder: Path, wishes: Wishes) -> AsyncGenerator
         keeper = Keeper(folder, env, relay)
         if "pipe" in wishes.needs:
             keeper.use_pipe()
-        feed = Feed(relay, wishes.sent, RATE)
+        feed = Feed(relay, tuple(wishes.sent), RATE)
         witness = Witness(server.url, service, wishes.sent, wishes.slack)
         relay.log = Overlapping((), wishes.slack)
+        if clock is not None:
+            stack.callback(_forget_clocks, keeper.pids)
         yield Scene(
             folder, server, server.url, service, relay, to_relay, to_database, feed, keeper, witness, disk, clock, wishes.sent
         )

@@ -72,7 +72,8 @@ class Armed:
         if not re.search(point.statement, query):
             return None
         self._left -= 1
-        return (point, float(ms)) if self._left <= 0 else None
+        # Each time that the statement was over before, the next is given half as long.
+        return (point, float(ms) * 0.5**-self._left) if self._left <= 0 else None
 
     def die(self) -> None:
         """kill -9 of this process, once: the next one is not armed."""

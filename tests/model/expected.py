@@ -163,4 +163,9 @@ def _notify(expected: Expected, held: list[Stored], history: History) -> None:
             found[notice["uri"]] = notice
             if not history.surely_held(removed.verification):
                 optional.add(notice["uri"])
-    optional.update(uri for uri, notice in found.items() if notice["recipient_did"] in history.wiped)
+    # A wipe takes notifications away, and with them the only trace of a like's or a follow's CID: one that is made again when
+    # such a record takes its key back has none.
+    for uri, notice in found.items():
+        if notice["recipient_did"] in history.wiped:
+            optional.add(uri)
+            notice["cid"] = UNDETERMINED
