@@ -97,6 +97,8 @@ async def test_sigterm_while_the_database_is_away(private_server: PostgresServer
         async with Process(tmp_path, **settings(private_server.url, relay.url)) as worker:
             await worker.says("Processed [0-9,]+ events")
             cursor = await _saved_at_all(private_server.url, relay.url)
+            async with connected(private_server.url) as connection:
+                await connection.execute("CHECKPOINT")  # it is visible; now it is durable too
             await private_server.stop("immediate")
             began = time.monotonic()
             worker.signal(signal.SIGTERM)
