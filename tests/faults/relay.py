@@ -11,7 +11,7 @@ from relay_simulator.faults import Fault, future_cursor, too_many_requests, unav
 from relay_simulator.shuffle import numbered, replayed
 from relay_simulator.truth import CommitTruth, Sent
 from tests.faults.kind import Kind
-from tests.faults.scene import Scene
+from tests.faults.scene import FEW, Scene
 
 WINDOW = 60  # messages that are out of order among themselves
 BROKEN = 12  # messages a strike
@@ -143,6 +143,7 @@ async def _renumber(scene: Scene, _rng: Random) -> None:
     last = max(sent.truth.seq for sent in anew)
 
     def noticed() -> bool:  # a worker for which no cursor was stored yet has nothing to notice
+        scene.feed.burst(FEW, reserved=0.05)  # the connection may have been another fault's
         return len(scene.keeper.codes) > ended or (scene.witness.cursor is not None and scene.witness.cursor <= last)
 
     await scene.until(noticed, "the worker stops, or follows the new seqs")
