@@ -11,7 +11,7 @@ from indexer.protocol.events import RepoEvent
 from indexer.watermark import Ticket
 
 MAX_QUEUED_BYTES = 32 * 2**20  # in all lanes together
-MAX_QUEUED = 1_024  # events in all lanes together: two batches each for two lanes; more only leaves the CPU's cache (measured)
+MAX_QUEUED = 1_024  # events in all lanes together: a batch each for four lanes; more only leaves the CPU's cache (measured)
 MAX_BATCH_BYTES = 4 * 2**20
 MAX_BATCH = 250  # commits a call: no gain beyond (measured)
 
