@@ -20,7 +20,7 @@ help:
 	@echo "make mutants  known small bugs, each of which the tests must find (under 30 minutes; MUTANTS='name …': only these)"
 	@echo "make check  lint, format, types, known vulnerabilities of what is installed"
 	@echo "make format put the sources into the format that check asks for"
-	@echo "make bench  measure throughput and latency (about 5 minutes; BENCH=--quick: one)"
+	@echo "make bench  measure throughput and latency (about 5 minutes; BENCH=--quick: one, BENCH=--long: half an hour)"
 	@echo "make clean  remove .venv and caches; data stay"
 
 # exec, so that signals reach the worker itself.
