@@ -27,7 +27,7 @@ def draw(panels: Sequence[Panel], axis: Sequence[float], axis_title: str) -> str
     for panel in panels:
         parts += _panel(panel, axis, top)
         top += HEIGHT + GAP
-    parts += [f'<text x="{_x(value, axis):.0f}" y="{top - GAP + 18}" text-anchor="middle">{value:g}</text>' for value in axis]
+    parts += [f'<text x="{_x(value, axis):.0f}" y="{top - GAP + 18}" text-anchor="middle">{value:.2g}</text>' for value in axis]
     parts.append(f'<text x="{LEFT + WIDTH / 2:.0f}" y="{top - GAP + 38}" text-anchor="middle">{escape(axis_title)}</text>')
     return "\n".join([*parts, "</svg>", ""])
 
