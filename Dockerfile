@@ -25,8 +25,12 @@ USER 10001:10001
 # The worker drains its queues on SIGTERM; give it 10 s.
 STOPSIGNAL SIGTERM
 
-# The worker's loop touches a file every second. The start period covers the tables of a first start and the wait for the database.
+# Within the container alone, unless its port is published: see docker-compose.unified.yml.
+ENV HTTP_BIND=0.0.0.0:8080
+EXPOSE 8080
+
+# Asks /healthz. The start period covers the tables of a first start and the wait for the database.
 HEALTHCHECK --interval=30s --timeout=10s --start-period=60s --retries=3 \
-    CMD ["python", "-m", "indexer.heartbeat"]
+    CMD ["python", "-m", "indexer.healthcheck"]
 
 ENTRYPOINT ["python", "unified_worker.py"]

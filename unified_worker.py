@@ -29,6 +29,7 @@ from indexer.database.sizes import Sizes
 from indexer.database.wiper import Wiper
 from indexer.errors import Stop, told
 from indexer.firehose import Firehose
+from indexer.gauges import Gauges
 from indexer.json import SafeJSONEncoder
 from indexer.lanes import Lane, Lanes, Placed
 from indexer.logs import warn_limited
@@ -61,7 +62,8 @@ FUTURE_CURSOR = (
 
 
 class UnifiedWorker:
-    """The whole flow. `initialize` readies the database, `run` works until `stop`; `metrics` says what happened so far."""
+    """The whole flow. `initialize` readies the database, `run` works until `stop`; `metrics` says what happened so far,
+    `gauges` how it is just now."""
 
     record_types: Sequence[RecordType] = RECORD_TYPES
 
@@ -78,6 +80,7 @@ class UnifiedWorker:
         self.progress = Progress(
             self.metrics, pool_use=lambda: (self.pool.busy, self.pool.size), queue_depth=lambda: len(self.lanes)
         )
+        self.gauges = Gauges(self)
         self._run = Run(self.pool, self.metrics)
         self._reset_cursor = reset_cursor
         self._start = config.start
@@ -99,6 +102,7 @@ class UnifiedWorker:
                 await asyncio.sleep(START_PAUSE)
         self._reset_cursor = False
         self._begin(seq, time)
+        self.gauges.prepared = True
 
     def _begin(self, seq: int | None, time: datetime | None) -> None:
         """Empty lanes, and a stream that goes on after the stored `seq`, whose event was of `time`."""
@@ -130,6 +134,7 @@ class UnifiedWorker:
             try:
                 await self._work()
             except* LockLost:
+                self.gauges.prepared, self.gauges.lost = False, True
                 again = not self._stopping
                 then = "starting again from the stored cursor" if again else "the cursor stays where it was, nothing is lost"
                 log.warning("The database connection that holds the lock is gone: %s", then)
@@ -201,6 +206,7 @@ class UnifiedWorker:
         gap = None
         if seq is not None:
             gap = self.stream.arrived(seq, time, self.metrics.reconnects, passing_over=self.firehose.passing_over)
+            self.metrics.gaps += gap is not None
             self.firehose.received(seq)
             self.metrics.last_event_time = self.stream.time
             if self._start is None:  # where "live" began, in case that the database goes before a cursor is stored
@@ -213,11 +219,12 @@ class UnifiedWorker:
             await self.processor.process_batch(lane.number, [placed.event for placed in batch])
             for placed in batch:
                 self.watermark.finish(placed.ticket)
+            self.metrics.batch_finished([placed.ticket.arrived_at for placed in batch])
             self.progress.finished(len(batch))
 
     def stop(self, why: str = "stop") -> None:
         """Ends the reading; `run` returns when what was read is written and the cursor saved. `why`: SIGTERM, say."""
-        self._stopping = why
+        self._stopping = self.gauges.stopping = why
         self.firehose.stop()
 
     def abandon(self) -> None:

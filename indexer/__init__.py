@@ -51,7 +51,12 @@ database/            the only asyncpg
 watermark.py         the longest finished prefix of the stream
 cursor.py            … stored every second, with the gaps that it passes
 progress.py          the progress log, from the counts in metrics.py
-heartbeat.py         the pulse that the health check asks for
+
+Looking on, beside all that: views.py starts it
+gauges.py            what the worker is just now; readiness.py says whether that is well, newest.py has some posts
+history.py           the last fifteen minutes, a sample a second
+http/                server.py serves exposition.py (/metrics), health.py (/healthz, /readyz), and live.py, the page's stream
+healthcheck.py       asks /healthz: the image's health check
 
 commands/            the commands beside the worker, one file each, found by looking; command.py says what such a file gives
   rebuild_derived.py   derived rows recomputed
@@ -60,6 +65,6 @@ commands/            the commands beside the worker, one file each, found by loo
   status.py            where the worker is, what it missed, how large the tables are; status_text.py and text.py write it out
 stdout.py            what commands say
 
-Around it: daemon.py (exit codes), signals.py, cli.py, config.py, database_url.py, logs.py, errors.py, version.py; and the
+Around it: daemon.py (exit codes), signals.py, cli.py, config.py, addresses.py, database_url.py, logs.py, errors.py, version.py; and the
 PostgreSQL of --embedded: embedded.py, postgres.py, cluster.py.
 """

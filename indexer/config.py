@@ -6,11 +6,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
-from urllib.parse import urlsplit
+from typing import Literal, NamedTuple
 
 from dotenv import dotenv_values
 
+from indexer.addresses import listening, normalised_relay
 from indexer.database_url import faults_of
 from indexer.errors import OperatorError
 from indexer.protocol.syntax import is_nsid
@@ -19,16 +19,18 @@ LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 MAX_POOL_SIZE = 200  # connections; a server of usual size allows 100 in all
 MAX_SEQ = 2**63 - 1  # a seq is a 64-bit integer
 MAX_IDLE_TIMEOUT = 86_400.0  # seconds: a day without an event is no longer a matter of patience
-SUBSCRIBE_PATH = "/xrpc/com.atproto.sync.subscribeRepos"
+MAX_READY_LAG = 86_400.0 * 30  # seconds
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One environment variable: its name, its default as it would be written (empty: none), and what it means."""
+    """One environment variable: its name, its default as it would be written (empty: none), and what it means. `off`: an empty
+    value says so; of any other setting it counts as not set."""
 
     name: str
     default: str
     meaning: str
+    off: bool = False
 
 
 SETTINGS = (
@@ -57,8 +59,29 @@ SETTINGS = (
         "What is indexed, by comma: collections (app.bsky.feed.post), or all that begin alike (app.bsky.*). *: everything.",
     ),
     Setting("IDLE_TIMEOUT", "60", "Seconds without an event after which the relay is connected to anew; 0 = never."),
+    Setting(
+        "HTTP_BIND",
+        "127.0.0.1:8080",
+        "Where the live page, /metrics, /healthz and /readyz are served, host:port (port 0: any that is free). Empty: nowhere.",
+        off=True,
+    ),
+    Setting("READY_LAG_SECONDS", "60", "How many seconds behind the relay the worker is still ready, for /readyz; 0 = any."),
+    Setting("LOG_FORMAT", "text", "text: lines to read, coloured in a terminal. json: an object a line, for log shippers."),
 )
+LOG_FORMATS = ("text", "json")
+_OFF = {setting.name for setting in SETTINGS if setting.off}
 _DEFAULTS = {setting.name: setting.default for setting in SETTINGS}
+
+
+class Address(NamedTuple):
+    """Where to listen. `chosen`: an operator wrote it, it is not the default."""
+
+    host: str
+    port: int
+    chosen: bool
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +97,9 @@ class Config:
     synchronous_commit: bool
     idle_timeout: float  # seconds; 0 = off
     collections: tuple[str, ...]  # NSIDs, prefixes that end in '.*', or '*'
+    http_bind: Address | None
+    ready_lag: float  # seconds; 0 = off
+    log_format: Literal["text", "json"]
 
     @property
     def start(self) -> int | None:
@@ -106,7 +132,10 @@ class Config:
             cursor=values.cursor(),
             synchronous_commit=values.choice("SYNCHRONOUS_COMMIT", ("on", "off")) == "on",
             collections=values.collections(),
-            idle_timeout=values.idle_timeout(),
+            idle_timeout=values.seconds("IDLE_TIMEOUT", MAX_IDLE_TIMEOUT, "never"),
+            http_bind=values.address("HTTP_BIND"),
+            ready_lag=values.seconds("READY_LAG_SECONDS", MAX_READY_LAG, "any"),
+            log_format="json" if values.choice("LOG_FORMAT", LOG_FORMATS) == "json" else "text",
         )
         if values.faults:
             raise OperatorError(values.faults)
@@ -120,7 +149,8 @@ def _environment() -> dict[str, str]:
         written = dotenv_values(path, interpolate=False) if path.is_file() else {}
     except (OSError, UnicodeDecodeError) as error:
         raise OperatorError([f".env cannot be read ({type(error).__name__}); make it a readable text file in UTF-8"]) from None
-    return {name: value for source in (written, os.environ) for name, value in source.items() if value and value.strip()}
+    sources = (written, os.environ)
+    return {n: value or "" for source in sources for n, value in source.items() if (value and value.strip()) or n in _OFF}
 
 
 class _Values:
@@ -178,15 +208,28 @@ class _Values:
                 self.faults.append(f"CURSOR is {text[:40]!r}; write live, oldest, or a seq from 0 to {MAX_SEQ}")
                 return "live"
 
-    def idle_timeout(self) -> float:
-        text = self.text("IDLE_TIMEOUT")
+    def seconds(self, name: str, high: float, none: str) -> float:
+        text = self.text(name)
         try:
             seconds = float(text)
         except ValueError:
             seconds = math.nan
-        if seconds != 0 and not 1 <= seconds <= MAX_IDLE_TIMEOUT:
-            self.faults.append(f"IDLE_TIMEOUT is {text[:40]!r}; write seconds from 1 to {MAX_IDLE_TIMEOUT:.0f}, or 0 for never")
+        if seconds != 0 and not 1 <= seconds <= high:
+            self.faults.append(f"{name} is {text[:40]!r}; write seconds from 1 to {high:.0f}, or 0 for {none}")
         return seconds
+
+    def address(self, name: str) -> Address | None:
+        chosen = self.env.get(name)
+        if chosen is not None and not chosen.strip():
+            return None
+        try:
+            return Address(*listening(self.text(name)), chosen is not None)
+        except ValueError:
+            self.faults.append(
+                f"{name} is {self.text(name)[:40]!r}; write host:port (127.0.0.1:8080, or [::1]:8080), port 0 to 65535, or "
+                "nothing for no HTTP"
+            )
+            return None
 
     def collections(self) -> tuple[str, ...]:
         patterns = tuple(dict.fromkeys(part.strip() for part in self.text("COLLECTIONS").split(",") if part.strip()))
@@ -197,33 +240,3 @@ class _Values:
                     f"COLLECTIONS names {pattern[:40]!r}; write collections as app.bsky.feed.post, or app.bsky.*, or * for all"
                 )
         return ("*",) if "*" in patterns or not patterns else patterns
-
-
-def normalised_relay(text: str) -> str:
-    """A relay's host or URL as `ws(s)://host[:port]`; a bare host means wss. The endpoint's own path may be there.
-
-    Raises ValueError with what is wrong and the remedy. The text itself is not in it: it may hold a password.
-    """
-    url = text if "://" in text else f"wss://{text}"
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:
-        raise ValueError("has an unusable host or port; write wss://host or wss://host:port, port 1 to 65535") from None
-    host = (parts.hostname or "").lower()
-    if parts.scheme not in ("ws", "wss"):
-        raise ValueError("must begin with wss:// or ws://, or be a host alone (wss://bsky.network)")
-    if "@" in parts.netloc:
-        raise ValueError("holds a user or password; a relay takes none: write wss://host")
-    if parts.query or parts.fragment or parts.path.rstrip("/") not in ("", SUBSCRIBE_PATH):
-        raise ValueError("holds a path or a query; write wss://host alone, and set CURSOR for where to start")
-    # Underscores are no part of a host name on the internet, but container networks have them.
-    is_name = len(host) <= 253 and all(
-        re.fullmatch(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?", label) for label in host.split(".")
-    )
-    is_ipv6 = re.fullmatch(r"[0-9a-f:.]*:[0-9a-f:.]*", host) is not None
-    if not (is_name or is_ipv6) or port == 0:
-        raise ValueError("has an unusable host or port; write wss://host or wss://host:port, port 1 to 65535")
-    place = f"[{host}]" if is_ipv6 else host
-    own_port = 443 if parts.scheme == "wss" else 80
-    return f"{parts.scheme}://{place}" if port in (None, own_port) else f"{parts.scheme}://{place}:{port}"

@@ -4,22 +4,22 @@
 unusable. Anything unforeseen ends with its traceback.
 """
 
-import asyncio
 import logging
 import sys
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import replace
 
 import uvloop
 
-from indexer import cli, heartbeat, logs
+from indexer import cli, logs
 from indexer.config import Config
 from indexer.database_url import redacted
 from indexer.embedded import EmbeddedPostgres
 from indexer.errors import OperatorError, Stop, leaves
 from indexer.signals import StreamWorker, Words, until_signal
 from indexer.version import VERSION
+from indexer.views import views
 
 log = logging.getLogger(__name__)
 
@@ -60,19 +60,8 @@ async def _serve(make: Callable[[Config, bool], StreamWorker], config: Config, a
         if arguments.command is not None:
             return await arguments.command.run(config, arguments.options)
         log.info("unified-worker %s starts: %s into %s", VERSION, config.relay_url, redacted(config.database_url))
-        async with _heart():
-            worker = make(config, arguments.options.reset_cursor)
+        worker = make(config, arguments.options.reset_cursor)
+        async with views(config, worker.gauges):
             await until_signal(worker, STREAM, worker.stop)
     log.info("Stopped")
     return 0
-
-
-@asynccontextmanager
-async def _heart() -> AsyncGenerator[None]:
-    """Beats for the health check, which asks for the stream's worker alone."""
-    beating = asyncio.create_task(heartbeat.beat())
-    try:
-        yield
-    finally:
-        beating.cancel()
-        await asyncio.wait({beating})

@@ -12,8 +12,8 @@ from contextlib import suppress
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed, InvalidProxy, WebSocketException
 
+from indexer.addresses import SUBSCRIBE_PATH
 from indexer.backoff import Backoff
-from indexer.config import SUBSCRIBE_PATH
 from indexer.errors import OperatorError
 from indexer.metrics import Metrics
 from indexer.websocket import asked_to_wait, open_connection, told
@@ -49,6 +49,7 @@ class Firehose:
         self._relay_url = relay_url
         self._cursor = start
         self._idle_timeout = idle_timeout
+        self.connected = False
         self.passing_over = False  # this connection leaves something out, to get past a message that can't be read
         self._metrics = metrics
         self._ssl = ssl
@@ -109,7 +110,7 @@ class Firehose:
             except ConnectionClosed as closed:
                 reason = self._reason(closed)
             finally:
-                self._waiting = False
+                self._waiting = self.connected = False
                 await _end(watch, connection, lost=bool(reason))
             if asyncio.get_running_loop().time() - connected_at >= HEALTHY * self._backoff.unit:
                 self._backoff.reset()
@@ -133,6 +134,7 @@ class Firehose:
         self.passing_over = cursor != self._cursor
         self._ending = "stopping" if self._stopping else None
         self._ended.clear()
+        self.connected = True
         log.info("Connected to %s, %s", self._relay_url, _position(cursor))
         return connection
 
@@ -141,7 +143,7 @@ class Firehose:
         if self._stopping:
             return
         seconds = max(self._backoff.next(), at_least)
-        self._metrics.reconnects += 1
+        self._metrics.reconnecting(what)
         log.log(level, "%s; reconnecting in %.1f s %s", what, seconds, _position(self._next_cursor()))
         try:
             async with asyncio.timeout(None) as self._interruptible:

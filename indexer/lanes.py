@@ -29,7 +29,7 @@ class Lane:
     def __init__(self, number: int, max_events: int, max_bytes: int) -> None:
         self.number = number
         self.bytes = 0
-        self._max_events = max_events
+        self.max_events = max_events
         self._max_bytes = max_bytes
         self._queue: deque[Placed] = deque()
         self._closed = False
@@ -41,7 +41,7 @@ class Lane:
 
     async def put(self, placed: Placed) -> None:
         """Adds an event at the end; waits while the lane is full. An event larger than the bound goes in alone."""
-        while self._queue and (len(self._queue) >= self._max_events or self.bytes >= self._max_bytes):
+        while self._queue and (len(self._queue) >= self.max_events or self.bytes >= self._max_bytes):
             self._room.clear()
             await self._room.wait()
         self._queue.append(placed)

@@ -1,8 +1,38 @@
 """What the worker counts: plain numbers in this process, since its start."""
 
-from collections import Counter
+from bisect import bisect_left
+from collections import Counter, deque
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
+from time import monotonic
+from typing import NamedTuple
+
+LATENCY_BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)  # seconds
+BATCH_BOUNDS = (1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0)  # events
+RECONNECTS_KEPT = 10
+
+
+class Reconnect(NamedTuple):
+    """When the relay had to be connected to anew (aware, UTC), and why."""
+
+    at: datetime
+    why: str
+
+
+class Histogram:
+    """How many values lie up to each of `bounds` and above the one before; the last of `counts` lie above all. `sum` of all."""
+
+    __slots__ = ("bounds", "counts", "sum")
+
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        self.bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.sum = 0.0
+
+    def observe(self, value: float) -> None:
+        """Counts a value."""
+        self.counts[bisect_left(self.bounds, value)] += 1
+        self.sum += value
 
 
 @dataclass(slots=True)
@@ -12,14 +42,31 @@ class Metrics:
     finished: int = 0  # events: written, found stale, or refused and kept
     events: Counter[str] = field(default_factory=Counter[str])  # by type: commit, sync, identity, account, info, ...
     filtered: Counter[str] = field(default_factory=Counter[str])  # commits left out, in whole or in part: inactive, selection
+    operations: Counter[int] = field(default_factory=Counter[int])  # written, by `kind` (indexer/batch.py)
     refused: Counter[str] = field(default_factory=Counter[str])  # by reason
     stale: int = 0  # commits whose rev was not newer than the stored one
     stale_messages: int = 0  # #account and #identity that were not newer than the last of their kind
     rev_fork: int = 0  # commits with the stored rev but other content
     reconnects: int = 0  # connections to the relay after the first attempt, failed attempts included
+    last_reconnects: deque[Reconnect] = field(default_factory=lambda: deque[Reconnect](maxlen=RECONNECTS_KEPT))
+    gaps: int = 0  # stretches of the stream that did not come
     dead_letters: int = 0
     frames_dropped: int = 0  # dead letters that were kept without their frame, since there is no more room
     last_event_time: datetime | None = None  # aware, in UTC: that event's own time, for the lag behind the relay
+    latency: Histogram = field(default_factory=lambda: Histogram(LATENCY_BOUNDS))  # seconds from a frame's arrival to its end
+    batches: Histogram = field(default_factory=lambda: Histogram(BATCH_BOUNDS))  # events a call
+
+    def batch_finished(self, arrivals: list[float]) -> None:
+        """A batch is durable, whose events arrived at these times (of time.monotonic)."""
+        now = monotonic()
+        for arrived_at in arrivals:
+            self.latency.observe(now - arrived_at)
+        self.batches.observe(len(arrivals))
+
+    def reconnecting(self, why: str) -> None:
+        """The relay is to be connected to again."""
+        self.reconnects += 1
+        self.last_reconnects.append(Reconnect(datetime.now(UTC), why))
 
     def counts(self) -> dict[str, int | dict[str, int]]:
         """The counters by name, in JSON's types."""
@@ -32,6 +79,7 @@ class Metrics:
             "stale_messages": self.stale_messages,
             "rev_fork": self.rev_fork,
             "reconnects": self.reconnects,
+            "gaps": self.gaps,
             "dead_letters": self.dead_letters,
             "frames_dropped": self.frames_dropped,
         }

@@ -15,6 +15,7 @@ from indexer.database.sql import MODE_DIRECT, MODE_LIVE
 from indexer.database.writer import REFUSED, Writer
 from indexer.logs import warn_limited
 from indexer.metrics import Metrics
+from indexer.newest import Newest
 from indexer.protocol.events import Commit, RepoEvent
 from indexer.protocol.syntax import parse_at_uri
 from indexer.record_type import Place, Record, RecordType
@@ -23,16 +24,18 @@ from indexer.selection import EVERYTHING, Selection
 
 log = logging.getLogger(__name__)
 
+WRITTEN = ("applied", "frame_dropped")  # outcomes of commits whose operations were written, but for those that are refused
 SKIPPED = ("stale", "rev_fork", "inactive")  # outcomes of commits whose operations were not looked at
 
 
 class EventProcessor:
-    """Turns events into rows, those that `selection` takes. `metrics` counts what became of them."""
+    """Turns events into rows, those that `selection` takes. `metrics` counts what became of them; `newest` has some posts."""
 
     def __init__(self, pool: DatabasePool, metrics: Metrics, selection: Selection = EVERYTHING) -> None:
         self._writer = Writer(pool, selection)
         self._selection = selection
         self._metrics = metrics
+        self.newest = Newest()
 
     async def process_batch(self, lane: int, events: Sequence[RepoEvent]) -> None:
         """Applies one lane's events in order, each commit in its own transaction; returns when all are finished."""
@@ -45,6 +48,7 @@ class EventProcessor:
         metrics.filtered["selection"] += sum(
             filtered and outcome not in SKIPPED for filtered, outcome in zip(batch.filtered, outcomes, strict=True)
         )
+        self._written(batch, outcomes)
         for outcome in outcomes:
             match outcome:
                 case "applied" | "no_news":
@@ -65,6 +69,15 @@ class EventProcessor:
                     self._frame_dropped()
                 case _:
                     self._refused_by_database(outcome.removeprefix(REFUSED))
+
+    def _written(self, batch: Batch, outcomes: Sequence[str]) -> None:
+        if outcomes.count("applied") == len(outcomes):  # nearly always
+            self._metrics.operations.update(batch.kind)
+        else:
+            for outcome, lo, hi in zip(outcomes, batch.lo, batch.hi, strict=True):
+                if outcome in WRITTEN:
+                    self._metrics.operations.update(batch.kind[lo - 1 : hi])
+        self.newest.look(batch, outcomes)
 
     def _frame_dropped(self) -> None:
         self._metrics.frames_dropped += 1

@@ -7,6 +7,8 @@ import signal
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
+from indexer.gauges import Gauges
+
 log = logging.getLogger(__name__)
 
 GRACE = 9.0  # seconds to drain after a signal; the process is to be gone within ten
@@ -34,7 +36,9 @@ class Worker(Protocol):
 
 
 class StreamWorker(Worker, Protocol):
-    """The stream's worker, which keeps in the database what it was stopped by."""
+    """The stream's worker, which keeps in the database what it was stopped by, and may be looked at."""
+
+    gauges: Gauges
 
     def stop(self, why: str = ...) -> None:
         """As Worker.stop; `why` is the signal's name."""

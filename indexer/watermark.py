@@ -3,6 +3,7 @@
 import asyncio
 from collections import deque
 from datetime import datetime
+from time import monotonic
 
 from indexer.gaps import Gap
 
@@ -12,15 +13,16 @@ MAX_OPEN = 65_536
 
 
 class Ticket:
-    """One event that has arrived: its seq (None for a message without one), its time, the gap that lies before it, and whether
-    it is finished."""
+    """One event that has arrived: its seq (None for a message without one), its time, the gap that lies before it, when it
+    arrived (by time.monotonic), and whether it is finished."""
 
-    __slots__ = ("finished", "gap", "seq", "time")
+    __slots__ = ("arrived_at", "finished", "gap", "seq", "time")
 
     def __init__(self, seq: int | None, time: datetime | None, gap: Gap | None = None) -> None:
         self.seq = seq
         self.time = time
         self.gap = gap
+        self.arrived_at = monotonic()
         self.finished = False
 
 

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from indexer.cli import parse
-from indexer.config import SETTINGS, Config, normalised_relay
+from indexer.addresses import normalised_relay
+from indexer.config import SETTINGS, Config
 from indexer.database_url import redacted
 from indexer.errors import OperatorError
 from indexer.version import VERSION

@@ -133,7 +133,7 @@ def test_the_worker_starts_after_a_healthy_database_and_may_drain(compose: dict[
     assert int(worker["stop_grace_period"].removesuffix("s")) > 10
     assert worker["build"] == "."
     assert worker["read_only"] is True
-    assert worker["tmpfs"] == ["/tmp"]  # where the heartbeat goes
+    assert worker["ports"] == ["127.0.0.1:${HTTP_PORT:-8080}:8080"]
 
 
 def test_the_database_keeps_its_data_and_is_closed_to_the_network(compose: dict[str, Any]) -> None:
@@ -152,9 +152,10 @@ def test_the_database_keeps_its_data_and_is_closed_to_the_network(compose: dict[
 def test_every_setting_passes_through_compose_with_its_default(compose: dict[str, Any]) -> None:
     environment = compose["services"]["unified-worker"]["environment"]
     for setting in SETTINGS:
-        if setting.name != "DATABASE_URL":
+        if setting.name not in ("DATABASE_URL", "HTTP_BIND"):
             assert environment[setting.name] == f"${{{setting.name}:-{setting.default}}}"
     assert set(environment) == {setting.name for setting in SETTINGS} | {"PGPASSWORD"}
+    assert environment["HTTP_BIND"] == "0.0.0.0:8080"
     assert environment["DATABASE_URL"] == "postgresql://unified@postgres:5432/unified"
     assert environment["PGPASSWORD"] == compose["services"]["postgres"]["environment"]["POSTGRES_PASSWORD"]
 
@@ -183,7 +184,7 @@ def test_the_image_passes_signals_on_and_tells_its_health(dockerfile: list[tuple
     assert arguments(dockerfile, "ENTRYPOINT") == ['["python", "unified_worker.py"]']
     assert arguments(dockerfile, "STOPSIGNAL") == ["SIGTERM"]
     (health,) = arguments(dockerfile, "HEALTHCHECK")
-    assert health.endswith('CMD ["python", "-m", "indexer.heartbeat"]')
+    assert health.endswith('CMD ["python", "-m", "indexer.healthcheck"]')
     assert "PYTHONUNBUFFERED=1" in arguments(dockerfile, "ENV")[0]
     assert arguments(dockerfile, "LABEL")
 

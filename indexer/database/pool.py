@@ -6,6 +6,7 @@ connection, so a worker that lost its lock can't save one. With a pool of one co
 
 import asyncio
 import hashlib
+import math
 import time
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -87,6 +88,7 @@ class DatabasePool:
         self.durable = durable
         self.url = url
         self.name = name
+        self.answered_at = -math.inf  # when the lock's connection answered last, by time.monotonic
         self._exclusive = exclusive
         self._key = lock_key(name)
         self._pool: Pool[Any] | None = None
@@ -164,6 +166,7 @@ class DatabasePool:
             with _cancellation_heeded():
                 try:
                     yield connection
+                    self.answered_at = time.monotonic()
                 except ENDED_UNNOTICED:
                     connection.terminate()
                     raise LockLost from None

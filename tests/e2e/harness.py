@@ -152,7 +152,7 @@ async def terminate_backends(url: str, *, holding_lock: bool = False) -> int:
 
 def settings(url: str, relay_url: str, **env: str) -> dict[str, str]:
     """The worker's environment: everything that the relay holds, unless `env` says otherwise."""
-    return {"DATABASE_URL": url, "RELAY_URL": relay_url, "CURSOR": "oldest"} | env
+    return {"DATABASE_URL": url, "RELAY_URL": relay_url, "CURSOR": "oldest", "HTTP_BIND": ""} | env
 
 
 @contextlib.asynccontextmanager

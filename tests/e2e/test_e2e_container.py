@@ -1,4 +1,4 @@
-"""The worker as in its container, without an engine: user 10001, nothing to write to but /tmp, the image's files and no others.
+"""The worker as in its container, without an engine: user 10001, nothing to write to, the image's files and no others.
 
 A root directory of its own (chroot) in a mount namespace of its own, all of it read-only; Dockerfile and compose file are
 looked at by test_packaging.py.
@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from relay_simulator.server import RelayServer
-from tests.e2e.harness import ROOT, Process, connected, differences, saved, settings, traffic, until
+from tests.e2e.harness import ROOT, Process, connected, differences, saved, settings, traffic
 from tests.servers import FAST, fast_parent, free_port, make_server, server_directory
 
 UID = 10001  # the Dockerfile's
@@ -32,9 +32,8 @@ for place in /usr /bin /sbin /lib /lib64 /etc /dev $PREFIXES; do
         mount -o remount,bind,ro "$root$place"
     fi
 done
-mkdir "$root/app" "$root/tmp"
+mkdir "$root/app"
 cp -r "$PROJECT/unified_worker.py" "$PROJECT/indexer" "$root/app"
-mount -t tmpfs -o mode=1777,size=1m tmpfs "$root/tmp"
 mount -o remount,ro "$root"
 exec chroot --userspec=10001:10001 "$root" /usr/bin/env --chdir=/app -u PREFIXES -u PROJECT HOME=/app "$@"
 """
@@ -71,12 +70,18 @@ async def reachable(_needs_namespaces: None) -> AsyncIterator[str]:
         await server.stop("immediate")
 
 
+def healthcheck(bind: str) -> int:
+    """The exit code of the image's HEALTHCHECK."""
+    return subprocess.run([sys.executable, "-m", "indexer.healthcheck"], cwd=ROOT, env={"HTTP_BIND": bind}).returncode
+
+
 async def test_it_runs_as_nobody_on_a_read_only_file_system(reachable: str, tmp_path: Path) -> None:
     stream = traffic(1_000)
     prefixes = " ".join(str(Path(place).resolve()) for place in (sys.base_prefix, sys.prefix))
     python = Path(sys.prefix).resolve() / "bin" / "python"
     (tmp_path / "root").mkdir()
-    env = settings(reachable, "", PREFIXES=prefixes, PROJECT=str(ROOT), LOG_LEVEL="DEBUG")
+    bind = f"0.0.0.0:{free_port()}"
+    env = settings(reachable, "", PREFIXES=prefixes, PROJECT=str(ROOT), LOG_LEVEL="DEBUG", HTTP_BIND=bind)
     async with RelayServer(stream.frames) as relay:
         command = (str(tmp_path / "root"), str(python), "unified_worker.py")
         async with Contained(tmp_path, *command, **env | {"RELAY_URL": relay.url}) as worker:
@@ -87,13 +92,13 @@ async def test_it_runs_as_nobody_on_a_read_only_file_system(reachable: str, tmp_
             assert int(status["CapEff"], 16) == 0
             mounts = [line.split() for line in (process / "mountinfo").read_text().splitlines()]
             inside = {fields[4]: fields[5].split(",")[0] for fields in mounts}
-            assert {place for place, mode in inside.items() if mode == "rw"} == {"/tmp"}
+            assert {place for place, mode in inside.items() if mode == "rw"} == set()
             assert inside["/"] == "ro"
             await saved(reachable, relay.url, stream.last_seq)
-            await until((process / f"root/tmp/unified-worker-{UID}.alive").exists, "the heartbeat is there")
-            assert [path.name for path in (process / "root/tmp").iterdir()] == [f"unified-worker-{UID}.alive"]
+            assert healthcheck(bind) == 0
             worker.signal(signal.SIGTERM)
             assert await worker.ends(10) == 0
+        assert healthcheck(bind) == 1
         assert "[WARNING]" not in worker.output, worker.output
         assert "Traceback" not in worker.output
     assert await differences(reachable, stream.model) == []

@@ -1,0 +1,51 @@
+"""Addresses of the network as operators write them: a relay's, and one to listen on."""
+
+import re
+from urllib.parse import urlsplit
+
+MAX_PORT = 65_535
+SUBSCRIBE_PATH = "/xrpc/com.atproto.sync.subscribeRepos"
+
+
+def listening(text: str) -> tuple[str, int]:
+    """`host:port` as both, an IPv6 address without its brackets. Raises ValueError for anything else."""
+    host, _, port = text.strip().rpartition(":")
+    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    if not _is_host(bare, bracketed=bare != host) or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > MAX_PORT:
+        raise ValueError(text)
+    return bare, int(port)
+
+
+def _is_host(host: str, *, bracketed: bool) -> bool:
+    """Whether it is an IPv6 address, in brackets, or a name or an IPv4 address."""
+    if bracketed:
+        return re.fullmatch(r"[0-9a-f:.]*:[0-9a-f:.]*", host, re.IGNORECASE) is not None
+    # Underscores are no part of a host name on the internet, but container networks have them.
+    labels = host.split(".")
+    return len(host) <= 253 and all(re.fullmatch(r"\w([\w-]{0,61}\w)?", label, re.ASCII) for label in labels)
+
+
+def normalised_relay(text: str) -> str:
+    """A relay's host or URL as `ws(s)://host[:port]`; a bare host means wss. The endpoint's own path may be there.
+
+    Raises ValueError with what is wrong and the remedy. The text itself is not in it: it may hold a password.
+    """
+    url = text if "://" in text else f"wss://{text}"
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        raise ValueError("has an unusable host or port; write wss://host or wss://host:port, port 1 to 65535") from None
+    host = (parts.hostname or "").lower()
+    if parts.scheme not in ("ws", "wss"):
+        raise ValueError("must begin with wss:// or ws://, or be a host alone (wss://bsky.network)")
+    if "@" in parts.netloc:
+        raise ValueError("holds a user or password; a relay takes none: write wss://host")
+    if parts.query or parts.fragment or parts.path.rstrip("/") not in ("", SUBSCRIBE_PATH):
+        raise ValueError("holds a path or a query; write wss://host alone, and set CURSOR for where to start")
+    is_ipv6 = _is_host(host, bracketed=True)
+    if not (is_ipv6 or _is_host(host, bracketed=False)) or port == 0:
+        raise ValueError("has an unusable host or port; write wss://host or wss://host:port, port 1 to 65535")
+    place = f"[{host}]" if is_ipv6 else host
+    own_port = 443 if parts.scheme == "wss" else 80
+    return f"{parts.scheme}://{place}" if port in (None, own_port) else f"{parts.scheme}://{place}:{port}"

@@ -1,0 +1,154 @@
+"""What the page shows: the past once, and then a message a second, as server-sent events."""
+
+import asyncio
+from time import time
+from typing import Any
+
+import orjson
+from aiohttp import web
+from aiohttp.client_exceptions import ClientConnectionResetError
+
+from indexer.history import History
+from indexer.http.exposition import Exposition, label
+from indexer.newest import Post
+from indexer.readiness import Reason, reasons
+from indexer.records import RECORD_TYPES
+from indexer.version import VERSION
+
+INTERVAL = 1.0  # seconds between two messages
+MOST_STREAMS = 20  # pages that are open at once
+PATIENCE = 20.0  # seconds for a page to take a message; one that does not is let go
+
+
+class Live:
+    """The streams to open pages. `run` makes a message a second while there are any; it is made once, whoever many read."""
+
+    def __init__(self, history: History, exposition: Exposition, relay: str, ready_lag: float) -> None:
+        self._history = history
+        self._exposition = exposition
+        self._relay = relay
+        self._ready_lag = ready_lag
+        self._streams = 0
+        self._closed = False
+        self._posts_told = 0
+        self._tick: asyncio.Future[bytes | None] = asyncio.get_running_loop().create_future()
+
+    async def run(self) -> None:
+        """A message every second, until cancelled."""
+        while True:
+            await asyncio.sleep(INTERVAL)
+            if self._streams:
+                self._send(_event("now", {**self._now(), "posts": self._fresh()}))
+
+    def close(self) -> None:
+        """Ends all streams."""
+        self._closed = True
+        self._send(None)
+
+    async def stream(self, request: web.Request) -> web.StreamResponse:
+        """GET /live."""
+        if self._closed or self._streams >= MOST_STREAMS:
+            raise web.HTTPServiceUnavailable(text="as many pages are open as may be\n")
+        self._streams += 1
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
+        response.headers["X-Accel-Buffering"] = "no"  # nginx would keep messages back
+        try:
+            await response.prepare(request)
+            message: bytes | None = _event("past", self._past())
+            while message is not None:
+                async with asyncio.timeout(PATIENCE):
+                    await response.write(message)
+                message = await asyncio.shield(self._tick)
+        except TimeoutError:
+            if request.transport is not None:
+                request.transport.abort()
+        except ClientConnectionResetError:
+            pass  # the page was closed
+        finally:
+            self._streams -= 1
+        return response
+
+    def _send(self, message: bytes | None) -> None:
+        tick, self._tick = self._tick, asyncio.get_running_loop().create_future()
+        tick.set_result(message)
+
+    def _past(self) -> dict[str, Any]:
+        samples = [(round(s.time, 1), round(s.rate, 1), _rounded(s.lag)) for s in self._history.samples]
+        return {**self._now(), "samples": samples, "posts": _posts(list(self._history.gauges.processor.newest.posts))}
+
+    def _fresh(self) -> list[dict[str, str]]:
+        """The posts since the last message, the newest first; a page that has just opened may know them."""
+        newest = self._history.gauges.processor.newest
+        fresh, self._posts_told = newest.total - self._posts_told, newest.total
+        return _posts(list(newest.posts)[:fresh])
+
+    def _now(self) -> dict[str, Any]:
+        gauges, history = self._history.gauges, self._history
+        metrics = gauges.metrics
+        amiss = reasons(gauges, self._ready_lag)
+        return {
+            "time": time(),
+            "version": VERSION,
+            "relay": self._relay,
+            "state": state(amiss, history.rate),
+            "reasons": [reason._asdict() for reason in amiss],
+            "uptime": gauges.uptime,
+            "rate": history.rate,
+            "lag": gauges.lag,
+            "latency": {"p50": history.latency(0.5), "p99": history.latency(0.99)},
+            "received_seq": gauges.received_seq,
+            "cursor": gauges.cursor,
+            "finished": metrics.finished,
+            "events": metrics.events,
+            "collections": self._collections(),
+            "pool": {"busy": gauges.pool.busy, "size": gauges.pool.size},
+            "lanes": [{"events": len(lane), "limit": lane.max_events, "bytes": lane.bytes} for lane in gauges.lanes],
+            "refused": metrics.refused,
+            "filtered": metrics.filtered,
+            "stale": metrics.stale,
+            "stale_messages": metrics.stale_messages,
+            "rev_forks": metrics.rev_fork,
+            "gaps": metrics.gaps,
+            "dead_letters": metrics.dead_letters,
+            "frames_dropped": metrics.frames_dropped,
+            "reconnects": metrics.reconnects,
+            "last_reconnects": [{"time": at.timestamp(), "why": why} for at, why in reversed(metrics.last_reconnects)],
+            "rss": self._exposition.rss(),
+        }
+
+    def _collections(self) -> list[dict[str, Any]]:
+        rates, total = self._history.operations(), self._history.gauges.metrics.operations
+        return [
+            {
+                "collection": label(t.collection),
+                "rate": rates.get(t.kind, 0.0) + rates.get(t.kind + 1, 0.0),
+                "put": total[t.kind],
+                "deleted": total[t.kind + 1],
+            }
+            for t in RECORD_TYPES
+        ]
+
+
+def state(amiss: list[Reason], rate: float) -> str:
+    """In a word: ready, behind (only that, and it goes on), starting, or stalled."""
+    match [reason.name for reason in amiss]:
+        case []:
+            return "ready"
+        case ["lag"] if rate > 0:
+            return "behind"
+        case ["starting", *_]:
+            return "starting"
+        case _:
+            return "stalled"
+
+
+def _event(name: str, content: dict[str, Any]) -> bytes:
+    return b"event: %b\ndata: %b\n\n" % (name.encode(), orjson.dumps(content))
+
+
+def _posts(posts: list[Post]) -> list[dict[str, str]]:
+    return [post._asdict() for post in posts]
+
+
+def _rounded(lag: float | None) -> float | None:
+    return None if lag is None else round(lag, 1)
