@@ -51,6 +51,7 @@ database/            the only asyncpg
 watermark.py         the longest finished prefix of the stream
 cursor.py            … stored every second, with the gaps that it passes
 progress.py          the progress log, from the counts in metrics.py
+status_line.py       the line below the log, on a terminal; welcome.py: the first minute of --embedded
 heartbeat.py         the pulse that the health check asks for
 
 commands/            the commands beside the worker, one file each, found by looking; command.py says what such a file gives
@@ -60,6 +61,8 @@ commands/            the commands beside the worker, one file each, found by loo
   status.py            where the worker is, what it missed, how large the tables are; status_text.py and text.py write it out
 stdout.py            what commands say
 
-Around it: daemon.py (exit codes), signals.py, cli.py, config.py, database_url.py, logs.py, errors.py, version.py; and the
-PostgreSQL of --embedded: embedded.py, postgres.py, cluster.py.
+logs.py              how a line gets out, though nobody reads; log_lines.py its formats, terminal.py what is below it
+
+Around it: daemon.py (exit codes), signals.py, cli.py, config.py, database_url.py, errors.py, version.py; and the PostgreSQL
+of --embedded: embedded.py, postgres.py, cluster.py.
 """

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from indexer.logs import MOST_WAITING, LineFormatter, Outlet
+from indexer.log_lines import LineFormatter
+from indexer.logs import MOST_WAITING, Outlet
 
 ROOT = Path(__file__).parents[1]
 LINES = 3 * MOST_WAITING
@@ -98,7 +99,7 @@ def test_without_a_reader_lines_are_lost_and_nothing_else(pipe: tuple[int, int])
     handler = outlet(writer)
     handler.handle(logging.LogRecord("x", logging.INFO, "", 0, "a line", (), None))
     handler.flush()
-    assert not handler._lines.unfinished_tasks  # pyright: ignore[reportPrivateUsage]
+    assert not handler._busy()  # pyright: ignore[reportPrivateUsage]
 
 
 @pytest.mark.parametrize("fault", [{"LOG_LEVEL": "loud"}, {"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/x", "CURSOR": "?"}])
