@@ -39,6 +39,7 @@ class Outlet(logging.Handler):
         self._status = ""
         self._stale = False  # the status on the terminal is not the newest
         self._writing = False
+        self._ended = False
         threading.Thread(target=self._keep_writing, name="log", daemon=True).start()
 
     @property
@@ -58,7 +59,7 @@ class Outlet(logging.Handler):
 
     def show(self, status: str) -> None:
         """Keep this one line below the log, in place of the last one; an empty one takes it away. Never waits."""
-        if self._terminal is not None:
+        if self._terminal is not None and not self._ended:
             with self._changed:
                 self._status, self._stale = status, True
                 self._changed.notify_all()
@@ -75,6 +76,7 @@ class Outlet(logging.Handler):
         self.show("")
         if not stuck:
             self.flush()
+        self._ended = True
         super().close()
 
     def _busy(self) -> bool:
