@@ -5,6 +5,7 @@ import logging
 import shlex
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from indexer.metrics import Metrics
 from indexer.text import duration
@@ -16,11 +17,11 @@ NEWEST = "SELECT indexed_at, author_did, left(text, 60) AS text FROM posts ORDER
 log = logging.getLogger(__name__)
 
 
-def greet(relay_url: str, directory: object, page: str | None) -> None:
+def greet(relay_url: str, directory: Path, page: str | None) -> None:
     """Says what this is. `directory` is where the data are, `page` the URL of the live page, None where there is none."""
-    log.info("This follows the event stream of %s and writes it into the PostgreSQL in %s", relay_url, directory)
+    log.info("What %s sends (posts, likes, follows, …) becomes rows of the PostgreSQL in %s", relay_url, directory)
     if page is not None:
-        log.info("How it goes is shown at %s", page)
+        log.info("How it goes: %s", page)
     log.info("Ctrl-C ends it; the data stay, and the next start goes on from where this one was")
 
 
@@ -56,5 +57,5 @@ def _why(metrics: Metrics, connected: bool, relay_url: str) -> str:
         return "the relay sends, but the database has not taken anything yet"
     if connected:
         return f"{relay_url} is connected to, but is silent. Another relay: RELAY_URL"
-    failed = f"cannot be reached ({metrics.reconnects} attempts failed)" if metrics.reconnects else "has not answered yet"
+    failed = f"cannot be reached (failed attempts: {metrics.reconnects})" if metrics.reconnects else "has not answered yet"
     return f"{relay_url} {failed}. Is this machine on the internet? The worker keeps trying; `make demo` needs no network"
