@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import NamedTuple
 
-from indexer.logs import show_status
+from indexer.logs import hide_status, show_status
 from indexer.text import duration
 
 INTERVAL = 1.0  # seconds between two looks
@@ -43,10 +43,14 @@ def status_line(now: Now) -> str:
 
 
 async def keep_showing(look: Callable[[], Now]) -> None:
-    """Shows what `look` says, every second until cancelled; then nothing is left of it. Without a terminal nothing is shown."""
+    """Shows what `look` says, every second until cancelled. Without a terminal nothing is shown.
+
+    When it has ended nothing is left of it, so what else writes to the terminal (a traceback) finds an empty line. It waits
+    for that, but only a second for a terminal that takes nothing.
+    """
     try:
         while True:
             show_status(status_line(look()))
             await asyncio.sleep(INTERVAL)
     finally:
-        show_status("")
+        await asyncio.to_thread(hide_status)

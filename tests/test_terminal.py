@@ -26,8 +26,8 @@ ROOT = Path(__file__).parents[1]
 TIME = r"\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\]"
 NOW = Now("live", 350.4, 0.41, 2, 20, 12, 0, 1_234_567, 11_523.0)
 PROGRAM = """
-import logging, os, sys, time
-from indexer.logs import configure, show_status
+import logging, os, sys
+from indexer.logs import complain, configure, show_status
 configure('INFO')
 log = logging.getLogger()
 """
@@ -209,11 +209,11 @@ def test_colours_change_no_character(message: str, level: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "end", ["log.info('Stopped')", "sys.exit(3)", "logging.shutdown(); os._exit(3)", "raise SystemExit('a fault')"]
+    "end", ["log.info('Stopped')", "sys.exit(3)", "logging.shutdown(); os._exit(3)", "complain('a fault')"]
 )
 def test_nothing_is_left_of_it_at_the_end(screen: Screen, end: str) -> None:
     with started(
-        screen, f"log.info('the line before')\nshow_status('status')\ntime.sleep(0.1)\n{end}\n", stderr=screen.stream
+        screen, f"log.info('the line before')\nshow_status('status')\nlog.handlers[0].flush()\n{end}\n", stderr=screen.stream
     ) as ended:
         ended.wait(10)
     screen.stream.write("$ ")
@@ -221,7 +221,7 @@ def test_nothing_is_left_of_it_at_the_end(screen: Screen, end: str) -> None:
     rows = screen.until(lambda rows: rows[-1:] == ["$"])
     assert b"status" in screen.written
     assert rows[0].endswith("the line before")
-    said = {"log.info('Stopped')": "Stopped", "raise SystemExit('a fault')": "a fault"}.get(end)
+    said = {"log.info('Stopped')": "Stopped", "complain('a fault')": "a fault"}.get(end)
     assert [row.endswith(said or "") for row in rows[1:-1]] == ([True] if said else [])
 
 
@@ -266,7 +266,7 @@ sys.stderr.write('now\\n')
         assert process.stderr.readline() == b"now\n"
         began = time.monotonic()
         assert process.wait(10) == 0
-        assert time.monotonic() - began < 1.5  # the second that is waited for the terminal, and the end of Python
+        assert time.monotonic() - began < 1.8  # the second that is waited for the terminal, and the end of Python
 
 
 def test_the_shell_has_the_last_line_while_we_are_in_the_background(screen: Screen) -> None:
@@ -277,7 +277,7 @@ fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 if 'background' in os.environ:
     sys.exit(subprocess.run([sys.executable, '-c', os.environ['background']], process_group=0).returncode)
 """
-    shows = "show_status('status')\nlog.info('a line')\ntime.sleep(0.2)\n"
+    shows = "show_status('status')\nlog.info('a line')\n"
     with started(screen, leader + shows) as foreground:
         assert foreground.wait(10) == 0
     (row,) = screen.until(lambda rows: len(rows) == 1)
@@ -307,7 +307,7 @@ async def test_the_newest_numbers_are_shown_until_the_end(screen: Screen, monkey
     await until(lambda rows: rows == [cut(status_line(now), 69)])
     showing.cancel()
     await asyncio.wait({showing})
-    await until(lambda rows: rows == [])
+    assert screen.rows == []  # when it has ended, not some time afterwards: a traceback may follow
 
 
 def test_what_matters_most_comes_first() -> None:
