@@ -56,6 +56,7 @@ Looking on, beside all that: views.py starts it
 gauges.py            what the worker is just now; readiness.py says whether that is well, newest.py has some posts
 history.py           the last fifteen minutes, a sample a second
 http/                server.py serves exposition.py (/metrics), health.py (/healthz, /readyz), and live.py, the page's stream
+status_line.py       the line below the log, on a terminal; welcome.py: the first minute of --embedded
 healthcheck.py       asks /healthz: the image's health check
 
 commands/            the commands beside the worker, one file each, found by looking; command.py says what such a file gives
@@ -65,6 +66,8 @@ commands/            the commands beside the worker, one file each, found by loo
   status.py            where the worker is, what it missed, how large the tables are; status_text.py and text.py write it out
 stdout.py            what commands say
 
-Around it: daemon.py (exit codes), signals.py, cli.py, config.py, addresses.py, database_url.py, logs.py, errors.py, version.py; and the
+logs.py              how a line gets out, though nobody reads; log_lines.py its formats, terminal.py what is below it
+
+Around it: daemon.py (exit codes), signals.py, cli.py, config.py, addresses.py, database_url.py, errors.py, version.py; and the
 PostgreSQL of --embedded: embedded.py, postgres.py, cluster.py.
 """

@@ -6,6 +6,7 @@ unusable. Anything unforeseen ends with its traceback.
 
 import logging
 import sys
+import time
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -36,7 +37,7 @@ def main(make: Callable[[Config, bool], StreamWorker], argv: Sequence[str]) -> i
     try:
         config = Config.from_env(embedded=arguments.embedded is not None)
         # What a command finds goes to stdout, alone; the worker's log is what it has to say.
-        logs.configure(config.log_level, sys.stdout if arguments.command is None else sys.stderr)
+        logs.configure(config.log_level, sys.stdout if arguments.command is None else sys.stderr, config.log_format)
         code = uvloop.run(_serve(make, config, arguments))
     except* OperatorError as group:
         code = 2
@@ -52,6 +53,7 @@ def main(make: Callable[[Config, bool], StreamWorker], argv: Sequence[str]) -> i
 
 
 async def _serve(make: Callable[[Config, bool], StreamWorker], config: Config, arguments: cli.Arguments) -> int:
+    began, server = time.monotonic(), None
     async with AsyncExitStack() as stack:
         if arguments.embedded is not None:
             embedded = EmbeddedPostgres(arguments.embedded, existing=arguments.command is not None)
@@ -61,7 +63,7 @@ async def _serve(make: Callable[[Config, bool], StreamWorker], config: Config, a
             return await arguments.command.run(config, arguments.options)
         log.info("unified-worker %s starts: %s into %s", VERSION, config.relay_url, redacted(config.database_url))
         worker = make(config, arguments.options.reset_cursor)
-        async with views(config, worker.gauges):
+        async with views(config, worker.gauges, server, began):
             await until_signal(worker, STREAM, worker.stop)
     log.info("Stopped")
     return 0

@@ -32,8 +32,8 @@ class Gauges:
         self.prepared = False
         self.lost = False
         self.stopping = ""
-        self._stages = stages
         self._began = monotonic()
+        self._stages = stages
 
     @property
     def metrics(self) -> Metrics:

@@ -37,3 +37,16 @@ def reasons(gauges: Gauges, ready_lag: float) -> list[Reason]:
     if ready_lag and lag is not None and lag > ready_lag:
         found.append(Reason("lag", f"what is written is {lag:,.0f} s behind the relay; READY_LAG_SECONDS is {ready_lag:g}"))
     return found
+
+
+def state(amiss: list[Reason], rate: float) -> str:
+    """In a word: ready, behind (only that, and it goes on), starting, or stalled."""
+    match [reason.name for reason in amiss]:
+        case []:
+            return "ready"
+        case ["lag"] if rate > 0:
+            return "behind"
+        case ["starting", *_]:
+            return "starting"
+        case _:
+            return "stalled"

@@ -1,4 +1,7 @@
-"""Who looks on while the worker works: samples every second, and HTTP. None of it is awaited by the stream."""
+"""Who looks on while the worker works: a sample every second, HTTP, the terminal's status line, and the first minute's words.
+
+None of it is awaited by the stream.
+"""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -8,15 +11,59 @@ from indexer.config import Config
 from indexer.gauges import Gauges
 from indexer.history import History
 from indexer.http.server import HttpServer
+from indexer.postgres import PostgresServer
+from indexer.readiness import reasons, state
+from indexer.status_line import Now, keep_showing
+from indexer.welcome import first_events, greet
+
+WORDS = {"ready": "live", "behind": "catching up"}
 
 
 @asynccontextmanager
-async def views(config: Config, gauges: Gauges) -> AsyncGenerator[None]:
-    """Looks on until the block ends. OperatorError where HTTP_BIND can't be listened on."""
+async def views(config: Config, gauges: Gauges, embedded: PostgresServer | None, began: float) -> AsyncGenerator[None]:
+    """Looks on until the block ends. `embedded`: the server of --embedded; `began`: the process's start, by time.monotonic.
+
+    OperatorError where HTTP_BIND can't be listened on.
+    """
     history = History(gauges)
     async with AsyncExitStack() as stack:
-        sampling = asyncio.create_task(history.run())
-        stack.callback(sampling.cancel)
+        tasks = [asyncio.create_task(history.run()), asyncio.create_task(keep_showing(lambda: _now(history, config.ready_lag)))]
+        stack.push_async_callback(_end, tasks)
+        page = None
         if config.http_bind is not None:
-            await stack.enter_async_context(HttpServer(config.http_bind, history, config.relay_host, config.ready_lag))
+            server = HttpServer(config.http_bind, history, config.relay_host, config.ready_lag)
+            page = (await stack.enter_async_context(server)).url
+        if embedded is not None:
+            greet(config.relay_url, embedded.directory, page)
+            words = first_events(
+                gauges.metrics,
+                connected=lambda: gauges.connected,
+                relay_url=config.relay_url,
+                psql=embedded.psql,
+                began=began,
+            )
+            tasks.append(asyncio.create_task(words))
         yield
+
+
+async def _end(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+
+
+def _now(history: History, ready_lag: float) -> Now:
+    gauges, rate = history.gauges, history.rate
+    amiss = reasons(gauges, ready_lag)
+    word = state(amiss, rate)
+    return Now(
+        state=WORDS.get(word) or (word if amiss[0].name == "lag" else amiss[0].name.replace("_", " ")),
+        events_per_second=rate,
+        lag=gauges.lag,
+        busy=gauges.pool.busy,
+        size=gauges.pool.size,
+        waiting=sum(map(len, gauges.lanes)),
+        refused=gauges.metrics.refused.total(),
+        finished=gauges.metrics.finished,
+        uptime=gauges.uptime,
+    )

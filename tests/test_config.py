@@ -11,9 +11,9 @@ from dotenv import dotenv_values
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from indexer.cli import parse
 from indexer.addresses import normalised_relay
-from indexer.config import SETTINGS, Config
+from indexer.cli import parse
+from indexer.config import SETTINGS, Address, Config
 from indexer.database_url import redacted
 from indexer.errors import OperatorError
 from indexer.version import VERSION
@@ -39,6 +39,9 @@ def test_defaults() -> None:
         synchronous_commit=True,
         idle_timeout=60.0,
         collections=("*",),
+        http_bind=Address("127.0.0.1", 8080, chosen=False),
+        ready_lag=60.0,
+        log_format="text",
     )
 
 

@@ -18,8 +18,8 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
+from indexer.addresses import SUBSCRIBE_PATH
 from indexer.backoff import MAX_RETRY_AFTER, Backoff, retry_after
-from indexer.config import SUBSCRIBE_PATH
 from indexer.errors import OperatorError
 from indexer.firehose import Firehose
 from indexer.metrics import Metrics

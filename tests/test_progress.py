@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from indexer.logs import LineFormatter, RateLimited, configure
+from indexer.log_lines import LineFormatter
+from indexer.logs import RateLimited, configure
 from indexer.metrics import Metrics
 from indexer.progress import Progress
 

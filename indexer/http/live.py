@@ -11,7 +11,7 @@ from aiohttp.client_exceptions import ClientConnectionResetError
 from indexer.history import History
 from indexer.http.exposition import Exposition, label
 from indexer.newest import Post
-from indexer.readiness import Reason, reasons
+from indexer.readiness import reasons, state
 from indexer.records import RECORD_TYPES
 from indexer.version import VERSION
 
@@ -127,19 +127,6 @@ class Live:
             }
             for t in RECORD_TYPES
         ]
-
-
-def state(amiss: list[Reason], rate: float) -> str:
-    """In a word: ready, behind (only that, and it goes on), starting, or stalled."""
-    match [reason.name for reason in amiss]:
-        case []:
-            return "ready"
-        case ["lag"] if rate > 0:
-            return "behind"
-        case ["starting", *_]:
-            return "starting"
-        case _:
-            return "stalled"
 
 
 def _event(name: str, content: dict[str, Any]) -> bytes:
