@@ -55,6 +55,9 @@ def test_everything_set() -> None:
         "SYNCHRONOUS_COMMIT": "OFF",
         "IDLE_TIMEOUT": "1.5",
         "COLLECTIONS": "app.bsky.*, fm.teal.alpha.feed.play,app.bsky.*",
+        "HTTP_BIND": "[::1]:0",
+        "READY_LAG_SECONDS": "0",
+        "LOG_FORMAT": "JSON",
     }
     config = Config.from_env(env)
     assert config.database_url == env["DATABASE_URL"].strip()
@@ -62,6 +65,8 @@ def test_everything_set() -> None:
     assert (config.db_pool_size, config.log_level, config.cursor) == (1, "DEBUG", 2**63 - 1)
     assert (config.synchronous_commit, config.idle_timeout) == (False, 1.5)
     assert config.collections == ("app.bsky.*", "fm.teal.alpha.feed.play")
+    assert (config.http_bind, str(config.http_bind)) == (Address("::1", 0, chosen=True), "[::1]:0")
+    assert (config.ready_lag, config.log_format) == (0.0, "json")
 
 
 @pytest.mark.parametrize(("text", "start"), [("live", None), ("Oldest", 0), ("0", 0), ("17", 17)])
@@ -70,10 +75,27 @@ def test_start(text: str, start: int | None) -> None:
 
 
 def test_empty_is_not_set() -> None:
-    empty = {setting.name: " " for setting in SETTINGS}
+    empty = {setting.name: " " for setting in SETTINGS if not setting.off}
     assert Config.from_env(empty | {"DATABASE_URL": URL}) == Config.from_env({"DATABASE_URL": URL})
     with pytest.raises(OperatorError, match="DATABASE_URL is not set"):
         Config.from_env(empty)
+
+
+def test_an_empty_address_is_no_http(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert Config.from_env({"DATABASE_URL": URL, "HTTP_BIND": ""}).http_bind is None
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DATABASE_URL", URL)
+    for written, environment, expected in (
+        ("", None, None),
+        ("", "h:1", Address("h", 1, chosen=True)),
+        ("h:1", "", None),
+        ("h:1", None, Address("h", 1, chosen=True)),
+    ):
+        Path(".env").write_text(f"HTTP_BIND={written}\n")
+        monkeypatch.delenv("HTTP_BIND", raising=False)
+        if environment is not None:
+            monkeypatch.setenv("HTTP_BIND", environment)
+        assert Config.from_env().http_bind == expected
 
 
 def test_embedded_needs_no_database() -> None:
@@ -91,6 +113,9 @@ def test_every_fault_at_once() -> None:
         SYNCHRONOUS_COMMIT="maybe",
         COLLECTIONS="app.bsky",
         IDLE_TIMEOUT="nan",
+        HTTP_BIND="8080",
+        READY_LAG_SECONDS="soon",
+        LOG_FORMAT="xml",
     )
     assert [fault.split()[0] for fault in told] == [setting.name for setting in SETTINGS]
     assert "hunter2" not in "\n".join(told)
@@ -102,6 +127,11 @@ def test_every_fault_at_once() -> None:
         *(("DB_POOL_SIZE", value) for value in ("0", "201", "-5", "1.5", "0x10", "٣", "9" * 5_000)),
         *(("CURSOR", value) for value in ("now", "-1", "1.0", str(2**63), "1_000", "²")),
         *(("IDLE_TIMEOUT", value) for value in ("-1", "0.5", "inf", "1e9", "1m")),
+        *(("READY_LAG_SECONDS", value) for value in ("-1", "0.5", "inf", "3e9")),
+        *(
+            ("HTTP_BIND", value)
+            for value in ("localhost", ":8080", "::1:8080", "[::1]", "a b:1", "[x]:1", "h:65536", "h:-1", "h:²")
+        ),
         *(("LOG_LEVEL", value) for value in ("TRACE", "20")),
         *(("SYNCHRONOUS_COMMIT", value) for value in ("true", "remote_apply")),
     ],
