@@ -60,7 +60,7 @@ class Exposition(Collector):
         yield _histogram(
             "commit_latency_seconds", "From a frame's arrival to the end of its event, which is then durable", metrics.latency
         )
-        yield _histogram("batch_commits", "Events that a lane writes by one call", metrics.batches)
+        yield _histogram("batch_events", "Events that a lane writes by one call", metrics.batches)
 
     def _counters(self) -> Iterator[Metric]:
         metrics = self._gauges.metrics

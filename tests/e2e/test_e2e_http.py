@@ -28,7 +28,7 @@ from relay_simulator.generator import Generator, Settings
 from relay_simulator.mix import Mix
 from relay_simulator.server import RelayServer
 from relay_simulator.truth import CommitTruth
-from tests.e2e.harness import Process, connected, running, saved, settings, traffic, until
+from tests.e2e.harness import Process, connected, running, saved, settings, told, traffic, until
 from tests.servers import free_port
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
@@ -84,7 +84,7 @@ async def test_what_it_exports_is_what_happened(database: str, tmp_path: Path) -
     mix = Mix(delete=10, several=5, generator=1, account=0, account_deleted=0)  # nobody's commits are left out
     sent = list(Generator(Settings(mix=mix, cheap=True, history=50)).stream(3_000))
     known = {record_type.collection for record_type in RECORD_TYPES}
-    told = Counter(
+    counted = Counter(
         (op.collection if op.collection in known else "other", "delete" if op.action == "delete" else "put")
         for truth in (one.truth for one in sent)
         if isinstance(truth, CommitTruth)
@@ -95,16 +95,16 @@ async def test_what_it_exports_is_what_happened(database: str, tmp_path: Path) -
         await saved(database, relay.url, last)
         seen = await samples_after(page, len(sent))
         assert seen["cursor_seq", ()] == seen["received_seq", ()] == last
-        assert seen["commit_latency_seconds_count", ()] == seen["batch_commits_sum", ()] == len(sent)
+        assert seen["commit_latency_seconds_count", ()] == seen["batch_events_sum", ()] == len(sent)
         assert sum(value for (name, _), value in seen.items() if name == "events_total") == len(sent)
         written = {
             (dict(labels)["collection"], dict(labels)["action"]): value
             for (name, labels), value in seen.items()
             if name == "operations_total"
         }
-        assert {key: value for key, value in written.items() if value} == dict(told)
+        assert {key: value for key, value in written.items() if value} == dict(counted)
         assert set(written) == {(label(t.collection), action) for t in RECORD_TYPES for action in ("put", "delete")}
-        for name, bounds in (("commit_latency_seconds", LATENCY_BOUNDS), ("batch_commits", BATCH_BOUNDS)):
+        for name, bounds in (("commit_latency_seconds", LATENCY_BOUNDS), ("batch_events", BATCH_BOUNDS)):
             buckets = {float(dict(labels)["le"]): value for (found, labels), value in seen.items() if found == f"{name}_bucket"}
             assert list(buckets) == [*bounds, float("inf")]
             assert list(buckets.values()) == sorted(buckets.values())
@@ -173,24 +173,24 @@ async def test_a_database_that_goes_or_hangs_is_told(private_server: PostgresSer
     monkeypatch.setattr("indexer.database.pool.PING_INTERVAL", 0.1)
     stream = traffic(500)
 
-    def told(names: list[str]) -> bool:
+    def amiss(names: list[str]) -> bool:
         return [reason.name for reason in reasons(worker.gauges, 0)] == names
 
     async with RelayServer(stream.frames) as relay, running(private_server.url, relay.url) as worker:
-        await until(lambda: told([]), "it is ready")
+        await until(lambda: amiss([]), "it is ready")
         backends = [one for one in psutil.process_iter() if one.ppid() == private_server.pid]
         for backend in backends:
             backend.suspend()
-        await until(lambda: told(["database"]), "a database that hangs is noticed")
+        await until(lambda: amiss(["database"]), "a database that hangs is noticed")
         for backend in backends:
             backend.resume()
-        await until(lambda: told([]), "it is ready again")
+        await until(lambda: amiss([]), "it is ready again")
         await private_server.stop()
-        await until(lambda: told(["database"]), "a database that went is noticed")
+        await until(lambda: amiss(["database"]), "a database that went is noticed")
         await private_server.start()
-        await until(lambda: told([]), "it is ready once more")
+        await until(lambda: amiss([]), "it is ready once more")
         worker.stop("a test")
-        assert told(["stopping"])
+        assert amiss(["stopping"])
 
 
 async def test_an_address_that_is_taken(database: str, tmp_path: Path) -> None:
@@ -234,7 +234,8 @@ async def test_connections_too_many_are_turned_away(database: str, tmp_path: Pat
 
 
 async def test_open_pages_are_bounded_and_hold_up_nothing(database: str, tmp_path: Path) -> None:
-    stream = traffic(1_000)
+    stays = Mix(delete=0, account=0, account_deleted=0)  # so that each post that was shown is still there
+    stream = told(Generator(Settings(mix=stays, cheap=True, history=50)).stream(1_000))
     async with (
         RelayServer(stream.frames, rate=500) as relay,
         serving(tmp_path, database, relay.url) as (worker, page),
