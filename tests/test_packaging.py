@@ -28,6 +28,7 @@ SERVICE = {
     "properties": {
         "image": TEXT,
         "build": TEXT,
+        "profiles": TEXTS,
         "restart": {"enum": ["no", "always", "on-failure", "unless-stopped"]},
         "environment": {"type": "object", "additionalProperties": {"type": ["string", "number"]}},
         "command": TEXTS,
@@ -123,7 +124,33 @@ def test_the_version_is_said_once_more_the_same() -> None:
 
 def test_compose_follows_the_specification(compose: dict[str, Any]) -> None:
     jsonschema.validate(compose, SCHEMA)
-    assert set(compose["services"]) == {"postgres", "unified-worker"}
+    profiles = {name: service.get("profiles", []) for name, service in compose["services"].items()}
+    assert profiles == {"postgres": [], "unified-worker": [], "prometheus": ["monitoring"], "grafana": ["monitoring"]}
+
+
+@pytest.mark.parametrize("name", ["prometheus", "grafana"])
+def test_monitoring_is_closed_to_the_network_and_keeps_its_data(compose: dict[str, Any], name: str) -> None:
+    service = compose["services"][name]
+    assert re.fullmatch(r"[a-z]+/[a-z]+:v?\d+\.\d+\.\d+", service["image"])
+    assert all(port.startswith(f"127.0.0.1:${{{name.upper()}_PORT:-") for port in service["ports"])
+    sources = {mount.partition(":")[0]: mount for mount in service["volumes"]}
+    assert name in sources
+    assert name in compose["volumes"]
+    for source, mount in sources.items():
+        if source != name:  # what is of this project is there, and only read
+            assert (ROOT / source).is_dir()
+            assert mount.endswith(":ro")
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["healthcheck"]["test"][0] == "CMD"
+
+
+def test_grafana_asks_for_a_password_and_calls_nobody(compose: dict[str, Any]) -> None:
+    environment = compose["services"]["grafana"]["environment"]
+    assert environment["GF_SECURITY_ADMIN_PASSWORD"] == "${GRAFANA_PASSWORD:-unified}"
+    off = ("AUTH_ANONYMOUS_ENABLED", "ANALYTICS_REPORTING_ENABLED", "ANALYTICS_CHECK_FOR_UPDATES")
+    assert {environment[f"GF_{name}"] for name in (*off, "ANALYTICS_CHECK_FOR_PLUGIN_UPDATES")} == {"false"}
+    assert environment["GF_PLUGINS_PREINSTALL_DISABLED"] == "true"
 
 
 def test_the_worker_starts_after_a_healthy_database_and_may_drain(compose: dict[str, Any]) -> None:
