@@ -1,12 +1,11 @@
-"""A real Prometheus with the committed configuration scrapes the metrics, answers the dashboard, and runs the rules."""
+"""A real Prometheus with the committed configuration scrapes a real worker, answers the dashboard, and runs the rules."""
 
+import asyncio
 import contextlib
-import http.server
 import json
 import re
 import shutil
 import subprocess
-import threading
 import time
 import urllib.error
 import urllib.parse
@@ -18,7 +17,9 @@ from typing import Any
 
 import pytest
 
-from tests.monitoring.parts import CONFIG, RULES, alerts, exposition, queries
+from relay_simulator.server import RelayServer
+from tests.e2e.harness import Process, settings, traffic
+from tests.monitoring.parts import CONFIG, RULES, alerts, queries
 from tests.servers import free_port
 
 DEADLINE = 12.0  # seconds; Prometheus waits five before it scrapes at all
@@ -26,42 +27,16 @@ INTERVAL = "250ms"  # between scrapes, and between runs of the rules, in place o
 RATE_INTERVAL = "5s"
 
 
-@pytest.fixture
-def target() -> Generator[str]:
-    """The host and port whose /metrics is scraped."""
-    text = exposition().encode()
-
-    class Metrics(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.send_header("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
-            self.end_headers()
-            self.wfile.write(text)
-
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 -- the library's name
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Metrics) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-        thread.start()
-        yield f"127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
-
-
-@pytest.fixture
-def prometheus(target: str, tmp_path: Path) -> Generator[str]:
-    """The URL of a Prometheus that runs the committed configuration and rules on that target, faster."""
-    program = shutil.which("prometheus")
-    if program is None:
-        pytest.skip("prometheus is not installed (Debian: prometheus)")
+@contextlib.contextmanager
+def prometheus(program: str, target: str, folder: Path) -> Generator[str]:
+    """The URL of a Prometheus that runs the committed configuration and rules on that target (host:port), faster."""
     text = CONFIG.read_text(encoding="utf-8").replace("unified-worker:8080", target)
-    (tmp_path / CONFIG.name).write_text(re.sub(r"_interval: \w+", f"_interval: {INTERVAL}", text))
-    shutil.copy(RULES, tmp_path)
+    (folder / CONFIG.name).write_text(re.sub(r"_interval: \w+", f"_interval: {INTERVAL}", text))
+    shutil.copy(RULES, folder)
     address = f"127.0.0.1:{free_port()}"
     arguments = [f"--config.file={CONFIG.name}", "--storage.tsdb.path=data", f"--web.listen-address={address}"]
-    with (tmp_path / "log").open("wb") as log:
-        process = subprocess.Popen([program, *arguments], cwd=tmp_path, stdout=log, stderr=subprocess.STDOUT)
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen([program, *arguments], cwd=folder, stdout=log, stderr=subprocess.STDOUT)
         try:
             yield f"http://{address}"
         finally:
@@ -100,16 +75,31 @@ def until(condition: Callable[[], bool], what: str) -> None:
         time.sleep(0.05)
 
 
-def test_prometheus_answers_the_dashboard_and_runs_the_rules(prometheus: str) -> None:
-    scraped = 'count_over_time(up{job="unified-worker"}[5s]) >= 3 and up == 1'
-    until(lambda: bool(result(prometheus, scraped)), "three scrapes of a target that is up")
-    scraped_at = time.time()
-    empty = {query.place: query.expr for query in queries(RATE_INTERVAL) if not result(prometheus, query.expr)}
-    assert list(empty) == ["Starts"]  # nothing was started while it looked
+def look(program: str, target: str, folder: Path) -> None:
+    with prometheus(program, target, folder) as url:
+        scraped = 'count_over_time(up{job="unified-worker"}[5s]) >= 3 and up == 1'
+        until(lambda: bool(result(url, scraped)), "three scrapes of a target that is up")
+        scraped_at = time.time()
+        empty = {query.place: query.expr for query in queries(RATE_INTERVAL) if not result(url, query.expr)}
+        assert list(empty) == ["Starts"]  # nothing was started while it looked
 
-    def run_since() -> bool:
-        return all(datetime.fromisoformat(rule["lastEvaluation"]).timestamp() > scraped_at for rule in rules(prometheus))
+        def run_since() -> bool:
+            return all(datetime.fromisoformat(rule["lastEvaluation"]).timestamp() > scraped_at for rule in rules(url))
 
-    until(run_since, "all rules are run on what was scraped")
-    assert [(rule["name"], rule["health"]) for rule in rules(prometheus)] == [(alert["alert"], "ok") for alert in alerts()]
-    assert [rule["name"] for rule in rules(prometheus) if rule["state"] == "firing"] == []
+        until(run_since, "all rules are run on what was scraped")
+        assert [(rule["name"], rule["health"]) for rule in rules(url)] == [(alert["alert"], "ok") for alert in alerts()]
+        assert [rule["name"] for rule in rules(url) if rule["state"] == "firing"] == []
+
+
+async def test_prometheus_answers_the_dashboard_and_runs_the_rules(database: str, tmp_path: Path) -> None:
+    program = shutil.which("prometheus")
+    if program is None:
+        pytest.skip("prometheus is not installed (Debian: prometheus)")
+    stream = traffic(6_000, awkward=True)
+    async with (
+        RelayServer(stream.frames, rate=300, held=2_000) as relay,
+        Process(tmp_path, **settings(database, relay.url, HTTP_BIND="127.0.0.1:0")) as worker,
+    ):
+        page = await worker.says(r"Live page: http://(\S+)/")
+        await worker.says("Processed 2,000 events")
+        await asyncio.to_thread(look, program, page[1], tmp_path)

@@ -2,10 +2,16 @@
 
 import json
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
+
+from indexer.config import Config
+from indexer.history import History
+from indexer.http.exposition import Exposition
+from unified_worker import UnifiedWorker
 
 ROOT = Path(__file__).parents[2]
 DEPLOYED = ROOT / "deploy" / "monitoring"
@@ -24,8 +30,12 @@ class Query(NamedTuple):
 
 
 def exposition() -> str:
-    """What /metrics answers."""
-    return (Path(__file__).parent / "exposition.txt").read_text(encoding="utf-8")
+    """What /metrics answers once an event is written, though nothing runs."""
+    worker = UnifiedWorker(Config.from_env({"DATABASE_URL": "postgresql://nobody@127.0.0.1/nothing"}))
+    now = datetime.now(UTC)
+    worker.stream.arrived(1, now, 0)
+    worker.watermark.finish(worker.watermark.arrive(1, now))
+    return Exposition(History(worker.gauges), "relay.test", 60).text("")[0].decode()
 
 
 def families() -> dict[str, str]:
