@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks import latency, outage, report
+from benchmarks import latency, outage, report, watched
 from benchmarks.bare import BARE_TYPES
 from benchmarks.by_type import costs
 from benchmarks.ceiling import copy_rows, save_rows
@@ -36,6 +36,7 @@ FROM_EMPTY = "full indexing from empty tables"
 # As an operator sets a server that has 24 GB for these tables; the embedded one's own are for a small machine.
 SERVER_SETTINGS = {"shared_buffers": "4GB", "max_wal_size": "8GB"}
 LIVE = 60 * outage.RATE * 4  # commits that come while an outage is recovered from: four minutes of them
+WATCHED_PAIRS = 3
 LEAST_BY_TYPE, MOST_BY_TYPE = 10_000, 50_000  # commits that it takes to tell something by what they do
 OLD = "bench_old"  # the database that holds the rows from before
 
@@ -100,6 +101,7 @@ async def bench(commits: int, rows: int, runs: int, seconds: float, missed: int)
                 ran = designs[name]
                 found = await outage.recover(server, ran.arguments, ran.record_types, ran.frames, ran.expected, missed)
                 _say(report.recovery(name, found), "")
+            _say(report.watching(await watched.compare(server, frames, expected, WATCHED_PAIRS)), "")
             _say(*report.by_type(await costs(server, frames, min(max(commits // 4, LEAST_BY_TYPE), MOST_BY_TYPE))), "")
             _say(report.latency(await latency.measure(server, frames, rate=LIVE_RATE, seconds=seconds)))
     wrong = [f"{name}: {fault}" for name, results in done.items() for result in results for fault in result.wrong]

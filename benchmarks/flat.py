@@ -108,7 +108,12 @@ async def flat(server: PostgresServer, folder: Path, commits: int, windows: int)
         eye = await asyncpg.connect(url)
         try:
             with child("relay", ["-u", "-m", "benchmarks.small", "--commits", str(commits)], folder) as source:
-                settings = {"DATABASE_URL": url, "RELAY_URL": await relay_url(source), "CURSOR": "oldest"}
+                settings = {
+                    "DATABASE_URL": url,
+                    "RELAY_URL": await relay_url(source),
+                    "CURSOR": "oldest",
+                    "HTTP_BIND": "127.0.0.1:0",
+                }
                 with child("measured", BARE_WORKER, folder, settings) as worker:
                     readings = await watch(server, eye, worker, source, commits, windows)
             return [window(*pair) for pair in itertools.pairwise(readings)], await wrong_rows(eye, rows(commits))

@@ -39,7 +39,13 @@ async def measure(server: PostgresServer, frames: Path, *, rate: int, seconds: f
     folder = frames.parent
     notes = folder / "finished.txt"
     async with fresh_database(server) as url, RelayServer() as relay:
-        settings = {"DATABASE_URL": url, "RELAY_URL": relay.url, "CURSOR": "oldest", "IDLE_TIMEOUT": "0"}
+        settings = {
+            "DATABASE_URL": url,
+            "RELAY_URL": relay.url,
+            "CURSOR": "oldest",
+            "IDLE_TIMEOUT": "0",
+            "HTTP_BIND": "127.0.0.1:0",
+        }
         with child("stamped", ["-m", "benchmarks.stamped_worker", str(notes)], folder, settings) as worker:
             await _connected(relay, worker)
             handed_over = await _hand_over(relay, frames, rate, int(rate * (WARM_UP + seconds)))

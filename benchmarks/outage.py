@@ -47,7 +47,12 @@ async def recover(
     folder = frames.parent
     async with fresh_database(server, record_types) as url:
         with relay(folder, "--frames", str(frames), "--held", str(missed), "--rate", str(RATE)) as source:
-            settings = {"DATABASE_URL": url, "RELAY_URL": await relay_url(source), "CURSOR": "oldest"}
+            settings = {
+                "DATABASE_URL": url,
+                "RELAY_URL": await relay_url(source),
+                "CURSOR": "oldest",
+                "HTTP_BIND": "127.0.0.1:0",
+            }
             eye = await asyncpg.connect(url)
             with child("recovering", arguments, folder, settings) as worker:
                 await worker.said(r"(Connected) to ")

@@ -9,6 +9,7 @@ from benchmarks.expected import Expected
 from benchmarks.latency import Latency
 from benchmarks.outage import Recovery
 from benchmarks.throughput import Run
+from benchmarks.watched import Watched
 
 MB = 1_000_000
 LEGEND = (
@@ -92,6 +93,15 @@ def recovery(name: str, found: Recovery) -> str:
     return (
         f"{name}: {found.missed:,} commits worked off in {found.worked_off:.0f} s; up to date after {found.up_to_date:.0f} s, "
         f"when {found.live:,} more had come; peak RSS {found.peak_rss / MB:.0f} MB"
+    )
+
+
+def watching(found: Watched) -> str:
+    """What being looked at costs."""
+    return (
+        f"Metrics counted, scraped every second ({found.scrapes} times) and a page open ({found.messages} messages) take "
+        f"{found.python:+.1%} of the worker's CPU and {found.time:+.1%} of the time a commit (medians of {len(found.watched)} "
+        "pairs of runs, full indexing)"
     )
 
 

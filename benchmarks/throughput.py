@@ -2,8 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,19 +79,24 @@ async def run_into(
     frames: Path,
     expected: Expected,
     wanted: Mapping[str, int] | None = None,
+    *,
+    settings: Mapping[str, str] | None = None,
+    beside: Callable[[Child], AbstractAsyncContextManager[None]] = lambda _: nullcontext(),
 ) -> Run:
     """Serves the frames to `python ARGUMENTS` on a prepared database of `server` until their last commit is in it.
 
     The clock starts at the last look that found none of the first commits (looks are 10 ms apart) and ends at the look that
-    finds all. `wanted`: the rows that there must be by table; those that the frames come to if it is not given.
+    finds all. `wanted`: the rows that there must be by table; those that the frames come to if it is not given. `settings`:
+    more of what is measured; `beside`: what goes on meanwhile.
     """
     folder = frames.parent
     with relay(folder, "--frames", str(frames)) as source:
-        settings = {"DATABASE_URL": url, "RELAY_URL": await relay_url(source), "CURSOR": "oldest"}
+        given = {"DATABASE_URL": url, "RELAY_URL": await relay_url(source), "CURSOR": "oldest", "HTTP_BIND": "127.0.0.1:0"}
         eye = await asyncpg.connect(url)
         try:
-            with child("measured", arguments, folder, settings) as measured:
-                return await _watch(server, measured, source, eye, expected, wanted or expected.rows())
+            with child("measured", arguments, folder, given | dict(settings or {})) as measured:
+                async with beside(measured):
+                    return await _watch(server, measured, source, eye, expected, wanted or expected.rows())
         finally:
             await eye.close()
 

@@ -26,6 +26,7 @@ from benchmarks.processes import ChildFailed, child_folder
 from benchmarks.small import ACCOUNTS, account_of, record_of, small_frame
 from benchmarks.stream import dids, make_stream
 from benchmarks.throughput import BARE_WORKER, CLASSIC, WORKER, fresh_database, run_into
+from benchmarks.watched import compare
 from indexer.postgres import PostgresServer
 from indexer.protocol.events import Commit
 from indexer.protocol.frames import decode
@@ -198,3 +199,16 @@ async def test_the_demonstration_shows_what_is_in_the_database() -> None:
     assert min(counts[table] for table in ("posts", "likes", "reposts", "follows", "users")) > 0, output
     assert "[INFO] Stopped" in output
     assert re.search(r"everything up to seq [0-9]+ of 127\.0\.0\.1:[0-9]+ is in the database", output), output
+
+
+async def test_watched_runs_are_watched_and_leave_the_same_rows(pg18: PostgresServer, folder: Path) -> None:
+    expected = make_stream(folder / "frames.bin", 3 * COMMITS)
+    found = await compare(pg18, folder / "frames.bin", expected, pairs=1)
+    assert [run.wrong for run in (*found.without, *found.watched)] == [(), ()]
+    assert found.scrapes >= 1
+    assert found.messages >= 1
+    assert -0.9 < found.python < 9
+    assert -0.9 < found.time < 9
+    (without,), (watched,) = found.without, found.watched
+    assert found._replace(watched=[replace(watched, python_us=1.5 * without.python_us)]).python == pytest.approx(0.5)
+    assert found._replace(watched=[replace(watched, rate=without.rate / 2)]).time == pytest.approx(1.0)

@@ -1,0 +1,44 @@
+"""The worker without what it does for those who look on, to tell what that costs: python -m benchmarks.uncounted.
+
+It answers no HTTP if HTTP_BIND is empty, takes no samples, keeps no newest posts, and counts neither operations nor latencies
+nor batches. What is left are the plain counts that its own log needs.
+"""
+
+import sys
+from collections.abc import Sequence
+
+from indexer import daemon, history
+from indexer.batch import Batch
+from indexer.config import Config
+from indexer.lanes import Lane
+from indexer.processor import EventProcessor
+from unified_worker import UnifiedWorker
+
+NEVER = 1e9  # seconds
+
+
+class UncountedProcessor(EventProcessor):
+    """Counts no operations, and looks at no posts."""
+
+    def _written(self, batch: Batch, outcomes: Sequence[str]) -> None:
+        pass
+
+
+class UncountedWorker(UnifiedWorker):
+    """The worker with that processor, and without latencies."""
+
+    def __init__(self, config: Config, reset_cursor: bool = False) -> None:
+        super().__init__(config, reset_cursor)
+        self.processor = UncountedProcessor(self.pool, self.metrics, self.selection)
+
+    async def _write(self, lane: Lane) -> None:
+        while batch := await lane.take():
+            await self.processor.process_batch(lane.number, [placed.event for placed in batch])
+            for placed in batch:
+                self.watermark.finish(placed.ticket)
+            self.progress.finished(len(batch))
+
+
+if __name__ == "__main__":
+    history.INTERVAL = NEVER
+    sys.exit(daemon.main(UncountedWorker, []))
