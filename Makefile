@@ -67,6 +67,7 @@ clean:
 $(VENV)/.created:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Python 3.11 or newer is needed, this is $$($(PYTHON) --version): make PYTHON=python3.13 ..." >&2; exit 1; }
+	@echo "First the packages, into $(VENV): this takes half a minute or so"
 	@$(PYTHON) -m venv $(VENV) || { echo "(Debian, Ubuntu: apt-get install python3-venv)" >&2; rm -rf $(VENV); exit 1; }
 	@touch $@
 

@@ -29,12 +29,10 @@ async def views(config: Config, gauges: Gauges, embedded: PostgresServer | None,
     async with AsyncExitStack() as stack:
         tasks = [asyncio.create_task(history.run()), asyncio.create_task(keep_showing(lambda: _now(history, config.ready_lag)))]
         stack.push_async_callback(_end, tasks)
-        page = None
         if config.http_bind is not None:
-            server = HttpServer(config.http_bind, history, config.relay_host, config.ready_lag)
-            page = (await stack.enter_async_context(server)).url
+            await stack.enter_async_context(HttpServer(config.http_bind, history, config.relay_host, config.ready_lag))
         if embedded is not None:
-            greet(config.relay_url, embedded.directory, page)
+            greet(config.relay_url, embedded.directory)
             words = first_events(
                 gauges.metrics,
                 connected=lambda: gauges.connected,

@@ -17,11 +17,9 @@ NEWEST = "SELECT indexed_at, author_did, left(text, 60) AS text FROM posts ORDER
 log = logging.getLogger(__name__)
 
 
-def greet(relay_url: str, directory: Path, page: str | None) -> None:
-    """Says what this is. `directory` is where the data are, `page` the URL of the live page, None where there is none."""
+def greet(relay_url: str, directory: Path) -> None:
+    """Says what this is. `directory` is where the data are."""
     log.info("What %s sends (posts, likes, follows, …) becomes rows of the PostgreSQL in %s", relay_url, directory)
-    if page is not None:
-        log.info("How it goes: %s", page)
     log.info("Ctrl-C ends it; the data stay, and the next start goes on from where this one was")
 
 

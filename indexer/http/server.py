@@ -61,7 +61,7 @@ class HttpServer:
         self._stack.callback(running.cancel)
         self._stack.callback(self._live.close)
         self.url = f"http://{self._address._replace(port=listening.sockets[0].getsockname()[1])}/"
-        log.info("Live page: %s (and metrics, healthz, readyz)", self.url)
+        log.info("Live page: %s (and /metrics, /healthz, /readyz)", self.url)
         return self
 
     async def __aexit__(
