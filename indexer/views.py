@@ -4,8 +4,10 @@ None of it is awaited by the stream.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator
+import logging
+from collections.abc import AsyncGenerator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
 
 from indexer.config import Config
 from indexer.gauges import Gauges
@@ -15,6 +17,8 @@ from indexer.postgres import PostgresServer
 from indexer.readiness import reasons, state
 from indexer.status_line import Now, keep_showing
 from indexer.welcome import first_events, greet
+
+log = logging.getLogger(__name__)
 
 WORDS = {"ready": "live", "behind": "catching up"}
 
@@ -27,10 +31,12 @@ async def views(config: Config, gauges: Gauges, embedded: PostgresServer | None,
     """
     history = History(gauges)
     async with AsyncExitStack() as stack:
-        tasks = [asyncio.create_task(history.run()), asyncio.create_task(keep_showing(lambda: _now(history, config.ready_lag)))]
+        tasks = [_begun(history.run()), _begun(keep_showing(lambda: _now(history, config.ready_lag)))]
         stack.push_async_callback(_end, tasks)
         if config.http_bind is not None:
-            await stack.enter_async_context(HttpServer(config.http_bind, history, config.relay_host, config.ready_lag))
+            server = HttpServer(config.http_bind, history, config.relay_host, config.ready_lag)
+            await stack.enter_async_context(server)
+            tasks.append(_begun(server.run()))
         if embedded is not None:
             greet(config.relay_url, embedded.directory)
             words = first_events(
@@ -40,8 +46,20 @@ async def views(config: Config, gauges: Gauges, embedded: PostgresServer | None,
                 psql=embedded.psql,
                 began=began,
             )
-            tasks.append(asyncio.create_task(words))
+            tasks.append(_begun(words))
         yield
+
+
+def _begun(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    task = asyncio.create_task(work)
+    task.add_done_callback(_told)
+    return task
+
+
+def _told(task: asyncio.Task[None]) -> None:
+    """Who looks on may fail, by a fault of ours: that is said, and the stream goes on."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("A fault in what looks on; the stream goes on without it", exc_info=error)
 
 
 async def _end(tasks: list[asyncio.Task[None]]) -> None:

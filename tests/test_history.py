@@ -15,10 +15,11 @@ from indexer.metrics import LATENCY_BOUNDS, Histogram
 from indexer.newest import INTERVAL, MOST_SHOWN, Newest
 from indexer.protocol.events import Commit
 from indexer.protocol.frames import decode
+from indexer.views import views
 from relay_simulator.generator import Generator, Settings
 from relay_simulator.mix import Mix
 from relay_simulator.truth import CommitTruth, OpTruth
-from tests.e2e.harness import settings
+from tests.e2e.harness import settings, until
 from unified_worker import UnifiedWorker
 
 
@@ -125,3 +126,17 @@ def test_the_newest_posts_are_some_that_were_written() -> None:
     assert [post.uri for post in newest.posts] == [fourth.uri[0], third.uri[0], first.uri[0]]
     assert newest.total == 3
     assert all(0 < len(post.text) <= MOST_SHOWN and post.uri.startswith(f"at://{post.did}/") for post in newest.posts)
+
+
+async def test_a_fault_of_who_looks_on_is_told_and_stops_nothing(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(_: History) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(History, "take", broken)
+    monkeypatch.setattr("indexer.history.INTERVAL", 0.001)
+    one = await worker()
+    async with views(one.config, one.gauges, None, 0.0):
+        await until(lambda: "ZeroDivisionError" in caplog.text, "the fault is told")
+        assert "the stream goes on" in caplog.text

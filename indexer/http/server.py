@@ -27,7 +27,7 @@ SHUTDOWN = 0.5  # seconds for what is being answered; the worker is to be gone w
 
 
 class HttpServer:
-    """`async with HttpServer(…)` serves until the block ends. `url` is where; None where the default address was taken."""
+    """`async with HttpServer(…)` serves until the block ends, while `run` runs. `url` is where; None where the default address was taken."""
 
     def __init__(self, address: Address, history: History, relay: str, ready_lag: float) -> None:
         self.url: str | None = None
@@ -57,8 +57,6 @@ class HttpServer:
             log.warning("%s: going on without the live page, /metrics, /healthz and /readyz; HTTP_BIND sets another", told)
             return self
         self._stack.callback(listening.close)
-        running = asyncio.create_task(self._live.run())
-        self._stack.callback(running.cancel)
         self._stack.callback(self._live.close)
         self.url = f"http://{self._address._replace(port=listening.sockets[0].getsockname()[1])}/"
         log.info("Live page: %s (and /metrics, /healthz, /readyz)", self.url)
@@ -68,6 +66,10 @@ class HttpServer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._stack.aclose()
+
+    async def run(self) -> None:
+        """Feeds the open pages, until cancelled."""
+        await self._live.run()
 
     def _protocol(self) -> asyncio.Protocol:
         server = self._runner.server
