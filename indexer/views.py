@@ -12,7 +12,6 @@ from typing import Any
 from indexer.config import Config
 from indexer.gauges import Gauges
 from indexer.history import History
-from indexer.http.server import HttpServer
 from indexer.postgres import PostgresServer
 from indexer.readiness import reasons, state
 from indexer.status_line import Now, keep_showing
@@ -34,6 +33,8 @@ async def views(config: Config, gauges: Gauges, embedded: PostgresServer | None,
         tasks = [_begun(history.run()), _begun(keep_showing(lambda: _now(history, config.ready_lag)))]
         stack.push_async_callback(_end, tasks)
         if config.http_bind is not None:
+            from indexer.http.server import HttpServer  # its libraries take 14 MB, which no HTTP saves
+
             server = HttpServer(config.http_bind, history, config.relay_host, config.ready_lag)
             await stack.enter_async_context(server)
             tasks.append(_begun(server.run()))

@@ -27,10 +27,9 @@ SHUTDOWN = 0.5  # seconds for what is being answered; the worker is to be gone w
 
 
 class HttpServer:
-    """`async with HttpServer(…)` serves until the block ends, while `run` runs. `url` is where; None where the default address was taken."""
+    """`async with HttpServer(…)` serves until the block ends; `run` is the task that open pages live on."""
 
     def __init__(self, address: Address, history: History, relay: str, ready_lag: float) -> None:
-        self.url: str | None = None
         self._address = address
         exposition = Exposition(history, relay, ready_lag)
         self._live = Live(history, exposition, relay, ready_lag)
@@ -58,8 +57,8 @@ class HttpServer:
             return self
         self._stack.callback(listening.close)
         self._stack.callback(self._live.close)
-        self.url = f"http://{self._address._replace(port=listening.sockets[0].getsockname()[1])}/"
-        log.info("Live page: %s (and /metrics, /healthz, /readyz)", self.url)
+        here = self._address._replace(port=listening.sockets[0].getsockname()[1])
+        log.info("Live page: http://%s/ (and /metrics, /healthz, /readyz)", here)
         return self
 
     async def __aexit__(
