@@ -15,8 +15,15 @@ SELECT NOT EXISTS (
   WHERE i.indrelid = $1::regclass AND i.indisvalid AND i.indpred IS NULL AND a.attname = split_part($2, ' ', 1)
     AND ($2 NOT LIKE '% COLLATE "C"' OR c.collname = 'C'))
 """
+# A serial's sequence ends where its own type does, whatever the column's has become.
 SHORT_SERIAL = """
-SELECT atttypid = 'int4'::regtype FROM pg_catalog.pg_attribute WHERE attrelid = $1::regclass AND attname = 'id'
+SELECT string_agg(statement, '; ') FROM (
+  SELECT format('ALTER TABLE %s ALTER COLUMN id TYPE bigint', attrelid::regclass) FROM pg_catalog.pg_attribute
+  WHERE attrelid = $1::regclass AND attname = 'id' AND atttypid = 'int4'::regtype
+  UNION ALL
+  SELECT format('ALTER SEQUENCE %s AS bigint', seqrelid::regclass) FROM pg_catalog.pg_sequence
+  WHERE seqrelid = pg_get_serial_sequence($1::text, 'id')::regclass AND seqtypid = 'int4'::regtype
+) AS s (statement)
 """
 # Of the schemas in which names that are not qualified are looked for: those where anybody may put some.
 OPEN_SCHEMAS = """
@@ -33,7 +40,7 @@ INDEXES = (
 )
 SERIAL = (
     "notifications.id is a 4-byte serial: it is used up after 2,147,483,647 notifications, which takes months at the public "
-    "relay's rate, and each commit that notifies is then refused: ALTER TABLE notifications ALTER COLUMN id TYPE bigint"
+    "relay's rate, and each commit that notifies is then refused: %s"
 )
 
 
@@ -52,6 +59,6 @@ async def advice(connection: Connection, schema: str, record_types: Sequence[Rec
         if await connection.fetchval(LACKS, f"{schema}.{table}", key)
     ]
     found = [INDEXES % " ".join(missing)] if missing else []
-    if await connection.fetchval(SHORT_SERIAL, f"{schema}.notifications"):
-        found.append(SERIAL)
+    if (statements := await connection.fetchval(SHORT_SERIAL, f"{schema}.notifications")) is not None:
+        found.append(SERIAL % statements)
     return found

@@ -22,7 +22,12 @@ async def test_an_application_s_database_is_told_once_and_heeds_it(application: 
         for statement in indexes.partition(": ")[2].split(";"):
             if statement.strip():
                 await connection.execute(statement)
-        await connection.execute(serial.rpartition(": ")[2])
+        column, sequence = serial.rpartition(": ")[2].split("; ")
+        await connection.execute(column)
+        (half,) = await advice(connection, "public", RECORD_TYPES)
+        assert half.endswith(": " + sequence)
+        await connection.execute(sequence)
+        await connection.execute("SELECT setval('notifications_id_seq', 3000000000)")
         assert await advice(connection, "public", RECORD_TYPES) == []
 
 
