@@ -60,6 +60,6 @@ commands/            the commands beside the worker, one file each, found by loo
   status.py            where the worker is, what it missed, how large the tables are; status_text.py and text.py write it out
 stdout.py            what commands say
 
-Around it: daemon.py (exit codes), signals.py, cli.py, config.py, database_url.py, logs.py, errors.py, version.py; and the
-PostgreSQL of --embedded: embedded.py, postgres.py, cluster.py.
+Around it: daemon.py (exit codes), signals.py, cli.py, program.py (its name), config.py, database_url.py, logs.py, errors.py,
+version.py; and the PostgreSQL of --embedded: embedded.py, postgres.py, cluster.py.
 """

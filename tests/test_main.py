@@ -46,7 +46,7 @@ async def test_help_names_every_setting_and_flag(tmp_path: Path) -> None:
 async def test_version(tmp_path: Path) -> None:
     code, output = await ended(tmp_path, "--version")
     assert code == 0
-    assert re.fullmatch(r"unified_worker [0-9]+\.[0-9]+\.[0-9]+\n", output)
+    assert re.fullmatch(r"unified-worker [0-9]+\.[0-9]+\.[0-9]+\n", output)
 
 
 @pytest.mark.parametrize("arguments", [("--unknown",), ("--reset",), ("stray",), ("--embedded", "a", "b")])
