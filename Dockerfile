@@ -4,11 +4,10 @@ ENV PYTHONUNBUFFERED=1 \
     PIP_NO_CACHE_DIR=1 \
     PIP_DISABLE_PIP_VERSION_CHECK=1
 
-# A number, so that an orchestrator can see that it is not root (runAsNonRoot). No date of today as that of its password, nor
-# copies of the files from before.
+# A number, so that an orchestrator can see that it is not root (runAsNonRoot). The epoch becomes the date of the user's (locked)
+# password, in place of today.
 RUN groupadd --gid 10001 worker \
-    && SOURCE_DATE_EPOCH=0 useradd --uid 10001 --gid worker --no-create-home --home-dir /app --no-log-init worker \
-    && rm -f /etc/passwd- /etc/group- /etc/shadow- /etc/gshadow-
+    && SOURCE_DATE_EPOCH=86400 useradd --uid 10001 --gid worker --no-create-home --home-dir /app --no-log-init worker
 
 WORKDIR /app
 
