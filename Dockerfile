@@ -1,24 +1,35 @@
 FROM python:3.13.11-slim-bookworm
 
-LABEL org.opencontainers.image.title="unified-worker" \
-      org.opencontainers.image.description="An AT Protocol firehose indexer: a relay's event stream into PostgreSQL"
-
 ENV PYTHONUNBUFFERED=1 \
     PIP_NO_CACHE_DIR=1 \
     PIP_DISABLE_PIP_VERSION_CHECK=1
 
-# A number, so that an orchestrator can see that it is not root (runAsNonRoot).
-RUN groupadd --gid 10001 worker && useradd --uid 10001 --gid worker --no-create-home --home-dir /app worker
+# A number, so that an orchestrator can see that it is not root (runAsNonRoot). The epoch becomes the date of the user's (locked)
+# password, in place of today.
+RUN groupadd --gid 10001 worker \
+    && SOURCE_DATE_EPOCH=86400 useradd --uid 10001 --gid worker --no-create-home --home-dir /app --no-log-init worker
 
 WORKDIR /app
 
-COPY requirements.txt .
-RUN pip install -r requirements.txt
+# What is compiled tells its sources by hash, not by time, and is never compared with them: nothing here changes any more.
+COPY requirements.lock .
+RUN pip install --require-hashes --only-binary :all: --no-compile --root-user-action ignore -r requirements.lock \
+    && python -m compileall -q --invalidation-mode unchecked-hash "$(python -c 'import site; print(site.getsitepackages()[0])')"
 
 COPY unified_worker.py .
 COPY indexer/ indexer/
 # Here, since the worker may not write into its own folder.
-RUN python -m compileall -q unified_worker.py indexer
+RUN python -m compileall -q --invalidation-mode unchecked-hash unified_worker.py indexer
+
+# Last, so that another commit's labels make no layer anew. docs/releasing.md has the command that fills them in.
+ARG VERSION=0.1.0
+ARG REVISION=unknown
+ARG CREATED=unknown
+LABEL org.opencontainers.image.title="unified-worker" \
+      org.opencontainers.image.description="An AT Protocol firehose indexer: a relay's event stream into PostgreSQL" \
+      org.opencontainers.image.version="$VERSION" \
+      org.opencontainers.image.revision="$REVISION" \
+      org.opencontainers.image.created="$CREATED"
 
 USER 10001:10001
 

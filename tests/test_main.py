@@ -12,7 +12,7 @@ from indexer.config import SETTINGS, Config
 from indexer.errors import OperatorError
 from indexer.postgres import PostgresServer
 from relay_simulator.server import RelayServer
-from tests.e2e.harness import Process, connected, running, saved, settings, stored_cursor, traffic
+from tests.e2e.harness import ROOT, Process, connected, running, saved, settings, stored_cursor, traffic
 from unified_worker import DatabasePool, EventProcessor, SafeJSONEncoder, UnifiedWorker
 
 SECRET = "hunter2geheim"
@@ -46,7 +46,7 @@ async def test_help_names_every_setting_and_flag(tmp_path: Path) -> None:
 async def test_version(tmp_path: Path) -> None:
     code, output = await ended(tmp_path, "--version")
     assert code == 0
-    assert re.fullmatch(r"unified_worker [0-9]+\.[0-9]+\.[0-9]+\n", output)
+    assert re.fullmatch(r"unified-worker [0-9]+\.[0-9]+\.[0-9]+\n", output)
 
 
 @pytest.mark.parametrize("arguments", [("--unknown",), ("--reset",), ("stray",), ("--embedded", "a", "b")])
@@ -201,3 +201,19 @@ async def test_live_asks_for_no_cursor(tmp_path: Path, database: str) -> None:
         assert relay.cursors == [None]
         assert relay.frames_sent == 100
     assert await stored_cursor(database, relay.url) == stream.last_seq
+
+
+class Broken(Process):
+    """The worker with a fault of its own."""
+
+    program = (
+        "-c",
+        f"import sys; sys.path.insert(0, {str(ROOT)!r}); import unified_worker as w; w.Cursor.start = None; w.main()",
+    )
+
+
+async def test_a_fault_of_its_own_ends_with_its_traceback_and_a_code_of_its_own(database: str, tmp_path: Path) -> None:
+    async with RelayServer() as relay, Broken(tmp_path, **settings(database, relay.url)) as worker:
+        assert await worker.ends() == 70
+        assert "Traceback" in worker.output
+        assert "'NoneType' object is not callable" in worker.output

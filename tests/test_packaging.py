@@ -213,12 +213,31 @@ def test_the_image_passes_signals_on_and_tells_its_health(dockerfile: list[tuple
     (health,) = arguments(dockerfile, "HEALTHCHECK")
     assert health.endswith('CMD ["python", "-m", "indexer.healthcheck"]')
     assert "PYTHONUNBUFFERED=1" in arguments(dockerfile, "ENV")[0]
-    assert arguments(dockerfile, "LABEL")
+
+
+def test_the_image_says_what_it_is_and_claims_nothing_that_it_does_not_know(dockerfile: list[tuple[str, str]]) -> None:
+    (label,) = arguments(dockerfile, "LABEL")
+    labels = dict(re.findall(r'org\.opencontainers\.image\.(\w+)="([^"]+)"', label))
+    assert labels.keys() == {"title", "description", "version", "revision", "created"}
+    defaults = dict(argument.split("=") for argument in arguments(dockerfile, "ARG"))
+    assert defaults == {"VERSION": VERSION, "REVISION": "unknown", "CREATED": "unknown"}
+    assert all(labels[name.lower()] == f"${name}" for name in defaults)
+
+
+def test_the_image_is_the_same_whenever_it_is_built(dockerfile: list[tuple[str, str]]) -> None:
+    """No date of today in a file's content, and what is installed is known by its hashes."""
+    user, install, compiled = arguments(dockerfile, "RUN")
+    assert "SOURCE_DATE_EPOCH=86400 useradd" in user
+    assert "pip install --require-hashes --only-binary :all: --no-compile" in install
+    assert install.count("-r ") == 1
+    assert "-r requirements.lock" in install
+    for run in (install, compiled):
+        assert "compileall -q --invalidation-mode unchecked-hash" in run
 
 
 def test_the_image_holds_the_worker_and_nothing_else(dockerfile: list[tuple[str, str]], tmp_path: Path) -> None:
     copied = [rest.split()[0].rstrip("/") for rest in arguments(dockerfile, "COPY")]
-    assert copied == ["requirements.txt", "unified_worker.py", "indexer"]
+    assert copied == ["requirements.lock", "unified_worker.py", "indexer"]
     ignored = (ROOT / ".dockerignore").read_text().splitlines()
     rules = [line for line in ignored if line and not line.startswith("#")]
     assert rules[0] == "*"

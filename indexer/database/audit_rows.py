@@ -3,10 +3,11 @@ rebuilds those rows, whose faults it would share. Each kind as `audit` compares 
 
 from collections.abc import Sequence
 
+from indexer import program
 from indexer.database.audit import Kind, Scope, Source
 from indexer.record_type import RecordType
 
-REBUILD = "python unified_worker.py rebuild-derived"
+REBUILD = program.line("rebuild-derived")
 
 DID = "did:[a-z]+:[a-zA-Z0-9._:%-]*[a-zA-Z0-9._-]"
 POST, REPOST, STARTER_PACK = "app.bsky.feed.post", "app.bsky.feed.repost", "app.bsky.graph.starterpack"
