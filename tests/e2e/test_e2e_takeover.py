@@ -1,6 +1,7 @@
 """A database that another writer filled: the worker replays the last stretch of the stream over its rows, and goes on."""
 
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -9,8 +10,9 @@ from tests.database.application import TABLES
 from tests.e2e.harness import Process, connected, differences, finished, running, traffic
 from tests.model import Model
 
-# What another writer leaves: the application's tables, and nothing of ours.
-FORGET = "DROP SCHEMA unified_worker CASCADE; DELETE FROM firehose_cursor"
+# What another writer leaves: the application's tables, its cursor among them, and nothing of ours.
+FORGET = "DROP SCHEMA unified_worker CASCADE"
+SAME_RELAY = "UPDATE firehose_cursor SET service = $1"  # here each relay has a port of its own
 # What only our own bookkeeping can say of the time before: accounts not seen since, records that waited for a key.
 UNKNOWABLE = ("unified_worker.repos: ", "duplicate_records: ")
 FILLED, REPLAYED = 2_500, 800
@@ -35,10 +37,15 @@ async def test_a_replay_over_another_writer_s_rows_counts_nothing_twice(database
         if left_wrong:
             await connection.execute(left_wrong)
     cursor = str(before.last_seq - REPLAYED)
-    async with RelayServer(stream.frames) as relay, running(database, relay.url, CURSOR=cursor) as worker:
-        await finished(worker, stream.last_seq)
-        assert worker.metrics.finished > len(stream.frames) - FILLED + REPLAYED // 2
-        assert worker.metrics.stale == 0, "the guard knows nothing of the other one's commits"
+    async with RelayServer(stream.frames) as relay:
+        async with connected(database) as connection:
+            await connection.execute(SAME_RELAY, urlsplit(relay.url).netloc)
+        async with running(database, relay.url, CURSOR=cursor, reset_cursor=True) as worker:
+            await finished(worker, stream.last_seq)
+            assert worker.metrics.finished > len(stream.frames) - FILLED + REPLAYED // 2
+            assert worker.metrics.stale == 0, "the guard knows nothing of the other one's commits"
+    async with connected(database) as connection:
+        assert await connection.fetch("SELECT * FROM unified_worker.gaps") == []
     if left_wrong:
         assert await wrong_rows(database, stream.model) != []
         async with Process(tmp_path, "rebuild-derived", DATABASE_URL=database) as process:
