@@ -1,9 +1,12 @@
 """What the operators' guides say is true: their statements run, a server takes their settings, the log says their lines."""
 
+import re
 from collections.abc import Sequence
 
 import pytest
 
+from indexer.database.check import needs
+from indexer.records import RECORD_TYPES
 from tests.database.application import TABLES
 from tests.database.builder import FOLLOW, LIKE, POST, Stream, did, follow, like, post, put
 from tests.database.worker import Worker, connected, opened
@@ -50,6 +53,17 @@ async def test_the_statements_of_the_move_run(any_database: str) -> None:
         )
         assert await worker.value("SELECT count(*) FROM likes") == 1
         assert await worker.value("SELECT to_regnamespace('unified_worker') IS NULL"), "the last one takes it away"
+
+
+def test_the_move_names_every_unique_key() -> None:
+    """A primary key it names no one by one."""
+    told = MOVING.partition("**Unique indexes**")[2].partition("```")[0]
+    for need in needs(RECORD_TYPES):
+        for key in need.unique:
+            is_primary = len(key) == 1 and key[0] in ("uri", "post_uri", "did") and need.table != "notifications"
+            if not is_primary and need.table != "user_settings":
+                columns = r",\s+".join(key)
+                assert re.search(rf"`{need.table}`[^(]*\({columns}\)", told), (need.table, key)
 
 
 @pytest.mark.parametrize("tables", ["", TABLES], ids=["own", "application"])
