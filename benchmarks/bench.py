@@ -1,6 +1,7 @@
 """`make bench`: how many commits a second, where the time goes, how long an event takes; exit 1 if rows are wrong.
 
 python -m benchmarks.bench [--quick | --long] [--commits N] [--rows N] [--runs N] [--seconds N] [--missed N]
+                           [--server NAME=VALUE]… [--worker NAME=VALUE]…
 """
 
 import argparse
@@ -64,6 +65,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--missed", type=int, default=0, help="commits of an outage to recover from; 0: none (%(default)s)")
     parser.add_argument("--long", action="store_true", help="a million commits, nine million rows, an hour's outage")
     parser.add_argument("--quick", action="store_true", help="a tenth of everything: does it work, not how fast")
+    parser.add_argument("--server", type=_setting, action="append", default=[], metavar="NAME=VALUE", help="PostgreSQL's own")
+    parser.add_argument("--worker", type=_setting, action="append", default=[], metavar="NAME=VALUE", help="the worker's")
     arguments = parser.parse_args()
     if arguments.quick:
         arguments.commits, arguments.rows, arguments.seconds = 20_000, 500_000, 5.0
@@ -73,13 +76,23 @@ def _arguments() -> argparse.Namespace:
     return arguments
 
 
-async def bench(commits: int, rows: int, runs: int, seconds: float, missed: int) -> bool:
-    """Measures and prints; returns whether every run left the rows that it should."""
+def _setting(text: str) -> tuple[str, str]:
+    name, sign, value = text.partition("=")
+    if not sign:
+        raise argparse.ArgumentTypeError(f"{text!r} is no NAME=VALUE")
+    return name, value
+
+
+async def bench(
+    commits: int, rows: int, runs: int, seconds: float, missed: int, ours: Mapping[str, str], settings: Mapping[str, str]
+) -> bool:
+    """Measures and prints; returns whether every run left the rows that it should. `ours`: more settings of PostgreSQL;
+    `settings`: of the worker in the runs that are compared."""
     with child_folder() as folder:
         frames, five_frames = folder / "frames.bin", folder / "five.bin"
         print(f"Making {commits:,} commits beforehand, twice …", flush=True)
         expected, five = make_stream(frames, commits), make_stream(five_frames, commits, Mix.five_types())
-        async with EmbeddedPostgres(folder / "postgres", settings=SERVER_SETTINGS) as server:
+        async with EmbeddedPostgres(folder / "postgres", settings=SERVER_SETTINGS | dict(ours)) as server:
             _say("", *await describe(server, folder), report.stream("All types", expected, frames.stat().st_size))
             _say(report.stream("Five types", five, five_frames.stat().st_size))
             bare = five.bare_rows()
@@ -94,7 +107,7 @@ async def bench(commits: int, rows: int, runs: int, seconds: float, missed: int)
                 designs[f"full indexing on {held / 1e6:.1f} million rows"] = Design(
                     WORKER, RECORD_TYPES, frames, expected, wanted, OLD
                 )
-                done = await throughput(server, designs, runs)
+                done = await throughput(server, designs, runs, settings)
             _say("", *report.comparison(done), "")
             _say(*report.ratios(done[FIVE_WORKER], done[FIVE_CLASSIC], done[COPIED]), "")
             for name in (FIVE_WORKER, FROM_EMPTY) if missed else ():
@@ -125,14 +138,17 @@ def on_top(before: Mapping[str, int], expected: Expected) -> dict[str, int]:
     return {table: before[table] + (0 if table in accounts else more) for table, more in expected.rows().items()}
 
 
-async def throughput(server: PostgresServer, designs: Mapping[str, Design], runs: int) -> dict[str, list[Run]]:
+async def throughput(
+    server: PostgresServer, designs: Mapping[str, Design], runs: int, settings: Mapping[str, str]
+) -> dict[str, list[Run]]:
     """Runs the designs in turn, so that a slow minute of the machine hits all; the results by name, also of the copies."""
     done: defaultdict[str, list[Run]] = defaultdict(list)
     for number in range(1, runs + 1):
         for name, design in designs.items():
             saved: dict[str, Path] = {}
             async with fresh_database(server, design.record_types, template=design.template) as url:
-                told = {name: await run_into(url, server, design.arguments, design.frames, design.expected, design.wanted)}
+                run = run_into(url, server, design.arguments, design.frames, design.expected, design.wanted, settings=settings)
+                told = {name: await run}
                 if design.copied:
                     saved = await save_rows(url, list(design.wanted), design.frames.parent)
             if design.copied:
@@ -152,7 +168,8 @@ def main() -> None:
     """Runs the command."""
     arguments = _arguments()
     try:
-        sys.exit(not asyncio.run(bench(arguments.commits, arguments.rows, arguments.runs, arguments.seconds, arguments.missed)))
+        amounts = (arguments.commits, arguments.rows, arguments.runs, arguments.seconds, arguments.missed)
+        sys.exit(not asyncio.run(bench(*amounts, dict(arguments.server), dict(arguments.worker))))
     except KeyboardInterrupt:
         sys.exit("stopped")
 
