@@ -8,6 +8,7 @@ const rate = value => (value >= 10 || value === 0 ? whole : tenths).format(value
 
 function duration(seconds) {
   if (seconds === null) return "–";
+  if (seconds > 0 && seconds < 0.05) return "< 0.1 s";
   if (seconds < 9.95) return `${tenths.format(seconds)} s`;
   if (seconds < 119.5) return `${whole.format(seconds)} s`;
   const minutes = Math.round(seconds / 60);

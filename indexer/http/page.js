@@ -112,7 +112,7 @@ function drawn(colour, path) {
 
 function detail(name) {
   switch (name) {
-    case "ready": return now.lag === null ? "No event has come yet." : `All that the relay sent up to ${duration(now.lag)} ago is in the database.`;
+    case "ready": return now.lag === null ? "No event has come yet." : `All that the relay sent up to ${now.lag < 1 ? "a moment" : duration(now.lag)} ago is in the database.`;
     case "behind": return `${duration(now.lag)} behind the relay, ${remaining()}.`;
     case "lost": return now ? `No word from the worker since ${moment(heard)}. What stands below is from then; this page goes on asking.` : "The worker does not answer; this page goes on asking.";
     case "stalled": return now.rate > 0 ? "Not all is well:" : "Nothing is being written:";

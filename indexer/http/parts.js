@@ -150,7 +150,7 @@ function postItem(post) {
   text.dir = "auto";
   const [method, id] = [post.did.split(":")[1], post.did.split(":").slice(2).join(":")];
   const author = make("b", `did:${method}:${id.length > 12 ? `${id.slice(0, 6)}…${id.slice(-4)}` : id}`);
-  const item = make("li", text, make("div", author, make("code", post.uri)));
+  const item = make("li", author, text, make("code", post.uri));
   item.dataset.uri = post.uri;
   return item;
 }
