@@ -1,4 +1,7 @@
-"""An endless stream: events are made as they are sent, and carry the time of then. What was sent a while ago is let go."""
+"""An endless stream: events are made as they are sent, and carry the time of then. What was sent a while ago is let go.
+
+The made-up network itself is kept, with the names of its records: 0.5 to 0.7 kB an event.
+"""
 
 import asyncio
 from bisect import bisect_left, bisect_right

@@ -7,6 +7,8 @@ from collections.abc import AsyncGenerator
 import pytest
 from playwright.async_api import Page, async_playwright
 
+from tests.e2e.harness import until
+
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 ARGUMENTS = (
     "--no-sandbox",
@@ -17,6 +19,7 @@ ARGUMENTS = (
     "--disable-component-update",
     "--disable-sync",
 )
+WAIT = 15.0  # seconds for the page to say what it is to say
 BELOW_AXIS = 20  # pixels of a chart
 VIOLATIONS = (
     "addEventListener('securitypolicyviolation', event => console.error('CSP', event.violatedDirective, event.blockedURI))"
@@ -69,14 +72,34 @@ class Look:
         """ready, behind, starting, stalled or lost."""
         return str(await self.page.evaluate("document.documentElement.dataset.state"))
 
-    async def is_state(self, state: str) -> bool:
-        """Whether it is this one."""
-        return await self.state() == state
+    async def state_is(self, state: str) -> None:
+        """Wait until the page is in this state."""
+
+        async def reached() -> bool:
+            return await self.state() == state
+
+        await until(reached, f"the page says {state}", WAIT)
 
     async def rate(self) -> float:
         """Events a second, as shown."""
         shown = (await self.text("#rate")).replace(",", "")
         return float(shown) if shown.replace(".", "").isdigit() else -1.0
+
+    async def rate_is(self, low: float, high: float) -> None:
+        """Wait until the page shows a rate between these."""
+
+        async def shown() -> bool:
+            return low <= await self.rate() <= high
+
+        await until(shown, f"the page shows a rate of {low} to {high}", WAIT)
+
+    async def says(self, selector: str, text: str) -> None:
+        """Wait until the element has this text."""
+
+        async def shown() -> bool:
+            return await self.text(selector) == text
+
+        await until(shown, f"{selector} says {text!r}", WAIT)
 
     async def line(self, chart: str) -> list[list[tuple[float, float]]]:
         """The line of a chart: unbroken stretches of points, each by its time (in pixels) and its height above the axis."""

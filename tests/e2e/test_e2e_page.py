@@ -55,20 +55,6 @@ async def page_of(worker: Process) -> str:
     return (await worker.says(r"Live page: (http://127\.0\.0\.1:[0-9]+/)"))[1]
 
 
-async def rate_is(look: Look, low: float, high: float) -> None:
-    """Wait until the page shows a rate between these."""
-
-    async def shown() -> bool:
-        return low <= await look.rate() <= high
-
-    await until(shown, f"a rate of {low} to {high}", 15)
-
-
-async def state_is(look: Look, state: str) -> None:
-    """Wait until the page is in this state."""
-    await until(lambda: look.is_state(state), f"the page says {state}", 15)
-
-
 async def test_the_page_follows_what_happens(database: str, tmp_path: Path) -> None:
     """The rate changes; the relay falls silent, and goes on; the worker is killed, and started again on its port."""
     async with feeding(50) as (relay, feed):
@@ -76,30 +62,31 @@ async def test_the_page_follows_what_happens(database: str, tmp_path: Path) -> N
         worker = Brisk(tmp_path, **env | {"HTTP_BIND": "127.0.0.1:0"})
         async with worker, looking(url := await page_of(worker)) as look:
             await look.page.evaluate("window.opened = 'once'")
-            await state_is(look, "ready")
+            await look.state_is("ready")
             icons = {await look.page.get_attribute("#icon", "href")}
-            await rate_is(look, 40, 60)
+            await look.rate_is(40, 60)
             feed.rate = 300
-            await rate_is(look, 240, 360)
+            await look.rate_is(240, 360)
             await follows(look)
             posts = await look.texts("#posts code")
             await until(lambda: news(look, posts), "new posts come on top", 15)
+            await posts_keep_still_under_the_pointer(look)
             await page_is_red_while_the_relay_is_silent(look, feed)
             icons.add(await look.page.get_attribute("#icon", "href"))
             feed.rate = 300
-            await state_is(look, "ready")
+            await look.state_is("ready")
             assert look.complaints == []
 
             killed = time()
             worker.kill()
-            await state_is(look, "lost")
+            await look.state_is("lost")
             assert time() - killed >= 4
             assert re.match("No word from the worker since [0-9]{2}:[0-9]{2}:[0-9]{2}", await look.text("#detail"))
             assert await look.page.title() == f"Lost · {relay.url.removeprefix('ws://')}"
             icons.add(await look.page.get_attribute("#icon", "href"))
             async with Brisk(tmp_path, **env | {"HTTP_BIND": url.split("/")[2]}):
-                await state_is(look, "ready")
-                await rate_is(look, 200, 2_000)
+                await look.state_is("ready")
+                await look.rate_is(200, 2_000)
                 assert len(await look.line("#rate-chart")) >= 2, "what came before the kill is kept, with a gap after it"
                 assert await look.page.evaluate("window.opened") == "once"
             assert len(icons) == 3
@@ -133,10 +120,26 @@ async def news(look: Look, posts: list[str]) -> bool:
     return 0 < len(shown) <= 12 and shown[0] not in posts
 
 
+async def posts_keep_still_under_the_pointer(look: Look) -> None:
+    """While somebody points at them, and then they go on."""
+    await look.page.hover("#posts")
+    await look.says("#posts-note", "held while you point at them")
+    held, heard = await look.texts("#posts code"), {await look.text("#heard")}
+
+    async def heard_more() -> bool:
+        heard.add(await look.text("#heard"))
+        return len(heard) == 3
+
+    await until(heard_more, "two more messages", 15)
+    assert await look.texts("#posts code") == held
+    await look.page.mouse.move(5, 5)
+    await until(lambda: news(look, held), "posts go on", 15)
+
+
 async def page_is_red_while_the_relay_is_silent(look: Look, feed: Feed) -> None:
     """It says why, in the tab too."""
     feed.rate = 0
-    await state_is(look, "stalled")
+    await look.state_is("stalled")
     assert (await look.page.title()).startswith("STALLED")
     assert "Behind: what is written is" in await look.text("#reasons")
     assert "READY_LAG_SECONDS is 3" in await look.text("#reasons")
@@ -219,7 +222,7 @@ async def test_what_the_page_makes_of_numbers(database: str, tmp_path: Path) -> 
             told |= {"samples": quick, "refused": {"missing_field": 3, "too_big": 4}, "gaps": 1, "dead_letters": 7, "rss": 51e6}
             await look.page.route("**/live", answering(told))
             await look.page.goto(url)
-            await state_is(look, "behind")
+            await look.state_is("behind")
             assert await look.text("#detail") == "10 min behind the relay, about 5 min to go."
             assert [await look.text(place) for place in ("#rate", "#lag", "#rss")] == ["5,000", "10 min", "51 MB"]
             assert len(await look.line("#lag-chart")) == 2, "nothing is drawn where nothing is known"
@@ -235,6 +238,6 @@ async def test_what_the_page_makes_of_numbers(database: str, tmp_path: Path) -> 
             told |= {"state": "ready", "reasons": [], "lag": 0.4}
             await look.page.route("**/live", answering(told))
             await look.page.goto(url)
-            await state_is(look, "ready")
+            await look.state_is("ready")
             assert await look.text("#lag-readout") == "last 5 minutes, log scale"
             assert (await look.line("#lag-chart"))[0][-1][1] > 10, "what is small beside an hour can still be seen"
