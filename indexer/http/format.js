@@ -5,6 +5,7 @@ const whole = new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 });
 const tenths = new Intl.NumberFormat("en-US", { minimumFractionDigits: 1, maximumFractionDigits: 1 });
 const number = value => (value === null ? "–" : whole.format(value));
 const rate = value => (value >= 10 || value === 0 ? whole : tenths).format(value);
+const two = value => String(value).padStart(2, "0");
 
 function duration(seconds) {
   if (seconds === null) return "–";
@@ -19,7 +20,8 @@ function duration(seconds) {
 
 function latency(seconds) {
   if (seconds === null) return "–";
-  return seconds >= 1 ? duration(seconds) : `${(seconds * 1000).toPrecision(seconds < 0.1 ? 2 : 3).replace(/e.*/, "")} ms`;
+  const thousandths = seconds * 1000;
+  return seconds >= 1 ? duration(seconds) : `${(thousandths < 9.95 ? tenths : whole).format(thousandths)} ms`;
 }
 
 function bytes(value) {
@@ -30,16 +32,18 @@ function bytes(value) {
 }
 
 function clock(time, seconds) {
-  const at = new Date(time * 1000), two = value => String(value).padStart(2, "0");
+  const at = new Date(time * 1000);
   return `${two(at.getHours())}:${two(at.getMinutes())}${seconds ? `:${two(at.getSeconds())}` : ""}`;
 }
 
 function moment(time) {
-  const at = new Date(time * 1000), two = value => String(value).padStart(2, "0");
+  const at = new Date(time * 1000);
   const day = at.toDateString() === new Date().toDateString() ? "" : `${two(at.getMonth() + 1)}-${two(at.getDate())} `;
   return day + clock(time, true);
 }
 
-const plain = value => value.toFixed(value < 1 ? 1 : 0);
-const tight = seconds => (seconds < 1 ? `${plain(seconds)} s` : duration(seconds).replace(/\.0 s/, " s").replace(/^(\d+) min$/, (all, minutes) => (minutes % 60 ? all : `${minutes / 60} h`)).replace(" 0 min", ""));
-
+// A length that a scale's mark stands at, in the largest unit that it is a multiple of.
+function span(seconds) {
+  const [unit, length] = [["d", 86400], ["h", 3600], ["min", 60]].find(([, size]) => seconds % size === 0) || ["s", 1];
+  return `${Number((seconds / length).toFixed(1))} ${unit}`;
+}

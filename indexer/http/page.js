@@ -14,6 +14,7 @@ const ICONS = {
   stalled: ["#d12c20", "M16 8v10M16 23.5v.1"],
   lost: ["#d12c20", "M11 11l10 10M21 11l-10 10"],
 };
+
 // What is known.
 
 let now = null; // the last message
@@ -29,7 +30,7 @@ const rateChart = new Chart($("rate-chart"), {
   powers: [1, 10, 100, 1e3, 1e4, 1e5, 1e6], least: 8, spread: 5, readout: $("rate-readout"),
 });
 const lagChart = new Chart($("lag-chart"), {
-  title: "Lag behind the relay", value: sample => sample[2], format: duration, mark: tight,
+  title: "Lag behind the relay", value: sample => sample[2], format: duration, mark: span,
   steps: [0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 21600, 43200, 86400, 172800, 604800],
   powers: [0.1, 1, 10, 60, 600, 3600, 21600, 86400, 604800, 6048000], least: 0.8, spread: 0.5, readout: $("lag-readout"),
 });

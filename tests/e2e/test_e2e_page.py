@@ -27,6 +27,13 @@ from tests.e2e.harness import ROOT, Process, settings, until
 STATES = ["ready", "behind", "starting", "stalled", "lost"]
 HOSTILE = """<script>document.title = 'taken'</script><img src="x" onerror="document.title = 'taken'"> & <b>مرحبا</b> 👩‍🚀"""
 
+FORMATS = {
+    "latency(0.00052)": "0.5 ms", "latency(0.0996)": "100 ms", "latency(1.25)": "1.3 s", "latency(null)": "–",
+    "duration(0.02)": "< 0.1 s", "duration(59.6)": "60 s", "duration(7260)": "2 h 1 min", "duration(200000)": "2 d 8 h",
+    "span(0.6000000000000001)": "0.6 s", "span(5400)": "90 min", "span(7200)": "2 h", "bytes(1.5e9)": "1.5 GB",
+    "rate(0)": "0", "rate(0.25)": "0.3", "rate(1234.5)": "1,235", "number(1234567)": "1,234,567",
+}  # fmt: skip
+
 
 class Brisk(Process):
     """The same, but a rate is taken over three seconds in place of ten."""
@@ -225,6 +232,7 @@ async def test_what_the_page_makes_of_numbers(database: str, tmp_path: Path) -> 
             await look.state_is("behind")
             assert await look.text("#detail") == "10 min behind the relay, about 5 min to go."
             assert [await look.text(place) for place in ("#rate", "#lag", "#rss")] == ["5,000", "10 min", "51 MB"]
+            assert {call: await look.page.evaluate(call) for call in FORMATS} == FORMATS
             assert len(await look.line("#lag-chart")) == 2, "nothing is drawn where nothing is known"
             grave = await look.texts("#counts .grave th")
             assert [words.split("\n")[0] for words in grave] == ["Refused", "Dead letters", "Gaps"]
