@@ -4,7 +4,7 @@ const QUIET_AFTER = 60; // seconds without an operation: then a collection is fo
 const POSTS = 12;
 // Name in the message, words for it, whether it asks for something to be done, and what; %: the command.
 const COUNTS = [
-  ["refused", "Refused", true, "Kept with reason and frame: %dead-letters% lists what was kept, %dead-letters retry% tries again.", "refused"],
+  ["refused", "Refused", true, "What can be kept is kept: %dead-letters% says what and why, %dead-letters retry% tries again.", "refused"],
   ["dead_letters", "Dead letters", true, "%dead-letters% lists them; %dead-letters retry% applies them again, once the fault is mended."],
   ["frames_dropped", "Letters without frame", true, "No more room for frames: retry, or %dead-letters drop% what is of no use."],
   ["gaps", "Gaps", true, "Stretches of the stream that did not come. %status% says from where to where."],
