@@ -13,7 +13,6 @@ from indexer.embedded import EmbeddedPostgres
 
 RATE = 500  # events a second: a usual hour of the public relay
 ACCOUNTS = 2_000
-SPARE = 10  # seconds of stream beyond the time that is watched, so that it does not run dry
 TABLES = {
     "posts": "posts and replies",
     "likes": "likes",
@@ -45,15 +44,19 @@ async def demo(seconds: float) -> None:
     with child_folder() as folder:
         _say(
             f"A simulated relay sends {RATE} events a second of {ACCOUNTS:,} made-up accounts, each commit signed and over a "
-            f"real Merkle tree. An empty PostgreSQL is made in {folder}. The worker, started as an operator would start it, "
-            f"follows the relay for {seconds:.0f} seconds. First the relay makes its events, which takes a while; then come "
-            "the worker's own log lines."
+            f"real Merkle tree, as it happens. An empty PostgreSQL is made in {folder}. The worker, started as an operator "
+            f"would start it, follows the relay for {seconds:.0f} seconds. What comes now are its own log lines. One of them, "
+            "'Live page: …', says where to look on with a browser."
         )
-        events = int(RATE * (seconds + SPARE))
-        stream = ("--rate", str(RATE), "--commits", str(events), "--accounts", str(ACCOUNTS))
+        stream = ("--now", "--rate", str(RATE), "--accounts", str(ACCOUNTS))
         async with EmbeddedPostgres(folder / "postgres") as server:
             with relay(folder, *stream) as source:
-                settings = {"DATABASE_URL": server.url, "RELAY_URL": await relay_url(source), "CURSOR": "oldest"}
+                settings = {
+                    "DATABASE_URL": server.url,
+                    "RELAY_URL": await relay_url(source),
+                    "CURSOR": "oldest",
+                    "HTTP_BIND": "127.0.0.1:0",
+                }
                 with child("worker", [str(ROOT / "unified_worker.py")], folder, settings, shown=True) as worker:
                     await asyncio.sleep(seconds)
                     worker.check()

@@ -131,7 +131,7 @@ def relay(folder: Path, *options: str) -> Generator[Child]:
 
 async def relay_url(running: Child) -> str:
     """Where the relay listens, once it does."""
-    return await running.said(r"frames at (ws://\S+)")
+    return await running.said(r"frames.* at (ws://\S+)")
 
 
 def server_cpu(postmaster: int) -> float:

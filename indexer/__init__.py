@@ -55,7 +55,9 @@ progress.py          the progress log, from the counts in metrics.py
 Looking on, beside all that: views.py starts it
 gauges.py            what the worker is just now; readiness.py says whether that is well, newest.py has some posts
 history.py           the last fifteen minutes, a sample a second
-http/                server.py serves exposition.py (/metrics), health.py (/healthz, /readyz), and live.py, the page's stream
+http/                server.py serves exposition.py (/metrics), health.py (/healthz, /readyz), and live.py, the page's stream;
+                     the page is page.html with page.css, page.js (hears, and says the state), parts.js (tables, lists),
+                     chart.js and format.js in it
 status_line.py       the line below the log, on a terminal; welcome.py: the first minute of --embedded
 healthcheck.py       asks /healthz: the image's health check
 

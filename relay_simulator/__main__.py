@@ -1,10 +1,14 @@
-"""`python -m relay_simulator`: serve a generated or recorded stream, or write one to a file."""
+"""`python -m relay_simulator`: serve a generated, a recorded or an endless stream, or write one to a file."""
 
 import argparse
 import asyncio
+import gc
 import time
+from collections.abc import Iterable
+from datetime import UTC, datetime
 from pathlib import Path
 
+from relay_simulator.feed import Feed, RecentFrames, first_seq
 from relay_simulator.frames_file import write_frames
 from relay_simulator.generator import Generator, Settings
 from relay_simulator.mix import Mix
@@ -19,12 +23,20 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--accounts", type=int, default=1_000, help="how many accounts act (%(default)s)")
     parser.add_argument("--commits", type=int, default=10_000, help="how many events to make (%(default)s)")
     parser.add_argument("--rate", type=float, help="frames a second from the first connection on; without: all at once")
+    parser.add_argument(
+        "--now", action="store_true", help="endless: events are made as they are sent, at --rate, with the time of now"
+    )
     parser.add_argument("--held", type=int, default=0, help="frames that are there at once, before those at --rate")
     parser.add_argument("--cheap", action="store_true", help="no trees and no signatures: ten times as fast to make")
     parser.add_argument("--awkward", action="store_true", help="traffic of which a quarter is strange or broken")
     parser.add_argument("--frames", type=Path, metavar="FILE", help="serve this recording; nothing is made")
     parser.add_argument("--write", type=Path, metavar="FILE", help="write the frames to this file; nothing is served")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if arguments.now and not arguments.rate:
+        parser.error("--now needs a --rate")
+    if arguments.now and (arguments.frames or arguments.write):
+        parser.error("--now makes a stream of its own: neither --frames nor --write")
+    return arguments
 
 
 async def _serve(relay: RelayServer) -> None:
@@ -33,28 +45,43 @@ async def _serve(relay: RelayServer) -> None:
         await asyncio.Event().wait()
 
 
+async def _serve_now(relay: RelayServer, feed: Feed) -> None:
+    # The made-up network grows, and looking through it for garbage, of which there is none, would hold the stream up: for half
+    # a second after 50,000 events of 20,000 accounts.
+    gc.disable()
+    async with relay:
+        print(f"{feed.rate:g} new frames a second at {relay.url}", flush=True)
+        await feed.run()
+
+
+def _write(path: Path, frames: Iterable[bytes]) -> None:
+    began = time.monotonic()
+    count = write_frames(path, frames)
+    print(f"{count:,} frames in {time.monotonic() - began:.1f} s, {path.stat().st_size:,} bytes")
+
+
 def main() -> None:
     """Run the command."""
     arguments = _arguments()
     mix = Mix.awkward() if arguments.awkward else Mix.realistic()
-    rate = {} if arguments.rate is None else {"per_second": arguments.rate}
-    settings = Settings(seed=arguments.seed, accounts=arguments.accounts, mix=mix, cheap=arguments.cheap, **rate)
-    frames = (sent.frame for sent in Generator(settings).stream(0 if arguments.frames else arguments.commits))
-    if arguments.write is not None:
-        began = time.monotonic()
-        count = write_frames(arguments.write, frames)
-        print(f"{count:,} frames in {time.monotonic() - began:.1f} s, {arguments.write.stat().st_size:,} bytes")
-        return
-    relay = RelayServer(
-        frames,
-        recorded=arguments.frames,
-        host=arguments.host,
-        port=arguments.port,
-        rate=arguments.rate,
-        held=arguments.held,
-    )
+    chosen = {} if arguments.rate is None else {"per_second": arguments.rate}
+    if arguments.now:
+        start = datetime.now(UTC)
+        chosen |= {"start": start, "first_seq": first_seq(start)}
+    settings = Settings(seed=arguments.seed, accounts=arguments.accounts, mix=mix, cheap=arguments.cheap, **chosen)
+    generator = Generator(settings)
+    place = {"host": arguments.host, "port": arguments.port}
+    if arguments.now:
+        relay = RelayServer(log=RecentFrames(), **place)
+        serving = _serve_now(relay, Feed(relay, generator, settings.per_second))
+    else:
+        frames = (sent.frame for sent in generator.stream(0 if arguments.frames else arguments.commits))
+        if arguments.write is not None:
+            _write(arguments.write, frames)
+            return
+        serving = _serve(RelayServer(frames, recorded=arguments.frames, rate=arguments.rate, held=arguments.held, **place))
     try:
-        asyncio.run(_serve(relay))
+        asyncio.run(serving)
     except KeyboardInterrupt:
         print("stopped")
 

@@ -6,7 +6,7 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from relay_simulator.encoding import seq_of
 
@@ -40,6 +40,15 @@ class Log(Protocol):
 
     def after(self, cursor: int, *, inclusive: bool) -> int:
         """The position of the first frame that a client with this cursor has yet to see."""
+        ...
+
+
+@runtime_checkable
+class GrowingLog(Log, Protocol):
+    """A log to which frames are added."""
+
+    def append(self, frame: bytes, /) -> None:
+        """Add a frame at the end."""
         ...
 
 

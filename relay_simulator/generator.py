@@ -68,6 +68,11 @@ class Generator:
             self._count += 1
             yield self._send(self._traffic.next(now), now)
 
+    def event(self, at: datetime) -> Sent:
+        """The next event, which happens at this moment."""
+        now = int(at.timestamp() * SECOND)
+        return self._send(self._traffic.next(now), now)
+
     def did_documents(self) -> dict[str, dict[str, object]]:
         """The DID documents of the accounts seen so far, by DID."""
         return {

@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from relay_simulator.connection import CLOSE_SECONDS, Connection
 from relay_simulator.faults import Cut, Fault, Refuse, Say, Silence
-from relay_simulator.frames_file import FrameLog, Log
+from relay_simulator.frames_file import FrameLog, GrowingLog, Log
 
 PATH = "/xrpc/com.atproto.sync.subscribeRepos"
 CHUNK_BYTES = 262_144  # written at once: few system calls, and little kept when the client is slow
@@ -90,8 +90,8 @@ class RelayServer:
             self._server = None
 
     def append(self, frame: bytes) -> None:
-        """Add a frame at the end of the stream, if that is not another's log; clients that wait get it."""
-        if not isinstance(self.log, FrameLog):
+        """Add a frame at the end of the stream, if its log takes any; clients that wait get it."""
+        if not isinstance(self.log, GrowingLog):
             raise TypeError("nothing can be added to such a log")
         self.log.append(frame)
         self._grown.set()

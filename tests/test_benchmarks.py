@@ -197,6 +197,7 @@ async def test_the_demonstration_shows_what_is_in_the_database() -> None:
         table: int(count.replace(",", "")) for count, table in re.findall(r"^ *([0-9,]+)  ([a-z_.]+) ", output, re.MULTILINE)
     }
     assert min(counts[table] for table in ("posts", "likes", "reposts", "follows", "users")) > 0, output
+    assert re.search(r"\[INFO\] Live page: http://127\.0\.0\.1:[0-9]+/", output), output
     assert "[INFO] Stopped" in output
     assert re.search(r"everything up to seq [0-9]+ of 127\.0\.0\.1:[0-9]+ is in the database", output), output
 

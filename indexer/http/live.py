@@ -1,6 +1,8 @@
 """What the page shows: the past once, and then a message a second, as server-sent events."""
 
 import asyncio
+from collections.abc import Iterable
+from itertools import takewhile
 from time import time
 from typing import Any
 
@@ -8,7 +10,7 @@ import orjson
 from aiohttp import web
 from aiohttp.client_exceptions import ClientConnectionResetError
 
-from indexer.history import History
+from indexer.history import History, Sample
 from indexer.http.exposition import Exposition, label
 from indexer.newest import Post
 from indexer.readiness import reasons, state
@@ -31,14 +33,16 @@ class Live:
         self._streams = 0
         self._closed = False
         self._posts_told = 0
+        self._samples_told = 0.0  # the time of the newest one
         self._tick: asyncio.Future[bytes | None] = asyncio.get_running_loop().create_future()
 
     async def run(self) -> None:
         """A message every second, until cancelled."""
         while True:
             await asyncio.sleep(INTERVAL)
+            fresh = {"samples": self._new_samples(), "posts": self._new_posts()}
             if self._streams:
-                self._send(_event("now", {**self._now(), "posts": self._fresh()}))
+                self._send(_event("now", self._now() | fresh))
 
     def close(self) -> None:
         """Ends all streams."""
@@ -73,10 +77,16 @@ class Live:
         tick.set_result(message)
 
     def _past(self) -> dict[str, Any]:
-        samples = [(round(s.time, 1), round(s.rate, 1), _rounded(s.lag)) for s in self._history.samples]
+        samples = _samples(self._history.samples)
         return {**self._now(), "samples": samples, "posts": _posts(list(self._history.gauges.processor.newest.posts))}
 
-    def _fresh(self) -> list[dict[str, str]]:
+    def _new_samples(self) -> list[tuple[float, float, float | None]]:
+        """The samples since the last message: one, as a rule; a page that has just opened may know it."""
+        told, samples = self._samples_told, self._history.samples
+        self._samples_told = samples[-1].time if samples else told
+        return _samples(list(takewhile(lambda sample: sample.time > told, reversed(samples)))[::-1])
+
+    def _new_posts(self) -> list[dict[str, str]]:
         """The posts since the last message, the newest first; a page that has just opened may know them."""
         newest = self._history.gauges.processor.newest
         fresh, self._posts_told = newest.total - self._posts_told, newest.total
@@ -95,6 +105,7 @@ class Live:
             "uptime": gauges.uptime,
             "rate": history.rate,
             "lag": gauges.lag,
+            "ready_lag": self._ready_lag,
             "latency": {"p50": history.latency(0.5), "p99": history.latency(0.99)},
             "received_seq": gauges.received_seq,
             "cursor": gauges.cursor,
@@ -137,5 +148,6 @@ def _posts(posts: list[Post]) -> list[dict[str, str]]:
     return [post._asdict() for post in posts]
 
 
-def _rounded(lag: float | None) -> float | None:
-    return None if lag is None else round(lag, 1)
+def _samples(samples: Iterable[Sample]) -> list[tuple[float, float, float | None]]:
+    """Time, events a second, lag; to a hundredth, since that is how far a chart's pixels and words go."""
+    return [(round(s.time, 2), round(s.rate, 2), None if s.lag is None else round(s.lag, 2)) for s in samples]

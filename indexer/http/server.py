@@ -85,7 +85,7 @@ class _TurnedAway(asyncio.Protocol):
 
 
 def _application(exposition: Exposition, health: Health, live: Live) -> web.Application:
-    page = files("indexer.http").joinpath("page.html").read_text(encoding="utf-8")
+    page = whole_page()
     headers = {"Content-Security-Policy": policy(page), "Referrer-Policy": "no-referrer", "Cache-Control": "no-cache"}
 
     async def show(_request: web.Request) -> web.Response:
@@ -107,6 +107,13 @@ def _application(exposition: Exposition, health: Health, live: Live) -> web.Appl
     application.router.add_get("/healthz", health.alive)
     application.router.add_get("/readyz", health.ready)
     return application
+
+
+def whole_page() -> str:
+    """page.html with its style and its scripts in it, where it names their files."""
+    folder = files("indexer.http")
+    page = folder.joinpath("page.html").read_text(encoding="utf-8")
+    return re.sub(r"/\* (\w+\.(?:css|js)) \*/", lambda named: folder.joinpath(named[1]).read_text(encoding="utf-8"), page)
 
 
 def policy(page: str) -> str:

@@ -1,0 +1,156 @@
+// The page's tables and lists: made once, then only their words change.
+
+const QUIET_AFTER = 60; // seconds without an operation: then a collection is folded away
+const POSTS = 12;
+// Name in the message, words for it, whether it asks for something to be done, and what; %: the command.
+const COUNTS = [
+  ["refused", "Refused", true, "What can be kept is kept: %dead-letters% says what and why, %dead-letters retry% tries again.", "refused"],
+  ["dead_letters", "Dead letters", true, "%dead-letters% lists them; %dead-letters retry% applies them again, once the fault is mended."],
+  ["frames_dropped", "Letters without frame", true, "No more room for frames: retry, or %dead-letters drop% what is of no use."],
+  ["gaps", "Gaps", true, "Stretches of the stream that did not come. %status% says from where to where."],
+  ["rev_forks", "Rev forks", true, "Commits with the stored rev but other content; what is stored stays."],
+  ["filtered", "Filtered", false, "Left out on purpose: inactive accounts, COLLECTIONS.", "filtered"],
+  ["stale", "Stale commits", false, "Not newer than what is stored; usual after a restart."],
+  ["stale_messages", "Stale messages", false, "#account and #identity, not newer than what is stored."],
+];
+
+const $ = id => document.getElementById(id);
+const make = (name, ...children) => {
+  const made = document.createElement(name);
+  made.append(...children);
+  return made;
+};
+const set = (node, text) => { if (node.textContent !== text) node.textContent = text; };
+const total = counts => (typeof counts === "number" ? counts : Object.values(counts).reduce((sum, count) => sum + count, 0));
+
+const collections = new Map(); // by name: its row, and when it was busy last
+
+function showCollections() {
+  const most = Math.max(...now.collections.map(one => one.rate), 1e-9);
+  for (const one of now.collections) {
+    let kept = collections.get(one.collection);
+    if (!kept) {
+      kept = { row: collectionRow(one.collection), busy: -Infinity, rate: 0 };
+      collections.set(one.collection, kept);
+    }
+    if (one.rate > 0) kept.busy = now.time;
+    kept.rate = one.rate;
+    const [, perSecond, bar, put, deleted] = kept.row.children;
+    set(perSecond, rate(one.rate));
+    bar.firstChild.firstChild.style.transform = `scaleX(${(one.rate / most).toFixed(3)})`;
+    set(put, number(one.put));
+    set(deleted, number(one.deleted));
+  }
+  const all = [...collections.values()];
+  arrange($("busy"), all.filter(kept => kept.busy >= now.time - QUIET_AFTER));
+  const quiet = all.filter(kept => kept.busy < now.time - QUIET_AFTER);
+  arrange($("quiet"), quiet);
+  $("busy-table").hidden = quiet.length === all.length;
+  $("quiet").closest("details").hidden = !quiet.length;
+  set($("quiet-title"), `${quiet.length} quiet`);
+}
+
+function collectionRow(name) {
+  const parts = name.split(".").length > 2 ? /^(\w+\.\w+\.)(.+)$/.exec(name) : ["", "", name === "other" ? "every other" : name];
+  const prefix = make("span", parts[1]);
+  prefix.className = "prefix";
+  const head = make("th", prefix, parts[2]);
+  head.scope = "row";
+  head.title = name;
+  const deleted = make("td");
+  deleted.className = "wide";
+  return make("tr", head, make("td"), make("td", meter()), make("td"), deleted);
+}
+
+// By rate; rows change places only where they clearly differ, so that the table keeps still.
+function arrange(body, wanted) {
+  const place = new Map([...body.children].map((row, at) => [row, at]));
+  wanted.sort((a, b) => (place.get(a.row) ?? 99) - (place.get(b.row) ?? 99) || b.rate - a.rate);
+  for (let at = 1; at < wanted.length; at += 1) {
+    for (let up = at; up > 0 && wanted[up].rate > wanted[up - 1].rate * 1.2 + 0.1; up -= 1) {
+      [wanted[up - 1], wanted[up]] = [wanted[up], wanted[up - 1]];
+    }
+  }
+  wanted.forEach((kept, at) => { if (body.children[at] !== kept.row) body.insertBefore(kept.row, body.children[at] || null); });
+}
+
+function meter() {
+  const bar = make("div", make("i"));
+  bar.className = "bar";
+  return bar;
+}
+
+function showCounts() {
+  COUNTS.forEach(([name, words, grave, remedy, named], place) => {
+    const row = $("counts").children[place] || $("counts").appendChild(countRow(words, remedy));
+    const count = total(now[name]);
+    row.className = count ? (grave ? "grave" : "some") : "none";
+    set(row.querySelector("span"), number(count));
+    for (const note of row.querySelectorAll("p")) note.hidden = !count;
+    const sorted = named ? Object.entries(now[named]).sort((a, b) => b[1] - a[1]) : [];
+    set(row.querySelector(".named"), sorted.map(([reason, times]) => `${reason}\u00a0${number(times)}`).join(", "));
+  });
+}
+
+function countRow(words, remedy) {
+  const named = make("p");
+  named.className = "named";
+  const note = make("p", ...remedy.split("%").map((part, at) => (at % 2 ? make("code", part) : part)));
+  const head = make("th", words, named, note);
+  head.scope = "row";
+  return make("tr", head, make("td", make("span")));
+}
+
+function showStages() {
+  const { pool, lanes } = now;
+  const bars = [["Connections", pool.busy, pool.size, "busy"], ...lanes.map((lane, at) => [`Lane ${at}`, lane.events, lane.limit, `events, ${bytes(lane.bytes)}`])];
+  while ($("stages").children.length > bars.length) $("stages").lastChild.remove();
+  bars.forEach(([words, used, limit, unit], place) => {
+    const row = $("stages").children[place] || $("stages").appendChild(make("tr", make("th"), make("td", meter()), make("td")));
+    row.firstChild.scope = "row";
+    set(row.firstChild, words);
+    row.querySelector("i").style.transform = `scaleX(${Math.min(1, used / limit).toFixed(3)})`;
+    row.className = used >= limit ? "full" : "";
+    set(row.lastChild, `${number(used)} of ${number(limit)}`);
+    row.title = `${words}: ${number(used)} of ${number(limit)} ${unit}`;
+  });
+}
+
+function showReconnects() {
+  set($("reconnects-count"), now.reconnects ? `${number(now.reconnects)} since start` : "none since start");
+  const key = reconnect => `${moment(reconnect.time)} ${reconnect.why}`;
+  if (now.last_reconnects.map(key).join("\n") === [...$("reconnects").children].map(item => item.dataset.key).join("\n")) return;
+  $("reconnects").replaceChildren(...now.last_reconnects.map(reconnect => {
+    const item = make("li", make("time", moment(reconnect.time)), make("span", reconnect.why));
+    item.dataset.key = key(reconnect);
+    return item;
+  }));
+}
+
+let posts = []; // the newest first
+
+function keepPosts(fresh) {
+  const known = new Set(posts.map(post => post.uri));
+  posts = [...fresh.filter(post => !known.has(post.uri)), ...posts].slice(0, POSTS);
+}
+
+// New ones on top, unless somebody points at the list or selects in it: then it keeps still.
+function showPosts() {
+  const list = $("posts"), selection = document.getSelection();
+  const held = list.matches(":hover") || (!selection.isCollapsed && list.contains(selection.anchorNode));
+  set($("posts-note"), !posts.length ? "none yet" : held ? "held while you point at them" : "some, as they are written");
+  if (held) return;
+  const shown = new Set([...list.children].map(item => item.dataset.uri));
+  for (const post of posts.filter(one => !shown.has(one.uri)).reverse()) list.prepend(postItem(post));
+  while (list.children.length > POSTS) list.lastChild.remove();
+}
+
+function postItem(post) {
+  const text = make("p", post.text);
+  text.dir = "auto";
+  const [method, id] = [post.did.split(":")[1], post.did.split(":").slice(2).join(":")];
+  const author = make("b", `did:${method}:${id.length > 12 ? `${id.slice(0, 6)}…${id.slice(-4)}` : id}`);
+  const item = make("li", author, text, make("code", post.uri));
+  item.dataset.uri = post.uri;
+  return item;
+}
