@@ -112,3 +112,21 @@ async def test_what_is_younger_now_gives_way_to_what_waits(both_worker: Worker, 
     held, told, left = await holds()
     assert (held, left) == ([second], [])
     assert second in told
+
+
+async def test_what_a_replay_finds_again_and_what_it_tells_anew(both_worker: Worker) -> None:
+    """A second like that the other writer dropped waits again; one that was taken back and made again is told anew."""
+    stream = Stream()
+    twice = [stream.commit("b", put(f"{LIKE}/{rkey}", like(SUBJECT, minute))) for minute, rkey in enumerate("12")]
+    story = put(f"{LIKE}/1", like(SUBJECT)), delete(f"{LIKE}/1"), put(f"{LIKE}/2", like(SUBJECT, 1))
+    again = [stream.commit("c", act) for act in story]
+    await both_worker.write(*twice, *again)
+    await both_worker.connection.execute(f"{READ}; {FORGET}")
+    await both_worker.write(*twice, *again)
+    assert await waiting(both_worker) == [f"at://{did('b')}/{LIKE}/2"]
+    told = "SELECT uri, is_read FROM notifications ORDER BY uri"
+    assert await fetched(both_worker, told) == [
+        (f"at://{did('b')}/{LIKE}/1#notification", True),
+        (f"at://{did('c')}/{LIKE}/2#notification", False),
+    ]
+    assert await fetched(both_worker, COUNTS) == [(SUBJECT, 2, 0)]
