@@ -9,12 +9,19 @@ from collections.abc import Iterable, Sequence
 
 from indexer.record_type import RecordType
 
-# A row whose unique key is free goes in at once. Else its older self steps out, it joins those that wait, and they are settled.
+# A row whose unique key is free goes in at once. One that holds the same key already is replaced where it is, as in PUT; only
+# its age may be another now. Else its older self steps out, it joins those that wait, and they are settled.
 PUT_UNIQUE = """\
       WHEN {put} THEN{forget}{written}
         INSERT INTO {table} AS t ({columns}) VALUES ({values}) ON CONFLICT DO NOTHING;
         IF FOUND THEN
           v_again := false;{added}
+        ELSIF EXISTS (SELECT FROM {table} AS t WHERE t.{key} = v_uri AND {key_is_held}) THEN
+          v_again := true;{undo}
+          UPDATE {table} AS t SET {updates} WHERE t.{key} = v_uri;{added}
+          IF v_held OR {shared} THEN
+            PERFORM unified_worker.settle_{name}({key_of_values});
+          END IF;
         ELSE
           v_key := unified_worker.remove_{name}(p_did, v_uri, NULL, NULL);
           IF v_key IS NOT NULL AND (v_held OR {shared}) THEN
@@ -172,6 +179,7 @@ class Texts:
             "values": ", ".join(self._values.values()),
             "shared": str(record_type.shared).lower(),
             "key_of_values": array(self._values[name] for name in record_type.unique),
+            "key_is_held": " AND ".join(f"t.{name} = {self._written[name]}" for name in record_type.unique),
             "key_of_r": array(f"r.{name}" for name in record_type.unique),
         }
         self._names["forget"] = FORGET_SHARED.format(meeting=self.meeting("ARRAY[v_uri]")) if record_type.shared else FORGET
@@ -182,20 +190,18 @@ class Texts:
             "written": self._effects("written", self._written),
             "added": self._effects("added", self._written),
         }
+        names |= {
+            "undo": UNDO.format(**names) if self.type.effects else "",
+            "updates": ", ".join(
+                f"{column.name} = {self._in_schema(column.updated or column.value)}"
+                for column in self.type.columns
+                if column.name != self.type.key
+            ),
+        }
         if self.type.unique:
             pairs = ", ".join(f"'{name}', {value}" for name, value in self._values.items())
             return PUT_UNIQUE.format(**names, pairs=pairs)
-        updates = ", ".join(
-            f"{column.name} = {self._in_schema(column.updated or column.value)}"
-            for column in self.type.columns
-            if column.name != self.type.key
-        )
-        return PUT.format(
-            **names,
-            updates=updates,
-            undo=UNDO.format(**names) if self.type.effects else "",
-            returning=f" RETURNING t.{self.type.returning}" if self.type.returning else "",
-        )
+        return PUT.format(**names, returning=f" RETURNING t.{self.type.returning}" if self.type.returning else "")
 
     def delete(self) -> str:
         """The arm that deletes a record."""
