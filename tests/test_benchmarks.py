@@ -56,13 +56,14 @@ def folder() -> Iterator[Path]:
 
 
 async def rows(url: str, tables: list[str]) -> dict[str, list[dict[str, Any]]]:
-    """What the tables hold, without the times of writing (a record that waits holds one of them)."""
+    """What the tables hold, without the times of writing (a record that waits holds one of them), and whether a repo is to be
+    looked through for what waits, where the classic design is too careful."""
     connection = await asyncpg.connect(url)
     found: dict[str, list[dict[str, Any]]] = {}
     for table in tables:
         kept: list[dict[str, Any]] = []
         for row in await connection.fetch(f"SELECT * FROM {table} ORDER BY 1"):
-            left_out = {"indexed_at", "updated_at", "record", *(("created_at",) if table == "users" else ())}
+            left_out = {"indexed_at", "updated_at", "record", "held", *(("created_at",) if table == "users" else ())}
             kept.append({name: value for name, value in row.items() if name not in left_out})
         found[table] = kept
     await connection.close()

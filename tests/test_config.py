@@ -363,7 +363,7 @@ def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
         parse(["--version"])
     assert end.value.code == 0
-    assert capsys.readouterr().out.strip() == f"unified_worker {VERSION}"
+    assert capsys.readouterr().out.strip() == f"unified-worker {VERSION}"
 
 
 def test_the_version_is_the_projects() -> None:

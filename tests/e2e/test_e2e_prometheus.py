@@ -51,6 +51,8 @@ def ask(url: str, path: str, **parameters: str) -> Any:
             return json.load(answer)["data"]
     except urllib.error.HTTPError as refused:
         with refused:
+            if refused.code == 503:  # it is starting
+                raise ConnectionError from None
             raise AssertionError(refused.read().decode()) from None
 
 
