@@ -84,7 +84,6 @@ class UnifiedWorker:
         self._run = Run(self.pool, self.metrics)
         self._reset_cursor = reset_cursor
         self._start = config.start
-        self._stopping = ""  # by what
         self._begin(None, None)
 
     async def initialize(self, patience: float = START_PATIENCE) -> None:
@@ -123,19 +122,19 @@ class UnifiedWorker:
         except BaseException as error:
             await self._run.end(f"fault: {told(error)}")
             raise
-        await self._run.end(self._stopping)
+        await self._run.end(self.gauges.stopping)
         self.pool.terminate()
 
     async def _run_on(self) -> None:
         """Works until `stop`. If the lock is lost it begins again, from the stored cursor."""
         again = True
-        while again and not self._stopping:
+        while again and not self.gauges.stopping:
             again = False
             try:
                 await self._work()
             except* LockLost:
                 self.gauges.prepared, self.gauges.lost = False, True
-                again = not self._stopping
+                again = not self.gauges.stopping
                 then = "starting again from the stored cursor" if again else "the cursor stays where it was, nothing is lost"
                 log.warning("The database connection that holds the lock is gone: %s", then)
             if again:
@@ -224,7 +223,7 @@ class UnifiedWorker:
 
     def stop(self, why: str = "stop") -> None:
         """Ends the reading; `run` returns when what was read is written and the cursor saved. `why`: SIGTERM, say."""
-        self._stopping = self.gauges.stopping = why
+        self.gauges.stopping = why
         self.firehose.stop()
 
     def abandon(self) -> None:

@@ -13,6 +13,7 @@ from dotenv import dotenv_values
 from indexer.addresses import listening, normalised_relay
 from indexer.database_url import faults_of
 from indexer.errors import OperatorError
+from indexer.log_lines import LogFormat
 from indexer.protocol.syntax import is_nsid
 
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
@@ -99,7 +100,7 @@ class Config:
     collections: tuple[str, ...]  # NSIDs, prefixes that end in '.*', or '*'
     http_bind: Address | None
     ready_lag: float  # seconds; 0 = off
-    log_format: Literal["text", "json"]
+    log_format: LogFormat
 
     @property
     def start(self) -> int | None:

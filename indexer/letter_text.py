@@ -15,7 +15,8 @@ from indexer.protocol.data_model import to_json_form
 from indexer.protocol.events import Commit
 from indexer.protocol.frames import decode
 from indexer.protocol.salvage import record_paths
-from indexer.stdout import printable, table
+from indexer.stdout import table
+from indexer.text import printable
 
 DUMPED = 256  # bytes of a frame that does not decode
 MAX_TEXT = 200  # characters of a text in a frame's field

@@ -9,6 +9,8 @@ from typing import Literal
 
 import orjson
 
+from indexer.text import printable
+
 LogFormat = Literal["text", "json"]
 
 OFF = "\x1b[0m"
@@ -65,15 +67,6 @@ class JSONFormatter(logging.Formatter):
             told["traceback"] = _whole(self.formatException(record.exc_info))
         line = orjson.dumps(told).decode()
         return line if line.isprintable() else "".join(map(_escaped, line))
-
-
-def printable(text: str) -> str:
-    """`text` on one line, with escapes in place of what a terminal would act upon."""
-    return text if text.isprintable() else "".join(map(_printable, text))
-
-
-def _printable(character: str) -> str:
-    return character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
 
 
 def _styled(text: str, style: str) -> str:

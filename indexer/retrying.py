@@ -16,7 +16,8 @@ from indexer.database.settings import opted_out
 from indexer.errors import Stop
 from indexer.logs import warn_limited
 from indexer.selection import Selection
-from indexer.stdout import printable, table
+from indexer.stdout import table
+from indexer.text import printable
 
 log = logging.getLogger(__name__)
 

@@ -5,8 +5,8 @@ from datetime import datetime
 from typing import Any
 
 from indexer.gaps import MEANING
-from indexer.stdout import printable, table
-from indexer.text import ago, bounded, duration, instant, number, signed, size
+from indexer.stdout import table
+from indexer.text import ago, bounded, duration, instant, number, printable, signed, size
 
 Told = Mapping[str, Any]
 WIDTH = 14  # of the names on the left

@@ -29,11 +29,6 @@ def _to_nobody() -> None:
     os.close(nowhere)
 
 
-def printable(text: str) -> str:
-    """Text from the network as one line, without what a terminal would act upon."""
-    return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
-
-
 def table(rows: list[tuple[str, ...]], right: frozenset[int] = frozenset()) -> list[str]:
     """The rows as lines, their columns aligned; those numbered in `right` to the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

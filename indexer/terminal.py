@@ -5,7 +5,8 @@ import unicodedata
 from collections.abc import Mapping
 from typing import TextIO
 
-from indexer.log_lines import OFF, printable
+from indexer.log_lines import OFF
+from indexer.text import printable
 
 ERASE = "\r\x1b[J"  # from the start of the line to the end of the screen: a narrowed terminal may have broken the line in two
 REVERSE = "\x1b[7m"

@@ -6,6 +6,15 @@ from datetime import datetime
 NO_TIME = "at an unknown time"
 
 
+def printable(text: str) -> str:
+    """`text` on one line, with escapes in place of what a terminal would act upon."""
+    return text if text.isprintable() else "".join(map(_printable, text))
+
+
+def _printable(character: str) -> str:
+    return character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
+
+
 def number(value: int | None) -> str:
     """1,234."""
     return "unknown" if value is None else f"{value:,}"

@@ -83,6 +83,13 @@ def test_one_place_for_the_database() -> None:
     assert "asyncpg" not in map(top, imports(ROOT / "unified_worker.py"))
 
 
+def test_one_place_for_http() -> None:
+    for library in ("aiohttp", "prometheus_client"):
+        users = users_of(library)
+        assert users
+        assert all(name.startswith("indexer.http.") for name in users)
+
+
 def test_one_place_for_processes() -> None:
     assert users_of("subprocess") == {"indexer.cluster", "indexer.embedded", "indexer.postgres"}
 

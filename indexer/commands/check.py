@@ -15,7 +15,8 @@ from indexer.database.pool import DatabasePool
 from indexer.database.session import SessionLost, session
 from indexer.records import RECORD_TYPES
 from indexer.signals import Words, until_signal
-from indexer.stdout import printable, say
+from indexer.stdout import say
+from indexer.text import printable
 
 DESCRIPTION = """\
 Compares counts, references and bookkeeping with a recount from the record tables: of a random sample, or of everything. Changes
