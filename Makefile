@@ -3,12 +3,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SECONDS_EACH ?= 150
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
+LOCK := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --upgrade --quiet --custom-compile-command "make lock"
 RUN := $(VENV)/.installed-run
 DEV := $(VENV)/.installed-dev
 FUZZ := $(VENV)/.installed-fuzz
 
-.PHONY: help run demo test soak faults fuzz mutants check format bench clean
+.PHONY: help run demo test soak faults fuzz mutants check format lock bench clean
 
 help:
 	@echo "make run    follow the relay into an embedded PostgreSQL (data in ./data/postgres; settings: .env)"
@@ -20,6 +21,7 @@ help:
 	@echo "make mutants  known small bugs, each of which the tests must find (under 30 minutes; MUTANTS='name …': only these)"
 	@echo "make check  lint, format, types, known vulnerabilities of what is installed"
 	@echo "make format put the sources into the format that check asks for"
+	@echo "make lock   newest versions that requirements*.txt allow, into requirements*.lock"
 	@echo "make bench  measure throughput and latency (about 5 minutes; BENCH=--quick: one, BENCH=--long: half an hour)"
 	@echo "make clean  remove .venv and caches; data stay"
 
@@ -34,7 +36,7 @@ test: $(DEV)
 	$(BIN)/python -m pytest -m "not soak" -n 2 --dist loadfile
 
 soak: $(DEV)
-	$(BIN)/python -m pytest -m soak
+	$(BIN)/python -m pytest -m soak --timeout 7200
 
 faults: $(DEV)
 	@$(BIN)/python -m tests.faults $(FAULTS)
@@ -56,6 +58,13 @@ format: $(DEV)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# Each lock holds the versions of the one before it, so that all who install from them run the same.
+lock: $(DEV)
+	$(LOCK) requirements.txt --output-file requirements.lock
+	$(LOCK) requirements.txt requirements-embedded.txt --constraints requirements.lock --output-file requirements-embedded.lock
+	$(LOCK) requirements-dev.txt --constraints requirements-embedded.lock --output-file requirements-dev.lock
+	$(LOCK) requirements-fuzz.txt --constraints requirements-dev.lock --output-file requirements-fuzz.lock
+
 bench: $(DEV)
 	@$(BIN)/python -m benchmarks.bench $(BENCH)
 
@@ -71,14 +80,14 @@ $(VENV)/.created:
 	@$(PYTHON) -m venv $(VENV) || { echo "(Debian, Ubuntu: apt-get install python3-venv)" >&2; rm -rf $(VENV); exit 1; }
 	@touch $@
 
-$(RUN): $(VENV)/.created requirements.txt requirements-embedded.txt
-	$(PIP) -r requirements.txt -r requirements-embedded.txt
+$(RUN): $(VENV)/.created requirements-embedded.lock
+	$(PIP) -r requirements-embedded.lock
 	@touch $@
 
-$(DEV): $(VENV)/.created requirements.txt requirements-embedded.txt requirements-dev.txt
-	$(PIP) -r requirements-dev.txt
+$(DEV): $(VENV)/.created requirements-dev.lock
+	$(PIP) -r requirements-dev.lock
 	@touch $(RUN) $@
 
-$(FUZZ): $(DEV) requirements-fuzz.txt
-	$(PIP) -r requirements-fuzz.txt || { echo "make fuzz needs atheris, which has no wheel for this Python or platform" >&2; exit 1; }
+$(FUZZ): $(DEV) requirements-fuzz.lock
+	$(PIP) -r requirements-fuzz.lock || { echo "make fuzz needs atheris, which has no wheel for this Python or platform" >&2; exit 1; }
 	@touch $@
