@@ -39,7 +39,8 @@ async def listening(speech: Speech) -> AsyncGenerator[str]:
         finally:
             writer.close()
 
-    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server, asyncio.timeout(DEADLINE):
+    # The deadline holds for leaving, too: from Python 3.12 on a server waits there until all that it serves are gone.
+    async with asyncio.timeout(DEADLINE), await asyncio.start_server(serve, "127.0.0.1", 0) as server:
         yield f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
 
 
@@ -54,7 +55,15 @@ async def first_wait(url: str) -> float:
     backoff = Backoff(draw=lambda: 0.0)
     stream = Firehose(url, None, idle_timeout=0, ping_interval=0.5, metrics=Metrics(), backoff=backoff, sleep=sleep)
     assert [frame async for frame in stream.frames()] == []
+    assert ours_open(url) == []
     return waits[0]
+
+
+def ours_open(url: str) -> list[str]:
+    """The sockets that this process still holds toward the server of `url`, its own side of them left out, by their state."""
+    port = int(url.rpartition(":")[2])
+    found = psutil.Process().net_connections("tcp")
+    return [one.status for one in found if one.raddr and one.raddr.port == port and one.laddr.port != port]
 
 
 def answering(head: bytes, body: bytes = b"") -> Speech:
@@ -67,12 +76,16 @@ def answering(head: bytes, body: bytes = b"") -> Speech:
 
 
 async def upgraded(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Completes the websocket's handshake, and reads nothing after it."""
+    """Completes the websocket's handshake."""
     request = await reader.readuntil(b"\r\n\r\n")
     key = next(line.split(b": ")[1] for line in request.split(b"\r\n") if line.lower().startswith(b"sec-websocket-key"))
     accept = base64.b64encode(hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest())
     head = b"HTTP/1.1 101 x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: " + accept
     writer.write(head + b"\r\n\r\n")
+
+
+def deaf(writer: asyncio.StreamWriter) -> None:
+    """Reads nothing from here on, so that not even the end of the connection is noticed, but by writing."""
     assert isinstance(writer.transport, asyncio.Transport)
     writer.transport.pause_reading()
 
@@ -134,6 +147,7 @@ async def test_a_relay_that_floods_us_with_pings_and_reads_no_answer_is_dropped(
 
     async def flooding(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await upgraded(reader, writer)
+        deaf(writer)
         while True:
             writer.write(PING * 2_000)
             await writer.drain()
@@ -148,6 +162,7 @@ async def test_a_relay_that_floods_us_with_pings_and_reads_no_answer_is_dropped(
 async def test_a_message_of_endless_fragments_is_refused(caplog: pytest.LogCaptureFixture) -> None:
     async def fragments(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await upgraded(reader, writer)
+        deaf(writer)
         writer.write(b"\x02\x00")
         while True:
             writer.write(EMPTY_FRAGMENT * 2_000)
