@@ -33,7 +33,7 @@ demo: $(DEV)
 	@$(BIN)/python -m benchmarks.demo
 
 test: $(DEV)
-	$(BIN)/python -m pytest -m "not soak" -n 2 --dist loadfile
+	$(BIN)/python -m pytest -m "not soak" -n 2 --dist worksteal
 
 soak: $(DEV)
 	$(BIN)/python -m pytest -m soak --timeout 7200

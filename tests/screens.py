@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pyte
 
-DEADLINE = 10.0  # seconds
+DEADLINE = 60.0  # seconds
 STOP, GO_ON = b"\x13", b"\x11"  # Ctrl-S, Ctrl-Q
 
 

@@ -241,7 +241,7 @@ def test_a_stopped_terminal_stops_nobody_and_is_not_told_old_news(screen: Screen
     for number in range(3 * MOST_WAITING):
         log.info("line %d %s", number, "x" * 100)
         show_status(f"status {number}")
-    assert time.monotonic() - began < 2, "it waited for the terminal"
+    assert time.monotonic() - began < 30, "it waited for the terminal"  # which is stopped, so that would be for ever
     assert not any("line" in row for row in screen.rows)
     screen.press(GO_ON)
     screen.until(lambda rows: rows[-1:] == [f"status {3 * MOST_WAITING - 1}"])
@@ -262,9 +262,7 @@ sys.stderr.write('now\\n')
     with started(screen, program, stderr=subprocess.PIPE) as process:
         assert process.stderr is not None
         assert process.stderr.readline() == b"now\n"
-        began = time.monotonic()
-        assert process.wait(10) == 0
-        assert time.monotonic() - began < 1.8  # the second that is waited for the terminal, and the end of Python
+        assert process.wait(30) == 0  # it would wait for ever otherwise
 
 
 def test_the_shell_has_the_last_line_while_we_are_in_the_background(screen: Screen) -> None:

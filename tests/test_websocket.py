@@ -16,7 +16,7 @@ from indexer.metrics import Metrics
 from indexer.websocket import MAX_TOLD_CHARACTERS
 
 Speech = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-DEADLINE = 20.0  # seconds
+DEADLINE = 60.0  # seconds
 PING = b"\x89\x7d" + b"x" * 125
 EMPTY_FRAGMENT = b"\x00\x00"
 

@@ -4,7 +4,7 @@ Times are compared with those of the same work where nothing was left behind: be
 """
 
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 
 from indexer.database import letters
 from indexer.protocol.events import Identity
@@ -32,10 +32,14 @@ ANALYZE unified_worker.dead_letters
 """
 
 
-async def seconds(work: Awaitable[list[str]]) -> float:
-    began = time.perf_counter()
-    await work
-    return time.perf_counter() - began
+async def seconds(work: Callable[[int], Awaitable[list[str]]]) -> float:
+    """The least of three runs, so that other work of the machine does not count. The function gets the number of the run."""
+    took: list[float] = []
+    for run in range(3):
+        began = time.perf_counter()
+        await work(run)
+        took.append(time.perf_counter() - began)
+    return min(took)
 
 
 def identities(worker: Worker, first: int, handle: str) -> Awaitable[list[str]]:
@@ -48,13 +52,13 @@ def identities(worker: Worker, first: int, handle: str) -> Awaitable[list[str]]:
 
 
 async def test_a_handle_that_thousands_claim(worker: Worker) -> None:
-    await seconds(identities(worker, 100, "first.example.com"))  # plans are made
-    alone = await seconds(identities(worker, 200, "nobody.example.com"))
+    await identities(worker, 100, "first.example.com")  # plans are made
+    alone = await seconds(lambda run: identities(worker, 200 + 20 * run, "nobody.example.com"))
     await worker.connection.execute(CLAIMS)
-    crowded = await seconds(identities(worker, 300, "victim.example.com"))
+    crowded = await seconds(lambda run: identities(worker, 300 + 20 * run, "victim.example.com"))
     assert crowded < MOST * alone
     holders = await worker.column("SELECT did FROM unified_worker.repos WHERE handle = 'victim.example.com'")
-    assert len(holders) == 5_020
+    assert len(holders) == 5_060
 
 
 async def test_an_account_with_very_many_dead_letters(worker: Worker) -> None:
@@ -64,9 +68,9 @@ async def test_an_account_with_very_many_dead_letters(worker: Worker) -> None:
         return await worker.write(stream.commit(name, *[put(f"{LIKE}/{n}", {"$type": "x"}) for n in range(100)]))
 
     await refused("warming")
-    alone = await seconds(refused("b"))
+    alone = await seconds(lambda run: refused("b"))
     await worker.connection.execute(LETTERS)
-    burdened = await seconds(refused("a"))
+    burdened = await seconds(lambda run: refused("a"))
     assert burdened < MOST * alone
     assert await worker.value("SELECT count(*) FROM unified_worker.dead_letters WHERE did = $1", did("a")) == 50_100
 

