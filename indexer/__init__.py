@@ -47,7 +47,7 @@ database/            the only asyncpg
   ready.py             at start: connected, locked, prepared
   tls.py               what is wrong with the connection's encryption
   schema.py            … by tables.py and derived.py (an empty database), check.py and advice.py (an existing one),
-                       migrations.py (our own bookkeeping)
+                       optional_columns.py (what its tables may lack), migrations.py (our own bookkeeping)
 watermark.py         the longest finished prefix of the stream
 cursor.py            … stored every second, with the gaps that it passes
 progress.py          the progress log, from the counts in metrics.py
