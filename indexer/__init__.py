@@ -56,6 +56,7 @@ Looking on, beside all that: views.py starts it
 gauges.py            what the worker is just now; readiness.py says whether that is well, newest.py has some posts
 history.py           the last fifteen minutes, a sample a second
 http/                server.py serves exposition.py (/metrics), health.py (/healthz, /readyz), and live.py, the page's stream;
+                     hosts.py: to whom;
                      the page is page.html with page.css, page.js (hears, and says the state), parts.js (tables, lists),
                      chart.js and format.js in it
 status_line.py       the line below the log, on a terminal; welcome.py: the first minute of --embedded
@@ -70,6 +71,7 @@ stdout.py            what commands say
 
 logs.py              how a line gets out, though nobody reads; log_lines.py its formats, terminal.py what is below it
 
-Around it: daemon.py (exit codes), signals.py, cli.py, program.py (its name), config.py, addresses.py, database_url.py,
-errors.py, version.py; and the PostgreSQL of --embedded: embedded.py, postgres.py, cluster.py.
+Around it: daemon.py (exit codes), descriptors.py (0 to 2 are open), signals.py, cli.py, program.py (its name), config.py,
+misspelt.py (names that are nearly a setting's), addresses.py, database_url.py, errors.py, version.py;
+and the PostgreSQL of --embedded: embedded.py, postgres.py, cluster.py.
 """
