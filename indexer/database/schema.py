@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import asyncpg
 
-from indexer.database import check, sql, tables
+from indexer.database import check, optional_columns, sql, tables
 from indexer.database.advice import advice, warnings
 from indexer.database.migrations import MIGRATIONS
 from indexer.database.pool import Connection
@@ -66,7 +66,8 @@ async def prepare(connection: Connection, record_types: Sequence[RecordType]) ->
             raise OperatorError(
                 [f"the database user may not prepare the schema ({error}): let the owner of unified_worker start it"]
             ) from None
-        for statement in sql.functions(schema, record_types):
+        lacking = await optional_columns.settle(connection, schema, record_types)
+        for statement in sql.functions(schema, record_types, lacking):
             await connection.execute(statement)
         if (
             0 < before.version < DERIVED_SINCE

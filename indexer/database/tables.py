@@ -21,18 +21,23 @@ CURSOR_COLUMNS = {"service": "text", "cursor": "text", "last_event_time": "times
 
 
 def create(schema: str, record_types: Sequence[RecordType]) -> list[str]:
-    """The statements that make every table that is not there yet, with its indexes.
+    """The statements that make every table that is not there yet, with its indexes, and every column that came later.
 
     A secondary index on the first column of a unique index would repeat it, so there is none. Nor is there one on
     feed_items.type: it has three values.
     """
     statements = [FIREHOSE_CURSOR.format(schema=schema)]
     for record_type in record_types:
-        columns = [f"{column.name} {column.type}" for column in record_type.columns]
+        columns = [f"{column.name} {column.type}" for column in record_type.columns if not column.optional]
         columns += record_type.other_columns
         if record_type.unique:
             columns.append(f"UNIQUE ({', '.join(record_type.unique)})")
         statements.append(_table(schema, record_type.table, columns))
+        statements += [  # so that a table of an earlier version becomes what a new one is
+            f"ALTER TABLE {schema}.{record_type.table} ADD COLUMN IF NOT EXISTS {column.name} {column.type}"
+            for column in record_type.columns
+            if column.optional
+        ]
         statements += _indexes(schema, record_type.table, record_type.indexes)
     for derived in DERIVED_TABLES:
         columns = [*derived.others, *(f"{name} {kind}" for name, kind in derived.columns.items())]
