@@ -161,6 +161,22 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE INDEX ON unified_worker.dead_letters (did) WHERE frame_sha256 IS NOT NULL;
     """,
     """
+    CREATE TABLE unified_worker.stuck_wipes (
+      did text COLLATE "C" PRIMARY KEY,
+      attempts int NOT NULL DEFAULT 1,
+      error text NOT NULL,
+      since timestamptz NOT NULL DEFAULT now(),
+      retry_at timestamptz NOT NULL DEFAULT now() + interval '1 second'
+    );
+    COMMENT ON TABLE unified_worker.stuck_wipes IS 'Deleted accounts with rows that the database does not let go, and why.
+      since: the first attempt in vain. retry_at: when the next one comes.';
+
+    ALTER TABLE unified_worker.dead_letters ADD retry_at timestamptz;
+    COMMENT ON COLUMN unified_worker.dead_letters.retry_at IS 'Of a letter that waits and was applied again in vain: when it is
+      tried next, at the earliest.';
+    DROP INDEX unified_worker.dead_letters_id_idx;
+    CREATE INDEX ON unified_worker.dead_letters (id) WHERE reason IN ('foreign_key', 'referenced', 'wiping');
+
     CREATE TABLE unified_worker.kept_values (
       table_name text NOT NULL,
       key text COLLATE "C" NOT NULL,

@@ -7,8 +7,9 @@ import pytest
 
 from indexer.database.pending import Pending
 from indexer.database.settings import UserSettings
-from indexer.database.wiper import wipe_step
+from indexer.database.wiper import Wiper, wipe_step
 from indexer.database.writer import Writer
+from indexer.logs import RateLimited
 from indexer.metrics import Metrics
 from indexer.processor import EventProcessor
 from indexer.protocol.events import Account, Identity
@@ -229,3 +230,52 @@ async def test_a_wipe_takes_what_was_said_of_records_that_are_no_more(worker: Wo
     while not await wipe_step(worker.connection, did("a")):
         pass
     assert await worker.column("SELECT reason FROM notifications") == []
+
+
+BOOKMARKS = """
+CREATE TABLE bookmarks (post varchar(512) NOT NULL REFERENCES posts (uri) DEFERRABLE INITIALLY DEFERRED);
+INSERT INTO bookmarks VALUES ($post)
+"""
+
+
+async def test_a_wipe_that_is_refused_is_that_account_s_alone(
+    both_worker: Worker, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All that may go does; the next account is wiped; what is refused is named, and tried again later."""
+    worker, stream = both_worker, Stream()
+    ops = [put(f"{POST}/{number}", post()) for number in range(150)]
+    await worker.write(stream.commit("a", *ops, put(f"{LIKE}/1", like(f"at://{did('x')}/{POST}/1"))), stream.commit("b", *ops))
+    held = f"at://{did('a')}/{POST}/70"
+    await worker.connection.execute(BOOKMARKS.replace("$post", f"'{held}'"))
+    await worker.write(account(stream, "a", False, "deleted"), account(stream, "b", False, "deleted"))
+    monkeypatch.setattr("indexer.database.wiper.warn_limited", RateLimited().warn)
+    wiper = Wiper(worker.pool)
+    while await wiper.turn():
+        pass
+    assert await worker.column("SELECT did FROM unified_worker.repos WHERE wiping") == [did("a")]
+    assert await worker.column("SELECT uri FROM posts") == [held]
+    assert await worker.value("SELECT count(*) FROM likes") == 0
+    error: str = await worker.value("SELECT error FROM unified_worker.stuck_wipes WHERE did = $1", did("a"))
+    assert "23503" in error
+    assert held in error
+    assert did("a") in caplog.text
+    assert not await wiper.turn(), "it waits"
+
+    await worker.connection.execute("DELETE FROM bookmarks; UPDATE unified_worker.stuck_wipes SET retry_at = now()")
+    assert await wiper.turn()
+    assert await worker.column("SELECT did FROM unified_worker.repos WHERE wiping") == []
+    assert await worker.value("SELECT count(*) FROM posts") == 0
+    assert await worker.value("SELECT count(*) FROM unified_worker.stuck_wipes") == 0
+
+
+async def test_a_wipe_in_vain_waits_longer_each_time(worker: Worker) -> None:
+    stream = Stream()
+    await worker.write(stream.commit("a", put(f"{POST}/1", post())), account(stream, "a", False, "deleted"))
+    await worker.connection.execute(BOOKMARKS.replace("$post", f"'at://{did('a')}/{POST}/1'"))
+    waits: list[float] = []
+    for _ in range(14):
+        await Wiper(worker.pool).turn()
+        query = "SELECT extract(epoch FROM retry_at - now())::float8 FROM unified_worker.stuck_wipes"
+        waits.append(await worker.value(query))
+        await worker.connection.execute("UPDATE unified_worker.stuck_wipes SET retry_at = now()")
+    assert waits == pytest.approx([1, *(min(2**n, 3600) for n in range(1, 14))], abs=1)

@@ -184,7 +184,7 @@ def test_unusable_operations_leave_their_siblings_and_their_elders() -> None:
         post("large")._replace(size=2**20 + 1),
         like("bad-uri", "at://alice.test/app.bsky.feed.post/3k"),
         like("long-uri", f"at://did:web:{'a' * 500}/{POST}/3k"),
-        like("odd-via", f"at://{BOB}/{POST}/3k", via=[]),
+        like("odd-via", f"at://{BOB}/{POST}/3m", via=[]),
         put("create", FOLLOW, "bad-did", {"subject": "alice.test"}),
         put("create", PROFILE, "self", {"avatar": "bafy", "displayName": "A"}),
         like("old", "nonsense", "update"),
