@@ -1,7 +1,7 @@
 """What follows from a record's row: counts, feed items, viewer states, notifications; as the SQL that adds and removes it.
 
-What an effect brings about is data (`Derived`), wherever that can be said: the live statements here, the rebuild, and `check` of
-new types (`database/expected.py`) are made from it.
+What an effect brings about is data (`Derived`), wherever that can be said: the live statements here, the rebuild, and `check`
+of new types (`database/expected.py`) are made from it.
 
 Texts are templates. `{column}` is the value of the record type's column of that name: the expression that fills it where a row
 has just been written, the row's own field where it is taken away or promoted. `{schema}` is where the record tables live;

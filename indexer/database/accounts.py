@@ -132,7 +132,18 @@ BEGIN
 END $keep$;
 """
 
-ACCOUNTS = (HANDLE_OF, SHOW_HANDLE, ENSURE_USER, IDENTITY, ACCOUNT, MESSAGE, KEEP_WIPING)
+# Others' likes and follows of a deleted account go on coming, each with its notification. Its repo's row is locked: who comes
+# back just now keeps what comes from then on.
+SWEEP = """
+CREATE OR REPLACE FUNCTION unified_worker.sweep(p_dids text[]) RETURNS void LANGUAGE sql AS $sweep$
+  WITH gone AS MATERIALIZED (
+    SELECT did FROM unified_worker.repos WHERE did = ANY (p_dids) AND status = 'deleted' AND NOT active
+    ORDER BY did FOR UPDATE)
+  DELETE FROM {schema}.notifications AS n WHERE n.recipient_did = ANY (ARRAY(SELECT did FROM gone));
+$sweep$;
+"""
+
+ACCOUNTS = (HANDLE_OF, SHOW_HANDLE, ENSURE_USER, IDENTITY, ACCOUNT, MESSAGE, KEEP_WIPING, SWEEP)
 
 # Rows that a transaction of a wipe takes: few, since other accounts' commits wait for its locks.
 WIPE_ROWS = 100

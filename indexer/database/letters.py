@@ -29,6 +29,12 @@ BEGIN
   IF p_did <> '' THEN
     INSERT INTO unified_worker.repos AS r (did, rev, held) VALUES (p_did, '', true)  -- first: it locks the repo
     ON CONFLICT (did) DO UPDATE SET held = true WHERE NOT r.held;
+    -- Without a rev nothing but the frame tells a replay, which would bring back what was written since.
+    IF p_rev = '' AND EXISTS (
+      SELECT FROM unified_worker.closed_letters WHERE did = p_did AND path = p_path AND frame_sha256 = v_sha)
+    THEN
+      RETURN true;
+    END IF;
     -- The letter of another frame goes, whatever its reason: two relays' copies of a commit are two frames.
     UPDATE unified_worker.dead_letters SET reason = ''
     WHERE did = p_did AND path = p_path AND rev = p_rev AND frame_sha256 <> v_sha;
@@ -67,15 +73,18 @@ CREATE OR REPLACE FUNCTION unified_worker.close_letters(
   p_did text, p_path text, p_but text DEFAULT NULL, p_spare boolean DEFAULT false, p_upto text DEFAULT NULL)
 RETURNS void LANGUAGE plpgsql AS $close$
 DECLARE
-  v_sha bytea; v_bytes bigint;
+  v_sha bytea; v_bytes bigint; v_rev text;
 BEGIN
-  FOR v_sha IN
+  FOR v_sha, v_rev IN
     DELETE FROM unified_worker.dead_letters
     WHERE did = p_did AND path = p_path AND rev IS DISTINCT FROM p_but
       AND NOT (p_spare AND (reason IN ({pending}) OR reason LIKE 'database_%'))
       AND (p_upto IS NULL OR rev <= p_upto)
-    RETURNING frame_sha256
+    RETURNING frame_sha256, rev
   LOOP
+    IF v_rev = '' AND v_sha IS NOT NULL THEN
+      INSERT INTO unified_worker.closed_letters (did, path, frame_sha256) VALUES (p_did, p_path, v_sha) ON CONFLICT DO NOTHING;
+    END IF;
     DELETE FROM unified_worker.dead_frames AS f
     WHERE f.sha256 = v_sha AND NOT EXISTS (SELECT FROM unified_worker.dead_letters WHERE frame_sha256 = v_sha)
     RETURNING length(f.frame) INTO v_bytes;

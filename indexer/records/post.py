@@ -3,7 +3,6 @@
 from typing import Any, cast
 
 from indexer.effects import MAX_URI_CHARS, NOTIFY_AGAIN, Derived, Effect, authority, count, feed_item, notice, notification
-from indexer.errors import Rejected
 from indexer.record_type import (
     CID,
     COMMIT,
@@ -18,10 +17,11 @@ from indexer.record_type import (
     Row,
     created_at,
     optional,
-    optional_texts,
+    ornament,
     required_text,
     search_text,
     strong_ref,
+    texts,
 )
 
 AUTHOR, PARENT = "{author_did}", "{parent_uri}"
@@ -140,8 +140,9 @@ END IF;""",
 )
 
 
-def check_facets(facets: list[Any]) -> None:
-    """Refuses more facets, with their features, than a text can have: each reply in a gated thread looks through its root's."""
+def too_many(facets: list[Any]) -> bool:
+    """Whether these are more facets, with their features, than a text can have: each reply in a gated thread looks through its
+    root's. Then the post is kept without them."""
     count = len(facets)
     for facet in facets:
         match facet:
@@ -149,8 +150,7 @@ def check_facets(facets: list[Any]) -> None:
                 count += len(inner)
             case _:
                 pass
-    if count > MAX_FACETS:
-        raise Rejected("too_many_facets", f"{count} with their features, at most {MAX_FACETS}")
+    return count > MAX_FACETS
 
 
 def features(facets: list[Any], kind: str) -> list[dict[str, Any]]:
@@ -168,7 +168,7 @@ def features(facets: list[Any], kind: str) -> list[dict[str, Any]]:
 
 def tags(record: Record, facets: list[Any]) -> list[str]:
     """The record's own tags, then the hashtags of its facets, each once, in order."""
-    found = dict.fromkeys(optional_texts(record, "tags") or ())
+    found = dict.fromkeys(texts(record, "tags") or ())
     for feature in features(facets, "app.bsky.richtext.facet#tag"):
         if isinstance(feature.get("tag"), str):
             found[feature["tag"]] = None
@@ -187,17 +187,15 @@ def quoted(embed: Record) -> str | None:
 def row(record: Record, at: Place) -> Row:
     """The text and what hangs on it. `subject` is the parent of a reply; the thread's root is in the rest."""
     text = required_text(record, "text")
-    facets: list[Any] | None = optional(record, "facets", list)
-    if facets:
-        check_facets(facets)
-    embed: Record | None = optional(record, "embed", dict)
+    facets: list[Any] | None = ornament(record, "facets", list)
+    if facets and too_many(facets):
+        facets = None
+    embed: Record | None = ornament(record, "embed", dict)
     rest: dict[str, Any] = {"text": text}
     meets = [at.uri]
     if (search := search_text(text)) != text:
         rest["search"] = search
-    fields = {"langs": optional_texts(record, "langs"), "embed": embed, "facets": facets}
-    if isinstance(record.get("labels"), dict):
-        rest["labels"] = record["labels"]
+    fields = {"langs": texts(record, "langs"), "embed": embed, "facets": facets, "labels": ornament(record, "labels", dict)}
     rest.update((field, value) for field, value in fields.items() if value is not None)
     if found := tags(record, facets or []):
         rest["tags"] = found
