@@ -41,7 +41,7 @@ database/            the only asyncpg
   sweeper.py           … and, hourly, notifications that came to them since
   stuck.py             what does not get on: counted for a metric
   rebuild.py           recomputes what follows from records, chunk by chunk: after an upgrade, or on command
-  rebuild_steps.py     … by passes that are SQL functions, of the texts in rebuild_rows.py and rebuild_notices.py
+  rebuild_steps.py     … by passes that are SQL functions, of the texts in rebuild_derived.py and rebuild_rows.py
   settings.py          who forbids to be indexed
   runs.py sizes.py     what a run leaves word of, every minute; how large the tables are, every day
   look.py              a look from outside: what status.py and account_status.py ask

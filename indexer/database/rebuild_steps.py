@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from indexer.batch import BUCKETS
+from indexer.database import rebuild_derived as derived
 from indexer.database import rebuild_rows as rows
-from indexer.database.rebuild_notices import NOTICES, wrong_notifications
 from indexer.database.references import LOCK_CLASS
 from indexer.record_type import RecordType
 
@@ -65,10 +65,10 @@ $begin$;
 
 
 class Step(NamedTuple):
-    """One pass: through `table` in the order of `key`, a chunk at a time, by the statements `work` (`rebuild_rows`).
+    """One pass: through `table` in the order of `key`, a chunk at a time, by the statements `work`.
 
-    `along`: the columns of other tables, (table, column), whose values are gone through with the key. `needs`: that of them on
-    which there may be no index."""
+    `along`: values of other tables, (table, expression over its row t), that are gone through with the key. `needs`: the table
+    and column of them on which there may be no index."""
 
     name: str
     table: str
@@ -80,42 +80,50 @@ class Step(NamedTuple):
 
 def steps(record_types: Sequence[RecordType]) -> list[Step]:
     """All passes, in their order."""
-    posts = (rows.WRONG_QUOTES, rows.QUOTES, rows.POST_COLUMNS, rows.POST_ITEMS, rows.THREAD_CONTEXTS)
-    before = {
-        "posts": posts,
-        "likes": (rows.viewer_states("like_uri"),),
-        "reposts": (rows.viewer_states("repost_uri"), rows.REPOST_ITEMS),
-        "users": (rows.USER_SEARCH,),
-    }
+    # Stable: what the gates say of a post is asked for when it is deleted.
+    types = sorted(record_types, key=lambda record_type: record_type.table != "thread_gates")
+    shown = [record_type for record_type in record_types if record_type.shows]
     return [
-        Step("thread_gates", "thread_gates", ("post_uri",), (rows.THREAD_GATED,)),
         *(
-            Step(said.table, said.table, _key(said.table, record_types), (*before.get(said.table, ()), said.statement()))
-            for said in NOTICES.values()
+            Step(record_type.table, record_type.table, (record_type.key,), work)
+            for record_type in types
+            if (work := _of_records(record_type))
         ),
-        Step("quotes", "quotes", ("uri",), (rows.LOST_QUOTES,)),
-        Step("feed_items", "feed_items", ("uri",), (rows.LOST_ITEMS,)),
-        Step("thread_contexts", "thread_contexts", ("post_uri",), (rows.LOST_CONTEXTS,)),
-        Step("post_viewer_states", "post_viewer_states", ("post_uri", "viewer_did"), (rows.WRONG_STATES, rows.EMPTY_STATES)),
-        Step("notifications", "notifications", ("uri",), (wrong_notifications(),)),
+        *(
+            Step(table, table, key, (derived.lost(table, record_types),))
+            for table, key in (
+                ("quotes", ("uri",)),
+                ("feed_items", ("uri",)),
+                ("thread_contexts", ("post_uri",)),
+                ("notifications", ("uri",)),
+            )
+        ),
+        Step(
+            "post_viewer_states",
+            "post_viewer_states",
+            ("post_uri", "viewer_did"),
+            (derived.wrong_states(record_types), rows.EMPTY_STATES),
+        ),
         Step(
             "post_aggregations",
             "post_aggregations",
             ("post_uri",),
-            (rows.counts(), rows.EMPTY_COUNTS),
-            along=tuple(rows.COUNTED.values()),
+            (derived.counts(record_types), rows.EMPTY_COUNTS),
+            along=tuple(derived.counted(record_types)),
             needs=QUOTED,
         ),
         *(
-            Step(record_type.table, record_type.table, (record_type.key,), (rows.shown(record_type.shows, record_type.table),))
-            for record_type in record_types
-            if record_type.shows
+            Step(f"{said.table}_{said.shows}", said.table, (said.key,), (rows.shown(str(said.shows), said.table),))
+            for said in shown
         ),
     ]
 
 
-def _key(table: str, record_types: Sequence[RecordType]) -> tuple[str, ...]:
-    return tuple(record_type.key for record_type in record_types if record_type.table == table)
+def _of_records(record_type: RecordType) -> tuple[str, ...]:
+    """What a chunk of a type's records brings about. Quotes before the gates are asked, then what these may forbid."""
+    first, then = rows.BEFORE.get(record_type.table, ()), rows.COLUMNS.get(record_type.table, ())
+    quotes, others = derived.corrections(record_type)
+    return (*first, *quotes, *then, *others)
 
 
 def functions(schema: str, record_types: Sequence[RecordType]) -> list[str]:
@@ -129,7 +137,7 @@ def _function(schema: str, step: Step) -> str:
     after, last = (", ".join(f"{at}[{n}]" for n in range(1, len(step.key) + 1)) for at in ("v_after", "v_last"))
     keys = ", ".join(f"t.{name}" for name in step.key)
     pages = [_page(f"{schema}.{step.table}", keys, after)]
-    pages += (_page(f"{schema}.{table}", f"t.{column}", after) for table, column in step.along)
+    pages += (_page(f"{schema}.{table}", uri, after) for table, uri in step.along)
     chunk = f"({keys}) > ({after}) AND ({keys}) <= ({last})"
     work = "".join(WORK.replace("{statement}", statement) for statement in step.work)
     # The schema last: braces in its name are none of ours.
