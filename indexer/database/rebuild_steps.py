@@ -113,7 +113,12 @@ def steps(record_types: Sequence[RecordType]) -> list[Step]:
             needs=QUOTED,
         ),
         *(
-            Step(f"{said.table}_{said.shows}", said.table, (said.key,), (rows.shown(str(said.shows), said.table),))
+            Step(
+                f"{said.table}_shown" if _of_records(said) else said.table,
+                said.table,
+                (said.key,),
+                (rows.shown(str(said.shows), said.table),),
+            )
             for said in shown
         ),
     ]
