@@ -2,7 +2,7 @@
 
 from typing import Any, cast
 
-from indexer.effects import MAX_URI_CHARS, NOTIFY, NOTIFY_AGAIN, Effect, authority, count, feed_item, notification
+from indexer.effects import MAX_URI_CHARS, NOTIFY_AGAIN, Derived, Effect, authority, count, feed_item, notice, notification
 from indexer.record_type import (
     CID,
     COMMIT,
@@ -46,8 +46,21 @@ END IF;""",
 IF p_new IS NULL AND {parent_uri} IS NOT NULL THEN
   DELETE FROM {schema}.thread_contexts AS c WHERE c.post_uri = v_uri;
 END IF;""",
+    derived=(
+        Derived(
+            "thread_contexts",
+            ("post_uri",),
+            {"post_uri": "v_uri", "root_author_like_uri": "l.uri"},
+            "{parent_uri} IS NOT NULL",
+            f"LEFT JOIN {{schema}}.likes AS l ON l.user_did = {authority('{root_uri}')} AND l.post_uri = v_uri",
+        ),
+    ),
 )
 
+# As QUOTED says it, over a row that is there.
+QUOTED_BY_ROW = f"""CROSS JOIN LATERAL (SELECT CASE WHEN {{embed}} ? 'record' AND length(v_uri) <= {MAX_QUOTING_CHARS}
+    THEN unified_worker.quoted({{embed}}) END) AS q (v_quoted)"""
+QUOTE_TOLD = notification("quote", suffix="quote", author=AUTHOR, recipient=authority("v_quoted"), subject="v_uri")
 # Taking a quote away needs no look at the embed: its row says whom it counted for.
 QUOTES = Effect(
     f"""
@@ -59,7 +72,7 @@ IF v_quoted IS NOT NULL THEN
     quoted_cid = excluded.quoted_cid, created_at = excluded.created_at;  -- an older application may have left one behind
   {count("quote_count", "v_quoted").added}
 END IF;"""
-    + notification("quote", suffix="quote", author=AUTHOR, recipient=authority("v_quoted"), subject="v_uri").added,
+    + QUOTE_TOLD.added,
     f"""
 DELETE FROM {{schema}}.quotes AS q WHERE q.post_uri = v_uri RETURNING q.quoted_uri INTO v_quoted;
 IF FOUND THEN
@@ -68,16 +81,40 @@ IF FOUND THEN
     DELETE FROM {{schema}}.notifications AS n WHERE n.uri = v_uri || '#notification/quote';
   END IF;
 END IF;""",
+    derived=(
+        Derived(
+            "quotes",
+            ("uri",),
+            {
+                "uri": "v_uri || '#quote'",
+                "cid": "v_cid",
+                "post_uri": "v_uri",
+                "quoted_uri": "v_quoted",
+                "quoted_cid": "unified_worker.quoted_cid({embed})",
+                "created_at": "{created_at}",
+            },
+            "v_quoted IS NOT NULL",
+            QUOTED_BY_ROW,
+        ),
+        Derived("post_aggregations", ("post_uri",), {"post_uri": "{quoted_uri}", "quote_count": "1"}, of="quotes"),
+        *(derived._replace(source=QUOTED_BY_ROW) for derived in QUOTE_TOLD.derived),
+    ),
 )
 
+MENTIONED = f"m <> {AUTHOR} AND length(v_uri) + length(m) <= {MAX_URI_CHARS - len('#notification/mention/')}"
+MENTION_TOLD = notice(
+    "mention",
+    "'#notification/mention/' || m",
+    author=AUTHOR,
+    recipient="m",
+    subject="v_uri",
+    when=MENTIONED,
+    source="CROSS JOIN LATERAL unified_worker.mentioned({facets}) AS m",
+)
 MENTIONS = Effect(
     """
 IF v_rest ? 'mentions' THEN"""
-    + NOTIFY.format(
-        values=f"""SELECT v_uri || '#notification/mention/' || m, m, {AUTHOR}, 'mention', v_uri, v_cid, {{created_at}}, now()
-FROM unified_worker.mentioned(v_rest -> 'facets') AS m
-WHERE m <> {AUTHOR} AND length(v_uri) + length(m) <= {MAX_URI_CHARS - len("#notification/mention/")}"""
-    )
+    + MENTION_TOLD.insert("n", f"SELECT {{}}\nFROM unified_worker.mentioned(v_rest -> 'facets') AS m\nWHERE {MENTIONED}")
     + f"""
   ON CONFLICT (uri) DO UPDATE SET {NOTIFY_AGAIN};
 END IF;""",
@@ -87,6 +124,7 @@ IF {facets} IS NOT NULL THEN
     SELECT v_uri || '#notification/mention/' || m FROM unified_worker.mentioned({facets}) AS m
     WHERE p_new IS NULL OR m NOT IN (SELECT unified_worker.mentioned(p_new -> 'facets')));
 END IF;""",
+    derived=(MENTION_TOLD,),
 )
 
 # Whom the first post mentions matters to the replies, where a gate admits those.
