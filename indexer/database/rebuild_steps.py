@@ -80,8 +80,8 @@ class Step(NamedTuple):
 
 def steps(record_types: Sequence[RecordType]) -> list[Step]:
     """All passes, in their order."""
-    # Stable: what the gates say of a post is asked for when it is deleted.
-    types = sorted(record_types, key=lambda record_type: record_type.table != "thread_gates")
+    # What gates say of a post is asked for when it is deleted: they come first, then the posts.
+    types = sorted(record_types, key=lambda record_type: (record_type.table != "thread_gates", record_type.table != "posts"))
     shown = [record_type for record_type in record_types if record_type.shows]
     return [
         *(
