@@ -8,7 +8,7 @@ import textwrap
 import asyncpg
 
 from benchmarks.processes import ROOT, child, child_folder, relay, relay_url
-from indexer.database.pool import Connection
+from indexer.database.sessions import Connection
 from indexer.embedded import EmbeddedPostgres
 
 RATE = 500  # events a second: a usual hour of the public relay

@@ -11,8 +11,9 @@ from collections import defaultdict
 
 from indexer.database.failures import DATABASE_ERRORS
 from indexer.database.letters import PENDING
-from indexer.database.pool import Connection, DatabasePool
+from indexer.database.pool import DatabasePool
 from indexer.database.retry import APPLIED, Kept, retry
+from indexer.database.sessions import Connection
 from indexer.logs import warn_limited
 from indexer.selection import EVERYTHING, Selection
 

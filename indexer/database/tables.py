@@ -37,12 +37,47 @@ def create(schema: str, record_types: Sequence[RecordType]) -> list[str]:
     for derived in DERIVED_TABLES:
         columns = [*derived.others, *(f"{name} {kind}" for name, kind in derived.columns.items())]
         columns += [
-            f"UNIQUE ({', '.join(key)})"
+            f"{'PRIMARY KEY' if key == derived.primary else 'UNIQUE'} ({', '.join(key)})"
             for key in derived.unique
             if not any("PRIMARY KEY" in derived.columns[name] for name in key)
         ]
         statements.append(_table(schema, derived.table, columns) + derived.options)
         statements += _indexes(schema, derived.table, derived.indexes)
+    return statements
+
+
+# Its unique constraint becomes the primary key.
+PRIMARY_KEY = """
+DO $key$
+DECLARE
+  v_table regclass := '{literal}'; v_unique text;
+BEGIN
+  IF NOT EXISTS (SELECT FROM pg_catalog.pg_constraint WHERE conrelid = v_table AND contype = 'p') THEN
+    FOR v_unique IN
+      SELECT conname FROM pg_catalog.pg_constraint WHERE conrelid = v_table AND contype = 'u'
+    LOOP
+      EXECUTE format('ALTER TABLE %s DROP CONSTRAINT %I', v_table, v_unique);
+    END LOOP;
+    ALTER TABLE {table} ADD PRIMARY KEY ({key});
+  END IF;
+END $key$
+"""
+
+
+def alter(schema: str, record_types: Sequence[RecordType]) -> list[str]:
+    """The statements that bring tables of our own, made by an earlier version, to what `create` makes.
+
+    A column that is new is empty, or has its default, in the rows that are there.
+    """
+    statements: list[str] = []
+    for record_type in record_types:
+        added = ", ".join(f"ADD COLUMN IF NOT EXISTS {column.name} {column.type}" for column in record_type.columns)
+        statements.append(f"ALTER TABLE {schema}.{record_type.table} {added}")
+    for derived in DERIVED_TABLES:
+        if derived.primary:
+            table = f"{schema}.{derived.table}"
+            literal = table.replace("'", "''")
+            statements += [PRIMARY_KEY.format(table=table, literal=literal, key=", ".join(derived.primary))]
     return statements
 
 
