@@ -44,10 +44,12 @@ database/            the only asyncpg
   runs.py sizes.py     what a run leaves word of, every minute; how large the tables are, every day
   look.py              a look from outside: what status.py and account_status.py ask
   pool.py              connections, and the lock
+  server.py            the one server that all of them lead to
+  sessions.py          what each connection asks of it
   ready.py             at start: connected, locked, prepared
   tls.py               what is wrong with the connection's encryption
   schema.py            … by tables.py and derived.py (an empty database), check.py and advice.py (an existing one),
-                       migrations.py (our own bookkeeping)
+                       optional_columns.py (what its tables may lack), migrations.py (our own bookkeeping)
 watermark.py         the longest finished prefix of the stream
 cursor.py            … stored every second, with the gaps that it passes
 progress.py          the progress log, from the counts in metrics.py
@@ -56,6 +58,7 @@ Looking on, beside all that: views.py starts it
 gauges.py            what the worker is just now; readiness.py says whether that is well, newest.py has some posts
 history.py           the last fifteen minutes, a sample a second
 http/                server.py serves exposition.py (/metrics), health.py (/healthz, /readyz), and live.py, the page's stream;
+                     hosts.py: to whom;
                      the page is page.html with page.css, page.js (hears, and says the state), parts.js (tables, lists),
                      chart.js and format.js in it
 status_line.py       the line below the log, on a terminal; welcome.py: the first minute of --embedded
@@ -70,6 +73,7 @@ stdout.py            what commands say
 
 logs.py              how a line gets out, though nobody reads; log_lines.py its formats, terminal.py what is below it
 
-Around it: daemon.py (exit codes), signals.py, cli.py, program.py (its name), config.py, addresses.py, database_url.py,
-errors.py, version.py; and the PostgreSQL of --embedded: embedded.py, postgres.py, cluster.py.
+Around it: daemon.py (exit codes), descriptors.py (0 to 2 are open), signals.py, cli.py, program.py (its name), config.py,
+misspelt.py (names that are nearly a setting's), addresses.py, database_url.py, errors.py, version.py;
+and the PostgreSQL of --embedded: embedded.py, postgres.py, cluster.py.
 """

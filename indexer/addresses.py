@@ -1,6 +1,7 @@
 """Addresses of the network as operators write them: a relay's, and one to listen on."""
 
 import re
+from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 MAX_PORT = 65_535
@@ -16,6 +17,33 @@ def listening(text: str) -> tuple[str, int]:
     return bare, int(port)
 
 
+def host_name(text: str) -> str | None:
+    """A name, or an address without its brackets, in lower case; None for anything else."""
+    bare = text[1:-1] if text.startswith("[") and text.endswith("]") else text
+    is_one = _is_host(bare, bracketed=True) or (bare == text and _is_host(bare, bracketed=False))
+    return bare.lower() if is_one else None
+
+
+def perhaps_without_tls(relay: str) -> str | None:
+    """What to say of a relay's host without a scheme in a private network: there a relay often has no certificate. It is no
+    reason to leave TLS out: that is an operator's own decision."""
+    if "://" in relay or _reach_of(relay) != "a private network":
+        return None
+    return f"is in a private network and names no scheme: wss (with TLS) is taken; write ws://{relay} for a relay without TLS"
+
+
+def _reach_of(text: str) -> str:
+    """Where a host without a scheme is, as far as its text tells: this machine, a private network, or elsewhere."""
+    try:
+        host = (urlsplit(f"//{text}").hostname or "").lower()
+        if host == "localhost":
+            return "this machine"
+        address = ip_address(host)
+    except ValueError:
+        return "elsewhere"
+    return "this machine" if address.is_loopback else "a private network" if address.is_private else "elsewhere"
+
+
 def _is_host(host: str, *, bracketed: bool) -> bool:
     """Whether it is an IPv6 address, in brackets, or a name or an IPv4 address."""
     if bracketed:
@@ -26,11 +54,14 @@ def _is_host(host: str, *, bracketed: bool) -> bool:
 
 
 def normalised_relay(text: str) -> str:
-    """A relay's host or URL as `ws(s)://host[:port]`; a bare host means wss. The endpoint's own path may be there.
+    """A relay's host or URL as `ws(s)://host[:port]`. The endpoint's own path may be there. A bare host means wss, unless it is
+    this machine itself: what stays in it needs no TLS, and no authority certifies `localhost`.
 
     Raises ValueError with what is wrong and the remedy. The text itself is not in it: it may hold a password.
     """
-    url = text if "://" in text else f"wss://{text}"
+    if re.match(r"wss?:/[^/]", text, re.IGNORECASE):
+        raise ValueError("has one slash where two belong; write wss://host")
+    url = text if "://" in text else f"{'ws' if _reach_of(text) == 'this machine' else 'wss'}://{text}"
     try:
         parts = urlsplit(url)
         port = parts.port

@@ -46,6 +46,14 @@ def parse(argv: Sequence[str]) -> Arguments:
     parser.add_argument(
         "--reset-cursor", action="store_true", help="forget the stored cursor of this relay and start from CURSOR instead"
     )
+    parser.add_argument(
+        "--hold",
+        action="store_true",
+        help="where a decision is needed (exit code 1): say so, in /readyz too, and wait for a signal before ending; for what "
+        "starts again whatever has ended, as Docker does",
+    )
+    if argv and not argv[0].startswith("-"):
+        parser.error(f"unknown command {argv[0][:40]!r}: write one of {', '.join(COMMANDS)}, or none for the worker itself")
     options = parser.parse_args(argv)
     return Arguments(options.embedded, options)
 

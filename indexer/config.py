@@ -10,10 +10,11 @@ from typing import Literal, NamedTuple
 
 from dotenv import dotenv_values
 
-from indexer.addresses import listening, normalised_relay
+from indexer.addresses import host_name, listening, normalised_relay, perhaps_without_tls
 from indexer.database_url import faults_of
 from indexer.errors import OperatorError
 from indexer.log_lines import LogFormat
+from indexer.misspelt import misspelt
 from indexer.protocol.syntax import is_nsid
 
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
@@ -66,6 +67,11 @@ SETTINGS = (
         "Where the live page, /metrics, /healthz and /readyz are served, host:port (port 0: any that is free). Empty: nowhere.",
         off=True,
     ),
+    Setting(
+        "HTTP_HOSTS",
+        "",
+        "Names that HTTP answers to besides HTTP_BIND and localhost, by comma: a container's, a proxy's. *: any.",
+    ),
     Setting("READY_LAG_SECONDS", "60", "How many seconds behind the relay the worker is still ready, for /readyz; 0 = any."),
     Setting("LOG_FORMAT", "text", "text: lines to read, coloured in a terminal. json: an object a line, for log shippers."),
 )
@@ -99,8 +105,10 @@ class Config:
     idle_timeout: float  # seconds; 0 = off
     collections: tuple[str, ...]  # NSIDs, prefixes that end in '.*', or '*'
     http_bind: Address | None
+    http_hosts: tuple[str, ...]  # lower case; '*': any
     ready_lag: float  # seconds; 0 = off
     log_format: LogFormat
+    hints: tuple[str, ...] = field(default=(), compare=False)  # what is usable, and perhaps not what was meant
 
     @property
     def start(self) -> int | None:
@@ -135,8 +143,10 @@ class Config:
             collections=values.collections(),
             idle_timeout=values.seconds("IDLE_TIMEOUT", MAX_IDLE_TIMEOUT, "never"),
             http_bind=values.address("HTTP_BIND"),
+            http_hosts=values.hosts("HTTP_HOSTS"),
             ready_lag=values.seconds("READY_LAG_SECONDS", MAX_READY_LAG, "any"),
             log_format="json" if values.choice("LOG_FORMAT", LOG_FORMATS) == "json" else "text",
+            hints=values.hints(),
         )
         if values.faults:
             raise OperatorError(values.faults)
@@ -231,6 +241,18 @@ class _Values:
                 "nothing for no HTTP"
             )
             return None
+
+    def hosts(self, name: str) -> tuple[str, ...]:
+        hosts = tuple(dict.fromkeys(part.strip() for part in self.text(name).split(",") if part.strip()))
+        for host in hosts:
+            if host != "*" and host_name(host) is None:
+                self.faults.append(f"{name} names {host[:40]!r}; write names or addresses, by comma, or * for any")
+        return tuple(host_name(host) or host for host in hosts)
+
+    def hints(self) -> tuple[str, ...]:
+        """What is usable as it is written, and perhaps not what was meant."""
+        relay = perhaps_without_tls(self.text("RELAY_URL"))
+        return (*misspelt(self.env, _DEFAULTS), *([f"RELAY_URL {relay}"] if relay else ()))
 
     def collections(self) -> tuple[str, ...]:
         patterns = tuple(dict.fromkeys(part.strip() for part in self.text("COLLECTIONS").split(",") if part.strip()))

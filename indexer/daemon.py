@@ -18,9 +18,10 @@ import uvloop
 from indexer import cli, logs
 from indexer.config import Config
 from indexer.database_url import redacted
+from indexer.descriptors import open_standard
 from indexer.embedded import EmbeddedPostgres
-from indexer.errors import OperatorError, Stop, leaves
-from indexer.signals import StreamWorker, Words, until_signal
+from indexer.errors import OperatorError, Stop, leaves, told
+from indexer.signals import StreamWorker, Words, signalled, until_signal
 from indexer.version import VERSION
 from indexer.views import views
 
@@ -36,6 +37,7 @@ STREAM = Words(
 
 def main(make: Callable[[Config, bool], StreamWorker], argv: Sequence[str]) -> int:
     """Runs a command, or the worker that `make(config, reset_cursor)` gives; returns the exit code."""
+    open_standard()
     sys.excepthook = _unforeseen
     arguments = cli.parse(argv)
     code = 0
@@ -43,6 +45,8 @@ def main(make: Callable[[Config, bool], StreamWorker], argv: Sequence[str]) -> i
         config = Config.from_env(embedded=arguments.embedded is not None)
         # What a command finds goes to stdout, alone; the worker's log is what it has to say.
         logs.configure(config.log_level, sys.stdout if arguments.command is None else sys.stderr, config.log_format)
+        for hint in config.hints:
+            log.warning("%s", hint)
         code = uvloop.run(_serve(make, config, arguments))
     except* OperatorError as group:
         code = 2
@@ -76,6 +80,24 @@ async def _serve(make: Callable[[Config, bool], StreamWorker], config: Config, a
         log.info("unified-worker %s starts: %s into %s", VERSION, config.relay_url, redacted(config.database_url))
         worker = make(config, arguments.options.reset_cursor)
         async with views(config, worker.gauges, server, began):
-            await until_signal(worker, STREAM, worker.stop)
+            code = 0
+            try:
+                await until_signal(worker, STREAM, worker.stop)
+            except* Stop as group:
+                if not arguments.options.hold:
+                    raise
+                await _hold(worker, told(group))
+                code = 1
     log.info("Stopped")
-    return 0
+    return code
+
+
+async def _hold(worker: StreamWorker, decision: str) -> None:
+    """Does nothing until a signal, and says why: a supervisor that starts again whatever has ended finds nothing ended."""
+    worker.gauges.decision = decision
+    worker.abandon()
+    log.error("%s", decision)
+    log.warning(
+        "Waiting for that decision: nothing is read or written. A signal ends it, with exit code 1; a start tries again"
+    )
+    log.info("%s: ending", await signalled())

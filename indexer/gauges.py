@@ -26,12 +26,14 @@ class Stages(Protocol):
 
 
 class Gauges:
-    """The worker's state. It sets `prepared` while the database is, `lost` once it was lost again, and `stopping` to why."""
+    """The worker's state. It sets `prepared` while the database is, `lost` once it was lost again, `stopping` to why,
+    and `decision` to what an operator is to decide, where it waits for that."""
 
     def __init__(self, stages: Stages) -> None:
         self.prepared = False
         self.lost = False
         self.stopping = ""
+        self.decision = ""
         self._began = monotonic()
         self._stages = stages
 

@@ -5,6 +5,7 @@ import os
 import sys
 
 from indexer.addresses import listening
+from indexer.descriptors import open_standard
 
 TIMEOUT = 5.0  # seconds
 EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # what listens there is reached here
@@ -26,6 +27,7 @@ def alive(bind: str) -> bool:
 
 def main() -> int:
     """The exit code. With an empty HTTP_BIND there is nobody to ask."""
+    open_standard()
     bind = os.environ.get("HTTP_BIND", "")
     if not bind.strip():
         sys.stderr.write("HTTP_BIND is empty: nothing to ask\n")

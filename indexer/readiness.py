@@ -6,8 +6,8 @@ from indexer.gauges import Gauges
 
 MOST_SILENCE = 15.0  # seconds without an answer of the database; it is asked at least every ten
 
-Name = Literal["starting", "stopping", "database", "not_connected", "lag"]
-NAMES: tuple[Name, ...] = ("starting", "stopping", "database", "not_connected", "lag")
+Name = Literal["starting", "stopping", "decision", "database", "not_connected", "lag"]
+NAMES: tuple[Name, ...] = ("starting", "stopping", "decision", "database", "not_connected", "lag")
 
 
 class Reason(NamedTuple):
@@ -21,6 +21,8 @@ def reasons(gauges: Gauges, ready_lag: float) -> list[Reason]:
     """All that is amiss; empty for a worker that is ready. `ready_lag`: seconds that it may be behind, 0 for any."""
     if gauges.stopping:
         return [Reason("stopping", gauges.stopping)]
+    if gauges.decision:
+        return [Reason("decision", gauges.decision)]
     if not gauges.prepared:
         if gauges.lost:
             return [Reason("database", "the connection was lost; trying again")]

@@ -64,6 +64,11 @@ class Column:
     `{schema}`, where the record tables live (a brace of SQL's own is doubled).
     `updated`: the expression for a row that is there already, where it is another: `t` is that row.
     `cleared`: what deleting the record sets it to, where deleting leaves the row (`RecordType.row_stays`).
+    `optional`: an existing table may lack it. An application's table stays without it, and nobody writes it there. A table that
+    an earlier version of ours made gains it at the first start of a version with one more step in `database/migrations.py`.
+    `needed`: for an optional column that effects depend on: the SQL value that counts where nothing else is known. Where the
+    table lacks the column, `unified_worker.kept_values` keeps what differs from that. Never read such a column itself: the
+    function `unified_worker.<table>_<column>(<key>)` gives its value on every database. (Not for types with a unique key.)
     """
 
     name: str
@@ -71,6 +76,8 @@ class Column:
     value: str
     updated: str | None = None
     cleared: str | None = None
+    optional: bool = False
+    needed: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,6 +209,15 @@ def optional_texts(record: Record, field: str) -> list[str] | None:
     if values is not None and not all(isinstance(value, str) for value in values):
         raise wrong_type(field, "an array of strings")
     return values
+
+
+def texts(record: Record, field: str) -> list[str] | None:
+    """The strings of an array that only readers look at; None where the field is no array. Nothing of it refuses a record."""
+    match record.get(field):
+        case [*values]:
+            return [value for value in cast("list[object]", values) if isinstance(value, str)]
+        case _:
+            return None
 
 
 def strong_ref(record: Record, field: str) -> tuple[str, str]:

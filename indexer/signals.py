@@ -59,7 +59,7 @@ async def until_signal(worker: Worker, words: Words, stop: Callable[[str], None]
     """
     loop = asyncio.get_running_loop()
     asked = asyncio.Event()
-    by = ""
+    by, reading = "", False
 
     def on_signal(number: signal.Signals) -> None:
         nonlocal by
@@ -72,7 +72,8 @@ async def until_signal(worker: Worker, words: Words, stop: Callable[[str], None]
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal, number)
-    running = asyncio.create_task(_live(worker))
+    started = asyncio.Event()
+    running = asyncio.create_task(_live(worker, started))
     waiting = asyncio.create_task(asked.wait())
     await asyncio.wait({running, waiting}, return_when=asyncio.FIRST_COMPLETED)
     waiting.cancel()
@@ -81,9 +82,12 @@ async def until_signal(worker: Worker, words: Words, stop: Callable[[str], None]
             worker.stop()
         else:
             stop(by)
-        await asyncio.wait({running}, timeout=GRACE)
+        reading = started.is_set()  # before that nothing was read, and what it waits for may never come
+        if reading:
+            await asyncio.wait({running}, timeout=GRACE)
     if not running.done():
-        log.warning(words.too_late, GRACE)
+        if reading:
+            log.warning(words.too_late, GRACE)
         worker.abandon()
         running.cancel()
         await asyncio.wait({running}, timeout=STUCK)
@@ -94,6 +98,15 @@ async def until_signal(worker: Worker, words: Words, stop: Callable[[str], None]
         running.result()
 
 
-async def _live(worker: Worker) -> None:
+async def signalled() -> str:
+    """Waits for a signal that asks to stop; its name."""
+    loop, came = asyncio.get_running_loop(), asyncio.Queue[str]()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, came.put_nowait, number.name)
+    return await came.get()
+
+
+async def _live(worker: Worker, started: asyncio.Event) -> None:
     await worker.initialize()
+    started.set()
     await worker.run()

@@ -33,9 +33,11 @@ async def views(config: Config, gauges: Gauges, embedded: PostgresServer | None,
         tasks = [_begun(history.run()), _begun(keep_showing(lambda: _now(history, config.ready_lag)))]
         stack.push_async_callback(_end, tasks)
         if config.http_bind is not None:
+            from indexer.http.hosts import Hosts
             from indexer.http.server import HttpServer  # its libraries take 14 MB, which no HTTP saves
 
-            server = HttpServer(config.http_bind, history, config.relay_host, config.ready_lag)
+            hosts = Hosts(config.http_bind.host, config.http_hosts)
+            server = HttpServer(config.http_bind, hosts, history, config.relay_host, config.ready_lag)
             await stack.enter_async_context(server)
             tasks.append(_begun(server.run()))
         if embedded is not None:

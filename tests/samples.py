@@ -58,11 +58,12 @@ def _samples(collection: str, *records: Record, rkey: str = "1") -> Samples:
     return Samples(collection, rkey, tuple(dated))
 
 
+_LABELS = "com.atproto.label.defs#selfLabels"
 _QUOTE: Record = {"$type": "app.bsky.embed.record", "record": ref(STAR)}
 _ALL = (
     _samples(
         POST,
-        {"text": "hello", "langs": ["en", "de"], "tags": ["a"]},
+        {"text": "hello", "langs": ["en", "de"], "tags": ["a"], "labels": {"$type": _LABELS, "values": [{"val": "nudity"}]}},
         {"text": "yes", "reply": {"root": ref(STAR), "parent": ref(FRIEND)}, "facets": [facet("mention", did=FRIEND)]},
         {"text": "look", "embed": _QUOTE, "facets": [facet("mention", did=STAR), facet("tag", tag="b")]},
         {
@@ -118,14 +119,18 @@ _ALL = (
     ),
     _samples(
         THREAD_GATE,
-        {"post": ref(ME)["uri"], "allow": []},
+        {"post": ref(ME)["uri"], "allow": [], "hiddenReplies": [ref(STAR)["uri"]]},
         {"post": ref(ME)["uri"], "allow": [{"$type": f"{THREAD_GATE}#followingRule"}, {"$type": f"{THREAD_GATE}#mentionRule"}]},
         {"post": ref(ME)["uri"], "allow": [{"$type": f"{THREAD_GATE}#listRule", "list": ref(ME, LIST)["uri"]}]},
         {"post": ref(ME)["uri"]},
     ),
     _samples(
         POST_GATE,
-        {"post": ref(ME)["uri"], "embeddingRules": [{"$type": f"{POST_GATE}#disableRule"}]},
+        {
+            "post": ref(ME)["uri"],
+            "embeddingRules": [{"$type": f"{POST_GATE}#disableRule"}],
+            "detachedEmbeddingUris": [ref(STAR)["uri"]],
+        },
         {"post": ref(ME)["uri"]},
     ),
     _samples(GENERIC, {"trackName": "Song", "artists": [{"artistName": "Band"}]}, {"trackName": "Tune"}),

@@ -40,6 +40,7 @@ def test_defaults() -> None:
         idle_timeout=60.0,
         collections=("*",),
         http_bind=Address("127.0.0.1", 8080, chosen=False),
+        http_hosts=(),
         ready_lag=60.0,
         log_format="text",
     )
@@ -56,6 +57,7 @@ def test_everything_set() -> None:
         "IDLE_TIMEOUT": "1.5",
         "COLLECTIONS": "app.bsky.*, fm.teal.alpha.feed.play,app.bsky.*",
         "HTTP_BIND": "[::1]:0",
+        "HTTP_HOSTS": "Worker.example, ,[::1],10.0.0.7,Worker.example",
         "READY_LAG_SECONDS": "0",
         "LOG_FORMAT": "JSON",
     }
@@ -66,6 +68,7 @@ def test_everything_set() -> None:
     assert (config.synchronous_commit, config.idle_timeout) == (False, 1.5)
     assert config.collections == ("app.bsky.*", "fm.teal.alpha.feed.play")
     assert (config.http_bind, str(config.http_bind)) == (Address("::1", 0, chosen=True), "[::1]:0")
+    assert config.http_hosts == ("worker.example", "::1", "10.0.0.7")
     assert (config.ready_lag, config.log_format) == (0.0, "json")
 
 
@@ -114,6 +117,7 @@ def test_every_fault_at_once() -> None:
         COLLECTIONS="app.bsky",
         IDLE_TIMEOUT="nan",
         HTTP_BIND="8080",
+        HTTP_HOSTS="http://worker.example",
         READY_LAG_SECONDS="soon",
         LOG_FORMAT="xml",
     )
@@ -139,6 +143,67 @@ def test_every_fault_at_once() -> None:
 def test_values_out_of_range(name: str, value: str) -> None:
     (fault,) = faults(**{name: value})
     assert fault.startswith(f"{name} is {value[:40]!r}; write ")
+
+
+@pytest.mark.parametrize("host", ["worker:8080", "a b", "[x]", "*.example", "worker/"])
+def test_a_host_that_is_none_is_named(host: str) -> None:
+    (fault,) = faults(HTTP_HOSTS=f"worker, {host}")
+    assert fault.startswith(f"HTTP_HOSTS names {host!r}; write ")
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("RELAI_URL", "RELAY_URL"),
+        ("relay_url", "RELAY_URL"),
+        ("DATABASE_URI", "DATABASE_URL"),
+        ("COLLECTION", "COLLECTIONS"),
+        ("HTTP_HOST", "HTTP_HOSTS"),
+        ("UNIFIED_WORKER_CURSOR", "CURSOR"),
+        ("UNIFIED_WORKER_WORKERS", "--help"),
+    ],
+)
+def test_what_is_nearly_a_setting_is_told(name: str, meant: str) -> None:
+    (hint,) = Config.from_env({"DATABASE_URL": URL, name: "x"}).hints
+    assert hint.startswith(f"{name} is no setting")
+    assert meant in hint
+
+
+@pytest.mark.parametrize(
+    "name",
+    # Those of shells, libpq, proxies, the compose file, and what Kubernetes sets for services `relay` and `unified-worker`.
+    ["PATH", "HOME", "PGPASSWORD", "HTTP_PROXY", "HTTP_PORT", "POSTGRES_PASSWORD", "DATABASE_USER", "LOG_FILE", "CURSORS_DIR",
+     "RELAY_PORT", "RELAY_SERVICE_HOST", "UNIFIED_WORKER_PORT_8080_TCP_ADDR", "UNIFIED_WORKER_SERVICE_PORT_HTTP"],
+)  # fmt: skip
+def test_what_others_set_is_nobody_s_slip(name: str) -> None:
+    assert Config.from_env({"DATABASE_URL": URL, name: "x"}).hints == ()
+
+
+@pytest.mark.parametrize(
+    ("written", "url", "hinted"),
+    [
+        ("127.0.0.1:2471", "ws://127.0.0.1:2471", False),
+        ("localhost", "ws://localhost", False),
+        ("[::1]:2471", "ws://[::1]:2471", False),
+        ("wss://127.0.0.1:2471", "wss://127.0.0.1:2471", False),
+        ("192.168.1.5:2471", "wss://192.168.1.5:2471", True),
+        ("[fd00::7]", "wss://[fd00::7]", True),
+        ("wss://10.0.0.7", "wss://10.0.0.7", False),
+        ("ws://10.0.0.7", "ws://10.0.0.7", False),
+        ("bsky.network", "wss://bsky.network", False),
+        ("localhost.example", "wss://localhost.example", False),
+    ],
+)
+def test_a_relay_without_a_scheme(written: str, url: str, *, hinted: bool) -> None:
+    """On this machine there is no TLS; in a private network there may be none, which is said and not assumed."""
+    config = Config.from_env({"DATABASE_URL": URL, "RELAY_URL": written})
+    assert config.relay_url == url
+    assert [f"write ws://{written} " in hint for hint in config.hints] == ([True] if hinted else [])
+
+
+def test_one_slash_too_few_is_told() -> None:
+    (fault,) = faults(RELAY_URL="wss:/bsky.network")
+    assert fault == "RELAY_URL has one slash where two belong; write wss://host"
 
 
 @pytest.mark.parametrize("pattern", ["app", "app.bsky*", "*.post", "app..post.*", ".*", "app.bsky.feed.post/x"])
@@ -253,7 +318,7 @@ def test_any_database_url_is_either_taken_or_refused(url: str) -> None:
     [
         ("bsky.network", "wss://bsky.network"),
         ("BSKY.network:443", "wss://bsky.network"),
-        ("localhost:2470", "wss://localhost:2470"),
+        ("localhost:2470", "ws://localhost:2470"),
         ("ws://127.0.0.1:80/", "ws://127.0.0.1"),
         ("ws://[::1]:2470", "ws://[::1]:2470"),
         ("wss://relay.example:80", "wss://relay.example:80"),
@@ -344,7 +409,7 @@ def test_arguments() -> None:
     assert read("rebuild-derived", "--embedded", "/tmp/x") == (Path("/tmp/x"), False, "rebuild-derived")
 
 
-@pytest.mark.parametrize("argv", [["--cursor"], ["extra"], ["--reset"], ["--embedded", "a", "b"]])
+@pytest.mark.parametrize("argv", [["--cursor"], ["--reset"], ["--embedded", "a", "b"]])
 def test_unknown_arguments_are_refused(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
         parse(argv)

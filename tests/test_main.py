@@ -1,9 +1,13 @@
 """The command: its line, what it says and how it ends; a process of its own each time, as an operator starts it."""
 
 import inspect
+import os
 import re
+import signal
+import sys
 from pathlib import Path
 
+import aiohttp
 import asyncpg
 import pytest
 
@@ -12,7 +16,19 @@ from indexer.config import SETTINGS, Config
 from indexer.errors import OperatorError
 from indexer.postgres import PostgresServer
 from relay_simulator.server import RelayServer
-from tests.e2e.harness import ROOT, Process, connected, running, saved, settings, stored_cursor, traffic
+from tests.e2e.authors import Author, liking
+from tests.e2e.harness import (
+    ROOT,
+    Process,
+    backends,
+    connected,
+    running,
+    saved,
+    settings,
+    stored_cursor,
+    told,
+    traffic,
+)
 from unified_worker import DatabasePool, EventProcessor, SafeJSONEncoder, UnifiedWorker
 
 SECRET = "hunter2geheim"
@@ -49,7 +65,13 @@ async def test_version(tmp_path: Path) -> None:
     assert re.fullmatch(r"unified-worker [0-9]+\.[0-9]+\.[0-9]+\n", output)
 
 
-@pytest.mark.parametrize("arguments", [("--unknown",), ("--reset",), ("stray",), ("--embedded", "a", "b")])
+async def test_an_unknown_command_is_told_from_an_argument(tmp_path: Path) -> None:
+    code, output = await ended(tmp_path, "frobnicate")
+    assert code == 2
+    assert "unknown command 'frobnicate': write one of check, dead-letters, rebuild-derived, status" in output
+
+
+@pytest.mark.parametrize("arguments", [("--unknown",), ("--reset",), ("--embedded", "a", "b")])
 async def test_unknown_arguments_are_refused(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     code, output = await ended(tmp_path, *arguments)
     assert code == 2
@@ -217,3 +239,88 @@ async def test_a_fault_of_its_own_ends_with_its_traceback_and_a_code_of_its_own(
         assert await worker.ends() == 70
         assert "Traceback" in worker.output
         assert "'NoneType' object is not callable" in worker.output
+
+
+async def test_what_is_nearly_a_setting_is_warned_of_at_start(tmp_path: Path) -> None:
+    code, output = await ended(tmp_path, "status", DATABASE_URL="postgresql://127.0.0.1:9/x", RELAI_URL="wss://relay.example")
+    assert code == 2
+    assert "[WARNING] RELAI_URL is no setting and changes nothing; is RELAY_URL meant?" in output
+
+
+class Closed(Process):
+    """The worker as a shell starts it with these descriptors closed, and its log, if it has one, in a file."""
+
+    def __init__(self, folder: Path, closed: str, **env: str) -> None:
+        self.program = (
+            "-c",
+            f"import os; [os.close(int(n)) for n in {closed!r}]; os.execv({sys.executable!r}, {self._argv!r})",
+        )
+        super().__init__(folder, **env)
+
+    _argv = (sys.executable, str(ROOT / "unified_worker.py"))
+
+
+@pytest.mark.parametrize("closed", ["0", "1", "2", "01", "12", "02", "012"])
+async def test_a_standard_descriptor_that_is_closed_at_start(database: str, tmp_path: Path, closed: str) -> None:
+    """It works and stops as ever, and no socket has taken that number."""
+    stream = traffic(500)
+    async with RelayServer(stream.frames) as relay:
+        async with Closed(tmp_path, closed, **settings(database, relay.url, HTTP_BIND="127.0.0.1:0")) as worker:
+            await saved(database, relay.url, stream.last_seq)
+            open_files = {number: str(Path(f"/proc/{worker.pid}/fd/{number}").readlink()) for number in (0, 1, 2)}
+            assert {open_files[int(number)] for number in closed} == {os.devnull}
+            worker.signal(signal.SIGTERM)
+            assert await worker.ends() == 0
+        assert "Traceback" not in worker.output
+        assert "Stopped" in worker.output or "1" in closed
+
+
+async def test_a_command_with_closed_descriptors_ends_as_ever(tmp_path: Path) -> None:
+    async with Closed(tmp_path, "012", DATABASE_URL="mysql://nonsense") as process:
+        assert await process.ends() == 2
+
+
+async def test_a_start_that_waits_for_the_lock_says_so_at_once_and_ends_at_once(database: str, tmp_path: Path) -> None:
+    async with (
+        RelayServer() as relay,
+        running(database, relay.url),
+        Process(tmp_path, **settings(database, relay.url)) as second,
+    ):
+        waiting = await second.says(
+            r"\[WARNING\] Another worker writes the events of .* \(pid ([0-9]+), .*\): waiting up to 30 s"
+        )
+        async with connected(database) as connection:
+            assert await connection.fetchval("SELECT true FROM pg_stat_activity WHERE pid = $1", int(waiting[1]))
+        second.signal(signal.SIGTERM)
+        assert await second.ends(5) == 0  # nothing was read, so there is nothing to wait for
+        assert second.output.count("Another worker") == 1
+
+
+async def test_a_start_that_waits_for_the_lock_goes_on_when_it_is_free(database: str, tmp_path: Path) -> None:
+    stream = traffic(500)
+    async with RelayServer(stream.frames) as relay:
+        async with running(database, relay.url):
+            second = Process(tmp_path, **settings(database, relay.url))
+            await second.says("Another worker writes")
+        async with second:
+            await second.says("Connected to ")
+            await saved(database, relay.url, stream.last_seq)
+
+
+async def test_held_it_waits_for_a_decision_in_place_of_ending(database: str, tmp_path: Path) -> None:
+    """Docker would start it again and again, until the relay's numbers have passed the cursor and nothing shows any more."""
+    author = Author("counting")
+    before = told(author.commit(seq, 1 + seq / 1e6, liking("create", str(seq), seq)) for seq in range(50_001, 50_101))
+    anew = author.commit(1, 2, liking("create", "anew", 1))
+    async with RelayServer([*before.frames, anew.frame]) as relay:
+        async with Process(tmp_path, "--hold", **settings(database, relay.url, HTTP_BIND="127.0.0.1:0")) as worker:
+            page = await worker.says(r"Live page: (http://\S+)")
+            await worker.says("Waiting for that decision")
+            async with aiohttp.ClientSession() as session, session.get(page[1] + "readyz") as answer:
+                (reason,) = (await answer.json())["reasons"]
+                assert (answer.status, reason["reason"]) == (503, "decision")
+                assert "--reset-cursor" in reason["detail"]
+            assert await backends(database) == [], "it holds no lock, so that the decision can be carried out beside it"
+            worker.signal(signal.SIGTERM)
+            assert await worker.ends(5) == 1
+        assert "Traceback" not in worker.output

@@ -267,7 +267,12 @@ def test_gates_come_after_and_go_before() -> None:
     assert {key for key, row in found.items() if row["violates_embedding_rules"]} == {"q"}
     assert {key for key, row in found.items() if row["has_thread_gate"] and row["has_post_gate"]} == {"root"}
     assert story.row("thread_gates", ROOT)["owner_did"] == ALICE
-    assert story.row("post_gates", ROOT) == {"post_uri": ROOT, "embedding_rules": rules, "created_at": CREATED}
+    assert story.row("post_gates", ROOT) == {
+        "post_uri": ROOT,
+        "embedding_rules": rules,
+        "detached_embedding_uris": None,
+        "created_at": CREATED,
+    }
     story.by(ALICE, gone(THREAD_GATE, "root"), gone(POST_GATE, "root"))
     flags = ("has_thread_gate", "has_post_gate", "violates_thread_gate", "violates_embedding_rules")
     assert not any(row[flag] for row in story.rows("posts").values() for flag in flags)

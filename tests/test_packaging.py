@@ -38,6 +38,7 @@ SERVICE = {
         "cap_drop": TEXTS,
         "security_opt": TEXTS,
         "read_only": {"type": "boolean"},
+        "mem_limit": {"type": "string", "pattern": r"^\d+(b|k|m|g|kb|mb|gb)$"},
         "shm_size": {"type": "string", "pattern": r"^\d+(b|k|m|g|kb|mb|gb)$"},
         "stop_grace_period": DURATION,
         "healthcheck": {
@@ -156,7 +157,7 @@ def test_grafana_asks_for_a_password_and_calls_nobody(compose: dict[str, Any]) -
 def test_the_worker_starts_after_a_healthy_database_and_may_drain(compose: dict[str, Any]) -> None:
     worker = compose["services"]["unified-worker"]
     assert worker["depends_on"]["postgres"]["condition"] == "service_healthy"
-    assert worker["restart"] == "unless-stopped"
+    assert (worker["restart"], worker["command"]) == ("unless-stopped", ["--hold"])
     assert int(worker["stop_grace_period"].removesuffix("s")) > 10
     assert worker["build"] == "."
     assert worker["read_only"] is True
@@ -179,10 +180,11 @@ def test_the_database_keeps_its_data_and_is_closed_to_the_network(compose: dict[
 def test_every_setting_passes_through_compose_with_its_default(compose: dict[str, Any]) -> None:
     environment = compose["services"]["unified-worker"]["environment"]
     for setting in SETTINGS:
-        if setting.name not in ("DATABASE_URL", "HTTP_BIND"):
+        if setting.name not in ("DATABASE_URL", "HTTP_BIND", "HTTP_HOSTS"):
             assert environment[setting.name] == f"${{{setting.name}:-{setting.default}}}"
     assert set(environment) == {setting.name for setting in SETTINGS} | {"PGPASSWORD"}
     assert environment["HTTP_BIND"] == "0.0.0.0:8080"
+    assert environment["HTTP_HOSTS"] == "unified-worker,${HTTP_HOSTS:-}"
     assert environment["DATABASE_URL"] == "postgresql://unified@postgres:5432/unified"
     assert environment["PGPASSWORD"] == compose["services"]["postgres"]["environment"]["POSTGRES_PASSWORD"]
 

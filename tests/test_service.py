@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from indexer import lanes, program, signals
 from indexer.config import SETTINGS, Config
@@ -69,6 +70,20 @@ def test_it_may_drain_and_hold_what_its_bounds_allow() -> None:
     assert float(unit["TimeoutStopSec"][0]) > signals.GRACE + signals.STUCK
     bounds = lanes.MAX_QUEUED_BYTES + 2 * MOST_LANES * lanes.MAX_BATCH_BYTES
     assert int(unit["MemoryMax"][0].removesuffix("M")) * 2**20 > 2 * bounds + 300e6
+
+
+def test_one_memory_limit_is_set_and_told() -> None:
+    (limit,) = directives()["MemoryMax"]
+    root = UNIT.parents[2]
+    compose = yaml.safe_load((root / "docker-compose.unified.yml").read_text(encoding="utf-8"))
+    assert compose["services"]["unified-worker"]["mem_limit"].upper() == limit
+    told = (
+        (root / "docs" / "operations.md")
+        .read_text(encoding="utf-8")
+        .partition("### Memory limit of the worker")[2]
+        .partition("###")[0]
+    )
+    assert re.findall(r"(\d+) MB is a limit", told) == [limit.removesuffix("M")]
 
 
 def test_it_starts_the_command_that_is_installed_with_the_settings_beside_it() -> None:

@@ -27,6 +27,7 @@ Exits with 0; 1 where a letter is not there, or where some remain after a retry;
 NAME = "dead-letters"
 SHOWN = 50  # letters, unless asked for more
 LARGEST = 2**63 - 1
+UNNAMED = "unnamed_"  # before the names of the options that stand where no word says what to do: `list` is meant
 WORDS = Words("stopping after the commit in hand", "The database did not finish within %.0f s: that commit is as it was")
 
 
@@ -34,9 +35,8 @@ def add_options(parser: ArgumentParser) -> None:
     """What to do, and with which letters."""
     doing = parser.add_subparsers(dest="doing", metavar="list|show|retry|drop")
     listing = doing.add_parser("list", help="the newest letters, and how many there are of each reason (the default)")
-    _add_choice(listing)
-    listing.add_argument("--limit", type=_number, default=SHOWN, help=f"so many letters at most ({SHOWN})")
-    listing.add_argument("--json", action="store_true", help="a line of JSON a letter, without the summary")
+    _add_listing(listing, "")
+    _add_listing(parser, UNNAMED)
     showing = doing.add_parser("show", help="all of one letter, and what its frame says")
     showing.add_argument("id", type=_number)
     showing.add_argument("--json", action="store_true", help="as a line of JSON, the frame in base64")
@@ -50,9 +50,24 @@ def add_options(parser: ArgumentParser) -> None:
     dropping.add_argument("--yes", action="store_true")
 
 
-def _add_choice(parser: ArgumentParser) -> None:
-    parser.add_argument("--reason", help="those of this reason alone")
-    parser.add_argument("--did", type=_did, help="those of this account alone")
+def _did(text: str) -> str:
+    if not is_did(text):
+        raise ArgumentTypeError(f"{text[:40]!r} is no DID")
+    return text
+
+
+def _add_listing(parser: ArgumentParser, before: str) -> None:
+    """What `list` takes. `before`: what their names in the options begin with."""
+    _add_choice(parser, before)
+    parser.add_argument("--limit", dest=f"{before}limit", metavar="N", type=_number, help=f"so many letters at most ({SHOWN})")
+    parser.add_argument(
+        "--json", dest=f"{before}json", action="store_true", help="a line of JSON a letter, without the summary"
+    )
+
+
+def _add_choice(parser: ArgumentParser, before: str = "") -> None:
+    parser.add_argument("--reason", dest=f"{before}reason", metavar="REASON", help="those of this reason alone")
+    parser.add_argument("--did", dest=f"{before}did", metavar="DID", type=_did, help="those of this account alone")
 
 
 def _number(text: str) -> int:
@@ -61,14 +76,10 @@ def _number(text: str) -> int:
     return int(text)
 
 
-def _did(text: str) -> str:
-    if not is_did(text):
-        raise ArgumentTypeError(f"{text[:40]!r} is no DID")
-    return text
-
-
 async def run(config: Config, options: Namespace) -> int:
     """Does it; the exit code."""
+    if options.doing is not None:
+        _refuse_before(options)
     match options.doing:
         case "show":
             return await _show(config, options)
@@ -77,12 +88,23 @@ async def run(config: Config, options: Namespace) -> int:
         case "drop":
             return await _drop(config, options)
         case "list":
-            return await _list(config, Choice(options.reason, options.did), options.limit, as_json=options.json)
+            return await _list(config, options, "")
         case _:
-            return await _list(config, Choice(), SHOWN, as_json=False)
+            return await _list(config, options, UNNAMED)
 
 
-async def _list(config: Config, choice: Choice, limit: int, *, as_json: bool) -> int:
+def _refuse_before(options: Namespace) -> None:
+    """An option before the word would be read for a list that nobody asked for, and change nothing."""
+    for name, value in vars(options).items():
+        if name.startswith(UNNAMED) and value not in (None, False):
+            option = name.removeprefix(UNNAMED)
+            raise OperatorError([f"dead-letters: --{option} stands before {options.doing!r}; write it after that word"])
+
+
+async def _list(config: Config, options: Namespace, before: str) -> int:
+    asked = {name: getattr(options, before + name) for name in ("reason", "did", "limit", "json")}
+    choice, as_json = Choice(asked["reason"], asked["did"]), bool(asked["json"])
+    limit: int = SHOWN if asked["limit"] is None else asked["limit"]
     async with session(config.database_url, NAME) as (_, connection, _):
         reasons = [] if as_json else await letter_queries.summary(connection, choice)
         letters = await letter_queries.newest(connection, choice, limit)

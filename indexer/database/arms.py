@@ -5,9 +5,9 @@ it. `settle_<table>` sees to it that of all records with one unique key the olde
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
-from indexer.record_type import RecordType
+from indexer.record_type import Column, RecordType
 
 # A row whose unique key is free goes in at once. One that holds the same key already is replaced where it is, as in PUT; only
 # its age may be another now. Else its older self steps out, it joins those that wait, and they are settled.
@@ -125,6 +125,26 @@ BEGIN
 END $settle$;
 """
 
+# What a row says in a column that its table may lack (`Column.needed`), kept elsewhere where it does.
+PRESENT = "SELECT coalesce((SELECT t.{column} FROM {table} AS t WHERE t.{key} = p_key), {needed})"
+KEPT = """SELECT coalesce((SELECT k.value::{type} FROM unified_worker.kept_values AS k
+    WHERE k.table_name = '{name}' AND k.key = p_key AND k.column_name = '{column}'), {needed})"""
+VALUE_OF = """
+CREATE OR REPLACE FUNCTION unified_worker.{name}_{column}(p_key text) RETURNS {type} LANGUAGE sql STABLE AS $value$
+  {value}
+$value$;
+"""
+KEEP = """
+DELETE FROM unified_worker.kept_values AS k
+WHERE k.table_name = '{name}' AND k.key = {key_value} AND k.column_name = '{column}';
+INSERT INTO unified_worker.kept_values (table_name, key, column_name, value)
+SELECT '{name}', {key_value}, '{column}', x.value::text FROM (SELECT {value}) AS x (value)
+WHERE x.value IS DISTINCT FROM {needed};"""
+KEEP_NO_MORE = """
+IF p_new IS NULL THEN
+  DELETE FROM unified_worker.kept_values AS k WHERE k.table_name = '{name}' AND k.key = r.{key};
+END IF;"""
+
 # A count that is shown in tables of its own subject.
 SHOW = """
 CREATE OR REPLACE FUNCTION unified_worker.show_{column}(p_uri text) RETURNS void LANGUAGE plpgsql AS $show$
@@ -158,12 +178,14 @@ def array(values: Iterable[str]) -> str:
 
 
 class Texts:
-    """The statements of one record type, for record tables that live in `schema`."""
+    """The statements of one record type, for record tables that live in `schema`; its table lacks the columns `lacking`."""
 
-    def __init__(self, schema: str, record_type: RecordType) -> None:
+    def __init__(self, schema: str, record_type: RecordType, lacking: Collection[str] = ()) -> None:
         self.type = record_type
         self._schema = schema
-        self._values = {column.name: self._in_schema(column.value) for column in record_type.columns}
+        self._columns = [column for column in record_type.columns if column.name not in lacking]
+        self._kept = [column for column in record_type.columns if column.name in lacking and column.needed is not None]
+        self._values = {column.name: self._in_schema(column.value) for column in self._columns}
         written = {name: _bracketed(value) for name, value in self._values.items()}
         of_row = {name: f"r.{name}" for name in self._values} | {"uri": "v_uri"}
         self._written, self._of_row = written | {"uri": "v_uri"}, of_row
@@ -188,13 +210,13 @@ class Texts:
         """The arm that puts a record."""
         names = self._names | {
             "written": self._effects("written", self._written),
-            "added": self._effects("added", self._written),
+            "added": self._keep() + self._effects("added", self._written),
         }
         names |= {
             "undo": UNDO.format(**names) if self.type.effects else "",
             "updates": ", ".join(
                 f"{column.name} = {self._in_schema(column.updated or column.value)}"
-                for column in self.type.columns
+                for column in self._columns
                 if column.name != self.type.key
             ),
         }
@@ -209,10 +231,12 @@ class Texts:
 
     def functions(self) -> list[str]:
         """The functions that the arms call, and the type's own."""
-        names = self._names | {"removed": self._effects("removed", self._of_row)}
-        clears = ", ".join(f"{column.name} = {column.cleared}" for column in self.type.columns if column.cleared)
+        kept = KEEP_NO_MORE.format(**self._names) if self._kept else ""
+        names = self._names | {"removed": kept + self._effects("removed", self._of_row)}
+        clears = ", ".join(f"{column.name} = {column.cleared}" for column in self._columns if column.cleared)
         meets = array(map(self._in_schema, self.type.meets))
-        made = [function.format(schema=self._schema) for function in self.type.functions]
+        made = [self._value_of(column) for column in self.type.columns if column.needed is not None]
+        made += [function.format(schema=self._schema) for function in self.type.functions]
         made.append(
             REMOVE.format(
                 **names,
@@ -239,6 +263,18 @@ class Texts:
             return None
         names = {"meets": array(map(self._in_schema, self.type.meets)), "uris": uris, **self._names}
         return (MEETING_SHARED if self.type.shared else MEETING).format(**names)
+
+    def _keep(self) -> str:
+        """What the record says in the columns that its table lacks, where that is needed: noted elsewhere."""
+        texts = [
+            KEEP.format(**self._names, column=column.name, value=self._in_schema(column.value), needed=column.needed)
+            for column in self._kept
+        ]
+        return "".join(texts).replace("\n", "\n          ")
+
+    def _value_of(self, column: Column) -> str:
+        names = {**self._names, "column": column.name, "type": column.type.split()[0], "needed": column.needed}
+        return VALUE_OF.format(**names, value=(KEPT if column in self._kept else PRESENT).format(**names))
 
     def _in_schema(self, text: str) -> str:
         return text.format(schema=self._schema)

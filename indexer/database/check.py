@@ -71,6 +71,7 @@ class Needs:
     columns: dict[str, str]
     given: frozenset[str]  # of them, those that every new row is given; the others must do with their default
     unique: tuple[tuple[str, ...], ...]
+    optional: frozenset[str] = frozenset()  # columns that it may lack
     rights: tuple[str, ...] = WRITING
 
 
@@ -82,12 +83,13 @@ def needs(record_types: Sequence[RecordType]) -> list[Needs]:
         keys = ((record_type.key,), *((record_type.unique,) if record_type.unique else ()))
         given = FIRST_SIGHT if record_type.row_stays else frozenset(columns)
         rights = WRITING[:-1] if record_type.row_stays else WRITING
-        found.append(Needs(record_type.table, columns, given, keys, rights))
+        optional = frozenset(column.name for column in record_type.columns if column.optional)
+        found.append(Needs(record_type.table, columns, given, keys, optional, rights))
     for derived in DERIVED_TABLES:
         columns = {name: kind.split()[0] for name, kind in derived.columns.items()}
         given = frozenset(derived.columns) - {*COUNTS, "bookmark_count", *FLAGS}
         rights = ("SELECT",) if derived.read_only else WRITING
-        found.append(Needs(derived.table, columns, given, derived.unique, rights))
+        found.append(Needs(derived.table, columns, given, derived.unique, rights=rights))
     return found
 
 
@@ -98,7 +100,7 @@ async def faults(connection: Connection, schema: str, needed: Iterable[Needs], p
         if need.table in present:
             found += await _table_faults(connection, f"{schema}.{need.table}", need)
         else:
-            columns = ", ".join(need.columns)
+            columns = ", ".join(name for name in need.columns if name not in need.optional)
             found.append(
                 f"table {schema}.{need.table} is missing: create it, with the columns {columns}, or start on an empty database"
             )
@@ -108,7 +110,7 @@ async def faults(connection: Connection, schema: str, needed: Iterable[Needs], p
 async def _table_faults(connection: Connection, table: str, need: Needs) -> list[str]:
     found: list[str] = []
     columns = {row["name"]: row for row in await connection.fetch(COLUMNS, table)}
-    if missing := [f"{name} {need.columns[name]}" for name in need.columns if name not in columns]:
+    if missing := [f"{name} {need.columns[name]}" for name in need.columns if name not in {*columns, *need.optional}]:
         found.append(
             f"table {table} lacks columns: ALTER TABLE {table} " + ", ".join(f"ADD COLUMN {column}" for column in missing)
         )

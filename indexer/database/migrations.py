@@ -160,4 +160,15 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE INDEX ON unified_worker.repos (handle, handle_at) WHERE handle IS NOT NULL;
     CREATE INDEX ON unified_worker.dead_letters (did) WHERE frame_sha256 IS NOT NULL;
     """,
+    """
+    CREATE TABLE unified_worker.kept_values (
+      table_name text NOT NULL,
+      key text COLLATE "C" NOT NULL,
+      column_name text NOT NULL,
+      value text NOT NULL,
+      PRIMARY KEY (table_name, key, column_name)
+    );
+    COMMENT ON TABLE unified_worker.kept_values IS 'What the worker needs of records, but an application''s table has no
+      column for. Without a row here the column''s default counts.';
+    """,
 )

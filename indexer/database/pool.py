@@ -6,6 +6,7 @@ connection, so a worker that lost its lock can't save one. With a pool of one co
 
 import asyncio
 import hashlib
+import logging
 import math
 import time
 from collections.abc import AsyncGenerator, Generator
@@ -46,6 +47,10 @@ POOLER = (
     "DATABASE_URL leads to a connection pooler that does not pass session settings on (pgbouncer in transaction mode?): "
     "point it at PostgreSQL itself, since session locks and settings are lost behind a pooler"
 )
+
+WAITING = "Another worker writes the events of %s into this database (%s): waiting up to %.0f s for it to end"
+
+log = logging.getLogger(__name__)
 
 
 def lock_key(name: str) -> int:
@@ -212,9 +217,13 @@ class DatabasePool:
 
     async def _take_lock(self, connection: "Connection") -> None:
         deadline = time.monotonic() + LOCK_PATIENCE
+        told = False
         while not await connection.fetchval(TRY_LOCK, self._key):
+            holder = await connection.fetchval(LOCK_HOLDER, self._key)
+            if not told:
+                told = True
+                log.warning(WAITING, self.name, holder, LOCK_PATIENCE)
             if time.monotonic() >= deadline:
-                holder = await connection.fetchval(LOCK_HOLDER, self._key)
                 raise OperatorError(
                     [
                         f"another worker writes the events of {self.name} into this database ({holder}): stop it first, "

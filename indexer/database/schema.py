@@ -4,12 +4,11 @@ import hashlib
 import logging
 import re
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import NamedTuple
 
 import asyncpg
 
-from indexer.database import check, sql, tables
+from indexer.database import check, optional_columns, sql, tables
 from indexer.database.advice import advice, warnings
 from indexer.database.migrations import MIGRATIONS
 from indexer.database.sessions import Connection
@@ -67,7 +66,8 @@ async def prepare(connection: Connection, record_types: Sequence[RecordType]) ->
             raise OperatorError(
                 [f"the database user may not prepare the schema ({error}): let the owner of unified_worker start it"]
             ) from None
-        for statement in sql.functions(schema, await _of_these_tables(connection, schema, record_types)):
+        lacking = await optional_columns.settle(connection, schema, record_types)
+        for statement in sql.functions(schema, record_types, lacking):
             await connection.execute(statement)
         if (
             0 < before.version < DERIVED_SINCE
@@ -123,16 +123,6 @@ async def _preconditions(connection: Connection) -> str:
     return schema
 
 
-async def _of_these_tables(connection: Connection, schema: str, record_types: Sequence[RecordType]) -> list[RecordType]:
-    """The record types without those of their optional columns that an application's tables lack."""
-    found: list[RecordType] = []
-    for record_type in record_types:
-        present = {row["name"] for row in await connection.fetch(check.COLUMNS, f"{schema}.{record_type.table}")}
-        columns = tuple(column for column in record_type.columns if column.name in present or not column.optional)
-        found.append(replace(record_type, columns=columns))
-    return found
-
-
 async def _any_rows(connection: Connection, schema: str, record_types: Sequence[RecordType]) -> bool:
     tables = (f"EXISTS (SELECT FROM {schema}.{record_type.table})" for record_type in record_types)
     return await connection.fetchval(f"SELECT {' OR '.join(tables)}")
@@ -167,7 +157,7 @@ async def _own_schema(connection: Connection, schema: str, record_types: Sequenc
     if tables_by == "worker" and (len(present) < len(wanted) or version < len(MIGRATIONS)):
         if len(present) < len(wanted) and not await connection.fetchval(MAY_CREATE_TABLES, schema):
             raise OperatorError([f"the user may not create tables in {schema}: GRANT CREATE ON SCHEMA {schema} TO …"])
-        for statement in (*tables.create(schema, record_types), *tables.alter(schema, record_types)):
+        for statement in tables.create(schema, record_types):
             await connection.execute(statement)
         present = set(wanted)
     if faults := await check.faults(connection, schema, check.needs(record_types), present):

@@ -5,7 +5,7 @@ loops over a batch, calls it, and says COMMIT. A procedure may do that only outs
 and outside a block with EXCEPTION; so names are qualified, and what needs one transaction calls the function.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from indexer.batch import REFUSED
 from indexer.database.accounts import ACCOUNTS, wipe
@@ -210,9 +210,15 @@ def literals(*texts: str) -> str:
     return ", ".join(f"'{text}'" for text in texts)
 
 
-def functions(schema: str, record_types: Sequence[RecordType]) -> list[str]:
-    """Every statement that (re)makes the functions and the procedure, for record tables that live in `schema`."""
-    texts = [Texts(schema, record_type) for record_type in record_types]
+def functions(schema: str, record_types: Sequence[RecordType], lacking: Collection[tuple[str, str]] = ()) -> list[str]:
+    """Every statement that (re)makes the functions and the procedure, for record tables that live in `schema`.
+
+    `lacking`: the optional columns that are not there, as (table, column).
+    """
+    texts = [
+        Texts(schema, record_type, {column for table, column in lacking if table == record_type.table})
+        for record_type in record_types
+    ]
     names = {
         "schema": schema,
         "live": MODE_LIVE,

@@ -20,32 +20,6 @@ CURSOR_TABLE = "firehose_cursor"
 CURSOR_COLUMNS = {"service": "text", "cursor": "text", "last_event_time": "timestamptz", "updated_at": "timestamptz"}
 
 
-def create(schema: str, record_types: Sequence[RecordType]) -> list[str]:
-    """The statements that make every table that is not there yet, with its indexes.
-
-    A secondary index on the first column of a unique index would repeat it, so there is none. Nor is there one on
-    feed_items.type: it has three values.
-    """
-    statements = [FIREHOSE_CURSOR.format(schema=schema)]
-    for record_type in record_types:
-        columns = [f"{column.name} {column.type}" for column in record_type.columns]
-        columns += record_type.other_columns
-        if record_type.unique:
-            columns.append(f"UNIQUE ({', '.join(record_type.unique)})")
-        statements.append(_table(schema, record_type.table, columns))
-        statements += _indexes(schema, record_type.table, record_type.indexes)
-    for derived in DERIVED_TABLES:
-        columns = [*derived.others, *(f"{name} {kind}" for name, kind in derived.columns.items())]
-        columns += [
-            f"{'PRIMARY KEY' if key == derived.primary else 'UNIQUE'} ({', '.join(key)})"
-            for key in derived.unique
-            if not any("PRIMARY KEY" in derived.columns[name] for name in key)
-        ]
-        statements.append(_table(schema, derived.table, columns) + derived.options)
-        statements += _indexes(schema, derived.table, derived.indexes)
-    return statements
-
-
 # Its unique constraint becomes the primary key.
 PRIMARY_KEY = """
 DO $key$
@@ -64,20 +38,37 @@ END $key$
 """
 
 
-def alter(schema: str, record_types: Sequence[RecordType]) -> list[str]:
-    """The statements that bring tables of our own, made by an earlier version, to what `create` makes.
+def create(schema: str, record_types: Sequence[RecordType]) -> list[str]:
+    """The statements that make every table that is not there yet, with its indexes, and every column that came later.
 
-    A column that is new is empty, or has its default, in the rows that are there.
+    A secondary index on the first column of a unique index would repeat it, so there is none. Nor is there one on
+    feed_items.type: it has three values.
     """
-    statements: list[str] = []
+    statements = [FIREHOSE_CURSOR.format(schema=schema)]
     for record_type in record_types:
-        added = ", ".join(f"ADD COLUMN IF NOT EXISTS {column.name} {column.type}" for column in record_type.columns)
-        statements.append(f"ALTER TABLE {schema}.{record_type.table} {added}")
+        columns = [f"{column.name} {column.type}" for column in record_type.columns if not column.optional]
+        columns += record_type.other_columns
+        if record_type.unique:
+            columns.append(f"UNIQUE ({', '.join(record_type.unique)})")
+        statements.append(_table(schema, record_type.table, columns))
+        statements += [  # so that a table of an earlier version becomes what a new one is
+            f"ALTER TABLE {schema}.{record_type.table} ADD COLUMN IF NOT EXISTS {column.name} {column.type}"
+            for column in record_type.columns
+            if column.optional
+        ]
+        statements += _indexes(schema, record_type.table, record_type.indexes)
     for derived in DERIVED_TABLES:
-        if derived.primary:
-            table = f"{schema}.{derived.table}"
-            literal = table.replace("'", "''")
-            statements += [PRIMARY_KEY.format(table=table, literal=literal, key=", ".join(derived.primary))]
+        columns = [*derived.others, *(f"{name} {kind}" for name, kind in derived.columns.items())]
+        columns += [
+            f"{'PRIMARY KEY' if key == derived.primary else 'UNIQUE'} ({', '.join(key)})"
+            for key in derived.unique
+            if not any("PRIMARY KEY" in derived.columns[name] for name in key)
+        ]
+        statements.append(_table(schema, derived.table, columns) + derived.options)
+        if derived.primary:  # so that a table of an earlier version becomes what a new one is
+            names = {"table": f"{schema}.{derived.table}", "key": ", ".join(derived.primary)}
+            statements.append(PRIMARY_KEY.format(**names, literal=names["table"].replace("'", "''")))
+        statements += _indexes(schema, derived.table, derived.indexes)
     return statements
 
 

@@ -11,30 +11,36 @@ from types import TracebackType
 from typing import Self
 
 from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
 
 from indexer.config import Address
 from indexer.errors import OperatorError
 from indexer.history import History
 from indexer.http.exposition import Exposition
 from indexer.http.health import Health
+from indexer.http.hosts import Hosts
 from indexer.http.live import Live
+from indexer.logs import warn_limited
 
 log = logging.getLogger(__name__)
 
 MOST_CONNECTIONS = 100  # open at once; more are closed at once, so that they can't use up the process's files
 KEEP_ALIVE = 30.0  # seconds without a request
+MOST_OF_A_NAME = 100  # characters of a name that is refused, for the log
+REFUSED = "HTTP: a request for the name %s was refused (421); HTTP_HOSTS says which names are answered to"
+NOT_HERE = "The worker does not answer to this name: write it into HTTP_HOSTS (names, by comma), or ask for the address.\n"
 SHUTDOWN = 0.5  # seconds for what is being answered; the worker is to be gone within ten
 
 
 class HttpServer:
     """`async with HttpServer(…)` serves until the block ends; `run` is the task that open pages live on."""
 
-    def __init__(self, address: Address, history: History, relay: str, ready_lag: float) -> None:
+    def __init__(self, address: Address, hosts: Hosts, history: History, relay: str, ready_lag: float) -> None:
         self._address = address
         exposition = Exposition(history, relay, ready_lag)
         self._live = Live(history, exposition, relay, ready_lag)
         self._runner = web.AppRunner(
-            _application(exposition, Health(history.gauges, ready_lag), self._live),
+            _application(hosts, exposition, Health(history.gauges, ready_lag), self._live),
             access_log=None,
             handle_signals=False,
             keepalive_timeout=KEEP_ALIVE,
@@ -84,7 +90,7 @@ class _TurnedAway(asyncio.Protocol):
         transport.close()
 
 
-def _application(exposition: Exposition, health: Health, live: Live) -> web.Application:
+def _application(hosts: Hosts, exposition: Exposition, health: Health, live: Live) -> web.Application:
     page = whole_page()
     headers = {"Content-Security-Policy": policy(page), "Referrer-Policy": "no-referrer", "Cache-Control": "no-cache"}
 
@@ -99,7 +105,7 @@ def _application(exposition: Exposition, health: Health, live: Live) -> web.Appl
         response.headers["X-Content-Type-Options"] = "nosniff"
         response.headers["Server"] = "unified-worker"
 
-    application = web.Application(client_max_size=0)
+    application = web.Application(client_max_size=0, middlewares=[_only_for(hosts)])
     application.on_response_prepare.append(guard)
     application.router.add_get("/", show)
     application.router.add_get("/live", live.stream, allow_head=False)
@@ -107,6 +113,26 @@ def _application(exposition: Exposition, health: Health, live: Live) -> web.Appl
     application.router.add_get("/healthz", health.alive)
     application.router.add_get("/readyz", health.ready)
     return application
+
+
+def _only_for(hosts: Hosts) -> Middleware:
+    """Answers 421 to a request that is for another name, whatever it asks for.
+
+    Who names no host (HTTP/1.0: some load balancers' checks) is no browser, and is answered.
+    """
+
+    @web.middleware
+    async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
+        for host in request.headers.getall("Host", []):
+            if host and not hosts.allow(host):
+                name = host[:MOST_OF_A_NAME]
+                warn_limited(
+                    log, "host", "HTTP: a request for %s was refused (421); HTTP_HOSTS=… names who may be asked for", name
+                )
+                raise web.HTTPMisdirectedRequest(text=NOT_HERE)
+        return await handler(request)
+
+    return check
 
 
 def whole_page() -> str:

@@ -158,6 +158,8 @@ def row(record: Record, at: Place) -> Row:
     if (search := search_text(text)) != text:
         rest["search"] = search
     fields = {"langs": optional_texts(record, "langs"), "embed": embed, "facets": facets}
+    if isinstance(record.get("labels"), dict):
+        rest["labels"] = record["labels"]
     rest.update((field, value) for field, value in fields.items() if value is not None)
     if found := tags(record, facets or []):
         rest["tags"] = found
@@ -221,6 +223,7 @@ RECORD = RecordType(
         CREATED_AT,
         INDEXED_AT,
         *COMMIT,
+        Column(name="self_labels", type="jsonb", value="v_rest -> 'labels'", optional=True),
     ),
     indexes=(
         "author_did",

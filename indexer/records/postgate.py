@@ -1,7 +1,7 @@
 """app.bsky.feed.postgate: who may quote a post. Its account and key are the post's."""
 
 from indexer.effects import Effect
-from indexer.record_type import OF_POST, Column, Place, Record, RecordType, Row, created_at, own_post, rules
+from indexer.record_type import OF_POST, Column, Place, Record, RecordType, Row, created_at, own_post, rules, texts
 
 JUDGED = Effect(
     "\nPERFORM unified_worker.judge_quotes({post_uri});",
@@ -28,10 +28,11 @@ $disables$ SELECT p_rules @> '[{{"$type": "app.bsky.feed.postgate#disableRule"}}
 
 
 def row(record: Record, at: Place) -> Row:
-    """The post, and the rules as they are."""
+    """The post, the rules as they are, and the quotes from which the author detached it."""
     post = own_post(record, at)
-    found = rules(record, "embeddingRules")
-    return Row(post, None, created_at(record), {} if found is None else {"rules": found}, (post,))
+    fields = {"rules": rules(record, "embeddingRules"), "detached": texts(record, "detachedEmbeddingUris")}
+    rest = {name: value for name, value in fields.items() if value is not None}
+    return Row(post, None, created_at(record), rest, (post,))
 
 
 RECORD = RecordType(
@@ -42,6 +43,7 @@ RECORD = RecordType(
         OF_POST,
         Column(name="embedding_rules", type="jsonb NOT NULL DEFAULT '{}'", value="coalesce(v_rest -> 'rules', '{{}}')"),
         Column(name="created_at", type="timestamptz", value="v_created_at"),
+        Column(name="detached_embedding_uris", type="jsonb", value="v_rest -> 'detached'", optional=True),
     ),
     key="post_uri",
     record_uri="replace(t.post_uri, '/app.bsky.feed.post/', '/app.bsky.feed.postgate/')",

@@ -1,6 +1,6 @@
 """app.bsky.feed.threadgate: who may reply in a thread. Its account and key are those of the thread's first post."""
 
-from typing import cast
+from typing import Any, cast
 
 from indexer.effects import Effect
 from indexer.record_type import (
@@ -16,10 +16,12 @@ from indexer.record_type import (
     own_post,
     required_text,
     rules,
+    texts,
     wrong_type,
 )
 
 MENTIONED, FOLLOWED, LISTED = (f"app.bsky.feed.threadgate#{rule}Rule" for rule in ("mention", "following", "list"))
+FOLLOWERS = "app.bsky.feed.threadgate#followerRule"
 
 JUDGED = Effect(
     "\nPERFORM unified_worker.judge_thread({post_uri});",
@@ -75,12 +77,21 @@ def row(record: Record, at: Place) -> Row:
     post = own_post(record, at)
     allow = rules(record, "allow")
     kinds = {FOLLOWED, MENTIONED, LISTED} if allow is None else set(map(_kind, allow))
+    followers = FOLLOWERS in kinds
     lists: dict[str, None] = {}
     if kinds <= {FOLLOWED, MENTIONED, LISTED}:
         lists = dict.fromkeys(_list(rule) for rule in allow or () if rule["$type"] == LISTED)
     else:
         kinds = {FOLLOWED, MENTIONED, LISTED}
-    rest = {"mentions": MENTIONED in kinds, "following": FOLLOWED in kinds, "members": LISTED in kinds, "lists": list(lists)}
+    rest: dict[str, Any] = {
+        "mentions": MENTIONED in kinds,
+        "following": FOLLOWED in kinds,
+        "members": LISTED in kinds,
+        "lists": list(lists),
+    }
+    rest["followers"] = followers
+    if (hidden := texts(record, "hiddenReplies")) is not None:
+        rest["hidden"] = hidden
     return Row(post, None, created_at(record), rest, (post,))
 
 
@@ -111,6 +122,14 @@ RECORD = RecordType(
         Column(name="allow_list_uris", type="jsonb NOT NULL DEFAULT '[]'", value="v_rest -> 'lists'"),
         Column(name="created_at", type="timestamptz", value="v_created_at"),
         Column(name="updated_at", type="timestamptz", value="now()"),
+        Column(
+            name="allow_followers",
+            type="boolean NOT NULL DEFAULT false",
+            value="coalesce((v_rest -> 'followers')::boolean, false)",
+            optional=True,
+            needed="false",
+        ),
+        Column(name="hidden_replies", type="jsonb", value="v_rest -> 'hidden'", optional=True),
     ),
     indexes=("owner_did",),
     key="post_uri",

@@ -70,6 +70,8 @@ async def test_list_shows_the_newest_below_a_summary(worker: Worker, run: Comman
     assert rows[0].endswith(f"{did('c')}  {LIKE}/2")
     assert lines[-1].startswith("4 more;")
     assert len({len(line[: line.index("did:")]) for line in rows}) == 1, "columns are aligned"
+    assert (await run("dead-letters", "--limit", "2")).splitlines() == lines  # `list` is meant where no word stands
+    assert await run("dead-letters", "--did", did("a")) == await run("dead-letters", "list", "--did", did("a"))
     assert "dropped" in await run("dead-letters", "list", "--did", did("a"))
     chosen = await run("dead-letters", "list", "--did", did("b"), "--reason", "wrong_type")
     assert "missing_field" not in chosen

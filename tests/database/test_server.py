@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
@@ -50,7 +50,7 @@ def url_of(*servers: PostgresServer | int) -> str:
 
 
 @contextmanager
-def deaf_to_newcomers(server: PostgresServer) -> Iterator[None]:
+def deaf_to_newcomers(server: PostgresServer) -> Generator[None]:
     """Connections that are there go on, new ones are refused: a full listen queue, a firewall, a proxy that stopped."""
     (path,) = (path for path in Path(server.directory).glob(".s.PGSQL.*") if not path.name.endswith(".lock"))
     away = path.with_name("away")

@@ -25,6 +25,7 @@ from relay_simulator.generator import Generator, Settings
 from relay_simulator.mix import Mix
 from relay_simulator.truth import Sent
 from tests.model import Model, compare
+from tests.model.compare import Expecting
 from unified_worker import UnifiedWorker
 
 ROOT = Path(__file__).parents[2]
@@ -122,7 +123,7 @@ async def settled(url: str, seconds: float = DEADLINE) -> None:
         await until(done, "deleted accounts are wiped, and what waited for it is applied", seconds)
 
 
-async def differences(url: str, model: Model) -> list[str]:
+async def differences(url: str, model: Expecting) -> list[str]:
     """Where the database is not what the model says. The database's own trouble must have made no dead letter either."""
     async with connected(url) as connection:
         letters = await connection.fetch("SELECT * FROM unified_worker.dead_letters WHERE reason LIKE 'database%'")

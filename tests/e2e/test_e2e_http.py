@@ -291,3 +291,29 @@ async def test_what_is_not_there_and_off(database: str, tmp_path: Path) -> None:
             await worker.says("Connected to")
             assert not [one for one in psutil.Process(worker.pid).net_connections() if one.status == psutil.CONN_LISTEN]
             assert "Live page" not in worker.output
+
+
+async def asked_raw(page: str, *headers: str, version: str = "1.1", path: str = "/live") -> str:
+    """The status line of the answer to a request with these headers alone."""
+    place = urlsplit(page)
+    reader, writer = await asyncio.open_connection(place.hostname, place.port)
+    writer.write("".join(f"{line}\r\n" for line in (f"GET {path} HTTP/{version}", *headers, "")).encode())
+    async with asyncio.timeout(10):
+        status = await reader.readline()
+    writer.close()
+    return status.decode().partition(" ")[2].strip()
+
+
+async def test_a_page_that_leads_its_name_here_is_not_answered(database: str, tmp_path: Path) -> None:
+    """DNS rebinding: the browser sends the page's own name. A name of ours is answered, and so is who sends none."""
+    async with RelayServer() as relay, serving(tmp_path, database, relay.url, HTTP_HOSTS="unified-worker") as (worker, page):
+        port = urlsplit(page).port
+        for path in ("/", "/live", "/metrics", "/healthz", "/readyz", "/nothing"):
+            assert await asked_raw(page, f"Host: evil.example:{port}", path=path) == "421 Misdirected Request"
+            assert await asked_raw(page, f"Host: unified-worker:{port}", path=path) != "421 Misdirected Request"
+        for host in (f"127.0.0.1:{port}", f"localhost:{port}", "[::1]:1", "Unified-Worker."):
+            assert await asked_raw(page, f"Host: {host}") == "200 OK"
+        assert await asked_raw(page, version="1.0") == "200 OK"
+        assert await asked_raw(page, "Host: localhost", "Host: evil.example") != "200 OK"
+        assert worker.output.count("was refused (421)") == 1, "that is told, and does not flood the log"
+        assert "HTTP_HOSTS" in worker.output

@@ -24,6 +24,7 @@ from tests.model.names import (
     Stored,
 )
 from tests.model.posts import tags
+from tests.model.protocol import items_of
 
 MENTION_RULE, FOLLOWING_RULE = "app.bsky.feed.threadgate#mentionRule", "app.bsky.feed.threadgate#followingRule"
 UNIQUE = {
@@ -79,6 +80,7 @@ def _post(stored: Stored) -> Row:
         "embed": record.get("embed"),
         "facets": record.get("facets"),
         "tags": tags(record),
+        "self_labels": record["labels"] if isinstance(record.get("labels"), dict) else None,
         "parent_uri": reply["parent"]["uri"] if reply else None,
         "parent_cid": reply["parent"]["cid"] if reply else None,
         "root_uri": reply["root"]["uri"] if reply else None,
@@ -175,13 +177,20 @@ def _thread_gate(stored: Stored) -> Row:
         uris = [rule["list"] for rule in rules if rule["$type"] == LIST_RULE]
         allowed = (MENTION_RULE in kinds, FOLLOWING_RULE in kinds, bool(uris))
     columns: dict[str, Any] = dict(zip(("allow_mentions", "allow_following", "allow_list_members"), allowed, strict=True))
-    columns = {**columns, "allow_list_uris": list(dict.fromkeys(uris))}
+    columns = {**columns, "allow_list_uris": list(dict.fromkeys(uris)), "hidden_replies": _strings(stored, "hiddenReplies")}
     return {"post_uri": stored.record["post"], "owner_did": stored.did, **columns, "created_at": stored.created_at}
 
 
 def _post_gate(stored: Stored) -> Row:
     rules = stored.record.get("embeddingRules", {})
-    return {"post_uri": stored.record["post"], "embedding_rules": rules, "created_at": stored.created_at}
+    columns = {"embedding_rules": rules, "detached_embedding_uris": _strings(stored, "detachedEmbeddingUris")}
+    return {"post_uri": stored.record["post"], **columns, "created_at": stored.created_at}
+
+
+def _strings(stored: Stored, field: str) -> list[str] | None:
+    """The strings in an array; None where the field is none."""
+    values = stored.record.get(field)
+    return [value for value in items_of(values) if isinstance(value, str)] if isinstance(values, list) else None
 
 
 def _generic(stored: Stored) -> Row:

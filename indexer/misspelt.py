@@ -1,0 +1,34 @@
+"""Variables that look like a setting and are none: a slip of the pen would otherwise leave a default in force, unnoticed."""
+
+import re
+from collections.abc import Collection, Iterable
+
+PREFIX = "UNIFIED_WORKER_"  # some programs want one before each of their settings; this one has none
+# What Kubernetes sets in each container for a service that is called `relay` or `unified-worker`.
+OF_A_SERVICE = re.compile(r".*_(SERVICE_(HOST|PORT(_\w+)?)|PORT(_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)")
+SHORT = 8  # characters: a name of fewer may have one slip only
+
+
+def misspelt(names: Iterable[str], known: Collection[str]) -> list[str]:
+    """A sentence for each of `names` that is none of the `known` settings and looks like one."""
+    told: list[str] = []
+    for name in sorted(set(names) - set(known)):
+        bare = name.upper().removeprefix(PREFIX)
+        near = min(known, key=lambda setting: _slips(bare, setting))
+        if OF_A_SERVICE.fullmatch(name.upper()):
+            continue
+        if _slips(bare, near) <= (1 if len(near) < SHORT else 2):
+            told.append(f"{name[:80]} is no setting and changes nothing; is {near} meant?")
+        elif name.upper().startswith(PREFIX):
+            told.append(f"{name[:80]} is no setting and changes nothing; --help names all of them")
+    return told
+
+
+def _slips(one: str, other: str) -> int:
+    """How many letters have to be put in, left out or changed to make one of the other (Levenshtein's distance)."""
+    row = list(range(len(other) + 1))
+    for place, letter in enumerate(one, 1):
+        above, row[0] = row[0], place
+        for column, against in enumerate(other, 1):
+            above, row[column] = row[column], min(row[column] + 1, row[column - 1] + 1, above + (letter != against))
+    return row[-1]
