@@ -3,17 +3,19 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SECONDS_EACH ?= 150
+RELAY ?= --now --rate 500
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 LOCK := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --upgrade --quiet --custom-compile-command "make lock"
 RUN := $(VENV)/.installed-run
 DEV := $(VENV)/.installed-dev
 FUZZ := $(VENV)/.installed-fuzz
 
-.PHONY: help run demo test soak faults fuzz mutants check format lock bench clean
+.PHONY: help run relay demo test soak faults fuzz mutants check format lock bench clean
 
 help:
 	@echo "make run    follow the relay into an embedded PostgreSQL (data in ./data/postgres; settings: .env)"
-	@echo "make demo   30 seconds of a simulated relay, then what is in the database"
+	@echo "make relay  a simulated relay at ws://127.0.0.1:2471 (RELAY='--now --rate 500'); then RELAY_URL=ws://127.0.0.1:2471 make run"
+	@echo "make demo   30 seconds of a simulated relay, then what is in the database (DEMO='--seconds 300': longer)"
 	@echo "make test   the test suite (under 5 minutes)"
 	@echo "make soak   the long runs"
 	@echo "make faults relay, network, database and process fail, alone and together (10 to 40 minutes)"
@@ -29,8 +31,11 @@ help:
 run: $(RUN)
 	@exec $(BIN)/python unified_worker.py --embedded
 
+relay: $(DEV)
+	@exec $(BIN)/python -u -m relay_simulator $(RELAY)
+
 demo: $(DEV)
-	@$(BIN)/python -m benchmarks.demo
+	@$(BIN)/python -m benchmarks.demo $(DEMO)
 
 test: $(DEV)
 	$(BIN)/python -m pytest -m "not soak" -n 2 --dist worksteal

@@ -26,6 +26,8 @@ from indexer.database.rebuild import Rebuild
 from indexer.database.runs import Run
 from indexer.database.settings import UserSettings
 from indexer.database.sizes import Sizes
+from indexer.database.stuck import Stuck
+from indexer.database.sweeper import Sweeper
 from indexer.database.wiper import Wiper
 from indexer.errors import Stop, told
 from indexer.firehose import Firehose
@@ -151,6 +153,8 @@ class UnifiedWorker:
                     self.settings.keep_reading(),
                     Pending(self.pool, self.selection).keep_applying(),
                     Wiper(self.pool).keep_wiping(),
+                    Sweeper(self.pool).keep_sweeping(),
+                    Stuck(self.pool, self.metrics).keep_counting(),
                     Rebuild(self.pool).finish(),
                     self.progress.run(),
                     self._run.keep_noting(),

@@ -2,12 +2,14 @@
 
 import argparse
 import asyncio
+import socket
 import sys
 import textwrap
+from contextlib import suppress
 
 import asyncpg
 
-from benchmarks.processes import ROOT, child, child_folder, relay, relay_url
+from benchmarks.processes import ROOT, START_TIMEOUT, Child, ChildFailed, child, child_folder, relay, relay_url
 from indexer.database.sessions import Connection
 from indexer.embedded import EmbeddedPostgres
 
@@ -27,6 +29,10 @@ TABLES = {
     "unified_worker.duplicate_records": "second likes, reposts, follows … of one thing: they wait until the first goes",
     "unified_worker.dead_letters": "operations that could not be applied: kept, with the reason",
 }
+PAGE_PORT = 8080  # the live page's; another where that is taken
+SOMETHING_IS_IN = "SELECT EXISTS (SELECT FROM unified_worker.repos)"
+LONGEST = 86_400.0  # seconds
+LOOK = 0.1  # seconds between two looks
 CURSOR = "SELECT service, cursor FROM firehose_cursor"
 MOST_LIKED = """
 SELECT author_did, like_count, text FROM post_aggregations JOIN posts ON posts.uri = post_uri
@@ -42,11 +48,12 @@ def _say(text: str) -> None:
 async def demo(seconds: float) -> None:
     """Runs it all in a temporary folder, then shows the database and removes it."""
     with child_folder() as folder:
+        page = f"127.0.0.1:{_free_port()}"
         _say(
             f"A simulated relay sends {RATE} events a second of {ACCOUNTS:,} made-up accounts, each commit signed and over a "
             f"real Merkle tree, as it happens. An empty PostgreSQL is made in {folder}. The worker, started as an operator "
-            f"would start it, follows the relay for {seconds:.0f} seconds. What comes now are its own log lines. One of them, "
-            "'Live page: …', says where to look on with a browser."
+            f"would start it, follows the relay for {seconds:g} seconds from the first event on. Look on with a browser: "
+            f"http://{page}/ . What comes now are the worker's own log lines."
         )
         stream = ("--now", "--rate", str(RATE), "--accounts", str(ACCOUNTS))
         async with EmbeddedPostgres(folder / "postgres") as server:
@@ -55,9 +62,10 @@ async def demo(seconds: float) -> None:
                     "DATABASE_URL": server.url,
                     "RELAY_URL": await relay_url(source),
                     "CURSOR": "oldest",
-                    "HTTP_BIND": "127.0.0.1:0",
+                    "HTTP_BIND": page,
                 }
                 with child("worker", [str(ROOT / "unified_worker.py")], folder, settings, shown=True) as worker:
+                    await _first_event(server.url, worker)
                     await asyncio.sleep(seconds)
                     worker.check()
             _say("The worker was asked to stop: it wrote what it had read, saved its cursor and left. This is in the database:")
@@ -65,6 +73,36 @@ async def demo(seconds: float) -> None:
             await _show(connection)
             await connection.close()
     _say("The database was in a temporary folder and is gone now. `make run` follows a real relay into one that stays.")
+
+
+def _free_port() -> int:
+    """The usual port of the live page, or any that is free."""
+    for port in (PAGE_PORT, 0):
+        with socket.socket() as tried:
+            tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                tried.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return int(tried.getsockname()[1])
+    raise ChildFailed("no port of 127.0.0.1 is free for the live page")
+
+
+async def _first_event(url: str, worker: Child) -> None:
+    """Waits until something is in the database: a busy machine takes its time to start. ChildFailed if nothing comes."""
+    connection = await asyncpg.connect(url)
+    deadline = asyncio.get_running_loop().time() + START_TIMEOUT
+    try:
+        while True:
+            worker.check()
+            with suppress(asyncpg.InvalidSchemaNameError, asyncpg.UndefinedTableError):  # it is not prepared yet
+                if await connection.fetchval(SOMETHING_IS_IN):
+                    return
+            if asyncio.get_running_loop().time() > deadline:
+                raise ChildFailed(f"no event was in the database within {START_TIMEOUT:.0f} s; the worker's log says why")
+            await asyncio.sleep(LOOK)
+    finally:
+        await connection.close()
 
 
 async def _show(connection: Connection) -> None:
@@ -80,12 +118,21 @@ async def _show(connection: Connection) -> None:
         print(f"  {did}  {textwrap.shorten(text, 70, placeholder=' …')}")
 
 
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 <= seconds <= LONGEST:
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is not from 0 to {LONGEST:g} seconds")
+    return seconds
+
+
 def main() -> None:
     """Runs the command."""
     parser = argparse.ArgumentParser(prog="benchmarks.demo", description="Shows the worker at work, on made-up events.")
-    parser.add_argument("--seconds", type=float, default=30.0, help="how long the worker follows the relay (%(default)s)")
+    parser.add_argument("--seconds", type=_seconds, default=30.0, help="how long, from the first event on (%(default)s)")
     try:
         asyncio.run(demo(parser.parse_args().seconds))
+    except ChildFailed as error:
+        sys.exit(f"The demonstration failed: {error}")
     except KeyboardInterrupt:
         sys.exit("stopped")
 

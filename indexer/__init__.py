@@ -38,6 +38,8 @@ database/            the only asyncpg
   audit.py             what `check` compares: what should be with what is, by audit_rows.py, audit_notices.py, audit_books.py
   session.py           the connection of a command
   wiper.py             takes away the rows of deleted accounts
+  sweeper.py           … and, hourly, notifications that came to them since
+  stuck.py             what does not get on: counted for a metric
   rebuild.py           recomputes what follows from records, chunk by chunk: after an upgrade, or on command
   rebuild_steps.py     … by passes that are SQL functions, of the texts in rebuild_rows.py and rebuild_notices.py
   settings.py          who forbids to be indexed

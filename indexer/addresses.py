@@ -24,6 +24,11 @@ def host_name(text: str) -> str | None:
     return bare.lower() if is_one else None
 
 
+def on_this_machine(relay_url: str) -> bool:
+    """Whether that relay is one of this machine, as far as its URL tells."""
+    return _reach_of(relay_url.partition("://")[2]) == "this machine"
+
+
 def perhaps_without_tls(relay: str) -> str | None:
     """What to say of a relay's host without a scheme in a private network: there a relay often has no certificate. It is no
     reason to leave TLS out: that is an operator's own decision."""

@@ -8,6 +8,7 @@ import logging
 import ssl as tls
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import suppress
+from time import monotonic
 
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed, InvalidProxy, WebSocketException
@@ -50,6 +51,7 @@ class Firehose:
         self._cursor = start
         self._idle_timeout = idle_timeout
         self.connected = False
+        self.next_attempt_at: float | None = None  # by time.monotonic, while the next connection is waited for
         self.passing_over = False  # this connection leaves something out, to get past a message that can't be read
         self._metrics = metrics
         self._ssl = ssl
@@ -134,7 +136,7 @@ class Firehose:
         self.passing_over = cursor != self._cursor
         self._ending = "stopping" if self._stopping else None
         self._ended.clear()
-        self.connected = True
+        self.connected = self._metrics.was_connected = True
         log.info("Connected to %s, %s", self._relay_url, _position(cursor))
         return connection
 
@@ -144,14 +146,15 @@ class Firehose:
             return
         seconds = max(self._backoff.next(), at_least)
         self._metrics.reconnecting(what)
-        log.log(level, "%s; reconnecting in %.1f s %s", what, seconds, _position(self._next_cursor()))
+        log.log(level, "%s; reconnecting in %.1f s, %s", what, seconds, _position(self._next_cursor()))
+        self.next_attempt_at = monotonic() + seconds
         try:
             async with asyncio.timeout(None) as self._interruptible:
                 await self._sleep(seconds)
         except TimeoutError:
             pass
         finally:
-            self._interruptible = None
+            self._interruptible = self.next_attempt_at = None
 
     async def _watch(self, connection: ClientConnection) -> None:
         """End the connection when it shall end, or is dead: too long without an event, or no answer to a ping.

@@ -68,6 +68,12 @@ class Gauges:
         return self._stages.firehose.connected
 
     @property
+    def next_attempt(self) -> float | None:
+        """Seconds until the relay is connected to again; None while that is not waited for."""
+        at = self._stages.firehose.next_attempt_at
+        return None if at is None else max(0.0, at - monotonic())
+
+    @property
     def database_silence(self) -> float:
         """Seconds since the database answered on the lock's connection, which asks at least every ten; infinity: never."""
         return monotonic() - self.pool.answered_at

@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TextIO
 
 from indexer.log_lines import JSONFormatter, LineFormatter, LogFormat
@@ -36,7 +36,7 @@ class Outlet(logging.Handler):
         self._changed = threading.Condition()  # guards what follows; never held while something is written
         self._lines: deque[str] = deque()
         self._left_out = 0
-        self._status = ""
+        self._status: tuple[str, tuple[str, ...]] = ("", ())  # and the notes below it
         self._stale = False  # the status on the terminal is not the newest
         self._writing = False
         self._ended = False
@@ -57,11 +57,11 @@ class Outlet(logging.Handler):
                 self._left_out += 1
             self._changed.notify_all()
 
-    def show(self, status: str) -> None:
-        """Keep this one line below the log, in place of the last one; an empty one takes it away. Never waits."""
+    def show(self, status: str, notes: Sequence[str] = ()) -> None:
+        """Keep this line and its notes below the log, in place of the last ones; an empty line takes them away. Never waits."""
         if self._terminal is not None and not self._ended:
             with self._changed:
-                self._status, self._stale = status, True
+                self._status, self._stale = (status, tuple(notes)), True
                 self._changed.notify_all()
 
     def flush(self) -> None:
@@ -98,15 +98,15 @@ class Outlet(logging.Handler):
                 told = logging.LogRecord(__name__, logging.WARNING, "", 0, LEFT_OUT, (f"{left_out:,}",), None)
                 self._write(self.format(told) + "\n", status)
 
-    def _write(self, lines: str, status: str) -> None:
-        write(self._stream, lines if self._terminal is None else self._terminal.page(lines, status), self._encoding)
+    def _write(self, lines: str, status: tuple[str, tuple[str, ...]]) -> None:
+        write(self._stream, lines if self._terminal is None else self._terminal.page(lines, *status), self._encoding)
 
 
-def show_status(text: str) -> None:
-    """Keep this one line below the log, where that goes to a terminal, as text; an empty one takes it away. Never waits."""
+def show_status(text: str, notes: Sequence[str] = ()) -> None:
+    """Keep this below the log, where that goes to a terminal, as text; an empty one takes it away. Never waits."""
     for handler in logging.getLogger().handlers:
         if isinstance(handler, Outlet):
-            handler.show(text)
+            handler.show(text, notes)
 
 
 def hide_status() -> None:

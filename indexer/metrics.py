@@ -9,14 +9,15 @@ from typing import NamedTuple
 
 LATENCY_BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)  # seconds
 BATCH_BOUNDS = (1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0)  # events
-RECONNECTS_KEPT = 10
+RECONNECTS_KEPT = 10  # different reasons
 
 
 class Reconnect(NamedTuple):
-    """When the relay had to be connected to anew (aware, UTC), and why."""
+    """Why the relay had to be connected to again, how often for that reason, and when last (aware, UTC)."""
 
     at: datetime
     why: str
+    times: int = 1
 
 
 class Histogram:
@@ -49,9 +50,12 @@ class Metrics:
     rev_fork: int = 0  # commits with the stored rev but other content
     reconnects: int = 0  # connections to the relay after the first attempt, failed attempts included
     last_reconnects: deque[Reconnect] = field(default_factory=lambda: deque[Reconnect](maxlen=RECONNECTS_KEPT))
+    was_connected: bool = False  # to the relay, at least once
     gaps: int = 0  # stretches of the stream that did not come
     dead_letters: int = 0
     frames_dropped: int = 0  # dead letters that were kept without their frame, since there is no more room
+    stuck_wipes: int = 0  # deleted accounts whose rows the database does not let go, as of the last minute
+    stuck_letters: int = 0  # letters that wait and were applied again in vain, as of the last minute
     last_event_time: datetime | None = None  # aware, in UTC: that event's own time, for the lag behind the relay
     latency: Histogram = field(default_factory=lambda: Histogram(LATENCY_BOUNDS))  # seconds from a frame's arrival to its end
     batches: Histogram = field(default_factory=lambda: Histogram(BATCH_BOUNDS))  # events a call
@@ -66,7 +70,11 @@ class Metrics:
     def reconnecting(self, why: str) -> None:
         """The relay is to be connected to again."""
         self.reconnects += 1
-        self.last_reconnects.append(Reconnect(datetime.now(UTC), why))
+        times = 1
+        for known in [one for one in self.last_reconnects if one.why == why]:
+            self.last_reconnects.remove(known)
+            times += known.times
+        self.last_reconnects.append(Reconnect(datetime.now(UTC), why, times))
 
     def counts(self) -> dict[str, int | dict[str, int]]:
         """The counters by name, in JSON's types."""

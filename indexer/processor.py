@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 
 WRITTEN = ("applied", "frame_dropped")  # outcomes of commits whose operations were written, but for those that are refused
 SKIPPED = ("stale", "rev_fork", "inactive")  # outcomes of commits whose operations were not looked at
+FOREIGN_KEYS = {"23503": "foreign_key", "23001": "referenced"}  # reasons of what waits, by SQLSTATE
 
 
 class EventProcessor:
@@ -88,7 +89,7 @@ class EventProcessor:
         sqlstate, _, dropped = told.partition(":")
         if dropped:
             self._frame_dropped()
-        reason = "foreign_key" if sqlstate == "23503" else f"database_{sqlstate}"
+        reason = FOREIGN_KEYS.get(sqlstate) or f"database_{sqlstate}"
         self._metrics.refused[reason] += 1
         self._metrics.dead_letters += 1
         warn_limited(log, reason, "The database refused a commit (%s): kept in unified_worker.dead_letters", reason)

@@ -32,7 +32,9 @@ def reasons(gauges: Gauges, ready_lag: float) -> list[Reason]:
         found.append(Reason("database", f"no answer for {gauges.database_silence:.0f} s"))
     if not gauges.connected:
         last = gauges.metrics.last_reconnects
-        found.append(Reason("not_connected", last[-1].why if last else "the relay is being connected to"))
+        why = last[-1].why if last else "the relay is being connected to"
+        wait = "" if gauges.next_attempt is None else f"; next attempt in {gauges.next_attempt:.0f} s"
+        found.append(Reason("not_connected", why + wait))
     lag = gauges.lag
     if ready_lag and lag is None:
         found.append(Reason("lag", "no event has come yet"))

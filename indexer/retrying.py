@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator
 
 from indexer.config import Config
 from indexer.database import letter_queries
-from indexer.database.failures import DATABASE_ERRORS, Remedy, remedy
+from indexer.database.failures import DATABASE_ERRORS, Remedy, remedy, sqlstate
 from indexer.database.letter_queries import Choice
 from indexer.database.pool import DatabasePool
 from indexer.database.retry import Fate, Kept, Verdict, retry
@@ -96,21 +96,24 @@ class Retrying:
             yield Kept(letter.did, letter.rev, letter.reason, letter.frame_sha256), [letter.id]
 
     async def _try(self, connection: Connection, kept: Kept, ids: list[int], selection: Selection) -> None:
-        verdicts = await self._patiently(connection, kept, selection)
+        verdicts = await self._patiently(connection, kept, ids, selection)
         for verdict in verdicts.values():
             self._counts[kept.reason, verdict.fate.value, verdict.why] += 1
         if closed := len(set(ids) - verdicts.keys() - self._tried):
             self._counts[kept.reason, CLOSED, ""] += closed
         self._tried = {letter for letter in (*self._tried, *verdicts) if letter > ids[-1]}
 
-    async def _patiently(self, connection: Connection, kept: Kept, selection: Selection) -> dict[int, Verdict]:
-        """Repeats what failed in a way that may pass, a deadlock or a lock not had in time, while the connection is there."""
+    async def _patiently(self, connection: Connection, kept: Kept, ids: list[int], selection: Selection) -> dict[int, Verdict]:
+        """Repeats what failed in a way that may pass, a deadlock or a lock not had in time, while the connection is there.
+        What fails in another way, at an application's trigger say, is these letters' own: they stay as they are."""
         while not self._stopping:
             try:
                 return await retry(connection, kept, selection)
             except DATABASE_ERRORS as error:
-                if remedy(error) is not Remedy.RETRY or connection.is_closed():
+                if connection.is_closed():
                     raise
+                if remedy(error) is not Remedy.RETRY:
+                    return dict.fromkeys(ids, Verdict(Fate.REFUSED, f"database_{sqlstate(error)}: {error}"))
                 warn_limited(log, "retry", "A dead letter can't be applied just now (%s); trying again", error)
             await asyncio.sleep(PAUSE)
         return {}

@@ -1,4 +1,4 @@
-"""The line that a terminal shows below the log: made of plain numbers, once a second."""
+"""What a terminal shows below the log: a line made of plain numbers, once a second, and where to look."""
 
 import asyncio
 from collections.abc import Callable
@@ -22,6 +22,7 @@ class Now(NamedTuple):
     refused: int  # since start
     finished: int  # events since start
     uptime: float  # seconds
+    notes: tuple[str, ...] = ()  # lines to keep in sight below it: where to look
 
 
 def status_line(now: Now) -> str:
@@ -50,7 +51,8 @@ async def keep_showing(look: Callable[[], Now]) -> None:
     """
     try:
         while True:
-            show_status(status_line(look()))
+            now = look()
+            show_status(status_line(now), now.notes)
             await asyncio.sleep(INTERVAL)
     finally:
         await asyncio.to_thread(hide_status)

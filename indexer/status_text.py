@@ -11,6 +11,7 @@ from indexer.text import ago, bounded, duration, instant, number, printable, sig
 Told = Mapping[str, Any]
 WIDTH = 14  # of the names on the left
 DAY = 86_400.0  # seconds
+MOST_OF_AN_ERROR = 200  # characters
 COUNTED = {"stale": "stale", "stale_messages": "stale messages", "rev_fork": "rev forks", "reconnects": "reconnects"}
 FLAGS = {
     "desynchronized": "desynchronized: something of it could not be applied, or was left out",
@@ -29,6 +30,9 @@ def status_text(told: Told) -> list[str]:
     lines += ["database", *_letters(told["dead_letters"])]
     if told["accounts_being_wiped"]:
         lines.append(_line("wipes", f"the rows of {number(told['accounts_being_wiped'])} deleted accounts are still going"))
+    if told["stuck_wipes"]:
+        lines.append(_line("", f"WARNING: {number(told['stuck_wipes'])} of them do not get on:"))
+        lines += [_line("", _stuck(wipe)) for wipe in told["longest_stuck_wipes"]]
     if told["rebuild"] is not None:
         at = "in step {number} of {steps} ({step}), {rows:,} rows into it".format(**told["rebuild"])
         lines.append(_line("rebuild", f"of derived rows: {at}"))
@@ -40,7 +44,7 @@ def account_text(told: Told) -> list[str]:
     most = told["most_counted"]
     lines = [printable(told["did"]), *_repo(told["repo"]), _reasons("dead letters", told["dead_letters"])]
     for letter in told["last_dead_letters"]:
-        why = f"{letter['reason']}: {letter['detail']}"[:200]
+        why = f"{letter['reason']}: {letter['detail']}"[:MOST_OF_AN_ERROR]
         lines.append(_line("", f"{instant(letter['last_seen'])}  {letter['path']}  {why}"))
     if told["waiting_duplicates"]:
         waiting = bounded(told["waiting_duplicates"], most)
@@ -73,6 +77,8 @@ def _repo(repo: Told | None) -> list[str]:
         _line("rev", f"{repo['rev'] or 'none'}, seq {number(repo['seq'])}; this row was written {instant(repo['updated_at'])}"),
         *(_line("", what) for name, what in FLAGS.items() if repo[name]),
     ]
+    if repo["wipe_error"]:
+        lines.append(_line("", f"WARNING: its wipe does not get on: {repo['wipe_error'][:MOST_OF_AN_ERROR]}"))
     return lines if repo["wiped_at"] is None else [*lines, _line("wiped", instant(repo["wiped_at"]))]
 
 
@@ -135,12 +141,20 @@ def _letters(letters: Told) -> list[str]:
         lines.append(_line("", f"of the newest {number(letters['newest_only'])} alone"))
     most = size(letters["most_frame_bytes"])
     lines.append(_line("their frames", f"{size(letters['frame_bytes'])} of {most}"))
+    if letters["tried_in_vain"]:
+        lines.append(_line("", f"WARNING: {number(letters['tried_in_vain'])} letters wait, and were applied again in vain"))
     if letters["without_frame"]:
         bounds = f"{number(letters['most_frames_of_a_did'])} an account, {most} in all"
         lines.append(
             _line("", f"WARNING: {number(letters['without_frame'])} letters are without theirs; the bounds are {bounds}")
         )
     return lines
+
+
+def _stuck(wipe: Told) -> str:
+    return "{did}, {attempts} attempts since {when}: {why}".format(
+        when=instant(wipe["since"]), why=wipe["error"][:MOST_OF_AN_ERROR], **wipe
+    )
 
 
 def _tables(tables: Sequence[Told]) -> list[str]:

@@ -1,8 +1,8 @@
-"""The terminal that the log may be shown on: whether there is one, its width, and the one line that is kept below the log."""
+"""The terminal that the log may be shown on: whether there is one, its size, and what is kept below the log."""
 
 import os
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TextIO
 
 from indexer.log_lines import OFF
@@ -11,6 +11,7 @@ from indexer.text import printable
 ERASE = "\r\x1b[J"  # from the start of the line to the end of the screen: a narrowed terminal may have broken the line in two
 REVERSE = "\x1b[7m"
 CUT = "…"
+MOST_OF_IT = 3  # what is kept below the log may take this part of the rows, a third
 
 
 class Terminal:
@@ -28,27 +29,30 @@ class Terminal:
             return None
         return cls(stream.fileno(), colours=not env.get("NO_COLOR"))
 
-    def page(self, lines: str, status: str) -> str:
+    def page(self, lines: str, status: str, notes: Sequence[str] = ()) -> str:
         """What to write so that the last status goes, `lines` (empty, or ending in a newline) follow, and `status` is below.
 
-        Where there is no place for a status, or it is empty, there is none. The cursor is left at its start: there a Ctrl-C
-        writes its ^C over it, and a narrowed terminal that broke it in two does not part it from the cursor.
+        The status is cut to the width. `notes`, below it, are shown whole, or not at all where they would take too much of the
+        screen. Where there is no place, or the status is empty, there is none. The cursor is left at its start:
+        there a Ctrl-C writes its ^C over it, and a narrowed terminal that broke it in two does not part it from the cursor.
         """
         if not self._in_foreground():
             self._shown = False
             return lines
+        columns, rows = self._size()
         # One column stays free: some terminals begin a new line as soon as the last one is written to.
-        status = cut(printable(status), self._columns() - 1)
+        status = cut(printable(status), columns - 1)
         erased, self._shown = ERASE if self._shown else "", bool(status)
         if status:
-            status = (f"{REVERSE}{status}{OFF}" if self.colours else status) + "\r"
+            status = (f"{REVERSE}{status}{OFF}" if self.colours else status) + _below(notes, columns, rows) + "\r"
         return erased + lines + status
 
-    def _columns(self) -> int:
+    def _size(self) -> tuple[int, int]:
+        """Columns and rows."""
         try:
-            return os.get_terminal_size(self._descriptor).columns
+            return os.get_terminal_size(self._descriptor)
         except OSError:  # it has hung up
-            return 0
+            return 0, 0
 
     def _in_foreground(self) -> bool:
         """Not started by `… &` nor suspended: the last line is then the shell's."""
@@ -56,6 +60,15 @@ class Terminal:
             return os.tcgetpgrp(self._descriptor) == os.getpgrp()
         except OSError:  # not the terminal that this process is controlled from
             return True
+
+
+def _below(notes: Sequence[str], columns: int, rows: int) -> str:
+    """The lines below the status, and the way back up to it. The terminal itself breaks a long one: so it is copied as one."""
+    lines = list(map(printable, notes))
+    taken = sum(-(-sum(map(_columns, line)) // max(columns, 1)) for line in lines)
+    if not lines or MOST_OF_IT * (taken + 1) > rows:
+        return ""
+    return "".join(f"\r\n{line}" for line in lines) + f"\x1b[{taken}A"
 
 
 def cut(text: str, columns: int) -> str:

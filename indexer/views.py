@@ -30,7 +30,8 @@ async def views(config: Config, gauges: Gauges, embedded: PostgresServer | None,
     """
     history = History(gauges)
     async with AsyncExitStack() as stack:
-        tasks = [_begun(history.run()), _begun(keep_showing(lambda: _now(history, config.ready_lag)))]
+        notes: list[str] = []
+        tasks = [_begun(history.run()), _begun(keep_showing(lambda: _now(history, config.ready_lag, tuple(notes))))]
         stack.push_async_callback(_end, tasks)
         if config.http_bind is not None:
             from indexer.http.hosts import Hosts
@@ -40,8 +41,10 @@ async def views(config: Config, gauges: Gauges, embedded: PostgresServer | None,
             server = HttpServer(config.http_bind, hosts, history, config.relay_host, config.ready_lag)
             await stack.enter_async_context(server)
             tasks.append(_begun(server.run()))
+            notes += [f"Live page: {server.url}"] if server.url else []
         if embedded is not None:
             greet(config.relay_url, embedded.directory)
+            notes.append(f"The data are in {embedded.directory}; look into them: {embedded.psql}")
             words = first_events(
                 gauges.metrics,
                 connected=lambda: gauges.connected,
@@ -71,12 +74,15 @@ async def _end(tasks: list[asyncio.Task[None]]) -> None:
     await asyncio.wait(tasks)
 
 
-def _now(history: History, ready_lag: float) -> Now:
+def _now(history: History, ready_lag: float, notes: tuple[str, ...]) -> Now:
     gauges, rate = history.gauges, history.rate
     amiss = reasons(gauges, ready_lag)
     word = state(amiss, rate)
+    told = WORDS.get(word) or (word if amiss[0].name == "lag" else amiss[0].name.replace("_", " "))
+    if amiss and amiss[0].name == "not_connected" and gauges.next_attempt is not None:
+        told += f", next attempt in {gauges.next_attempt:.0f} s"
     return Now(
-        state=WORDS.get(word) or (word if amiss[0].name == "lag" else amiss[0].name.replace("_", " ")),
+        state=told,
         events_per_second=rate,
         lag=gauges.lag,
         busy=gauges.pool.busy,
@@ -85,4 +91,5 @@ def _now(history: History, ready_lag: float) -> Now:
         refused=gauges.metrics.refused.total(),
         finished=gauges.metrics.finished,
         uptime=gauges.uptime,
+        notes=notes,
     )

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from indexer.addresses import on_this_machine
 from indexer.metrics import Metrics
 from indexer.text import duration
 
@@ -48,4 +49,6 @@ def _why(metrics: Metrics, connected: bool, relay_url: str) -> str:
     if connected:
         return f"{relay_url} is connected to, but is silent; RELAY_URL can name another relay"
     failed = f"cannot be reached (failed attempts: {metrics.reconnects})" if metrics.reconnects else "has not answered yet"
+    if on_this_machine(relay_url):
+        return f"{relay_url} {failed}. Is that relay running (`make relay`)? The worker keeps trying"
     return f"{relay_url} {failed}. Is this machine on the internet? The worker keeps trying; `make demo` needs no network"

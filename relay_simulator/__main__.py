@@ -3,16 +3,22 @@
 import argparse
 import asyncio
 import gc
+import sys
 import time
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from relay_simulator.feed import Feed, RecentFrames, first_seq
-from relay_simulator.frames_file import write_frames
-from relay_simulator.generator import Generator, Settings
-from relay_simulator.mix import Mix
-from relay_simulator.server import RelayServer
+try:
+    from relay_simulator.feed import Feed, RecentFrames, first_seq
+    from relay_simulator.frames_file import write_frames
+    from relay_simulator.generator import Generator, Settings
+    from relay_simulator.mix import Mix
+    from relay_simulator.server import RelayServer
+except ModuleNotFoundError as error:
+    sys.exit(
+        f"relay_simulator needs {error.name}, which this Python lacks: `make relay` installs all that it needs and starts it"
+    )
 
 
 def _arguments() -> argparse.Namespace:

@@ -159,7 +159,7 @@ async def test_reconnects_from_the_last_received_seq(end: Script, told: str, cap
     assert f"Connected to {relay.url}, live" in caplog.messages
     lines = [line for line in caplog.messages if line.startswith("Disconnected (")]
     assert told in lines[0]
-    assert "reconnecting in 0.0 s from cursor 10" in lines[0]
+    assert "reconnecting in 0.0 s, from cursor 10" in lines[0]
 
 
 async def test_a_smaller_seq_does_not_move_the_cursor_back() -> None:
@@ -465,7 +465,7 @@ async def test_refused_connections_are_tried_again_ever_more_slowly(
     assert await waits_at(url, 8, draw=1.0) == [2, 4, 8, 16, 32, 60, 60, 60]
     assert await waits_at(url, 8, draw=0.0) == [1] * 8
     assert caplog.messages[0].startswith(f"Cannot connect to {url} (")
-    assert caplog.messages[0].endswith("reconnecting in 2.0 s live")
+    assert caplog.messages[0].endswith("reconnecting in 2.0 s, live")
 
 
 @pytest.mark.parametrize(("unit", "lasts", "expected"), [(1.0, 0.0, [2, 4, 8]), (0.0005, 0.04, [0.001, 0.001, 0.001])])

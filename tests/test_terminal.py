@@ -90,6 +90,23 @@ def test_it_stays_below_when_the_screen_is_full(screen: Screen) -> None:
     assert [int(row.split()[-1]) for row in rows[:-1]] == list(range(37, 60))
 
 
+def test_where_to_look_stays_in_sight_below_it(screen: Screen) -> None:
+    """Whatever scrolls past: the lines below the status are whole, broken by the terminal, so that they can be copied."""
+    configure("INFO", screen.stream)
+    command = "look: " + "0123456789" * 10
+    show_status("status", ("Live page: http://127.0.0.1:8080/", command))
+    for number in range(60):
+        log.info("line %d", number)
+    rows = screen.until(lambda rows: len(rows) == 24 and rows[19].endswith("line 59"))
+    assert rows[20:] == ["status", "Live page: http://127.0.0.1:8080/", command[:70], command[70:]]
+    assert [int(row.split()[-1]) for row in rows[:20]] == list(range(40, 60))
+    assert screen.cursor == (20, 0)
+    show_status("status", ("x" * 600,))
+    rows = screen.until(lambda rows: rows[-1:] == ["status"])
+    show_status("")
+    screen.until(lambda rows: rows[-1].endswith("line 59"))
+
+
 def test_it_is_cut_to_the_width_at_drawing(screen: Screen) -> None:
     configure("INFO", screen.stream)
     show_status("0123456789" * 9)
@@ -299,8 +316,8 @@ async def test_the_newest_numbers_are_shown_until_the_end(screen: Screen, monkey
                 await asyncio.sleep(0.01)
 
     await until(lambda rows: rows == [cut(status_line(NOW), 69)])
-    now = NOW._replace(state="not connected")
-    await until(lambda rows: rows == [cut(status_line(now), 69)])
+    now = NOW._replace(state="not connected", notes=("Live page: here", "The data are there"))
+    await until(lambda rows: rows == [cut(status_line(now), 69), "Live page: here", "The data are there"])
     showing.cancel()
     await asyncio.wait({showing})
     assert screen.rows == []  # when it has ended, not some time afterwards: a traceback may follow

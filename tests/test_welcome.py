@@ -87,7 +87,8 @@ async def test_a_relay_that_cannot_be_reached_is_told_once(
         assert not watch.done()
     (told,) = said(caplog)
     assert f"{nowhere} cannot be reached (failed attempts: " in told
-    assert "make demo" in told
+    assert "Is that relay running" in told  # a relay of this machine: the internet has nothing to do with it
+    assert "internet" not in told
 
 
 async def test_a_silent_relay_is_told_from_one_that_is_not_there(
@@ -116,6 +117,7 @@ async def test_why_nothing_has_come(
     async with watching(metrics, lambda: False):
         await until(lambda: bool(said(caplog)), "it is told")
     assert what in said(caplog)[0]
+    assert "Is this machine on the internet?" in said(caplog)[0]
 
 
 async def test_after_a_late_start_the_first_event_is_told_as_well(

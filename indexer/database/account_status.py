@@ -13,8 +13,9 @@ PATIENCE = "2s"  # a table: an application's may lack the index
 LETTERS_SHOWN = 5
 
 REPO = """
-SELECT rev, seq, active, status, account_at, handle, handle_at, desynchronized, held, wiping, wiped_at, updated_at
-FROM unified_worker.repos WHERE did = $1
+SELECT rev, seq, active, status, account_at, handle, handle_at, desynchronized, held, wiping, wiped_at, updated_at,
+  (SELECT s.error FROM unified_worker.stuck_wipes AS s WHERE s.did = r.did) AS wipe_error
+FROM unified_worker.repos AS r WHERE did = $1
 """
 COUNT = "SELECT count(*) FROM (SELECT FROM {schema}.{table} WHERE {mine} LIMIT {most}) AS t"
 BY_AUTHOR = "{author} = $1"

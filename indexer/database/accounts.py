@@ -3,7 +3,7 @@
 A message applies if it is newer than the last of its kind: by seq if that came from the same relay, else by time.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from indexer.record_type import RecordType
 
@@ -132,18 +132,33 @@ BEGIN
 END $keep$;
 """
 
-ACCOUNTS = (HANDLE_OF, SHOW_HANDLE, ENSURE_USER, IDENTITY, ACCOUNT, MESSAGE, KEEP_WIPING)
+# Others' likes and follows of a deleted account go on coming, each with its notification. Its repo's row is locked: who comes
+# back just now keeps what comes from then on.
+SWEEP = """
+CREATE OR REPLACE FUNCTION unified_worker.sweep(p_dids text[]) RETURNS void LANGUAGE sql AS $sweep$
+  WITH gone AS MATERIALIZED (
+    SELECT did FROM unified_worker.repos WHERE did = ANY (p_dids) AND status = 'deleted' AND NOT active
+    ORDER BY did FOR UPDATE)
+  DELETE FROM {schema}.notifications AS n WHERE n.recipient_did = ANY (ARRAY(SELECT did FROM gone));
+$sweep$;
+"""
+
+ACCOUNTS = (HANDLE_OF, SHOW_HANDLE, ENSURE_USER, IDENTITY, ACCOUNT, MESSAGE, KEEP_WIPING, SWEEP)
 
 # Rows that a transaction of a wipe takes: few, since other accounts' commits wait for its locks.
 WIPE_ROWS = 100
+MOST_REFUSED = 1_000  # records that a wipe passes over, since the database does not let them go
 
 # Takes away up to p_most rows, and more where the last step does; p_done says whether the account is wiped. The repo's row is
 # locked first, as every commit of it does. Last go the notifications: to the account, and of its records that are no more.
+# Where the database refuses a step, that is halved down to the record that it refuses; the others go all the same. The error
+# comes up when nothing else is left to take.
 WIPE = """
 CREATE OR REPLACE PROCEDURE unified_worker.wipe(p_did text, p_most int, INOUT p_done boolean) LANGUAGE plpgsql AS $wipe$
 DECLARE
   v_first text := 'at://' || p_did || '/'; v_end text := 'at://' || p_did || '0';  -- '0' is the character after '/'
-  v_kinds smallint[]; v_uris text[]; v_none text[]; v_taken int := 0;
+  v_kinds smallint[]; v_uris text[]; v_none text[]; v_taken int := 0; v_rows int := {step}; v_refused text[] := '{{}}';
+  v_state text; v_message text; v_detail text;
 BEGIN
   p_done := false;
   WHILE NOT p_done AND v_taken < p_most LOOP
@@ -154,17 +169,36 @@ BEGIN
       DELETE FROM unified_worker.duplicate_records WHERE uri >= v_first AND uri < v_end AND collection NOT IN ({shared});
       SELECT array_agg(x.kind), array_agg(x.uri) INTO v_kinds, v_uris FROM (
         {rows}
-        LIMIT {step}) AS x (kind, uri);
-      IF v_uris IS NULL THEN
+        LIMIT v_rows) AS x (kind, uri);
+      IF v_uris IS NULL OR cardinality(v_refused) >= {most_refused} THEN
         DELETE FROM {schema}.notifications WHERE recipient_did = p_did;
         DELETE FROM {schema}.notifications WHERE uri COLLATE "C" >= v_first AND uri COLLATE "C" < v_end;
+        IF v_refused <> '{{}}' THEN
+          COMMIT;
+          RAISE EXCEPTION USING ERRCODE = v_state, DETAIL = v_detail,
+            MESSAGE = format('%s records stay, %s for one: %s', cardinality(v_refused), v_refused[1], v_message);
+        END IF;
         UPDATE unified_worker.repos SET wiping = false, wiped_at = now(), updated_at = now() WHERE did = p_did;
+        DELETE FROM unified_worker.stuck_wipes WHERE did = p_did;
         p_done := true;
       ELSE
         v_none := array_fill(NULL::text, ARRAY[cardinality(v_uris)]);
-        PERFORM unified_worker.apply_commit({mode}, p_did, NULL, NULL, NULL, NULL, false, false, NULL, NULL::int[], 1, 0, 1,
-          cardinality(v_uris), v_kinds, v_uris, v_none, v_none, v_none, v_none::timestamptz[], v_none::jsonb[]);
-        v_taken := v_taken + cardinality(v_uris);
+        BEGIN
+          PERFORM unified_worker.apply_commit({wipe}, p_did, NULL, NULL, NULL, NULL, false, false, NULL, NULL::int[], 1, 0, 1,
+            cardinality(v_uris), v_kinds, v_uris, v_none, v_none, v_none, v_none::timestamptz[], v_none::jsonb[]);
+          SET CONSTRAINTS ALL IMMEDIATE;
+          v_taken := v_taken + cardinality(v_uris);
+          v_rows := least(2 * v_rows, {step});
+        EXCEPTION WHEN OTHERS THEN
+          GET STACKED DIAGNOSTICS v_state = RETURNED_SQLSTATE, v_message = MESSAGE_TEXT, v_detail = PG_EXCEPTION_DETAIL;
+          IF left(v_state, 2) IN ({not_data_classes}) THEN
+            RAISE;
+          END IF;
+          IF cardinality(v_uris) = 1 THEN
+            v_refused := v_refused || v_uris;
+          END IF;
+          v_rows := greatest(cardinality(v_uris) / 2, 1);
+        END;
       END IF;
     END IF;
     COMMIT;
@@ -174,11 +208,12 @@ END $wipe$;
 # Where accounts compete for a key, others move the account's records between their table and those that wait: so both are
 # looked through at once.
 WIPE_WAITING = """(SELECT {delete}::smallint, d.uri FROM unified_worker.duplicate_records AS d
-          WHERE d.uri >= v_first AND d.uri < v_end AND d.collection = '{collection}' LIMIT {step})"""
-WIPE_BRANCH = "(SELECT {delete}::smallint, {uri} FROM {table} AS t WHERE {mine} LIMIT {step})"
+          WHERE d.uri >= v_first AND d.uri < v_end AND d.collection = '{collection}' AND d.uri <> ALL (v_refused)
+          LIMIT v_rows)"""
+WIPE_BRANCH = "(SELECT {delete}::smallint, {uri} FROM {table} AS t WHERE {mine} AND {uri} <> ALL (v_refused) LIMIT v_rows)"
 
 
-def wipe(schema: str, record_types: Sequence[RecordType], mode: int) -> str:
+def wipe(schema: str, record_types: Sequence[RecordType], names: Mapping[str, object]) -> str:
     """The procedure that takes away an account's rows, with all that follows from them."""
     branches = [
         WIPE_BRANCH.format(
@@ -186,18 +221,14 @@ def wipe(schema: str, record_types: Sequence[RecordType], mode: int) -> str:
             uri=record_type.record_uri,
             table=f"{schema}.{record_type.table}",
             mine=_mine(record_type),
-            step=WIPE_ROWS,
         )
         for record_type in record_types
     ]
     shared = [record_type for record_type in record_types if record_type.shared]
-    branches += [
-        WIPE_WAITING.format(delete=record_type.kind + 1, collection=record_type.collection, step=WIPE_ROWS)
-        for record_type in shared
-    ]
+    branches += [WIPE_WAITING.format(delete=record_type.kind + 1, collection=record_type.collection) for record_type in shared]
     rows = "\n        UNION ALL ".join(branches)
     collections = ", ".join(f"'{record_type.collection}'" for record_type in shared) or "''"
-    return WIPE.format(schema=schema, rows=rows, shared=collections, step=WIPE_ROWS, mode=mode)
+    return WIPE.format_map({**names, "rows": rows, "shared": collections, "step": WIPE_ROWS, "most_refused": MOST_REFUSED})
 
 
 def _mine(record_type: RecordType) -> str:

@@ -7,12 +7,14 @@ REASONS = (
     *("like", "repost", "follow", "reply", "quote", "mention"),
     *("like-via-repost", "repost-via-repost", "starterpack-joined", "verified"),
 )
+SLACK = "5 minutes"  # that a commit may have been under way when a sweep began
 PROFILE = "app.bsky.actor.profile"
 
 
 def notifications(schema: str, *, strict: bool) -> Kind:
     """Whom records tell of themselves. One that is not there may have been deleted by the application: a difference only if
-    `strict`, and not where the one whom it is to was wiped since. CIDs of likes, reposts and follows are in no record table."""
+    `strict`, and not where the one whom it is to was wiped since. To an account that is deleted there are none, but those that
+    came since the last sweep. CIDs of likes, reposts and follows are in no record table."""
 
     def should(scope: Scope) -> str:
         # A look-up each: EXISTS might be hashed, for which all repos are read.
@@ -24,7 +26,9 @@ def notifications(schema: str, *, strict: bool) -> Kind:
         )  # fmt: skip
         return f"""SELECT n.record || n.ending AS key, {notice}, {wiped if strict else "true"} AS optional FROM (
     {" UNION ALL ".join(called_for(schema, scope))}) AS n (record, ending, recipient, author, reason, subject, created_at)
-    WHERE n.recipient <> n.author AND n.recipient <> '' AND length(n.record || n.ending) <= 512"""
+    WHERE n.recipient <> n.author AND n.recipient <> '' AND length(n.record || n.ending) <= 512
+      AND NOT coalesce((
+        SELECT r.status = 'deleted' AND NOT r.active FROM unified_worker.repos AS r WHERE r.did = n.recipient), false)"""
 
     def has(scope: Scope) -> str:
         notice = said(
@@ -33,7 +37,10 @@ def notifications(schema: str, *, strict: bool) -> Kind:
         )  # fmt: skip
         reasons = ", ".join(f"'{reason}'" for reason in REASONS)
         query = f"""SELECT n.uri AS key, {notice} FROM {schema}.notifications AS n
-    WHERE n.reason IN ({reasons}) AND n.uri LIKE '%#notification%' AND """
+    WHERE n.reason IN ({reasons}) AND n.uri LIKE '%#notification%' AND NOT coalesce((
+        SELECT r.wiping OR coalesce(n.indexed_at::timestamptz >= s.swept_at - interval '{SLACK}', true)
+        FROM unified_worker.repos AS r LEFT JOIN unified_worker.sweep AS s ON s.one
+        WHERE r.did = n.recipient_did AND r.status = 'deleted' AND NOT r.active), false) AND """
         # Those of the sample itself, and those that its records call for; each by its key.
         return (
             f"{query} {scope.only('n.uri')} UNION {query} n.uri IN (SELECT key FROM should)"

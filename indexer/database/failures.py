@@ -38,6 +38,13 @@ def sqlstate(error: BaseException) -> str:
     return getattr(error, "sqlstate", None) or "client"
 
 
+def is_everybodys(error: BaseException) -> bool:
+    """Whether the next statement would meet it as well: the connection or the server failed, not what was asked of it."""
+    state = sqlstate(error)
+    of_the_server = state[:2] in ("08", "53", "58") or state[:3] == "57P" or state == "25006"
+    return of_the_server or not isinstance(error, asyncpg.PostgresError)
+
+
 def statement(error: BaseException) -> str:
     """What the server was at when a function of ours failed, shortened; empty where it does not say."""
     context: str | None = getattr(error, "context", None)

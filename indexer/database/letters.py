@@ -10,8 +10,8 @@ on the same (did, path) closes a letter in its own transaction, so that a retry 
 MAX_LETTERS_OF_A_DID = 1_000
 MAX_FRAMES_BYTES = 10**9  # 1 GB in all
 
-# Reasons of what is sound and only waits: for a row of another table, for the end of a wipe.
-PENDING = "'foreign_key', 'wiping'"
+# Reasons of what is sound and only waits: for a row of another table, for another table to let a row go, for the end of a wipe.
+PENDING = "'foreign_key', 'referenced', 'wiping'"
 
 PATH_OF = r"""
 CREATE OR REPLACE FUNCTION unified_worker.path_of(p_uri text) RETURNS text LANGUAGE sql IMMUTABLE STRICT AS
@@ -29,6 +29,12 @@ BEGIN
   IF p_did <> '' THEN
     INSERT INTO unified_worker.repos AS r (did, rev, held) VALUES (p_did, '', true)  -- first: it locks the repo
     ON CONFLICT (did) DO UPDATE SET held = true WHERE NOT r.held;
+    -- Without a rev nothing but the frame tells a replay, which would bring back what was written since.
+    IF p_rev = '' AND EXISTS (
+      SELECT FROM unified_worker.closed_letters WHERE did = p_did AND path = p_path AND frame_sha256 = v_sha)
+    THEN
+      RETURN true;
+    END IF;
     -- The letter of another frame goes, whatever its reason: two relays' copies of a commit are two frames.
     UPDATE unified_worker.dead_letters SET reason = ''
     WHERE did = p_did AND path = p_path AND rev = p_rev AND frame_sha256 <> v_sha;
@@ -67,15 +73,18 @@ CREATE OR REPLACE FUNCTION unified_worker.close_letters(
   p_did text, p_path text, p_but text DEFAULT NULL, p_spare boolean DEFAULT false, p_upto text DEFAULT NULL)
 RETURNS void LANGUAGE plpgsql AS $close$
 DECLARE
-  v_sha bytea; v_bytes bigint;
+  v_sha bytea; v_bytes bigint; v_rev text;
 BEGIN
-  FOR v_sha IN
+  FOR v_sha, v_rev IN
     DELETE FROM unified_worker.dead_letters
     WHERE did = p_did AND path = p_path AND rev IS DISTINCT FROM p_but
       AND NOT (p_spare AND (reason IN ({pending}) OR reason LIKE 'database_%'))
       AND (p_upto IS NULL OR rev <= p_upto)
-    RETURNING frame_sha256
+    RETURNING frame_sha256, rev
   LOOP
+    IF v_rev = '' AND v_sha IS NOT NULL THEN
+      INSERT INTO unified_worker.closed_letters (did, path, frame_sha256) VALUES (p_did, p_path, v_sha) ON CONFLICT DO NOTHING;
+    END IF;
     DELETE FROM unified_worker.dead_frames AS f
     WHERE f.sha256 = v_sha AND NOT EXISTS (SELECT FROM unified_worker.dead_letters WHERE frame_sha256 = v_sha)
     RETURNING length(f.frame) INTO v_bytes;
@@ -86,21 +95,48 @@ BEGIN
 END $close$;
 """
 
-# What a violated foreign key waits for: {table, column, value}, or nothing where the key has several columns.
-AWAITED = r"""
-CREATE OR REPLACE FUNCTION unified_worker.awaited(p_schema text, p_table text, p_constraint text, p_detail text)
-RETURNS text[] LANGUAGE sql STABLE AS $awaited$
-  SELECT ARRAY[c.confrelid::regclass::text, quote_ident(a.attname), substring(p_detail FROM '=\((.*)\)')]
+# The reason of what the database refused, and what it waits for where a foreign key was violated: {table, column, value}, or
+# nothing where the key has several columns. `foreign_key`: for that row. `referenced`: for the end of the last such row, which
+# refers to one that was to be deleted. The server tells the two apart only in words, and these depend on its language: but what
+# a row that is still there refers to is there, too. (PostgreSQL 18 gives ON DELETE RESTRICT a state of its own.)
+REFUSAL = r"""
+CREATE OR REPLACE FUNCTION unified_worker.refusal(
+  p_state text, p_schema text, p_table text, p_constraint text, p_detail text, OUT reason text, OUT awaited text[])
+LANGUAGE plpgsql STABLE AS $refusal$
+DECLARE
+  v_value text := substring(p_detail FROM '=\((.*)\)');  -- under row-level security the detail names none
+  v_to text[]; v_by text[]; v_there boolean := p_state = '23001';
+BEGIN
+  reason := CASE p_state WHEN '23503' THEN 'foreign_key' WHEN '23001' THEN 'referenced' ELSE 'database_' || p_state END;
+  IF p_state NOT IN ('23503', '23001') THEN
+    RETURN;
+  END IF;
+  SELECT ARRAY[c.confrelid::regclass::text, quote_ident(a.attname), v_value],
+    ARRAY[c.conrelid::regclass::text, quote_ident(b.attname), v_value] INTO v_to, v_by
   FROM pg_catalog.pg_constraint AS c
+  JOIN pg_catalog.pg_class AS t ON t.oid = c.conrelid AND t.relname = p_table
+    AND t.relnamespace::regnamespace::text = quote_ident(p_schema)
   JOIN pg_catalog.pg_attribute AS a ON a.attrelid = c.confrelid AND a.attnum = c.confkey[1]
-  WHERE c.contype = 'f' AND c.conname = p_constraint AND c.conrelid = format('%I.%I', p_schema, p_table)::regclass
-    AND cardinality(c.conkey) = 1 AND p_detail ~ '=\(.*\)'  -- under row-level security the detail names no value
-$awaited$;
+  JOIN pg_catalog.pg_attribute AS b ON b.attrelid = c.conrelid AND b.attnum = c.conkey[1]
+  WHERE c.contype = 'f' AND c.conname = p_constraint AND cardinality(c.conkey) = 1 AND v_value IS NOT NULL;
+  IF NOT FOUND THEN  -- an application's trigger, say, which names no table
+    RETURN;
+  END IF;
+  IF NOT v_there THEN
+    BEGIN
+      EXECUTE format('SELECT EXISTS (SELECT FROM %s WHERE %s = %L)', v_to[1], v_to[2], v_value) INTO v_there;
+    EXCEPTION WHEN insufficient_privilege THEN  -- a table that we may not read is none that we delete from
+      v_there := false;
+    END;
+  END IF;
+  reason := CASE WHEN v_there THEN 'referenced' ELSE 'foreign_key' END;
+  awaited := CASE WHEN v_there THEN v_by ELSE v_to END;
+END $refusal$;
 """
 
 LETTERS = (
     PATH_OF,
     CLOSE.format(pending=PENDING),
     KEEP.format(letters=MAX_LETTERS_OF_A_DID, bytes=MAX_FRAMES_BYTES, pending=PENDING),
-    AWAITED,
+    REFUSAL,
 )

@@ -161,6 +161,41 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE INDEX ON unified_worker.dead_letters (did) WHERE frame_sha256 IS NOT NULL;
     """,
     """
+    CREATE INDEX ON unified_worker.repos (did) WHERE status = 'deleted' AND NOT active;
+    CREATE TABLE unified_worker.sweep (
+      one boolean PRIMARY KEY DEFAULT true CHECK (one),
+      swept_at timestamptz NOT NULL
+    );
+    COMMENT ON TABLE unified_worker.sweep IS 'When the last sweep began that came to its end: what was there then of
+      notifications to deleted accounts is gone.';
+
+    CREATE TABLE unified_worker.closed_letters (
+      did text COLLATE "C" NOT NULL,
+      path text COLLATE "C" NOT NULL,
+      frame_sha256 bytea NOT NULL,
+      closed_at timestamptz NOT NULL DEFAULT now(),
+      PRIMARY KEY (did, path, frame_sha256)
+    );
+    CREATE INDEX ON unified_worker.closed_letters (closed_at);
+    COMMENT ON TABLE unified_worker.closed_letters IS 'Closed dead letters of which no rev was known, by which else a replay
+      would be known. They are kept for as long as a relay may have the frame.';
+
+    CREATE TABLE unified_worker.stuck_wipes (
+      did text COLLATE "C" PRIMARY KEY,
+      attempts int NOT NULL DEFAULT 1,
+      error text NOT NULL,
+      since timestamptz NOT NULL DEFAULT now(),
+      retry_at timestamptz NOT NULL DEFAULT now() + interval '1 second'
+    );
+    COMMENT ON TABLE unified_worker.stuck_wipes IS 'Deleted accounts with rows that the database does not let go, and why.
+      since: the first attempt in vain. retry_at: when the next one comes.';
+
+    ALTER TABLE unified_worker.dead_letters ADD retry_at timestamptz;
+    COMMENT ON COLUMN unified_worker.dead_letters.retry_at IS 'Of a letter that waits and was applied again in vain: when it is
+      tried next, at the earliest.';
+    DROP INDEX unified_worker.dead_letters_id_idx;
+    CREATE INDEX ON unified_worker.dead_letters (id) WHERE reason IN ('foreign_key', 'referenced', 'wiping');
+
     CREATE TABLE unified_worker.kept_values (
       table_name text NOT NULL,
       key text COLLATE "C" NOT NULL,

@@ -154,6 +154,7 @@ class Rebuild:
                         rows, skip = max(rows // 2, 1), rows == 1
                     case Remedy.RETRY:
                         warn_limited(log, "rebuild", "Derived rows can't be rebuilt just now (%s); trying again", error)
+                        rows = max(rows // 2, 1)  # it may have taken longer than the server allows
                         await asyncio.sleep(PAUSE)
             else:
                 if indexed and chunk is not None and chunk["p_read"] == self._rows:

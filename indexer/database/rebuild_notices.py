@@ -86,10 +86,11 @@ REASONS = (
     "'like', 'repost', 'follow', 'reply', 'quote', 'mention', 'like-via-repost', 'repost-via-repost', 'starterpack-joined', "
     "'verified'"
 )
-# What notified an account before it was wiped is not to do so again.
+# What notified an account before it was wiped is not to do so again, and nothing notifies one that is deleted.
 TO_THE_WIPED = """EXISTS (
       SELECT FROM unified_worker.repos AS r
-      WHERE r.did = x.recipient_did AND (r.wiping OR x.indexed_at <= r.wiped_at))"""
+      WHERE r.did = x.recipient_did AND (
+        r.wiping OR x.indexed_at <= r.wiped_at OR (r.status = 'deleted' AND NOT r.active)))"""
 
 
 def wrong_notifications() -> str:

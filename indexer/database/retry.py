@@ -60,12 +60,24 @@ UPDATE unified_worker.dead_letters SET attempts = attempts + 1, last_seen = now(
   awaited = NULL
 WHERE id = ANY ($1)
 """
-# The account's own row in users may be what is missing: the application deleted it.
-REFUSED = """
-WITH repo AS (UPDATE unified_worker.repos SET has_user = false WHERE did = $1 AND has_user AND $5 = 'foreign_key')
-UPDATE unified_worker.dead_letters SET attempts = attempts + 1, last_seen = now(), reason = $5, detail = left($6, 2000),
-  awaited = CASE WHEN $5 = 'foreign_key' AND $8::text IS NOT NULL THEN unified_worker.awaited($7, $8, $9, $10) END
-WHERE did = $1 AND rev = $2 AND reason = $3 AND frame_sha256 = $4 RETURNING id
+# Before the next attempt: longer each time, an hour at last.
+WAIT = "now() + least(2 ^ least(l.attempts, 12), 3600) * interval '1 second'"
+# The account's own row in users may be what is missing: the application deleted it. What waits for another row than before got
+# on by that: it is tried as soon as that row is there.
+REFUSED = f"""
+WITH refusal AS MATERIALIZED (SELECT * FROM unified_worker.refusal($5, $7, $8, $9, $10)),
+repo AS (UPDATE unified_worker.repos SET has_user = false
+  WHERE did = $1 AND has_user AND (SELECT reason FROM refusal) = 'foreign_key')
+UPDATE unified_worker.dead_letters AS l SET attempts = l.attempts + 1, last_seen = now(), reason = r.reason,
+  detail = left($6, 2000), awaited = r.awaited,
+  retry_at = CASE WHEN r.awaited IS NULL OR r.awaited = l.awaited THEN {WAIT} END
+FROM refusal AS r
+WHERE l.did = $1 AND l.rev = $2 AND l.reason = $3 AND l.frame_sha256 = $4 RETURNING l.id, l.reason
+"""
+# What failed in a way that says nothing of the letter.
+POSTPONE = f"""
+UPDATE unified_worker.dead_letters AS l SET attempts = l.attempts + 1, last_seen = now(), retry_at = {WAIT}
+WHERE l.did = $1 AND l.rev = $2 AND l.reason = $3 AND l.frame_sha256 = $4
 """
 
 
@@ -118,11 +130,14 @@ async def retry(connection: Connection, kept: Kept, selection: Selection) -> dic
     except asyncpg.PostgresError as error:
         if remedy(error) is not Remedy.DATA:
             raise
-        state = sqlstate(error)
-        reason = "foreign_key" if state == "23503" else f"database_{state}"
         place = [getattr(error, name, None) for name in ("schema_name", "table_name", "constraint_name", "detail")]
-        rows = await connection.fetch(REFUSED, *kept, reason, str(error), *place)
-        return {row["id"]: Verdict(Fate.REFUSED, reason) for row in rows}
+        rows = await connection.fetch(REFUSED, *kept, sqlstate(error), str(error), *place)
+        return {row["id"]: Verdict(Fate.REFUSED, row["reason"]) for row in rows}
+
+
+async def postpone(connection: Connection, kept: Kept) -> None:
+    """Counts an attempt of these letters, and lets them wait for the next one."""
+    await connection.execute(POSTPONE, *kept)
 
 
 async def _apply(connection: Connection, kept: Kept, event: Event, selection: Selection) -> dict[int, Verdict]:

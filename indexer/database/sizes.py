@@ -5,8 +5,10 @@ import logging
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import asyncpg
+
 from indexer.database import tables
-from indexer.database.failures import DATABASE_ERRORS
+from indexer.database.failures import DATABASE_ERRORS, is_everybodys
 from indexer.database.pool import DatabasePool
 from indexer.database.sessions import Connection
 from indexer.logs import warn_limited
@@ -63,11 +65,27 @@ async def measure(connection: Connection, record_types: Sequence[RecordType]) ->
         if not exact and part["tuples"] > 0 and part["pages"] > 0:
             rows = int(part["tuples"] / part["pages"] * blocks)  # as the planner does
         else:  # small, or never analyzed: the first blocks speak for the others
-            counted = await connection.fetchval(COUNT.format(part=part["part"], blocks=COUNTED_BLOCKS))
-            rows = counted if exact else int(counted * (blocks / COUNTED_BLOCKS))
+            counted = await _count(connection, part["part"])
+            rows = max(int(part["tuples"]), 0) if counted is None else counted
+            if counted is None:
+                exact = False
+            elif not exact:
+                rows = int(counted * (blocks / COUNTED_BLOCKS))
         before = found.get(name, Size(name, 0, True, 0))
         found[name] = Size(name, before.rows + rows, before.exact and exact, before.bytes + part["bytes"])
     return [found[name] for name in places if name in found]
+
+
+async def _count(connection: Connection, part: str) -> int | None:
+    """The rows of a table's first blocks; None where it refuses to be read: that says nothing of the others."""
+    try:
+        async with connection.transaction():  # of its own, so that an error ends no more than itself
+            return await connection.fetchval(COUNT.format(part=part, blocks=COUNTED_BLOCKS))
+    except asyncpg.PostgresError as error:
+        if is_everybodys(error) or isinstance(error, asyncpg.QueryCanceledError):
+            raise
+        warn_limited(log, "size", "The rows of %s can't be counted (%s): their number is the server's estimate", part, error)
+        return None
 
 
 class Sizes:

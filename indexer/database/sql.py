@@ -152,7 +152,7 @@ CREATE OR REPLACE PROCEDURE unified_worker.apply_commits(
 LANGUAGE plpgsql AS $apply$
 DECLARE
   v_count int := cardinality(p_did); v_outcome text;
-  v_state text; v_message text; v_detail text; v_constraint text; v_schema text; v_table text;
+  v_state text; v_message text; v_detail text; v_constraint text; v_schema text; v_table text; v_reason text; v_awaited text[];
 BEGIN
   FOR i IN 1..v_count LOOP
     IF p_durable AND i = v_count THEN
@@ -175,16 +175,16 @@ BEGIN
         END IF;
       END;
       IF v_state IS NOT NULL THEN
-        SELECT 'refused:' || v_state || CASE WHEN bool_and(unified_worker.keep(
+        SELECT r.reason, r.awaited INTO v_reason, v_awaited
+        FROM unified_worker.refusal(v_state, v_schema, v_table, v_constraint, v_detail) AS r;
+        SELECT 'refused:' || CASE v_reason WHEN 'referenced' THEN '23001' ELSE v_state END
+          || CASE WHEN bool_and(unified_worker.keep(
           p_did[i], p_rev[i], CASE WHEN p_lo[i] <= p_hi[i] THEN coalesce(unified_worker.path_of(p_uri[j]), p_rest[j] ->> 'path')
             ELSE encode(sha256(p_frame[i]), 'hex') END, p_seq[i],
-          CASE v_state WHEN '23503' THEN 'foreign_key' ELSE 'database_' || v_state END,
-          concat_ws(E'\n', v_message, nullif(v_detail, '')), p_frame[i],
-          CASE WHEN v_state = '23503' AND v_table <> '' THEN  -- an application's trigger names none
-            unified_worker.awaited(v_schema, v_table, v_constraint, v_detail) END))
+          v_reason, concat_ws(E'\n', v_message, nullif(v_detail, '')), p_frame[i], v_awaited))
           THEN '' ELSE ':frame_dropped' END
         INTO v_outcome FROM generate_series(p_lo[i], greatest(p_lo[i], p_hi[i])) AS j;
-        IF v_state = '23503' THEN  -- the account's own row may be what is missing: the application deleted it
+        IF v_reason = 'foreign_key' THEN  -- the account's own row may be what is missing: the application deleted it
           UPDATE unified_worker.repos SET has_user = false WHERE did = p_did[i] AND has_user;
         END IF;
       END IF;
@@ -241,7 +241,7 @@ def functions(schema: str, record_types: Sequence[RecordType], lacking: Collecti
         *shows(schema, record_types),
         *(statement for text in texts for statement in text.functions()),
         lock_commit({text.type.collection: meeting for text in texts if (meeting := text.meeting("v_uris"))}),
-        wipe(schema, record_types, MODE_WIPE),
+        wipe(schema, record_types, names),
         *rebuild_functions(schema, record_types),
         APPLY_COMMIT.format(arms=arms, **names),
         APPLY_COMMITS.format(call=CALL.format(**names), **names),

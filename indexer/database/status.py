@@ -4,13 +4,14 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from indexer.database.letters import MAX_FRAMES_BYTES, MAX_LETTERS_OF_A_DID
+from indexer.database.letters import MAX_FRAMES_BYTES, MAX_LETTERS_OF_A_DID, PENDING
 from indexer.database.pool import lock_key
 from indexer.database.sessions import Connection
 from indexer.database.sizes import measure
 from indexer.record_type import RecordType
 
 GAPS_SHOWN = 5  # a relay
+WIPES_SHOWN = 5
 LETTERS_COUNTED = 200_000  # the newest: counting millions would take long
 GROWTH_DAYS = 7  # that growth is measured over, at most
 GROWTH_SECONDS = 600.0  # and at least: less says nothing
@@ -44,6 +45,15 @@ GROUP BY reason ORDER BY letters DESC, reason
 """
 FRAMES = "SELECT bytes FROM unified_worker.dead_frames_size"
 WIPING = "SELECT count(*) FROM unified_worker.repos WHERE wiping"
+# Newest last: the oldest has waited longest.
+STUCK_WIPES = """
+SELECT did, attempts, error, since, retry_at, count(*) OVER () AS wipes FROM unified_worker.stuck_wipes
+ORDER BY since, did LIMIT $1
+"""
+STUCK_LETTERS = f"""
+SELECT count(*) FROM (
+  SELECT FROM unified_worker.dead_letters WHERE reason IN ({PENDING}) AND retry_at IS NOT NULL LIMIT {LETTERS_COUNTED}) AS l
+"""
 REBUILD = """
 SELECT step, number, count(*) OVER () AS steps, rows FROM unified_worker.rebuild ORDER BY done, number LIMIT 1
 """
@@ -63,6 +73,7 @@ async def status(connection: Connection, schema: str, record_types: Sequence[Rec
         "relays": [await _relay(connection, row) for row in await connection.fetch(RELAYS.format(schema=schema))],
         "dead_letters": await _letters(connection),
         "accounts_being_wiped": await connection.fetchval(WIPING),
+        **await _stuck_wipes(connection),
         "rebuild": dict(await connection.fetchrow(REBUILD) or {}) if await connection.fetchval(UNDER_WAY) else None,
         "tables": await _tables(connection, record_types),
     }
@@ -82,6 +93,14 @@ async def _relay(connection: Connection, stored: Mapping[str, Any]) -> Told:
     }
 
 
+async def _stuck_wipes(connection: Connection) -> Told:
+    wipes = [dict(row) for row in await connection.fetch(STUCK_WIPES, WIPES_SHOWN)]
+    return {
+        "stuck_wipes": wipes[0]["wipes"] if wipes else 0,
+        "longest_stuck_wipes": [{name: value for name, value in wipe.items() if name != "wipes"} for wipe in wipes],
+    }
+
+
 async def _letters(connection: Connection) -> Told:
     rows = await connection.fetch(LETTERS, LETTERS_COUNTED)
     counted = sum(row["letters"] for row in rows)
@@ -89,6 +108,7 @@ async def _letters(connection: Connection) -> Told:
         "by_reason": {row["reason"]: row["letters"] for row in rows},
         "newest_only": counted if counted == LETTERS_COUNTED else None,
         "without_frame": sum(row["frameless"] for row in rows),
+        "tried_in_vain": await connection.fetchval(STUCK_LETTERS),
         "frame_bytes": await connection.fetchval(FRAMES),
         "most_frame_bytes": MAX_FRAMES_BYTES,
         "most_frames_of_a_did": MAX_LETTERS_OF_A_DID,

@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 10.0  # seconds between repetitions
 
 REFUSED = "refused:"  # and the SQLSTATE: the outcome of a commit that the database refused
-PENDING = "refused:23503"  # a foreign key: the commit waits for another row, nothing is wrong with it
+PENDING = ("refused:23503", "refused:23001")  # a foreign key: the commit waits for another row, nothing is wrong with it
 
 
 class Writer:

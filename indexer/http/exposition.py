@@ -101,6 +101,8 @@ class Exposition(Collector):
             yield _gauge("received_seq", "The highest seq received", gauges.received_seq)
         if gauges.cursor is not None:
             yield _gauge("cursor_seq", "The highest seq up to which everything is written", gauges.cursor)
+        yield _gauge("stuck_wipes", "Deleted accounts whose rows the database does not let go", gauges.metrics.stuck_wipes)
+        yield _gauge("stuck_letters", "Dead letters that wait, and were applied again in vain", gauges.metrics.stuck_letters)
         found = {reason.name for reason in reasons(gauges, self._ready_lag)}
         yield _gauge("connected", "Whether the relay's stream is open", gauges.connected)
         yield _gauge("database_answering", "Whether the database answers", not found & {"starting", "database"})

@@ -123,7 +123,10 @@ class Live:
             "dead_letters": metrics.dead_letters,
             "frames_dropped": metrics.frames_dropped,
             "reconnects": metrics.reconnects,
-            "last_reconnects": [{"time": at.timestamp(), "why": why} for at, why in reversed(metrics.last_reconnects)],
+            "was_connected": metrics.was_connected,
+            "last_reconnects": [
+                {"time": at.timestamp(), "why": why, "times": times} for at, why, times in reversed(metrics.last_reconnects)
+            ],
             "rss": self._exposition.rss(),
         }
 

@@ -4,9 +4,10 @@ const SILENCE = 5; // seconds without a word: then the worker is taken for gone
 const AGAIN = 2000; // milliseconds to the next attempt to hear it
 const KEPT = 900; // samples: 15 minutes
 const YOUNG = 30; // seconds: a worker of that age that has seen no event yet is not stalled, but starting
+const FIRST = ["not_connected", "lag"]; // all that is amiss with a worker that has never been connected
 
 const WORDS = { ready: "Live", behind: "Catching up", starting: "Starting", stalled: "Stalled", lost: "Lost" };
-const REASONS = { stopping: "Stopping", database: "Database", not_connected: "Relay not connected", lag: "Behind" };
+const REASONS = { stopping: "Stopping", decision: "A decision is needed", database: "Database", not_connected: "Relay not connected", lag: "Behind" };
 const ICONS = {
   ready: ["#1a9c4b", "M9 16.5l5 5 9-11"],
   behind: ["#c77c02", "M16 9v8l5 4"],
@@ -81,17 +82,26 @@ function tick() {
 function state() {
   if (!now) return Date.now() / 1000 - opened > SILENCE ? "lost" : null;
   if (Date.now() / 1000 - heard > SILENCE) return "lost";
-  return now.state === "stalled" && now.lag === null && now.uptime < YOUNG ? "starting" : now.state;
+  const young = now.lag === null && now.uptime < YOUNG;
+  return now.state === "stalled" && (young || notYet()) ? "starting" : now.state;
+}
+
+// Whether the relay was never reached: nothing that went on has stopped.
+function notYet() {
+  return !now.was_connected && now.reasons.some(reason => reason.name === "not_connected") && now.reasons.every(reason => FIRST.includes(reason.name));
 }
 
 function showState() {
   const name = state();
   if (name === null) return;
   document.documentElement.dataset.state = name;
-  const word = name !== "lost" && now.reasons.some(reason => reason.name === "stopping") ? "Stopping" : WORDS[name];
+  const stopping = name !== "lost" && now.reasons.some(reason => reason.name === "stopping");
+  const word = stopping ? "Stopping" : name === "starting" && notYet() ? "Not connected yet" : WORDS[name];
   set($("word"), word);
   set($("detail"), detail(name));
-  const told = name === "stalled" || name === "starting" ? now.reasons : [];
+  const shown = name === "stalled" || name === "starting" ? now.reasons : [];
+  // That no event has come says nothing where the relay is not connected.
+  const told = shown.filter(reason => !(reason.name === "lag" && now.lag === null && shown[0].name === "not_connected"));
   $("reasons").hidden = !told.length;
   while ($("reasons").children.length > told.length) $("reasons").lastChild.remove();
   told.forEach((reason, place) => {
@@ -144,8 +154,8 @@ function show() {
   set($("p99"), latency(now.latency.p99));
   set($("finished"), number(now.finished));
   set($("uptime"), duration(now.uptime));
-  set($("received"), now.received_seq === null ? "–" : String(now.received_seq));
-  set($("cursor"), now.cursor === null ? "–" : String(now.cursor));
+  set($("received"), number(now.received_seq));
+  set($("cursor"), number(now.cursor));
   set($("rss"), bytes(now.rss));
   draw();
   showCollections();

@@ -118,10 +118,11 @@ function showStages() {
 
 function showReconnects() {
   set($("reconnects-count"), now.reconnects ? `${number(now.reconnects)} since start` : "none since start");
-  const key = reconnect => `${moment(reconnect.time)} ${reconnect.why}`;
+  const key = reconnect => `${moment(reconnect.time)} ${reconnect.times} ${reconnect.why}`;
   if (now.last_reconnects.map(key).join("\n") === [...$("reconnects").children].map(item => item.dataset.key).join("\n")) return;
   $("reconnects").replaceChildren(...now.last_reconnects.map(reconnect => {
-    const item = make("li", make("time", moment(reconnect.time)), make("span", reconnect.why));
+    const times = reconnect.times > 1 ? ` (${number(reconnect.times)} times, this was the last)` : "";
+    const item = make("li", make("time", moment(reconnect.time)), make("span", reconnect.why + times));
     item.dataset.key = key(reconnect);
     return item;
   }));

@@ -47,6 +47,7 @@ class HttpServer:
             shutdown_timeout=SHUTDOWN,
         )
         self._stack = AsyncExitStack()
+        self.url: str | None = None  # of the page, while it is served
 
     async def __aenter__(self) -> Self:
         await self._runner.setup()
@@ -64,7 +65,8 @@ class HttpServer:
         self._stack.callback(listening.close)
         self._stack.callback(self._live.close)
         here = self._address._replace(port=listening.sockets[0].getsockname()[1])
-        log.info("Live page: http://%s/ (and /metrics, /healthz, /readyz)", here)
+        self.url = f"http://{here}/"
+        log.info("Live page: %s (and /metrics, /healthz, /readyz)", self.url)
         return self
 
     async def __aexit__(

@@ -5,10 +5,15 @@ from typing import Any
 
 import pytest
 
+from indexer.database.audit import look
+from indexer.database.audit_notices import notifications
 from indexer.database.pending import Pending
+from indexer.database.rebuild import Rebuild
 from indexer.database.settings import UserSettings
-from indexer.database.wiper import wipe_step
+from indexer.database.sweeper import Sweeper
+from indexer.database.wiper import Wiper, wipe_step
 from indexer.database.writer import Writer
+from indexer.logs import RateLimited
 from indexer.metrics import Metrics
 from indexer.processor import EventProcessor
 from indexer.protocol.events import Account, Identity
@@ -229,3 +234,97 @@ async def test_a_wipe_takes_what_was_said_of_records_that_are_no_more(worker: Wo
     while not await wipe_step(worker.connection, did("a")):
         pass
     assert await worker.column("SELECT reason FROM notifications") == []
+
+
+BOOKMARKS = """
+CREATE TABLE bookmarks (post varchar(512) NOT NULL REFERENCES posts (uri) DEFERRABLE INITIALLY DEFERRED);
+INSERT INTO bookmarks VALUES ($post)
+"""
+
+
+async def test_a_wipe_that_is_refused_is_that_account_s_alone(
+    both_worker: Worker, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All that may go does; the next account is wiped; what is refused is named, and tried again later."""
+    worker, stream = both_worker, Stream()
+    ops = [put(f"{POST}/{number}", post()) for number in range(150)]
+    await worker.write(stream.commit("a", *ops, put(f"{LIKE}/1", like(f"at://{did('x')}/{POST}/1"))), stream.commit("b", *ops))
+    held = f"at://{did('a')}/{POST}/70"
+    await worker.connection.execute(BOOKMARKS.replace("$post", f"'{held}'"))
+    await worker.write(account(stream, "a", False, "deleted"), account(stream, "b", False, "deleted"))
+    monkeypatch.setattr("indexer.database.wiper.warn_limited", RateLimited().warn)
+    wiper = Wiper(worker.pool)
+    while await wiper.turn():
+        pass
+    assert await worker.column("SELECT did FROM unified_worker.repos WHERE wiping") == [did("a")]
+    assert await worker.column("SELECT uri FROM posts") == [held]
+    assert await worker.value("SELECT count(*) FROM likes") == 0
+    error: str = await worker.value("SELECT error FROM unified_worker.stuck_wipes WHERE did = $1", did("a"))
+    assert "23503" in error
+    assert held in error
+    assert did("a") in caplog.text
+    assert not await wiper.turn(), "it waits"
+
+    await worker.connection.execute("DELETE FROM bookmarks; UPDATE unified_worker.stuck_wipes SET retry_at = now()")
+    assert await wiper.turn()
+    assert await worker.column("SELECT did FROM unified_worker.repos WHERE wiping") == []
+    assert await worker.value("SELECT count(*) FROM posts") == 0
+    assert await worker.value("SELECT count(*) FROM unified_worker.stuck_wipes") == 0
+
+
+async def test_a_wipe_in_vain_waits_longer_each_time(worker: Worker) -> None:
+    stream = Stream()
+    await worker.write(stream.commit("a", put(f"{POST}/1", post())), account(stream, "a", False, "deleted"))
+    await worker.connection.execute(BOOKMARKS.replace("$post", f"'at://{did('a')}/{POST}/1'"))
+    waits: list[float] = []
+    for _ in range(14):
+        await Wiper(worker.pool).turn()
+        query = "SELECT extract(epoch FROM retry_at - now())::float8 FROM unified_worker.stuck_wipes"
+        waits.append(await worker.value(query))
+        await worker.connection.execute("UPDATE unified_worker.stuck_wipes SET retry_at = now()")
+    assert waits == pytest.approx([1, *(min(2**n, 3600) for n in range(1, 14))], abs=1)
+
+
+async def test_at_rest_a_deleted_account_has_no_notifications(both_worker: Worker) -> None:
+    """What comes after its wipe is swept; what comes to others, or to one who came back, stays."""
+    worker, stream = both_worker, Stream()
+    names = ("gone", "back", "here")
+    await worker.write(*(stream.commit(name, put(f"{POST}/1", post())) for name in names))
+    await worker.write(account(stream, "gone", False, "deleted"), account(stream, "back", False, "deleted"))
+    wiper, sweeper = Wiper(worker.pool), Sweeper(worker.pool)
+    while await wiper.turn():
+        pass
+    likes = [put(f"{LIKE}/{name}", like(f"at://{did(name)}/{POST}/1")) for name in names]
+    await worker.write(account(stream, "back", True), stream.commit("fan", *likes))
+    notified = "SELECT recipient_did FROM notifications ORDER BY 1"
+    assert await worker.column(notified) == sorted(map(did, names))
+    kind = notifications("public", strict=True)
+    assert (await look(worker.connection, kind, None)).differences == 0, "it is still to be swept"
+    await sweeper.sweep()
+    assert await worker.column(notified) == [did("back"), did("here")]
+    assert await Rebuild(worker.pool).run()
+    assert await worker.column(notified) == [did("back"), did("here")], "a rebuild brings none back"
+    assert (await look(worker.connection, kind, None)).differences == 0
+    await worker.write(stream.commit("fan", put(f"{FOLLOW}/1", follow(did("gone")))))
+    assert (await look(worker.connection, kind, None)).differences == 0
+    await worker.connection.execute("UPDATE unified_worker.sweep SET swept_at = now() + interval '10 minutes'")
+    assert (await look(worker.connection, kind, None)).differences == 1, "a sweep passed it by"
+
+
+async def test_a_step_of_a_sweep_that_is_refused_is_its_accounts_alone(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("indexer.database.sweeper.ACCOUNTS_A_STEP", 1)
+    stream = Stream()
+    for name in "ab":
+        await worker.write(account(stream, name, False, "deleted"))
+    wiper = Wiper(worker.pool)
+    while await wiper.turn():
+        pass
+    await worker.write(stream.commit("fan", put(f"{FOLLOW}/a", follow(did("a"))), put(f"{FOLLOW}/b", follow(did("b")))))
+    await worker.connection.execute(
+        """CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no'; END $$;
+        CREATE TRIGGER refuse BEFORE DELETE ON notifications FOR EACH ROW WHEN (OLD.recipient_did = 'did:plc:a')
+        EXECUTE FUNCTION refuse()"""
+    )
+    await Sweeper(worker.pool).sweep()
+    assert await worker.column("SELECT recipient_did FROM notifications") == [did("a")]
+    assert await worker.value("SELECT count(*) FROM unified_worker.sweep") == 0, "it was not whole"

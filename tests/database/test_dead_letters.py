@@ -5,6 +5,7 @@ from hashlib import sha256
 import pytest
 
 from indexer.database.letters import KEEP, MAX_FRAMES_BYTES, MAX_LETTERS_OF_A_DID, PENDING
+from indexer.database.sweeper import Sweeper
 from indexer.logs import RateLimited
 from indexer.protocol.events import Commit, RefusedOp, Unusable
 from indexer.protocol.frames import decode
@@ -237,3 +238,32 @@ async def test_frames_that_are_dropped_among_refused_commits_are_told_too(
     await worker.processor.process_batch(0, [stream.commit("a", put(f"{POST}/3", post("bad")))])
     assert worker.metrics.refused["database_23514"] == 1
     assert "frames no longer" in caplog.text
+
+
+async def test_a_replay_reopens_no_letter_whose_rev_is_not_known(worker: Worker) -> None:
+    """A later operation closed it; what a retry would write then is older than what is there."""
+    stream = Stream()
+    path = f"{POST}/1"
+    broken = decode(frame("#commit", {"seq": 1, "repo": did("a"), "rev": "none", "ops": [{"path": path, "action": "create"}]}))
+    assert isinstance(broken, Unusable)
+    assert broken.rev is None
+    await worker.write(broken)
+    assert [(letter[1], letter[2]) for letter in await letters(worker)] == [("", path)]
+    await worker.write(broken)
+    assert [letter[5] for letter in await letters(worker)] == [2], "an open one counts the attempt"
+    await worker.write(stream.commit("a", put(path, post())))
+    assert await letters(worker) == []
+    await worker.write(broken)
+    assert await letters(worker) == []
+    await check_sizes(worker)
+    other = decode(frame("#commit", {"seq": 2, "repo": did("a"), "rev": "none", "ops": [{"path": path, "action": "update"}]}))
+    assert isinstance(other, Unusable)
+    await worker.write(other)
+    assert [(letter[1], letter[3]) for letter in await letters(worker)] == [("", 2)], "another frame is kept"
+
+    sweeper = Sweeper(worker.pool)
+    await sweeper.forget()
+    assert await worker.value("SELECT count(*) FROM unified_worker.closed_letters") == 1
+    await worker.connection.execute("UPDATE unified_worker.closed_letters SET closed_at = now() - interval '31 days'")
+    await sweeper.forget()
+    assert await worker.value("SELECT count(*) FROM unified_worker.closed_letters") == 0, "no relay has its frame any more"

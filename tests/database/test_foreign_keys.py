@@ -14,6 +14,7 @@ from tests.database.worker import Worker, connected, opened
 
 SUBJECT = f"at://{did('author')}/{POST}/1"
 KEY = "ALTER TABLE likes ADD CONSTRAINT likes_post FOREIGN KEY (post_uri) REFERENCES posts (uri) ON DELETE CASCADE"
+DUE = "UPDATE unified_worker.dead_letters SET retry_at = now()"
 
 
 @pytest.fixture(params=["", " DEFERRABLE INITIALLY DEFERRED"], ids=["immediate", "deferred"])
@@ -208,6 +209,8 @@ async def test_a_key_of_two_columns_is_tried_each_time(application: str) -> None
         assert await worker.column("SELECT awaited FROM unified_worker.dead_letters") == [None]
         assert await turn(worker) == 0
         await worker.write(stream.commit("author", put(f"{POST}/1", post())))
+        assert await turn(worker) == 0, "later and later"
+        await worker.connection.execute(DUE)
         assert await turn(worker) == 1
         assert len(await likes(worker)) == 1
 
@@ -272,5 +275,71 @@ async def test_a_trigger_that_calls_its_refusal_a_foreign_key_s_names_no_row(app
         assert await turn(worker) == 0
         assert [letter[1:] for letter in await worker.letters()] == [("foreign_key", "not yet", 2)]
         assert await worker.value("SELECT awaited IS NULL FROM unified_worker.dead_letters")
-        await worker.connection.execute("DROP TRIGGER refuse ON posts")
+        await worker.connection.execute("DROP TRIGGER refuse ON posts; " + DUE)
         assert await turn(worker) == 1
+
+
+REFERRING = "CREATE TABLE bookmarks ({} varchar(512) REFERENCES posts (uri) ON DELETE {} {})"
+
+
+@pytest.mark.parametrize("action", ["NO ACTION", "RESTRICT"])
+@pytest.mark.parametrize("deferred", ["", "DEFERRABLE INITIALLY DEFERRED"])
+@pytest.mark.parametrize("column", ["post_uri", "uri"])
+async def test_a_delete_that_is_refused_waits_till_nothing_refers_to_the_row(
+    both_worker: Worker, action: str, deferred: str, column: str
+) -> None:
+    """It is told apart from a missing row without the server's words; looking costs no attempt."""
+    worker, stream = both_worker, Stream()
+    await worker.write(stream.commit("author", put(f"{POST}/1", post())))
+    await worker.connection.execute(REFERRING.format(column, action, deferred))
+    await worker.connection.execute("INSERT INTO bookmarks VALUES ($1)", SUBJECT)
+    late = stream.commit("author", delete(f"{POST}/1"), put(f"{FOLLOW}/1", follow(did("x"))))
+    assert await worker.write(late) == ["refused:23001"]
+    assert [letter[:2] for letter in await worker.letters()] == [(f"{POST}/1", "referenced"), (f"{FOLLOW}/1", "referenced")]
+    assert await worker.column("SELECT awaited FROM unified_worker.dead_letters") == [["bookmarks", column, SUBJECT]] * 2
+    for _ in range(3):
+        assert await turn(worker) == 0
+    assert [letter[3] for letter in await worker.letters()] == [1, 1]
+    await worker.connection.execute("DELETE FROM bookmarks")
+    assert await turn(worker) == 1
+    assert await worker.value("SELECT count(*) FROM posts") == 0
+    assert await worker.value("SELECT count(*) FROM follows") == 1
+    assert await worker.letters() == []
+
+
+async def test_what_is_tried_in_vain_is_tried_later_and_later(application: str) -> None:
+    """Attempts, and what they write, are bounded: an hour between two at last."""
+    async with connected(application) as connection:
+        await connection.execute(
+            "ALTER TABLE posts ADD UNIQUE (uri, author_did);"
+            "ALTER TABLE likes ADD FOREIGN KEY (post_uri, user_did) REFERENCES posts (uri, author_did)"
+        )
+    async with opened(application) as worker:
+        await worker.write(Stream().commit("author", put(f"{LIKE}/1", like(SUBJECT))))
+        waits: list[float] = []
+        for _ in range(14):
+            await turn(worker)
+            assert await turn(worker) == 0
+            query = "SELECT extract(epoch FROM retry_at - now())::float8 FROM unified_worker.dead_letters"
+            waits.append(await worker.value(query))
+            await worker.connection.execute(DUE)
+        assert waits == pytest.approx([min(2**n, 3600) for n in range(1, 15)], abs=1)
+        assert [letter[3] for letter in await worker.letters()] == [15]
+
+
+async def test_an_error_is_its_letter_s_alone(keyed: Worker) -> None:
+    """One waits for a table that may not be read, one meets an error that speaks of the schema: the third is applied."""
+    worker, stream = keyed, Stream()
+    waiting = [stream.commit(name, put(f"{LIKE}/1", like(SUBJECT))) for name in "abc"]
+    assert await worker.write(*waiting) == ["refused:23503"] * 3
+    await worker.connection.execute(
+        "UPDATE unified_worker.dead_letters SET awaited = ARRAY['missing', 'uri', 'x'] WHERE did = 'did:plc:a';"
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM FROM gone; RETURN NEW; END $$;"
+        "CREATE TRIGGER refuse BEFORE INSERT ON likes FOR EACH ROW WHEN (NEW.user_did = 'did:plc:b') EXECUTE FUNCTION refuse()"
+    )
+    await worker.write(stream.commit("author", put(f"{POST}/1", post())))
+    assert await turn(worker) == 2
+    assert await worker.column("SELECT user_did FROM likes ORDER BY 1") == [did("a"), did("c")]
+    assert [(letter[1], letter[3]) for letter in await worker.letters()] == [("foreign_key", 2)]
+    assert await turn(worker) == 0, "it waits"
+    assert await worker.column("SELECT attempts FROM unified_worker.dead_letters") == [2]

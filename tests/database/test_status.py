@@ -16,6 +16,7 @@ from indexer.database.schema import OWN_SCHEMA, OWN_VERSION
 from indexer.database.sessions import Connection
 from indexer.database.sizes import KEPT_DAYS, Sizes, measure
 from indexer.database.status import status
+from indexer.database.stuck import Stuck
 from indexer.errors import OperatorError, Stop, told
 from indexer.metrics import Metrics
 from indexer.records import RECORD_TYPES
@@ -167,6 +168,43 @@ async def test_dead_letters_by_reason_and_those_without_room_for_their_frame(wor
     assert "WARNING: 10 letters are without theirs; the bounds are 1,000 an account, 1.0 GB in all" in text
 
 
+async def test_what_does_not_get_on_is_told_and_counted(worker: Worker) -> None:
+    await worker.connection.execute(
+        """INSERT INTO unified_worker.repos (did, rev, wiping) SELECT 'did:plc:' || n, '', true FROM generate_series(1, 7) AS n;
+        INSERT INTO unified_worker.stuck_wipes (did, error, attempts) SELECT 'did:plc:' || n, E'23503: \x1b[2Jno', n
+        FROM generate_series(1, 6) AS n;
+        INSERT INTO unified_worker.dead_letters (did, rev, path, reason, detail, retry_at)
+        SELECT 'did:plc:x', '', n::text, CASE WHEN n < 5 THEN 'referenced' ELSE 'bad_cbor' END, '',
+          CASE WHEN n <> 3 THEN now() END FROM generate_series(1, 9) AS n"""
+    )
+    text = status_text(await ask(worker.connection))
+    assert "WARNING: 6 of them do not get on:" in text
+    assert "did:plc:5, 5 attempts since" in text
+    assert "did:plc:6" not in text, "some are enough"
+    assert "\x1b" not in text
+    assert "WARNING: 3 letters wait, and were applied again in vain" in text
+    assert "its wipe does not get on: 23503" in account_text(
+        await ask_account(worker.connection, "public", RECORD_TYPES, "did:plc:6")
+    )
+    await Stuck(worker.pool, worker.metrics).count()
+    assert (worker.metrics.stuck_wipes, worker.metrics.stuck_letters) == (6, 3)
+
+
+async def test_a_table_that_can_t_be_read_hides_no_other_s_size(worker: Worker) -> None:
+    await worker.connection.execute("CREATE ROLE blind; GRANT USAGE ON SCHEMA unified_worker TO blind")
+    await worker.connection.execute(
+        "GRANT SELECT ON ALL TABLES IN SCHEMA public, unified_worker TO blind; REVOKE SELECT ON likes FROM blind"
+    )
+    await worker.write(Stream().commit("a", put(f"{POST}/1", post())))
+    await worker.connection.execute("SET ROLE blind")
+    try:
+        sizes = {size.name: size for size in await measure(worker.connection, RECORD_TYPES)}
+    finally:
+        await worker.connection.execute("RESET ROLE; DROP OWNED BY blind; DROP ROLE blind")
+    assert (sizes["posts"].rows, sizes["posts"].exact) == (1, True)
+    assert (sizes["likes"].rows, sizes["likes"].exact) == (0, False)
+
+
 async def test_one_account(both_worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
     worker, stream = both_worker, Stream()
     await worker.write(
@@ -294,12 +332,14 @@ def test_a_relay_whose_worker_was_killed() -> None:
         "without_frame": 0,
         "frame_bytes": 0,
         "most_frame_bytes": 1,
+        "tried_in_vain": 0,
     }
     report: dict[str, Any] = {
         "now": now,
         "relays": [{**relay, "running": None, "runs": [{**run, "counts": {}}], "gaps": 0, "last_gaps": []}],
         "dead_letters": {**letters, "most_frames_of_a_did": 1},
         "accounts_being_wiped": 2,
+        "stuck_wipes": 0,
         "rebuild": {"step": "posts", "number": 2, "steps": 15, "rows": 5},
         "tables": [],
     }

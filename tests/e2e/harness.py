@@ -31,6 +31,9 @@ from unified_worker import UnifiedWorker
 ROOT = Path(__file__).parents[2]
 DEADLINE = 90.0  # seconds: what takes longer has failed; ordinary waits are far below
 POLL = 0.02  # seconds
+SWEEP = """
+SELECT unified_worker.sweep(ARRAY(SELECT did FROM unified_worker.repos WHERE status = 'deleted' AND NOT active))
+"""
 UNSETTLED = """
 SELECT EXISTS (SELECT FROM unified_worker.repos WHERE wiping) OR EXISTS (
   SELECT FROM unified_worker.dead_letters JOIN unified_worker.repos AS r USING (did) WHERE reason = 'wiping' AND r.active)
@@ -121,6 +124,7 @@ async def settled(url: str, seconds: float = DEADLINE) -> None:
             return not await connection.fetchval(UNSETTLED)
 
         await until(done, "deleted accounts are wiped, and what waited for it is applied", seconds)
+        await connection.execute(SWEEP)  # the worker's own comes at its start, and hourly
 
 
 async def differences(url: str, model: Expecting) -> list[str]:

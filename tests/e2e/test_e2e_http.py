@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import re
 import signal
 import socket
 from collections import Counter
@@ -145,6 +146,7 @@ async def test_ready_says_why_not(database: str, tmp_path: Path) -> None:
         async with serving(tmp_path, database, relay.url, READY_LAG_SECONDS="60") as (worker, page):
             await worker.says("Cannot connect to")
             assert await ready(page) == ["not_connected", "lag"]  # nothing has come yet
+            assert re.search(r"HTTP 503.*; next attempt in [0-9]+ s", (await get(page + "readyz"))[1])
             assert (await get(page + "healthz"))[0] == 200
             refusing.clear()
             await saved(database, relay.url, stream.last_seq)

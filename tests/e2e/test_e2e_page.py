@@ -34,6 +34,18 @@ FORMATS = {
     "rate(0)": "0", "rate(0.25)": "0.3", "rate(1234.5)": "1,235", "number(1234567)": "1,234,567",
 }  # fmt: skip
 
+# Whether the figures of the two seqs lie in different rows, or have room between them.
+APART = """
+(() => {
+  const [one, other] = ["received", "cursor"].map(id => {
+    const range = document.createRange();
+    range.selectNodeContents(document.getElementById(id));
+    return range.getBoundingClientRect();
+  });
+  return one.bottom <= other.top || other.left - one.right >= 12;
+})()
+"""
+
 
 class Brisk(Process):
     """The same, but a rate is taken over three seconds in place of ten."""
@@ -242,6 +254,24 @@ async def test_what_the_page_makes_of_numbers(database: str, tmp_path: Path) -> 
             assert await look.texts("#busy th") == [f"app.bsky.feed.{name}" for name in ("like", "repost", "post")]
             assert await look.text("#quiet-title") == "13 quiet"
             assert await look.texts("#quiet th") == []
+            waiting = {"time": now, "why": "Cannot connect", "times": 11}
+            told |= {"received_seq": 130_261_550_649, "cursor": 130_261_550_648, "last_reconnects": [waiting]}
+            told |= {"state": "stalled", "lag": None, "uptime": 600.0, "was_connected": False}
+            told["reasons"] = [{"name": "not_connected", "detail": "x"}, {"name": "lag", "detail": "no event has come yet"}]
+            await look.page.route("**/live", answering(told))
+            await look.page.goto(url)
+            await look.state_is("starting")
+            assert await look.text("#word") == "Not connected yet"
+            assert await look.texts("#reasons li") == ["Relay not connected: x"]
+            assert [await look.text(place) for place in ("#received", "#cursor")] == ["130,261,550,649", "130,261,550,648"]
+            for width in (320, 360, 800, 1280, 1920):
+                await look.page.set_viewport_size({"width": width, "height": 740})
+                assert await look.page.evaluate(APART), f"the seqs run together at {width} pixels"
+            assert await look.texts("#reconnects span") == ["Cannot connect (11 times, this was the last)"]
+            told |= {"was_connected": True}
+            await look.page.route("**/live", answering(told))
+            await look.page.goto(url)
+            await look.state_is("stalled")
             told["samples"] = [[now - age, 300.0, 0.4 if age < 200 else 3600.0] for age in range(280, -1, -1)]
             told |= {"state": "ready", "reasons": [], "lag": 0.4}
             await look.page.route("**/live", answering(told))

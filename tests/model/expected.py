@@ -153,7 +153,7 @@ def _viewer_state(uri: str, did: str) -> Row:
 
 
 def _notify(expected: Expected, held: list[Stored], history: History) -> None:
-    """A wipe takes the notifications to the account, and who comes first, it or their cause, is open."""
+    """None to who is deleted. Who came back since has been wiped, and who came first, the wipe or their cause, is open."""
     found = expected.rows["notifications"]
     optional = expected.optional["notifications"] = set[str]()
     for stored in held:
@@ -165,6 +165,9 @@ def _notify(expected: Expected, held: list[Stored], history: History) -> None:
                 optional.add(notice["uri"])
     # A wipe takes notifications away, and with them the only trace of a like's or a follow's CID: one that is made again when
     # such a record takes its key back has none.
+    for uri in [uri for uri, notice in found.items() if notice["recipient_did"] in history.deleted]:
+        del found[uri]
+        optional.discard(uri)
     for uri, notice in found.items():
         if notice["recipient_did"] in history.wiped:
             optional.add(uri)

@@ -32,7 +32,7 @@ class History:
 
     `judged`: by a post's URI, when it or its thread gate was put or removed last. `verified`: by subject, all verifications
     that ever were. `removed`: by URI. `wiped`: accounts that were ever deleted; after a wipe their operations may have been
-    kept and applied in another order.
+    kept and applied in another order. `deleted`: those of them that are so in the end.
     """
 
     event: int = 0
@@ -41,6 +41,7 @@ class History:
     verified: dict[str, set[tuple[datetime, str]]] = field(default_factory=dict[str, set[tuple[datetime, str]]])
     removed: dict[str, Removed] = field(default_factory=dict[str, Removed])
     wiped: set[str] = field(default_factory=set[str])
+    deleted: set[str] = field(default_factory=set[str])
 
     def put(self, old: Stored | None, new: Stored) -> None:
         """A record was written, in place of an older one if there was one."""

@@ -172,8 +172,10 @@ class Model:
             return
         repo.account_seq, repo.status = account.seq, account.status
         repo.active = account.active or (account.status is not None and account.status not in HIDING)
+        self.history.deleted.discard(account.did)
         if not repo.active and account.status == "deleted":
             repo.desynchronized = True
+            self.history.deleted.add(account.did)
             self.history.wipe(account.did, list(repo.records.values()))
             repo.records.clear()
 

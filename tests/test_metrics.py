@@ -1,0 +1,18 @@
+"""What the worker counts, where counting is more than adding one."""
+
+from indexer.metrics import RECONNECTS_KEPT, Metrics
+
+
+def test_equal_reasons_to_reconnect_are_one_with_its_count_and_last_time() -> None:
+    metrics = Metrics()
+    for _ in range(11):
+        metrics.reconnecting("Cannot connect")
+    first = metrics.last_reconnects[-1].at
+    metrics.reconnecting("Disconnected")
+    metrics.reconnecting("Cannot connect")
+    assert [(one.why, one.times) for one in metrics.last_reconnects] == [("Disconnected", 1), ("Cannot connect", 12)]
+    assert metrics.last_reconnects[-1].at >= first
+    assert metrics.reconnects == 13
+    for number in range(2 * RECONNECTS_KEPT):
+        metrics.reconnecting(str(number))
+    assert len(metrics.last_reconnects) == RECONNECTS_KEPT
