@@ -1,5 +1,8 @@
 """What follows from a record's row: counts, feed items, viewer states, notifications; as the SQL that adds and removes it.
 
+What an effect brings about is data (`Derived`), wherever that can be said: the live statements here, the rebuild, and `check`
+of new types (`database/expected.py`) are made from it.
+
 Texts are templates. `{column}` is the value of the record type's column of that name: the expression that fills it where a row
 has just been written, the row's own field where it is taken away or promoted. `{schema}` is where the record tables live;
 v_uri and v_cid (the record's, null if it is not known any more), p_did and p_at are variables of `database/arms.py`.
@@ -8,8 +11,44 @@ v_uri and v_cid (the record's, null if it is not known any more), p_did and p_at
 from typing import NamedTuple
 
 
+class Derived(NamedTuple):
+    """The derived rows of a record's row, as data: one, or one per row of `source` (a join, over the record's row t).
+
+    `values`: SQL expressions by column. `key`: the columns that find a row. In all tables but counts and viewer states,
+    the key is one column, and it begins with the record's URI. `when`: the condition under which there is such a row.
+    `of`: a derived table whose rows are counted in place of the record's: `{column}` is then its column.
+    """
+
+    table: str
+    key: tuple[str, ...]
+    values: dict[str, str]
+    when: str = "true"
+    source: str = ""
+    of: str = ""
+
+    def insert(self, alias: str, values: str = "VALUES ({})") -> str:
+        """The live statement's head: the row, as it is when it comes."""
+        now = TIMES[self.table]
+        columns = ", ".join((*self.values, *now))
+        said = ", ".join((*self.values.values(), *("now()" for _ in now)))
+        return f"""
+INSERT INTO {{schema}}.{self.table} AS {alias} ({columns})
+{values.replace("{}", said)}"""
+
+
+# Columns that say when a derived row came.
+TIMES = {
+    "post_aggregations": ("created_at", "updated_at"),
+    "post_viewer_states": ("created_at", "updated_at"),
+    "thread_contexts": ("created_at", "updated_at"),
+    "feed_items": ("indexed_at",),
+    "quotes": ("indexed_at",),
+    "notifications": ("indexed_at",),
+}
+
+
 class Effect(NamedTuple):
-    """PL/pgSQL statements, run in the commit's transaction.
+    """PL/pgSQL statements, run in the commit's transaction; and the rows that they bring about, as data.
 
     `added`: after a row was really inserted, or replaced (then v_again is true, and `removed` has run for what it was).
     `removed`: after a row was deleted, or before it is replaced (then p_new is the new record's rest, else null).
@@ -19,6 +58,7 @@ class Effect(NamedTuple):
     added: str = ""
     removed: str = ""
     written: str = ""
+    derived: tuple[Derived, ...] = ()
 
 
 # Not their sum: an older application may have left a count below 0.
@@ -47,6 +87,7 @@ END IF;"""
 
 def count(column: str, of: str, when: str | None = None) -> Effect:
     """One in `post_aggregations.column` of the URI `of`, an SQL expression. `when`: a condition, if there is one."""
+    counted = Derived("post_aggregations", ("post_uri",), {"post_uri": of, column: "1"}, when or "true")
     added = f"""
 INSERT INTO {{schema}}.post_aggregations AS a (post_uri, {column}, created_at, updated_at) VALUES ({of}, 1, now(), now())
 ON CONFLICT (post_uri) DO UPDATE SET {column} = a.{column} + 1, updated_at = now();"""
@@ -58,7 +99,7 @@ IF v_left <= 0 THEN
 END IF;"""
     if when is not None:
         added, removed = (f"\nIF {when} THEN{text}\nEND IF;" for text in (added, removed))
-    return Effect(added, removed)
+    return Effect(added, removed, derived=(counted,))
 
 
 def shown(column: str, of: str) -> Effect:
@@ -71,13 +112,15 @@ END IF;"""
 
 
 def viewer_state(column: str, other: str, post: str, viewer: str) -> Effect:
-    """`post_viewer_states.column` is this record's URI. The row goes with it, unless `other` or a flag is set."""
+    """`post_viewer_states.column` is this record's URI. The row goes with it, unless `other` or a flag is set.
+
+    For types of which one account has one row a post (`unique`)."""
     state = f"s.post_uri = {post} AND s.viewer_did = {viewer} AND s.{column} = v_uri"
+    key = ("post_uri", "viewer_did")
+    derived = Derived("post_viewer_states", key, {"post_uri": post, "viewer_did": viewer, column: "v_uri"})
     return Effect(
         put(
-            f"""
-INSERT INTO {{schema}}.post_viewer_states AS s (post_uri, viewer_did, {column}, created_at, updated_at)
-VALUES ({post}, {viewer}, v_uri, now(), now())""",
+            derived.insert("s"),
             "post_uri, viewer_did",
             f"{column} = excluded.{column}, updated_at = now()",
         ),
@@ -87,16 +130,25 @@ DELETE FROM {{schema}}.post_viewer_states AS s WHERE {state} AND s.{other} IS NU
 IF NOT FOUND THEN
   UPDATE {{schema}}.post_viewer_states AS s SET {column} = NULL, updated_at = now() WHERE {state};
 END IF;""",
+        derived=(derived,),
     )
 
 
 def feed_item(kind: str, post: str, author: str, cid: str) -> Effect:
     """The record's row in `feed_items`. All are SQL expressions; `kind` is 'post', 'reply' or 'repost'."""
+    values = {
+        "uri": "v_uri",
+        "post_uri": post,
+        "originator_did": author,
+        "type": kind,
+        "sort_at": "least({created_at}, {commit_time})",
+        "cid": cid,
+        "created_at": "{created_at}",
+    }
+    derived = Derived("feed_items", ("uri",), values)
     return Effect(
         put(
-            f"""
-INSERT INTO {{schema}}.feed_items AS f (uri, post_uri, originator_did, type, sort_at, cid, created_at, indexed_at)
-VALUES (v_uri, {post}, {author}, {kind}, least({{created_at}}, {{commit_time}}), {cid}, {{created_at}}, now())""",
+            derived.insert("f"),
             "uri",
             "post_uri = excluded.post_uri, type = excluded.type, sort_at = excluded.sort_at, cid = excluded.cid, "
             "created_at = excluded.created_at, indexed_at = excluded.indexed_at",
@@ -105,17 +157,40 @@ VALUES (v_uri, {post}, {author}, {kind}, least({{created_at}}, {{commit_time}}),
 IF p_new IS NULL THEN
   DELETE FROM {schema}.feed_items AS f WHERE f.uri = v_uri;
 END IF;""",
+        derived=(derived,),
     )
 
 
-NOTIFY = """
-INSERT INTO {{schema}}.notifications AS n (uri, recipient_did, author_did, reason, reason_subject, cid, created_at, indexed_at)
-{values}"""
 # An update keeps a notification that still stands, and with it whether it was read.
 NOTIFY_AGAIN = (
     "recipient_did = excluded.recipient_did, reason_subject = excluded.reason_subject, "
     "cid = excluded.cid, created_at = excluded.created_at"
 )
+
+
+def notice(
+    reason: str,
+    ending: str,
+    *,
+    author: str,
+    recipient: str,
+    subject: str = "NULL",
+    cid: str = "v_cid",
+    created_at: str = "{created_at}",
+    when: str = "true",
+    source: str = "",
+) -> Derived:
+    """A notification as data. `ending`: what follows the record's URI; an SQL expression, as the others of `notification`."""
+    values = {
+        "uri": f"v_uri || {ending}",
+        "recipient_did": recipient,
+        "author_did": author,
+        "reason": f"'{reason}'",
+        "reason_subject": subject,
+        "cid": cid,
+        "created_at": created_at,
+    }
+    return Derived("notifications", ("uri",), values, when, source)
 
 
 def notification(
@@ -132,12 +207,16 @@ def notification(
     """One notification, unless `recipient` (an SQL expression, as the others) is null or the author: nobody hears of their own
     act. Its URI is the record's, '#notification' and '/' `suffix`, or no more. `when`: a further condition."""
     ending = "#notification" if suffix is None else f"#notification/{suffix}"
-    values = f"VALUES (v_uri || '{ending}', {recipient}, {author}, '{reason}', {subject}, {cid}, {created_at}, now())"
-    notify = put(NOTIFY.format(values=values), "uri", NOTIFY_AGAIN)
+    fits = f"length(v_uri) <= {MAX_URI_CHARS - len(ending)}"
+    told = f"{when} AND {recipient} <> {author} AND {fits}"
+    derived = notice(
+        reason, f"'{ending}'", author=author, recipient=recipient, subject=subject, cid=cid, created_at=created_at, when=told
+    )
+    notify = put(derived.insert("n"), "uri", NOTIFY_AGAIN)
     gone = f"DELETE FROM {{schema}}.notifications AS n WHERE n.uri = v_uri || '{ending}';"
     return Effect(
         f"""
-IF {when} AND {recipient} <> {author} AND length(v_uri) <= {MAX_URI_CHARS - len(ending)} THEN{notify}
+IF {told} THEN{notify}
 ELSIF v_again THEN
   {gone}
 END IF;""",
@@ -145,4 +224,5 @@ END IF;""",
 IF p_new IS NULL THEN
   {gone}
 END IF;""",
+        derived=(derived,),
     )

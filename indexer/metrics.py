@@ -7,9 +7,12 @@ from datetime import UTC, datetime
 from time import monotonic
 from typing import NamedTuple
 
+from indexer.text import printable
+
 LATENCY_BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)  # seconds
 BATCH_BOUNDS = (1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0)  # events
 RECONNECTS_KEPT = 10  # different reasons
+MOST_OF_A_REASON = 300  # characters
 
 
 class Reconnect(NamedTuple):
@@ -68,8 +71,9 @@ class Metrics:
         self.batches.observe(len(arrivals))
 
     def reconnecting(self, why: str) -> None:
-        """The relay is to be connected to again."""
+        """The relay is to be connected to again. `why` may be its own words, which the page shows."""
         self.reconnects += 1
+        why = printable(why[:MOST_OF_A_REASON])
         times = 1
         for known in [one for one in self.last_reconnects if one.why == why]:
             self.last_reconnects.remove(known)

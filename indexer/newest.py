@@ -13,6 +13,8 @@ from indexer.batch import KINDS, Batch
 INTERVAL = 0.5  # seconds from one post to the next: more than that nobody reads
 KEPT = 12
 MOST_SHOWN = 300  # characters: as long as the protocol's own posts may be
+# What no page should be told by a stranger: controls but the line's end, and marks that turn the direction of what follows.
+UNSEEN = dict.fromkeys((*range(10), *range(11, 32), *range(127, 160), *range(0x202A, 0x202F), *range(0x2066, 0x206A)), " ")
 POST, _ = KINDS["app.bsky.feed.post"]
 
 
@@ -44,6 +46,6 @@ class Newest:
         if outcomes[commit] != "applied" or uri is None or rest is None:
             return
         if text := orjson.loads(rest)["text"]:
-            self.posts.appendleft(Post(uri, batch.did[commit], text[:MOST_SHOWN]))
+            self.posts.appendleft(Post(uri, batch.did[commit], text[:MOST_SHOWN].translate(UNSEEN)))
             self.total += 1
             self._next = now + INTERVAL

@@ -6,6 +6,7 @@ database and the check of an existing one all derive from it.
 """
 
 import hashlib
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -165,6 +166,10 @@ COMMIT = (
 )
 
 
+JSON_KINDS = {str: "a string", list: "an array", dict: "an object"}
+CID_TEXT = re.compile(rf"[a-zA-Z0-9+=]{{8,{MAX_CID_CHARS}}}")  # the protocol's syntax
+
+
 def created_at(record: Record) -> datetime | None:
     """`createdAt` as an instant, None where it is absent or unusable (it is whatever the client wrote)."""
     value = record.get("createdAt")
@@ -190,29 +195,28 @@ def required(record: Record, field: str, kind: type) -> Any:
     """A field that must be there and be a `kind` (list or dict)."""
     if field not in record:
         raise Rejected("missing_field", field)
-    return optional(record, field, kind)
-
-
-def optional(record: Record, field: str, kind: type) -> Any:
-    """A field that may be absent, else must be a `kind` (str, list or dict). A JSON null is no value of the kind."""
-    if field not in record:
-        return None
     value = record[field]
     if not isinstance(value, kind):
-        raise wrong_type(field, {str: "a string", list: "an array", dict: "an object"}[kind])
+        raise wrong_type(field, JSON_KINDS[kind])
     return value
 
 
-def optional_texts(record: Record, field: str) -> list[str] | None:
-    """A field that may be absent, else must be an array of strings."""
-    values: list[Any] | None = optional(record, field, list)
-    if values is not None and not all(isinstance(value, str) for value in values):
-        raise wrong_type(field, "an array of strings")
-    return values
+def optional(record: Record, field: str, kind: type) -> Any:
+    """A field that decides what the record means: absent (or null, which is the same), else a `kind` (list or dict)."""
+    value = record.get(field)
+    if value is not None and not isinstance(value, kind):
+        raise wrong_type(field, JSON_KINDS[kind])
+    return value
+
+
+def ornament(record: Record, field: str, kind: type) -> Any:
+    """A field that adds to a record: a `kind` (str, list or dict). Anything else is left out, and the record stays."""
+    value = record.get(field)
+    return value if isinstance(value, kind) else None
 
 
 def texts(record: Record, field: str) -> list[str] | None:
-    """The strings of an array that only readers look at; None where the field is no array. Nothing of it refuses a record."""
+    """The strings of an array that adds to a record; None where the field is no array. Anything else in it is left out."""
     match record.get(field):
         case [*values]:
             return [value for value in cast("list[object]", values) if isinstance(value, str)]
@@ -294,15 +298,14 @@ def required_did(record: Record, field: str) -> str:
 
 
 def blob_cid(record: Record, field: str) -> str | None:
-    """The CID, as text, of an optional blob field."""
-    blob: Record | None = optional(record, field, dict)
-    if blob is None:
-        return None
-    match blob.get("ref"):
-        case {"$link": str(cid)}:
+    """The CID, as text, of a blob, of the form before 2023 too ({cid, mimeType}); None for anything else, which is left out."""
+    match record.get(field):
+        case {"ref": {"$link": str(cid)}}:
+            return cid
+        case {"cid": str(cid), "mimeType": str()} if CID_TEXT.fullmatch(cid):
             return cid
         case _:
-            raise wrong_type(field, "a blob")
+            return None
 
 
 def search_text(text: str) -> str:

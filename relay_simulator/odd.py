@@ -95,7 +95,13 @@ _NAMED: tuple[Change, ...] = (
     _set("name"),
     _set("description", "", "\0", "x" * 30_000, 1, None, {}),
 )
-_AVATAR = _set("avatar", None, "bafy", 1, {}, {"ref": "x"}, {"ref": {"link": 5}}, {"$type": "blob"})
+# Of the form before 2023, right and wrong.
+_LEGACY: tuple[Value, ...] = (
+    {"cid": f"bafkrei{'a' * 52}", "mimeType": "image/png"},
+    {"cid": "no CID", "mimeType": "image/png"},
+    {"cid": f"bafkrei{'a' * 52}"},
+)
+_AVATAR = _set("avatar", None, "bafy", 1, {}, {"ref": "x"}, {"ref": {"link": 5}}, {"$type": "blob"}, *_LEGACY)
 _POST_URI: tuple[Change, ...] = (_set("post", *_URIS, "at://did:plc:x/app.bsky.feed.post/1"), _set("post"))
 _MENTION_RULE: Value = {"$type": f"{THREAD_GATE}#mentionRule"}
 # The last but one is a DID that a column takes, but with which the notification's URI may be too long.
@@ -125,6 +131,7 @@ _BY_COLLECTION: dict[str, tuple[Change, ...]] = {
         _set("embed", {}, {"$type": "app.example.embed"}, None, "embed", [1]),
         _set("embed", {"$type": "app.bsky.embed.record", "record": {"uri": 1}}, {"$type": 1, "t\0": "\0"}),
         _set("embed", *_QUOTES),
+        _set("labels", None, {}, [], "nudity", {"$type": "com.atproto.label.defs#selfLabels", "values": [{"val": "nudity"}]}),
         _set("facets", *_MENTIONS),
         _set("reply", {}, {"root": 1, "parent": 2}, None, "reply"),
         _set("reply", {"root": {"uri": "at://did:plc:x/app.bsky.feed.post/1", "cid": "bafy"}}),
@@ -171,17 +178,19 @@ _BY_COLLECTION: dict[str, tuple[Change, ...]] = {
         _set("allow", [], None, {}, "all", [1], [{}], [{"$type": "app.example.rule"}]),
         _set("allow", [{"$type": f"{THREAD_GATE}#listRule"}], [{"$type": f"{THREAD_GATE}#listRule", "list": "at://x"}]),
         _set("allow", [_MENTION_RULE, _MENTION_RULE], [{"$type": "mentionRule"}]),
+        _set("hiddenReplies", [], None, {}, "all", [1, None, "at://did:plc:x/app.bsky.feed.post/1"]),
     ),
     POST_GATE: (
         *_POST_URI,
         _set("embeddingRules"),
+        _set("detachedEmbeddingUris", [], None, {}, "all", [1, None, "at://did:plc:x/app.bsky.feed.post/1"]),
         _set("embeddingRules", [], None, {}, [1, None], [{"$type": "disableRule"}], [{"$type": f"{POST_GATE}#disableRule"}, 1]),
     ),
     PROFILE: (
         _set("displayName", "", "a\0b", "x" * 3_000, 1, None, []),
         _set("description", "", "\0", "x" * 30_000, 1, None, {}),
-        _set("avatar", None, "bafy", 1, {}, {"ref": "x"}, {"ref": {"link": 5}}),
-        _set("banner", None, "bafy", [], {"$type": "blob"}),
+        _AVATAR,
+        _set("banner", None, "bafy", [], {"$type": "blob"}, *_LEGACY),
         _set("pinnedPost", None, "at://x", 1, []),
         _set("pinnedPost", {}, {"uri": 1}),
         _set("joinedViaStarterPack", None, 1, {}, {"uri": 5}, {"uri": f"at://did:plc:x/{POST}/1", "cid": "y"}),

@@ -35,8 +35,12 @@ class Screen:
         self._seen.resize(columns=columns)
 
     def press(self, keys: bytes) -> None:
-        """As typed."""
+        """As typed. Ctrl-S has taken effect when it returns: the kernel carries it out a little later."""
         os.write(self._master, keys)
+        deadline = time.monotonic() + DEADLINE
+        while keys == STOP and select.select([], [self.stream], [], 0)[1]:
+            assert time.monotonic() < deadline, keys
+            time.sleep(0.001)
 
     @property
     def rows(self) -> list[str]:

@@ -25,6 +25,7 @@ from tests.e2e.harness import connected, saved, stored_cursor, traffic, until
 README = read("README.md")
 PORT = 2471  # of `make relay`
 PLACEHOLDER = "postgresql://user:password@host/database"
+LEFT_OUT = shutil.ignore_patterns(".*", "__pycache__", "data", "build", "dist", "*.egg-info")  # what a clone lacks
 NOT_HERE = {
     "make test": "it is the suite that this test is part of",
     "docker compose -f docker-compose.unified.yml up -d": "no Docker engine is here; test_packaging.py looks at the file",
@@ -101,11 +102,7 @@ class Shell:
 @pytest.fixture
 def bare(tmp_path: Path) -> Path:
     """A folder with the project's files in it, as a clone has them, and `python3` among its programs."""
-    files = subprocess.run(["git", "ls-files", "-z", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, check=True)
-    for name in files.stdout.decode().split("\0"):
-        if name and (ROOT / name).is_file():
-            (tmp_path / "project" / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(ROOT / name, tmp_path / "project" / name)
+    shutil.copytree(ROOT, tmp_path / "project", ignore=LEFT_OUT)
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "python3").symlink_to(Path(sys.executable).resolve())
     for folder in (tmp_path, *tmp_path.parents[:2]):

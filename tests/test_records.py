@@ -112,7 +112,6 @@ def test_pointers(collection: str) -> None:
     assert reason(collection, subject={"uri": URI, "cid": 1}) == "wrong_type"
     assert reason(collection, subject={"uri": URI, "cid": "x" * 256}) == "cid_too_long"
     assert reason(collection, subject={"uri": f"at://{DID}/{POST}/" + "x" * 512, "cid": CID}) == "uri_too_long"
-    assert reason(collection, subject=REF, via=None) == "wrong_type"
     for bad in (
         "",
         "at://",
@@ -138,10 +137,6 @@ def test_posts() -> None:
     assert row(POST, text="") == Row(None, None, None, {"text": ""}, (AT.uri,))
     assert reason(POST) == "missing_field"
     assert reason(POST, text=None) == "wrong_type"
-    assert reason(POST, text="", langs="en") == "wrong_type"
-    assert reason(POST, text="", tags=[1]) == "wrong_type"
-    assert reason(POST, text="", facets={}) == "wrong_type"
-    assert reason(POST, text="", embed=[]) == "wrong_type"
     assert reason(POST, text="", reply={"parent": REF}) == "missing_field"
     full = row(POST, text="t", langs=["en"], embed={"a": 1}, facets=[1], reply={"parent": REF, "root": {**REF, "cid": "c"}})
     assert full == Row(
@@ -175,14 +170,6 @@ def test_profiles() -> None:
     }
     assert found["record"]["more"] == 1
     assert (row(PROFILE).rest or {}).keys() == {"search", "record"}
-    for field, bad in (
-        ("displayName", 1),
-        ("description", None),
-        ("avatar", "x"),
-        ("banner", {"cid": CID}),
-        ("pinnedPost", URI),
-    ):
-        assert reason(PROFILE, **{field: bad}) == "wrong_type"
 
 
 @pytest.mark.parametrize("text", [None, 5, "", "yesterday", "2026-02-30T00:00:00Z", "0000-01-01T00:00:00Z", "2026-07-01"])
@@ -238,9 +225,10 @@ def test_a_gate_of_thousands_of_rules_is_refused() -> None:
     assert reason(POST_GATE, post=key, embeddingRules=[{}] * 101) == "too_many_rules"
 
 
-def test_a_post_of_thousands_of_facets_is_refused() -> None:
+def test_of_thousands_of_facets_a_post_keeps_none() -> None:
     """Each reply in its thread would look through them."""
     mention = {"$type": "app.bsky.richtext.facet#mention", "did": DID}
-    assert row(POST, text="", facets=[{"features": [mention] * 9}] * 100)
-    assert reason(POST, text="", facets=[{"features": [mention] * 1_000}]) == "too_many_facets"
-    assert reason(POST, text="", facets=[{}] * 1_001) == "too_many_facets"
+    assert (row(POST, text="", facets=[{"features": [mention] * 9}] * 100).rest or {}).keys() == {"text", "facets", "mentions"}
+    too_many: list[list[dict[str, Any]]] = [[{"features": [mention] * 1_000}], [{}] * 1_001]
+    for facets in too_many:
+        assert row(POST, text="", facets=facets).rest == {"text": ""}

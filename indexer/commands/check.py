@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from indexer.command import Command
 from indexer.config import Config
-from indexer.database.audit import Example, Found, Sample, is_rebuilding, look
+from indexer.database.audit import Example, Found, Sample, has_application, is_rebuilding, look
 from indexer.database.audit_books import books
 from indexer.database.audit_notices import notifications
 from indexer.database.audit_rows import derived
@@ -25,6 +25,9 @@ application's own values (bookmarks, flags, what was read), the CIDs of likes, r
 admitted a reply, which was judged when that came.
 Exits with 0 where all is equal, 1 where something differs or could not be looked at, 2 for what can't be used as it is set."""
 
+# What is known of notifications that are not there: where an application made the tables, and where it did not.
+DELETED = "are not there; the application may have deleted them"
+ABSENT = "are not there; rebuild-derived brings them back, but those from before their account was wiped"
 SAMPLE = 1_000  # keys of each kind
 SEEDS = 2**31
 WORDS = Words("stopping", "The database did not let go within %.0f s")
@@ -94,11 +97,12 @@ class Check:
             if await is_rebuilding(connection):
                 say("Derived rows are left out: a rebuild is under way, or was interrupted (rebuild-derived goes on with it).")
                 kinds = [kind for kind in kinds if not kind.derived]
+            absent = DELETED if await has_application(connection) else ABSENT
             say(_head(self._sample), _line("kind", "looked at", "differences", "seconds"))
             found: list[Found] = []
             for kind in kinds:
                 found.append(await look(connection, kind, self._sample))
-                say(*_told(found[-1]))
+                say(*_told(found[-1], absent))
         self.sound = all(one.looked is not None and not one.differences for one in found)
         say(*_verdict(found))
 
@@ -113,13 +117,13 @@ def _line(kind: str, looked: str, differences: str, seconds: str) -> str:
     return f"{kind:<32}{looked:>12}{differences:>13}{seconds:>9}"
 
 
-def _told(found: Found) -> list[str]:
-    """A line of a kind, and its differences below it."""
+def _told(found: Found, absent: str) -> list[str]:
+    """A line of a kind, and its differences below it; what to say of rows that need not be there."""
     if found.looked is None:
         return [_line(found.kind.name, "too long", "?", f"{found.seconds:.1f}")]
     lines = [_line(found.kind.name, f"{found.looked:,}", f"{found.differences:,}", f"{found.seconds:.1f}")]
     if found.absent:
-        lines.append(f"  {found.absent:,} are not there; the application may have deleted them (--strict counts them)")
+        lines.append(f"  {found.absent:,} {absent} (--strict counts them)")
     for example in found.examples:
         lines.append(f"  {printable(example.key)}")
         lines += [f"    {name:<11}{printable(said)}" for name, said in zip(("has", "should be"), _apart(example), strict=True)]

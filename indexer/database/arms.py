@@ -7,7 +7,8 @@ it. `settle_<table>` sees to it that of all records with one unique key the olde
 import re
 from collections.abc import Collection, Iterable, Sequence
 
-from indexer.record_type import Column, RecordType
+from indexer.database.optional_columns import KEEP_NO_MORE, keep, value_of
+from indexer.record_type import RecordType
 
 # A row whose unique key is free goes in at once. One that holds the same key already is replaced where it is, as in PUT; only
 # its age may be another now. Else its older self steps out, it joins those that wait, and they are settled.
@@ -125,26 +126,6 @@ BEGIN
 END $settle$;
 """
 
-# What a row says in a column that its table may lack (`Column.needed`), kept elsewhere where it does.
-PRESENT = "SELECT coalesce((SELECT t.{column} FROM {table} AS t WHERE t.{key} = p_key), {needed})"
-KEPT = """SELECT coalesce((SELECT k.value::{type} FROM unified_worker.kept_values AS k
-    WHERE k.table_name = '{name}' AND k.key = p_key AND k.column_name = '{column}'), {needed})"""
-VALUE_OF = """
-CREATE OR REPLACE FUNCTION unified_worker.{name}_{column}(p_key text) RETURNS {type} LANGUAGE sql STABLE AS $value$
-  {value}
-$value$;
-"""
-KEEP = """
-DELETE FROM unified_worker.kept_values AS k
-WHERE k.table_name = '{name}' AND k.key = {key_value} AND k.column_name = '{column}';
-INSERT INTO unified_worker.kept_values (table_name, key, column_name, value)
-SELECT '{name}', {key_value}, '{column}', x.value::text FROM (SELECT {value}) AS x (value)
-WHERE x.value IS DISTINCT FROM {needed};"""
-KEEP_NO_MORE = """
-IF p_new IS NULL THEN
-  DELETE FROM unified_worker.kept_values AS k WHERE k.table_name = '{name}' AND k.key = r.{key};
-END IF;"""
-
 # A count that is shown in tables of its own subject.
 SHOW = """
 CREATE OR REPLACE FUNCTION unified_worker.show_{column}(p_uri text) RETURNS void LANGUAGE plpgsql AS $show$
@@ -190,6 +171,7 @@ class Texts:
         of_row = {name: f"r.{name}" for name in self._values} | {"uri": "v_uri"}
         self._written, self._of_row = written | {"uri": "v_uri"}, of_row
         self._names = {
+            "schema": schema,
             "name": record_type.table,
             "table": f"{schema}.{record_type.table}",
             "collection": record_type.collection,
@@ -210,7 +192,7 @@ class Texts:
         """The arm that puts a record."""
         names = self._names | {
             "written": self._effects("written", self._written),
-            "added": self._keep() + self._effects("added", self._written),
+            "added": keep(self._kept, self._names) + self._effects("added", self._written),
         }
         names |= {
             "undo": UNDO.format(**names) if self.type.effects else "",
@@ -235,7 +217,7 @@ class Texts:
         names = self._names | {"removed": kept + self._effects("removed", self._of_row)}
         clears = ", ".join(f"{column.name} = {column.cleared}" for column in self._columns if column.cleared)
         meets = array(map(self._in_schema, self.type.meets))
-        made = [self._value_of(column) for column in self.type.columns if column.needed is not None]
+        made = [value_of(column, self._kept, self._names) for column in self.type.columns if column.needed is not None]
         made += [function.format(schema=self._schema) for function in self.type.functions]
         made.append(
             REMOVE.format(
@@ -263,18 +245,6 @@ class Texts:
             return None
         names = {"meets": array(map(self._in_schema, self.type.meets)), "uris": uris, **self._names}
         return (MEETING_SHARED if self.type.shared else MEETING).format(**names)
-
-    def _keep(self) -> str:
-        """What the record says in the columns that its table lacks, where that is needed: noted elsewhere."""
-        texts = [
-            KEEP.format(**self._names, column=column.name, value=self._in_schema(column.value), needed=column.needed)
-            for column in self._kept
-        ]
-        return "".join(texts).replace("\n", "\n          ")
-
-    def _value_of(self, column: Column) -> str:
-        names = {**self._names, "column": column.name, "type": column.type.split()[0], "needed": column.needed}
-        return VALUE_OF.format(**names, value=(KEPT if column in self._kept else PRESENT).format(**names))
 
     def _in_schema(self, text: str) -> str:
         return text.format(schema=self._schema)

@@ -15,6 +15,7 @@ from indexer.database.sessions import Connection
 
 EXAMPLES = 5  # of each kind, in full
 LEAST_PAGES = 8  # that a sample takes of a table
+MADE_BY = "SELECT min(tables_by) FROM unified_worker.schema_version"
 SAMPLE_TIMEOUT = "60s"  # for a kind: on an application's database there may be no index for some look-ups
 
 SETTINGS = """
@@ -107,6 +108,11 @@ class Sample(NamedTuple):
 
     size: int
     seed: int
+
+
+async def has_application(connection: Connection) -> bool:
+    """Whether an application made the record tables, which may delete from them; else they are the worker's own."""
+    return await connection.fetchval(MADE_BY) == "application"
 
 
 async def is_rebuilding(connection: Connection) -> bool:

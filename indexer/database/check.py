@@ -14,7 +14,7 @@ from indexer.record_type import RecordType
 
 COLUMNS = """
 SELECT a.attname AS name, a.attgenerated <> '' AS generated,
-  a.attnotnull AND NOT a.atthasdef AND a.attidentity = '' AS needed
+  a.attnotnull AND NOT a.atthasdef AND a.attidentity = '' AS needed, a.attnotnull AS required
 FROM pg_catalog.pg_attribute AS a WHERE a.attrelid = $1::regclass AND a.attnum > 0 AND NOT a.attisdropped
 """
 UNIQUE_INDEXES = """
@@ -72,6 +72,7 @@ class Needs:
     given: frozenset[str]  # of them, those that every new row is given; the others must do with their default
     unique: tuple[tuple[str, ...], ...]
     optional: frozenset[str] = frozenset()  # columns that it may lack
+    nulls: frozenset[str] = frozenset()  # of these, those that get null where a record does not say
     rights: tuple[str, ...] = WRITING
 
 
@@ -84,7 +85,8 @@ def needs(record_types: Sequence[RecordType]) -> list[Needs]:
         given = FIRST_SIGHT if record_type.row_stays else frozenset(columns)
         rights = WRITING[:-1] if record_type.row_stays else WRITING
         optional = frozenset(column.name for column in record_type.columns if column.optional)
-        found.append(Needs(record_type.table, columns, given, keys, optional, rights))
+        nulls = frozenset(column.name for column in record_type.columns if column.optional and "NOT NULL" not in column.type)
+        found.append(Needs(record_type.table, columns, given, keys, optional, nulls, rights))
     for derived in DERIVED_TABLES:
         columns = {name: kind.split()[0] for name, kind in derived.columns.items()}
         given = frozenset(derived.columns) - {*COUNTS, "bookmark_count", *FLAGS}
@@ -125,6 +127,11 @@ async def _table_faults(connection: Connection, table: str, need: Needs) -> list
         f"column {table}.{name} is NOT NULL without a default, and the worker does not always fill it: give it a default"
         for name, row in columns.items()
         if name not in need.given and row["needed"]
+    ]
+    found += [
+        f"column {table}.{name} is NOT NULL, but gets null from records without it: ALTER COLUMN {name} DROP NOT NULL"
+        for name, row in columns.items()
+        if name in need.nulls and row["required"]
     ]
     for name, type_ in need.columns.items():
         if name in columns and columns[name]["generated"]:

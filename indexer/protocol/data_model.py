@@ -10,9 +10,9 @@ padding). Refused, each by name:
     record_too_deep      nested deeper than 64
     float                the data model has none
     integer_range        outside 64 bits with sign
-    bad_blob             `$type` is blob, but ref is no link, mimeType no text, or size no integer of 0 or more
     reserved_key         a map with the key `$link` or `$bytes`, which the JSON form gives a meaning
     bad_link             a CID that has no text form
+Not refused is a map whose `$type` is blob, but whose fields make none: it is a picture at most, and who reads it leaves it out.
 NUL characters are removed from keys and texts, for no PostgreSQL text holds them. Keys that become equal thereby: the first in
 DAG-CBOR's order stands, which is the shortest, the one with the fewest NULs.
 """
@@ -164,10 +164,3 @@ def _check_type(fields: dict[str, Any]) -> None:
     name: object = fields["$type"]
     if type(name) is not str or not name:
         raise Rejected("bad_type", "a $type that is no text, or empty")
-    if name == "blob":
-        ref: object = fields.get("ref")
-        size: object = fields.get("size")
-        mime_type: object = fields.get("mimeType")
-        is_link = type(ref) is dict and "$link" in ref
-        if not is_link or type(mime_type) is not str or type(size) is not int or size < 0:
-            raise Rejected("bad_blob", "a blob needs a link, a text mimeType and an integer size")

@@ -14,7 +14,7 @@ from indexer.record_type import (
     Row,
     blob_cid,
     created_at,
-    optional,
+    ornament,
     required_did,
     required_text,
 )
@@ -24,7 +24,7 @@ def row(record: Record, at: Place) -> Row:
     """The service's DID; name, description and picture."""
     rest = {
         "name": required_text(record, "displayName"),
-        "description": optional(record, "description", str),
+        "description": ornament(record, "description", str),
         "avatar": blob_cid(record, "avatar"),
     }
     return Row(required_did(record, "did"), None, created_at(record), rest, (at.uri,))

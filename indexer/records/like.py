@@ -1,6 +1,6 @@
 """app.bsky.feed.like: one account likes one record: a post, a feed generator, a labeler."""
 
-from indexer.effects import Effect, authority, count, notification, shown, viewer_state
+from indexer.effects import Derived, Effect, authority, count, notification, shown, viewer_state
 from indexer.record_type import (
     COMMIT,
     CREATED_AT,
@@ -13,7 +13,7 @@ from indexer.record_type import (
     RecordType,
     Row,
     created_at,
-    optional,
+    ornament,
     strong_ref,
 )
 
@@ -29,13 +29,22 @@ END IF;""",
     """
 UPDATE {schema}.thread_contexts AS c SET root_author_like_uri = NULL, updated_at = now()
 WHERE c.post_uri = {post_uri} AND c.root_author_like_uri = v_uri;""",
+    derived=(
+        Derived(
+            "thread_contexts",
+            ("post_uri",),
+            {"post_uri": SUBJECT, "root_author_like_uri": "v_uri"},
+            f"p.parent_uri IS NOT NULL AND {authority('p.root_uri')} = {AUTHOR}",
+            f"JOIN {{schema}}.posts AS p ON p.uri = {SUBJECT}",
+        ),
+    ),
 )
 
 
 def row(record: Record, _at: Place) -> Row:
     """The liked record, and `via`: the repost through which it was seen."""
     uri, cid = strong_ref(record, "subject")
-    via = optional(record, "via", dict)
+    via = ornament(record, "via", dict)
     return Row(uri, cid, created_at(record), None if via is None else {"via": via}, (uri,))
 
 

@@ -13,7 +13,7 @@ from indexer.record_type import (
     Row,
     blob_cid,
     created_at,
-    optional,
+    ornament,
     required_limited,
     required_text,
 )
@@ -26,7 +26,7 @@ def row(record: Record, _at: Place) -> Row:
     rest = {
         "name": required_text(record, "name"),
         "purpose": required_limited(record, "purpose", MAX_PURPOSE_CHARS),
-        "description": optional(record, "description", str),
+        "description": ornament(record, "description", str),
         "avatar": blob_cid(record, "avatar"),
     }
     return Row(None, None, created_at(record), rest)

@@ -2,8 +2,7 @@
 
 from typing import Any, cast
 
-from indexer.effects import MAX_URI_CHARS, NOTIFY, NOTIFY_AGAIN, Effect, authority, count, feed_item, notification
-from indexer.errors import Rejected
+from indexer.effects import MAX_URI_CHARS, NOTIFY_AGAIN, Derived, Effect, authority, count, feed_item, notice, notification
 from indexer.record_type import (
     CID,
     COMMIT,
@@ -18,10 +17,11 @@ from indexer.record_type import (
     Row,
     created_at,
     optional,
-    optional_texts,
+    ornament,
     required_text,
     search_text,
     strong_ref,
+    texts,
 )
 
 AUTHOR, PARENT = "{author_did}", "{parent_uri}"
@@ -46,8 +46,21 @@ END IF;""",
 IF p_new IS NULL AND {parent_uri} IS NOT NULL THEN
   DELETE FROM {schema}.thread_contexts AS c WHERE c.post_uri = v_uri;
 END IF;""",
+    derived=(
+        Derived(
+            "thread_contexts",
+            ("post_uri",),
+            {"post_uri": "v_uri", "root_author_like_uri": "l.uri"},
+            "{parent_uri} IS NOT NULL",
+            f"LEFT JOIN {{schema}}.likes AS l ON l.user_did = {authority('{root_uri}')} AND l.post_uri = v_uri",
+        ),
+    ),
 )
 
+# As QUOTED says it, over a row that is there.
+QUOTED_BY_ROW = f"""CROSS JOIN LATERAL (SELECT CASE WHEN {{embed}} ? 'record' AND length(v_uri) <= {MAX_QUOTING_CHARS}
+    THEN unified_worker.quoted({{embed}}) END) AS q (v_quoted)"""
+QUOTE_TOLD = notification("quote", suffix="quote", author=AUTHOR, recipient=authority("v_quoted"), subject="v_uri")
 # Taking a quote away needs no look at the embed: its row says whom it counted for.
 QUOTES = Effect(
     f"""
@@ -59,7 +72,7 @@ IF v_quoted IS NOT NULL THEN
     quoted_cid = excluded.quoted_cid, created_at = excluded.created_at;  -- an older application may have left one behind
   {count("quote_count", "v_quoted").added}
 END IF;"""
-    + notification("quote", suffix="quote", author=AUTHOR, recipient=authority("v_quoted"), subject="v_uri").added,
+    + QUOTE_TOLD.added,
     f"""
 DELETE FROM {{schema}}.quotes AS q WHERE q.post_uri = v_uri RETURNING q.quoted_uri INTO v_quoted;
 IF FOUND THEN
@@ -68,16 +81,40 @@ IF FOUND THEN
     DELETE FROM {{schema}}.notifications AS n WHERE n.uri = v_uri || '#notification/quote';
   END IF;
 END IF;""",
+    derived=(
+        Derived(
+            "quotes",
+            ("uri",),
+            {
+                "uri": "v_uri || '#quote'",
+                "cid": "v_cid",
+                "post_uri": "v_uri",
+                "quoted_uri": "v_quoted",
+                "quoted_cid": "unified_worker.quoted_cid({embed})",
+                "created_at": "{created_at}",
+            },
+            "v_quoted IS NOT NULL",
+            QUOTED_BY_ROW,
+        ),
+        Derived("post_aggregations", ("post_uri",), {"post_uri": "{quoted_uri}", "quote_count": "1"}, of="quotes"),
+        *(derived._replace(source=QUOTED_BY_ROW) for derived in QUOTE_TOLD.derived),
+    ),
 )
 
+MENTIONED = f"m <> {AUTHOR} AND length(v_uri) + length(m) <= {MAX_URI_CHARS - len('#notification/mention/')}"
+MENTION_TOLD = notice(
+    "mention",
+    "'#notification/mention/' || m",
+    author=AUTHOR,
+    recipient="m",
+    subject="v_uri",
+    when=MENTIONED,
+    source="CROSS JOIN LATERAL unified_worker.mentioned({facets}) AS m",
+)
 MENTIONS = Effect(
     """
 IF v_rest ? 'mentions' THEN"""
-    + NOTIFY.format(
-        values=f"""SELECT v_uri || '#notification/mention/' || m, m, {AUTHOR}, 'mention', v_uri, v_cid, {{created_at}}, now()
-FROM unified_worker.mentioned(v_rest -> 'facets') AS m
-WHERE m <> {AUTHOR} AND length(v_uri) + length(m) <= {MAX_URI_CHARS - len("#notification/mention/")}"""
-    )
+    + MENTION_TOLD.insert("n", f"SELECT {{}}\nFROM unified_worker.mentioned(v_rest -> 'facets') AS m\nWHERE {MENTIONED}")
     + f"""
   ON CONFLICT (uri) DO UPDATE SET {NOTIFY_AGAIN};
 END IF;""",
@@ -87,6 +124,7 @@ IF {facets} IS NOT NULL THEN
     SELECT v_uri || '#notification/mention/' || m FROM unified_worker.mentioned({facets}) AS m
     WHERE p_new IS NULL OR m NOT IN (SELECT unified_worker.mentioned(p_new -> 'facets')));
 END IF;""",
+    derived=(MENTION_TOLD,),
 )
 
 # Whom the first post mentions matters to the replies, where a gate admits those.
@@ -102,8 +140,9 @@ END IF;""",
 )
 
 
-def check_facets(facets: list[Any]) -> None:
-    """Refuses more facets, with their features, than a text can have: each reply in a gated thread looks through its root's."""
+def too_many(facets: list[Any]) -> bool:
+    """Whether these are more facets, with their features, than a text can have: each reply in a gated thread looks through its
+    root's. Then the post is kept without them."""
     count = len(facets)
     for facet in facets:
         match facet:
@@ -111,8 +150,7 @@ def check_facets(facets: list[Any]) -> None:
                 count += len(inner)
             case _:
                 pass
-    if count > MAX_FACETS:
-        raise Rejected("too_many_facets", f"{count} with their features, at most {MAX_FACETS}")
+    return count > MAX_FACETS
 
 
 def features(facets: list[Any], kind: str) -> list[dict[str, Any]]:
@@ -130,7 +168,7 @@ def features(facets: list[Any], kind: str) -> list[dict[str, Any]]:
 
 def tags(record: Record, facets: list[Any]) -> list[str]:
     """The record's own tags, then the hashtags of its facets, each once, in order."""
-    found = dict.fromkeys(optional_texts(record, "tags") or ())
+    found = dict.fromkeys(texts(record, "tags") or ())
     for feature in features(facets, "app.bsky.richtext.facet#tag"):
         if isinstance(feature.get("tag"), str):
             found[feature["tag"]] = None
@@ -149,17 +187,15 @@ def quoted(embed: Record) -> str | None:
 def row(record: Record, at: Place) -> Row:
     """The text and what hangs on it. `subject` is the parent of a reply; the thread's root is in the rest."""
     text = required_text(record, "text")
-    facets: list[Any] | None = optional(record, "facets", list)
-    if facets:
-        check_facets(facets)
-    embed: Record | None = optional(record, "embed", dict)
+    facets: list[Any] | None = ornament(record, "facets", list)
+    if facets and too_many(facets):
+        facets = None
+    embed: Record | None = ornament(record, "embed", dict)
     rest: dict[str, Any] = {"text": text}
     meets = [at.uri]
     if (search := search_text(text)) != text:
         rest["search"] = search
-    fields = {"langs": optional_texts(record, "langs"), "embed": embed, "facets": facets}
-    if isinstance(record.get("labels"), dict):
-        rest["labels"] = record["labels"]
+    fields = {"langs": texts(record, "langs"), "embed": embed, "facets": facets, "labels": ornament(record, "labels", dict)}
     rest.update((field, value) for field, value in fields.items() if value is not None)
     if found := tags(record, facets or []):
         rest["tags"] = found

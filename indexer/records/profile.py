@@ -11,7 +11,7 @@ from indexer.record_type import (
     Row,
     blob_cid,
     created_at,
-    optional,
+    ornament,
     search_text,
 )
 
@@ -20,14 +20,14 @@ JOINED = "unified_worker.referred({profile_record} -> 'joinedViaStarterPack', 'a
 
 def row(record: Record, _at: Place) -> Row:
     """Name, description, picture CIDs and the whole record; all optional by the lexicon."""
-    name: str | None = optional(record, "displayName", str)
-    description: str | None = optional(record, "description", str)
+    name: str | None = ornament(record, "displayName", str)
+    description: str | None = ornament(record, "description", str)
     fields = {
         "name": name,
         "description": description,
         "avatar": blob_cid(record, "avatar"),
         "banner": blob_cid(record, "banner"),
-        "pinned": optional(record, "pinnedPost", dict),
+        "pinned": ornament(record, "pinnedPost", dict),
         "search": search_text(" ".join(filter(None, (name, description)))),
         "record": record,
     }

@@ -13,7 +13,7 @@ from indexer.record_type import (
     RecordType,
     Row,
     created_at,
-    optional,
+    ornament,
     strong_ref,
 )
 
@@ -24,7 +24,7 @@ VIA = "unified_worker.referred({via}, 'app.bsky.feed.repost')"
 def row(record: Record, _at: Place) -> Row:
     """The reposted record, and `via`: the repost through which it was seen."""
     uri, cid = strong_ref(record, "subject")
-    via = optional(record, "via", dict)
+    via = ornament(record, "via", dict)
     return Row(uri, cid, created_at(record), None if via is None else {"via": via}, (uri,))
 
 

@@ -14,7 +14,7 @@ from indexer.record_type import (
     RecordType,
     Row,
     created_at,
-    optional,
+    ornament,
     required_record,
     required_text,
 )
@@ -25,8 +25,8 @@ def row(record: Record, _at: Place) -> Row:
     required_record(record, "list", "app.bsky.graph.list")
     rest: dict[str, Any] = {
         "name": required_text(record, "name"),
-        "description": optional(record, "description", str),
-        "feeds": optional(record, "feeds", list) or [],
+        "description": ornament(record, "description", str),
+        "feeds": ornament(record, "feeds", list) or [],
     }
     return Row(record["list"], None, created_at(record), rest)
 

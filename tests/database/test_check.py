@@ -152,7 +152,7 @@ async def test_each_wrong_of_the_books_is_found(worker: Worker, sample: Sample |
         await transaction.rollback()
 
 
-async def test_the_application_s_own_is_none_of_it(both_worker: Worker) -> None:
+async def test_the_application_s_own_is_none_of_it(both_worker: Worker, capsys: pytest.CaptureFixture[str]) -> None:
     """Bookmarks, flags, what was read, reasons of its own, and notifications that it deleted."""
     await told(both_worker)
     await both_worker.connection.execute(
@@ -168,6 +168,10 @@ async def test_the_application_s_own_is_none_of_it(both_worker: Worker) -> None:
     assert await differences(both_worker) == {}
     await both_worker.connection.execute("DELETE FROM notifications WHERE reason = 'like'")
     assert await checked(both_worker)
+    made_by = await both_worker.value("SELECT min(tables_by) FROM unified_worker.schema_version")
+    said = capsys.readouterr().out
+    assert ("the application may have deleted them" in said) == (made_by == "application")
+    assert ("rebuild-derived brings them back" in said) == (made_by == "worker"), "there is none that we know of"
     assert not await checked(both_worker, strict=True)
 
 

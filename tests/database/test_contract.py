@@ -25,7 +25,7 @@ from tests.database.builder import START, Stream, delete, did, put
 from tests.database.contract import EMPTY, WAITING, Snapshot, changes, samples_of, snapshot, world
 from tests.database.worker import Worker, connected, opened
 from tests.garbage import DID as SOMEONE
-from tests.garbage import GENERIC, key_of, records
+from tests.garbage import GENERIC, PROFILE, key_of, records
 from tests.samples import ME
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -213,4 +213,5 @@ async def test_garbage_becomes_a_row_or_a_letter_with_a_reason(worker: Worker, r
             assert len([line for line in home if f'"{did(name)}"' in line or f'"at://{did(name)}/' in line]) == 1, name
     assert [line for table, lines in before.items() for line in lines if line not in after[table]] == []
     assert len(drawn) >= DRAWN
-    assert 0 < len(refused) < len(drawn) or collection == GENERIC
+    assert len(refused) < len(drawn)
+    assert refused or collection in (GENERIC, PROFILE)  # these two take nearly anything

@@ -108,6 +108,17 @@ async def test_a_column_that_is_there_is_checked_like_any_other(application: str
     assert ["posts.self_labels does not take a value of type jsonb" in fault for fault in caught.value.faults] == [True]
 
 
+async def test_a_column_that_refuses_null_is_told_at_start(application: str) -> None:
+    """Else each post without labels would become a dead letter."""
+    async with connected(application) as connection:
+        await connection.execute("ALTER TABLE posts ADD self_labels jsonb NOT NULL DEFAULT '{}'")
+        await connection.execute("ALTER TABLE thread_gates ADD allow_followers boolean NOT NULL DEFAULT false")
+    with pytest.raises(OperatorError) as caught:
+        async with opened(application):
+            pass
+    assert ["posts.self_labels is NOT NULL" in fault for fault in caught.value.faults] == [True]
+
+
 async def test_tables_of_an_earlier_version_gain_the_columns(database: str) -> None:
     stream = Stream()
     async with opened(database) as worker:  # then, what was written before the columns were there

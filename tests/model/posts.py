@@ -3,7 +3,9 @@
 from typing import Any, NamedTuple
 
 from tests.model.names import POST, Record, Stored
-from tests.model.protocol import MAX_CID, MAX_URI, authority, field_of, is_did, items_of, record_uri
+from tests.model.protocol import MAX_CID, MAX_URI, authority, field_of, is_did, items_of, kind_of, record_uri, texts_of
+
+MAX_FACETS = 1_000
 
 
 class Quote(NamedTuple):
@@ -15,9 +17,16 @@ class Quote(NamedTuple):
 
 def tags(record: Record) -> list[str]:
     """The record's tags, then those of its facets, each once."""
-    found = list(record.get("tags", []))
+    found: list[Any] = [*(texts_of(record, "tags") or ())]
     found += [field_of(feature, "tag") for feature in _features(record, "app.bsky.richtext.facet#tag")]
     return list(dict.fromkeys(tag for tag in found if isinstance(tag, str)))
+
+
+def facets(record: Record) -> list[Any] | None:
+    """The record's facets; none of them where they and their features are more than a text can have."""
+    found = kind_of(record, "facets", list)
+    number = sum(1 + len(items_of(field_of(facet, "features"))) for facet in items_of(found))
+    return found if number <= MAX_FACETS else None
 
 
 def mentions(post: Stored) -> list[str]:
@@ -27,13 +36,13 @@ def mentions(post: Stored) -> list[str]:
 
 
 def _features(record: Record, kind: str) -> list[Any]:
-    features = [feature for facet in record.get("facets", []) for feature in items_of(field_of(facet, "features"))]
+    features = [feature for facet in facets(record) or () for feature in items_of(field_of(facet, "features"))]
     return [feature for feature in features if field_of(feature, "$type") == kind]
 
 
 def quote(post: Stored) -> Quote | None:
     """The post that this one quotes, if the row's URI is not too long to be one."""
-    embed = post.record.get("embed")
+    embed = kind_of(post.record, "embed", dict)
     match field_of(embed, "$type"):
         case "app.bsky.embed.record":
             reference = field_of(embed, "record")
@@ -50,12 +59,12 @@ def quote(post: Stored) -> Quote | None:
 
 def parent_uri(post: Stored) -> str | None:
     """What the post answers."""
-    return post.record["reply"]["parent"]["uri"] if "reply" in post.record else None
+    return post.record["reply"]["parent"]["uri"] if post.record.get("reply") else None
 
 
 def root_uri(post: Stored) -> str | None:
     """The first post of the thread that it answers in."""
-    return post.record["reply"]["root"]["uri"] if "reply" in post.record else None
+    return post.record["reply"]["root"]["uri"] if post.record.get("reply") else None
 
 
 def root_author(post: Stored) -> str | None:

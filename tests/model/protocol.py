@@ -87,6 +87,18 @@ def field_of(value: Any, name: str) -> Any:
     return cast("dict[str, Any]", value).get(name) if isinstance(value, dict) else None
 
 
+def kind_of(value: Any, name: str, kind: type) -> Any:
+    """A field of a record that is of this kind; None if it isn't there or is anything else, for it only adds to the record."""
+    found = field_of(value, name)
+    return found if isinstance(found, kind) else None
+
+
+def texts_of(value: Any, name: str) -> list[str] | None:
+    """The texts in a list; None if the field isn't there or is none."""
+    found = kind_of(value, name, list)
+    return None if found is None else [item for item in items_of(found) if isinstance(item, str)]
+
+
 def items_of(value: Any) -> list[Any]:
     """The items of what may be no list."""
     return cast("list[Any]", value) if isinstance(value, list) else []
@@ -122,15 +134,6 @@ def check_data_model(value: Json, level: int) -> None:
 
 
 def _check_type(fields: dict[str, Json]) -> None:
-    """A map's `$type` is a text that isn't empty, and a blob has what makes a blob."""
+    """A map's `$type` is a text that isn't empty."""
     if "$type" in fields and (not isinstance(fields["$type"], str) or not fields["$type"]):
         raise Refused("an odd $type")
-    if fields.get("$type") == "blob":
-        size = fields.get("size")
-        whole = isinstance(size, int) and not isinstance(size, bool) and size >= 0
-        if (
-            not isinstance(field_of(fields.get("ref"), "$link"), str)
-            or not isinstance(fields.get("mimeType"), str)
-            or not whole
-        ):
-            raise Refused("a blob without ref, mimeType or size")

@@ -1,6 +1,7 @@
 """The rows that records have of their own, one function a table."""
 
 from collections.abc import Callable
+from string import ascii_letters, digits
 from typing import Any
 
 from tests.model.checks import LIST_RULE
@@ -23,8 +24,8 @@ from tests.model.names import (
     Row,
     Stored,
 )
-from tests.model.posts import tags
-from tests.model.protocol import items_of
+from tests.model.posts import facets, tags
+from tests.model.protocol import MAX_CID, field_of, kind_of, texts_of
 
 MENTION_RULE, FOLLOWING_RULE = "app.bsky.feed.threadgate#mentionRule", "app.bsky.feed.threadgate#followingRule"
 UNIQUE = {
@@ -44,17 +45,24 @@ def user_row(did: str, handle: str, profile: Record | None) -> Row:
     return {
         "did": did,
         "handle": handle,
-        "display_name": record.get("displayName"),
-        "description": record.get("description"),
+        "display_name": kind_of(record, "displayName", str),
+        "description": kind_of(record, "description", str),
         "avatar_url": _blob(record, "avatar"),
         "banner_url": _blob(record, "banner"),
         "profile_record": profile,
-        "pinned_post": record.get("pinnedPost"),
+        "pinned_post": kind_of(record, "pinnedPost", dict),
     }
 
 
 def _blob(record: Record, field: str) -> str | None:
-    return record[field]["ref"]["$link"] if field in record else None
+    """The CID of a picture, of today's form or of the first one; None for what is neither."""
+    link = field_of(field_of(field_of(record, field), "ref"), "$link")
+    if isinstance(link, str):
+        return link
+    cid, kind = field_of(field_of(record, field), "cid"), field_of(field_of(record, field), "mimeType")
+    if not isinstance(cid, str) or not isinstance(kind, str) or not 8 <= len(cid) <= MAX_CID:
+        return None
+    return cid if set(cid) <= {*ascii_letters, *digits, "+", "="} else None
 
 
 def _commit(stored: Stored) -> Row:
@@ -70,17 +78,17 @@ def _named(stored: Stored) -> Row:
 def _post(stored: Stored) -> Row:
     """All but what gates say of it."""
     record = stored.record
-    reply: dict[str, Any] = record.get("reply", {})
+    reply: dict[str, Any] = record.get("reply") or {}
     return {
         **_named(stored),
         **_commit(stored),
         "author_did": stored.did,
         "text": record["text"],
-        "langs": record.get("langs"),
-        "embed": record.get("embed"),
-        "facets": record.get("facets"),
+        "langs": texts_of(record, "langs"),
+        "embed": kind_of(record, "embed", dict),
+        "facets": facets(record),
         "tags": tags(record),
-        "self_labels": record["labels"] if isinstance(record.get("labels"), dict) else None,
+        "self_labels": kind_of(record, "labels", dict),
         "parent_uri": reply["parent"]["uri"] if reply else None,
         "parent_cid": reply["parent"]["cid"] if reply else None,
         "root_uri": reply["root"]["uri"] if reply else None,
@@ -97,7 +105,7 @@ def _pointer(stored: Stored) -> Row:
         "user_did": stored.did,
         "post_uri": subject["uri"],
         "subject_cid": subject["cid"],
-        "via": stored.record.get("via"),
+        "via": kind_of(stored.record, "via", dict),
     }
 
 
@@ -118,7 +126,7 @@ def _list(stored: Stored) -> Row:
         "creator_did": stored.did,
         "name": record["name"],
         "purpose": record["purpose"],
-        "description": record.get("description"),
+        "description": kind_of(record, "description", str),
         "avatar_url": _blob(record, "avatar"),
     }
 
@@ -140,7 +148,7 @@ def _generator(stored: Stored) -> Row:
         "creator_did": stored.did,
         "did": record["did"],
         "display_name": record["displayName"],
-        "description": record.get("description"),
+        "description": kind_of(record, "description", str),
         "avatar_url": _blob(record, "avatar"),
     }
 
@@ -151,9 +159,9 @@ def _starter_pack(stored: Stored) -> Row:
         **_named(stored),
         "creator_did": stored.did,
         "name": record["name"],
-        "description": record.get("description"),
+        "description": kind_of(record, "description", str),
         "list_uri": record["list"],
-        "feeds": record.get("feeds", []),
+        "feeds": kind_of(record, "feeds", list) or [],
     }
 
 
@@ -177,20 +185,21 @@ def _thread_gate(stored: Stored) -> Row:
         uris = [rule["list"] for rule in rules if rule["$type"] == LIST_RULE]
         allowed = (MENTION_RULE in kinds, FOLLOWING_RULE in kinds, bool(uris))
     columns: dict[str, Any] = dict(zip(("allow_mentions", "allow_following", "allow_list_members"), allowed, strict=True))
-    columns = {**columns, "allow_list_uris": list(dict.fromkeys(uris)), "hidden_replies": _strings(stored, "hiddenReplies")}
+    columns = {
+        **columns,
+        "allow_list_uris": list(dict.fromkeys(uris)),
+        "hidden_replies": texts_of(stored.record, "hiddenReplies"),
+    }
     return {"post_uri": stored.record["post"], "owner_did": stored.did, **columns, "created_at": stored.created_at}
 
 
 def _post_gate(stored: Stored) -> Row:
-    rules = stored.record.get("embeddingRules", {})
-    columns = {"embedding_rules": rules, "detached_embedding_uris": _strings(stored, "detachedEmbeddingUris")}
+    rules: Any = stored.record.get("embeddingRules")
+    columns: Row = {
+        "embedding_rules": {} if rules is None else rules,
+        "detached_embedding_uris": texts_of(stored.record, "detachedEmbeddingUris"),
+    }
     return {"post_uri": stored.record["post"], **columns, "created_at": stored.created_at}
-
-
-def _strings(stored: Stored, field: str) -> list[str] | None:
-    """The strings in an array; None where the field is none."""
-    values = stored.record.get(field)
-    return [value for value in items_of(values) if isinstance(value, str)] if isinstance(values, list) else None
 
 
 def _generic(stored: Stored) -> Row:

@@ -26,7 +26,6 @@ REASONS = {
     "record_too_deep",
     "float",
     "integer_range",
-    "bad_blob",
     "reserved_key",
     "bad_link",
 }
@@ -115,13 +114,6 @@ def test_of_keys_that_become_equal_the_one_with_the_fewest_nuls_stands() -> None
         (record(a={"$link": LINK_TEXT}), "reserved_key"),
         (record(a=[{"$bytes": "YQ"}]), "reserved_key"),
         (record(a={"\0$link": LINK_TEXT}), "reserved_key"),
-        (record(a=BLOB | {"size": "10000"}), "bad_blob"),
-        (record(a=BLOB | {"size": -1}), "bad_blob"),
-        (record(a=BLOB | {"size": True}), "bad_blob"),
-        (record(a=BLOB | {"mimeType": None}), "bad_blob"),
-        (record(a=BLOB | {"ref": LINK_TEXT}), "bad_blob"),
-        (record(a=BLOB | {"ref": {}}), "bad_blob"),
-        (record(a={"$type": "blob"}), "bad_blob"),
         (record(a="x" * 2**20), "record_too_large"),
     ],
 )
@@ -212,6 +204,10 @@ def test_official_fixtures() -> None:
         assert to_json_form(whole) == {**case["json"], "$type": "com.example.record"}
 
 
+# No pictures, but what they are in stays: whoever reads the field leaves them out (tests/test_fields.py).
+LEFT_OUT = {"blob with string size", "blob with missing key"}
+
+
 @needs_vectors
 def test_official_valid_and_invalid_values() -> None:
     for case in vector("data-model/data-model-valid.json"):
@@ -220,6 +216,9 @@ def test_official_valid_and_invalid_values() -> None:
         value = to_data_model(case["json"])
         if isinstance(value, dict):
             value = {**cast("dict[str, Any]", value), "$type": "com.example.record"}
+        if case["note"] in LEFT_OUT:
+            assert to_json_form(encode(value)).keys() == {"blb", "$type"}
+            continue
         assert reason_of(encode(value)) in REASONS - {"missing_type", "bad_record"}, case["note"]
 
 
