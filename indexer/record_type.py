@@ -70,6 +70,7 @@ class Column:
     `needed`: for an optional column that effects depend on: the SQL value that counts where nothing else is known. Where the
     table lacks the column, `unified_worker.kept_values` keeps what differs from that. Never read such a column itself: the
     function `unified_worker.<table>_<column>(<key>)` gives its value on every database. (Not for types with a unique key.)
+    `ahead`: a tsvector that is slow to make of a long text and looks at nobody else's rows: it is made before the locks are taken.
     """
 
     name: str
@@ -78,6 +79,7 @@ class Column:
     updated: str | None = None
     cleared: str | None = None
     optional: bool = False
+    ahead: bool = False
     needed: str | None = None
 
 

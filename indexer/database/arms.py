@@ -8,7 +8,11 @@ import re
 from collections.abc import Collection, Iterable, Sequence
 
 from indexer.database.optional_columns import KEEP_NO_MORE, keep, value_of
-from indexer.record_type import RecordType
+from indexer.record_type import Column, RecordType
+
+AHEAD = """\
+        WHEN {put} THEN
+          v_ahead[i] := {value};"""
 
 # A row whose unique key is free goes in at once. One that holds the same key already is replaced where it is, as in PUT; only
 # its age may be another now. Else its older self steps out, it joins those that wait, and they are settled.
@@ -166,7 +170,7 @@ class Texts:
         self._schema = schema
         self._columns = [column for column in record_type.columns if column.name not in lacking]
         self._kept = [column for column in record_type.columns if column.name in lacking and column.needed is not None]
-        self._values = {column.name: self._in_schema(column.value) for column in self._columns}
+        self._values = {column.name: self._value(column) for column in self._columns}
         written = {name: _bracketed(value) for name, value in self._values.items()}
         of_row = {name: f"r.{name}" for name in self._values} | {"uri": "v_uri"}
         self._written, self._of_row = written | {"uri": "v_uri"}, of_row
@@ -188,6 +192,15 @@ class Texts:
         }
         self._names["forget"] = FORGET_SHARED.format(meeting=self.meeting("ARRAY[v_uri]")) if record_type.shared else FORGET
 
+    def ahead(self) -> str:
+        """The arm that makes what is slow before the locks are taken; empty where there is nothing."""
+        values = [self._in_schema(column.value) for column in self._columns if column.ahead]
+        return "".join(AHEAD.format(put=self.type.kind, value=value) for value in values)
+
+    def _value(self, column: Column) -> str:
+        value = self._in_schema(column.value)
+        return f"coalesce(v_ahead[i], {value})" if column.ahead else value
+
     def put(self) -> str:
         """The arm that puts a record."""
         names = self._names | {
@@ -197,7 +210,7 @@ class Texts:
         names |= {
             "undo": UNDO.format(**names) if self.type.effects else "",
             "updates": ", ".join(
-                f"{column.name} = {self._in_schema(column.updated or column.value)}"
+                f"{column.name} = {self._in_schema(column.updated) if column.updated else self._value(column)}"
                 for column in self._columns
                 if column.name != self.type.key
             ),

@@ -2,13 +2,12 @@
 
 And the locks where records of several repos meet (a like and the reply that it is of, a gate and a reply). A commit takes them
 before it looks at, or writes, anything of another repo's: all at once, in order, so that two commits never wait for each other.
-They are advisory locks of so many buckets, since the server's table of locks is small.
+They are advisory locks, whose keys are numbers: 30 bits of the place's hash.
 """
 
 import hashlib
 from collections.abc import Mapping
 
-from indexer.batch import BUCKETS
 from indexer.effects import MAX_URI_CHARS
 from indexer.record_type import MAX_CID_CHARS, MAX_DID_CHARS
 
@@ -60,10 +59,10 @@ $mentioned$;
 """
 
 # As `batch.bucket` says it in Python.
-BUCKET = f"""
+BUCKET = """
 CREATE OR REPLACE FUNCTION unified_worker.bucket(p_meet text) RETURNS int LANGUAGE sql STABLE AS
 $bucket$
-  SELECT (get_byte(sha, 0) * 256 + get_byte(sha, 1)) % {BUCKETS}
+  SELECT (get_byte(sha, 0) % 64 << 24) + (get_byte(sha, 1) << 16) + (get_byte(sha, 2) << 8) + get_byte(sha, 3)
   FROM (SELECT sha256(convert_to(p_meet, 'UTF8')) AS sha) AS hashed
 $bucket$;
 """

@@ -22,6 +22,8 @@ MODE_RETRY = 1  # an operation that was kept: no guard, but only while its dead 
 MODE_DIRECT = 2  # rows handed in by a caller of `process_*`: no guard, no commit
 MODE_WIPE = 3  # rows taken away with their account: besides, letters stay, for they came after it
 
+LARGE_BYTES = 8_000  # of one operation's JSON, in which a text may be whose search vector takes milliseconds
+
 OP_PARAMETERS = """p_kind smallint[], p_uri text[], p_cid text[], p_subject text[], p_subject_cid text[],
   p_created_at timestamptz[], p_rest jsonb[]"""
 OP_ARGUMENTS = "p_kind, p_uri, p_cid, p_subject, p_subject_cid, p_created_at, p_rest"
@@ -37,7 +39,7 @@ DECLARE
   -- Without defaults, each of which would be evaluated: v_held is set on every way, the others are false where null.
   v_new boolean; v_has_user boolean; v_held boolean; v_active boolean; v_wiping boolean; v_handle text; v_outcome text;
   v_uri text; v_cid text; v_subject text; v_subject_cid text; v_created_at timestamptz; v_rest jsonb; v_key text[];
-  v_open text[]; v_locked text; v_left int; v_quoted text; v_again boolean; v_gated boolean; p_new jsonb;
+  v_ahead tsvector[]; v_open text[]; v_locked text; v_left int; v_quoted text; v_again boolean; v_gated boolean; p_new jsonb;
 BEGIN
   v_locked := pg_advisory_xact_lock_shared({rebuilding})::text;  -- derived rows are not recomputed while this goes on
   IF p_mode = {live} THEN
@@ -90,6 +92,16 @@ BEGIN
     RETURN unified_worker.keep_wiping(p_did, p_rev, p_seq, p_frame, p_kind[p_lo:p_hi], p_uri[p_lo:p_hi], p_rest[p_lo:p_hi]);
   END IF;
 
+  -- What is slow and looks at nobody else's rows, before others may have to wait for this commit.
+  IF p_lo < p_hi OR pg_column_size(p_rest[p_lo]) > {large} THEN
+    FOR i IN p_lo..p_hi LOOP
+      v_rest := p_rest[i];
+      CASE p_kind[i]
+{ahead}
+        ELSE NULL;
+      END CASE;
+    END LOOP;
+  END IF;
   IF p_lo < p_hi THEN
     PERFORM unified_worker.lock_commit(p_buckets[p_bucket_lo:p_bucket_hi], p_uri[p_lo:p_hi]);
   ELSE
@@ -233,6 +245,7 @@ def functions(schema: str, record_types: Sequence[RecordType], lacking: Collecti
     }
     # Nearly every operation is a put, and the arms are looked through in turn, at 0.2 µs each.
     often = sorted(texts, key=lambda text: -text.type.share)
+    ahead = "\n".join(text.ahead() for text in texts if text.ahead())
     arms = "\n".join([*(text.put() for text in often), *(text.delete() for text in often)])
     return [
         *LETTERS,
@@ -243,6 +256,6 @@ def functions(schema: str, record_types: Sequence[RecordType], lacking: Collecti
         lock_commit({text.type.collection: meeting for text in texts if (meeting := text.meeting("v_uris"))}),
         wipe(schema, record_types, names),
         *rebuild_functions(schema, record_types),
-        APPLY_COMMIT.format(arms=arms, **names),
+        APPLY_COMMIT.format(arms=arms, ahead=ahead, large=LARGE_BYTES, **names),
         APPLY_COMMITS.format(call=CALL.format(**names), **names),
     ]

@@ -234,6 +234,7 @@ RECORD = RecordType(
             name="search_vector",
             type="tsvector",
             value="to_tsvector('simple', coalesce(v_rest ->> 'search', v_rest ->> 'text'))",
+            ahead=True,
         ),
         Column(
             name="violates_thread_gate",

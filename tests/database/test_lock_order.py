@@ -14,7 +14,7 @@ from tests.samples import ref
 # Who waits for one of these locks, and which of them it has by then.
 TAKEN = """
 SELECT h.objid::int FROM pg_locks AS w JOIN pg_locks AS h USING (pid, locktype, database, classid)
-WHERE w.locktype = 'advisory' AND w.classid::bigint = $1 AND NOT w.granted AND h.granted AND h.objid < 512
+WHERE w.locktype = 'advisory' AND w.classid::bigint = $1 AND NOT w.granted AND h.granted AND h.objid::bigint < 1073741824
   AND w.database = (SELECT oid FROM pg_database WHERE datname = current_database())
 """
 WAITS = """

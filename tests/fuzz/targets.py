@@ -11,7 +11,7 @@ import libipld
 import orjson
 
 from indexer import json
-from indexer.batch import Batch, build
+from indexer.batch import BUCKETS, Batch, build
 from indexer.errors import Rejected
 from indexer.protocol import frames, mst
 from indexer.protocol.car import split
@@ -118,7 +118,7 @@ def _check_batch(batch: Batch) -> None:
     """The arrays fit each other, and PostgreSQL can take what they hold."""
     assert {len(array) for array in (*batch.commits(), *batch.bounds())} == {1}
     assert {len(array) for array in batch.operations()} == {batch.hi[0]}
-    assert all(0 <= number < 512 for number in batch.buckets)
+    assert all(0 <= number < BUCKETS for number in batch.buckets)
     assert all(-2 <= kind < 2**15 for kind in batch.kind)
     for array in (batch.did, batch.rev, batch.data, batch.uri, batch.cid, batch.subject, batch.subject_cid):
         for text in filter(None, array):

@@ -1,0 +1,86 @@
+"""Commits of 2 MB from one account leave strangers in other lanes their rate: they share no lock, and wait for no long text."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+
+from indexer.database.writer import Writer
+from indexer.postgres import PostgresServer
+from indexer.protocol.events import Commit
+from tests.conftest import fresh
+from tests.database.builder import LIKE, POST, Stream, did, like, post, put
+from tests.database.worker import Worker, opened
+
+WORDS = " ".join(f"word{n}" for n in range(20_000))
+SECONDS = 4.0
+
+
+def long_posts(stream: Stream, turn: int) -> Commit:
+    """20 posts of 100 kB."""
+    return stream.commit("giant", *[put(f"{POST}/{turn}-{n}", post(f"{turn} {n} {WORDS[:95_000]}")) for n in range(20)])
+
+
+def many_places(stream: Stream, turn: int) -> Commit:
+    """200 posts of 9 kB that reply to two posts and quote a third."""
+
+    def ref(name: str) -> dict[str, str]:
+        return like(f"at://{did(name)}/{POST}/1")["subject"]
+
+    def one(n: int) -> dict[str, object]:
+        reply = {"root": ref(f"r{turn}x{n}"), "parent": ref(f"p{turn}x{n}")}
+        embed = {"$type": "app.bsky.embed.record", "record": ref(f"q{turn}x{n}")}
+        return post(f"{turn} {n} {WORDS[:9_000]}", reply=reply, embed=embed)
+
+    return stream.commit("giant", *[put(f"{POST}/{turn}-{n}", one(n)) for n in range(200)])
+
+
+@pytest.fixture
+async def elsewhere(pg18: PostgresServer) -> AsyncIterator[Worker]:
+    async for url in fresh(pg18):
+        async with opened(url) as worker:
+            yield worker
+
+
+async def written(writer: Writer, commit: Commit) -> list[str]:
+    """The outcome of the commit, in a lane of its own."""
+    _, outcomes = await writer.write(0, [commit])
+    return outcomes
+
+
+async def likes_per_second(worker: Worker, strangers: str, beside: Callable[[int], Awaitable[object]]) -> float:
+    """How many strangers' likes one lane writes while the other work goes on, one piece after the other."""
+    stream, writer, done = Stream(), Writer(worker.pool), asyncio.Event()
+    began = time.monotonic()
+
+    async def others() -> None:
+        turn = 0
+        while not done.is_set():
+            assert await beside(turn) == ["applied"]
+            turn += 1
+
+    working = asyncio.create_task(others())
+    count = 0
+    while time.monotonic() - began < SECONDS:
+        commits = [
+            stream.commit(f"{strangers}{count + n}", put(f"{LIKE}/1", like(f"at://{did(f't{count + n}')}/{POST}/1")))
+            for n in range(5)
+        ]
+        assert set((await writer.write(1, commits))[1]) == {"applied"}
+        count += 5
+    took = time.monotonic() - began
+    done.set()
+    await working
+    return count / took
+
+
+@pytest.mark.parametrize("giant", [long_posts, many_places])
+async def test_strangers_keep_their_rate(worker: Worker, elsewhere: Worker, giant: Callable[[Stream, int], Commit]) -> None:
+    """Compared with the same commits going into another database of the server: so it is no question of CPU."""
+    stream, other = Stream(), Stream()
+    there, here = Writer(elsewhere.pool), Writer(worker.pool)
+    free = await likes_per_second(worker, "before", lambda turn: written(there, giant(other, turn)))
+    beside = await likes_per_second(worker, "beside", lambda turn: written(here, giant(stream, turn)))
+    print(f"{free:.0f} likes/s, {beside:.0f} beside them in one database")
+    assert beside > free / 2
