@@ -36,6 +36,7 @@ database/            the only asyncpg
   retry.py             a kept frame applied again, by pending.py or by the command
   letter_queries.py    dead letters listed, chosen, dropped
   audit.py             what `check` compares: what should be with what is, by audit_rows.py, audit_notices.py, audit_books.py
+  audit_others.py      … and for types without a recount there, what effects say
   session.py           the connection of a command
   wiper.py             takes away the rows of deleted accounts
   sweeper.py           … and, hourly, notifications that came to them since

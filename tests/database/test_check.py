@@ -19,7 +19,11 @@ from tests.model import GENERATOR, LABELER
 
 KINDS = {
     kind.name: kind
-    for kind in (*derived("public", RECORD_TYPES), notifications("public", strict=True), *books("public", RECORD_TYPES))
+    for kind in (
+        *derived("public", RECORD_TYPES),
+        notifications("public", RECORD_TYPES, strict=True),
+        *books("public", RECORD_TYPES),
+    )
 }
 EVERYTHING, SAMPLE = None, Sample(1_000, 1)
 
