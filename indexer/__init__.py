@@ -40,6 +40,7 @@ database/            the only asyncpg
   session.py           the connection of a command
   wiper.py             takes away the rows of deleted accounts
   sweeper.py           … and, hourly, notifications that came to them since
+  judging.py judge.py  what gates say of replies and quotes: in SQL; step by step beside the stream where these are many
   stuck.py             what does not get on: counted for a metric
   rebuild.py           recomputes what follows from records, chunk by chunk: after an upgrade, or on command
   rebuild_steps.py     … by passes that are SQL functions, of the texts in rebuild_derived.py and rebuild_rows.py

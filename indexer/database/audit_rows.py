@@ -204,14 +204,15 @@ def thread_contexts(schema: str) -> Kind:
 
 def gates(schema: str) -> Kind:
     """What gates say of posts. Whether a thread's gate admits a reply was judged by follows and lists that may be gone; but
-    without a gate nothing is violated, nor by the root's author."""
+    without a gate nothing is violated, nor by the root's author. Those that a worker is about to judge may say either."""
     names = ("has_thread_gate", "has_post_gate", "violates_thread_gate", "violates_embedding_rules")
     expected = said(
         has_thread_gate="g.post_uri IS NOT NULL",
         has_post_gate="e.post_uri IS NOT NULL",
-        violates_thread_gate="p.violates_thread_gate AND r.post_uri IS NOT NULL AND p.parent_uri IS NOT NULL "
-        "AND p.author_did <> split_part(p.root_uri, '/', 3)",
-        violates_embedding_rules=f"coalesce(d.embedding_rules @> '{DISABLED}', false)",
+        violates_thread_gate="p.violates_thread_gate AND (v.uri IS NOT NULL OR r.post_uri IS NOT NULL "
+        "AND p.parent_uri IS NOT NULL AND p.author_did <> split_part(p.root_uri, '/', 3))",
+        violates_embedding_rules=f"""CASE WHEN w.uri IS NOT NULL THEN p.violates_embedding_rules
+          ELSE coalesce(d.embedding_rules @> '{DISABLED}' AND p.author_did <> split_part(q.quoted_uri, '/', 3), false) END""",
     )
     return Kind(
         name="posts (gates)",
@@ -220,7 +221,9 @@ def gates(schema: str) -> Kind:
     LEFT JOIN {schema}.thread_gates AS g ON g.post_uri = p.uri LEFT JOIN {schema}.post_gates AS e ON e.post_uri = p.uri
     LEFT JOIN {schema}.thread_gates AS r ON r.post_uri = p.root_uri
     LEFT JOIN ({quoting(schema, scope.only("p.uri"))}) AS q ON q.uri = p.uri
-    LEFT JOIN {schema}.post_gates AS d ON d.post_uri = q.quoted_uri WHERE {scope.only("p.uri")}"""
+    LEFT JOIN {schema}.post_gates AS d ON d.post_uri = q.quoted_uri
+    LEFT JOIN unified_worker.judgements AS v ON v.kind = 'replies' AND v.uri = p.root_uri
+    LEFT JOIN unified_worker.judgements AS w ON w.kind = 'quotes' AND w.uri = q.quoted_uri WHERE {scope.only("p.uri")}"""
         ),
         has=lambda scope: (
             f"""SELECT p.uri AS key, {said(**{name: f"p.{name}" for name in names})}
