@@ -19,6 +19,7 @@ from indexer import daemon
 from indexer.config import Config
 from indexer.cursor import Cursor
 from indexer.database.failures import DATABASE_ERRORS, Remedy, remedy
+from indexer.database.judge import Judge
 from indexer.database.pending import Pending
 from indexer.database.pool import DatabasePool, LockLost
 from indexer.database.ready import START_PATIENCE, make_ready
@@ -153,6 +154,7 @@ class UnifiedWorker:
                     self.settings.keep_reading(),
                     Pending(self.pool, self.selection).keep_applying(),
                     Wiper(self.pool).keep_wiping(),
+                    Judge(self.pool).keep_judging(),
                     Sweeper(self.pool).keep_sweeping(),
                     Stuck(self.pool, self.metrics).keep_counting(),
                     Rebuild(self.pool).finish(),

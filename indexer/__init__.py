@@ -36,9 +36,11 @@ database/            the only asyncpg
   retry.py             a kept frame applied again, by pending.py or by the command
   letter_queries.py    dead letters listed, chosen, dropped
   audit.py             what `check` compares: what should be with what is, by audit_rows.py, audit_notices.py, audit_books.py
+  audit_others.py      … and for types without a recount there, what effects say
   session.py           the connection of a command
   wiper.py             takes away the rows of deleted accounts
   sweeper.py           … and, hourly, notifications that came to them since
+  judging.py judge.py  what gates say of replies and quotes: in SQL; step by step beside the stream where these are many
   stuck.py             what does not get on: counted for a metric
   rebuild.py           recomputes what follows from records, chunk by chunk: after an upgrade, or on command
   rebuild_steps.py     … by passes that are SQL functions, of the texts in rebuild_derived.py and rebuild_rows.py

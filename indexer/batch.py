@@ -191,7 +191,7 @@ def add_ops(batch: Batch, commit: Commit, selection: Selection) -> tuple[bool, b
     """Adds a commit's operations; returns whether one of them writes a record, so that the account must have a row, and whether
     one was left out."""
     writes = filtered = False
-    for op in commit.ops:
+    for op in last_ops(commit):
         if not selection.takes_collection(op.collection):
             filtered = True
             continue
@@ -208,6 +208,29 @@ def add_ops(batch: Batch, commit: Commit, selection: Selection) -> tuple[bool, b
     if commit.too_big:
         batch.refuse(hashlib.sha256(commit.frame).hexdigest(), "too_big", "the commit came without its blocks")
     return writes, filtered
+
+
+def last_ops(commit: Commit) -> Sequence[RecordOp]:
+    """The commit's operations without those that a later one of the same path undoes.
+
+    Nobody could see what they wrote, but what follows from each would have to be worked out. One that is refused undoes
+    nothing.
+    """
+    if len({(op.collection, op.rkey) for op in commit.ops}) == len(commit.ops):
+        return commit.ops
+    done: set[tuple[str, str]] = set()
+    ops: list[RecordOp] = []
+    for op in reversed(commit.ops):
+        path = op.collection, op.rkey
+        if path in done:
+            continue
+        ops.append(op)
+        try:
+            add_op(Batch(), commit, op)
+        except Rejected:
+            continue
+        done.add(path)
+    return ops[::-1]
 
 
 def add_op(batch: Batch, commit: Commit, op: RecordOp) -> bool:

@@ -97,6 +97,8 @@ class RecordType:
     shows the count of that name in post_aggregations. `functions`: SQL functions that the effects call. `returning`: what
     of a written row goes into which variable. `record_uri`: the expression for the URI of the record that the row `t` is of.
     `share`: of the live network's operations, as far as it is worth a word: what is frequent is looked for first.
+    `timed`: `unified_worker.commit_times` keeps when the record's last commit came, since others are judged by it and the
+    table has no column for it.
     """
 
     collection: str
@@ -117,6 +119,7 @@ class RecordType:
     returning: str = ""
     record_uri: str = "t.uri"
     share: float = 0.0
+    timed: bool = False
 
     @property
     def author(self) -> str | None:

@@ -33,6 +33,9 @@ def status_text(told: Told) -> list[str]:
     if told["stuck_wipes"]:
         lines.append(_line("", f"WARNING: {number(told['stuck_wipes'])} of them do not get on:"))
         lines += [_line("", _stuck(wipe)) for wipe in told["longest_stuck_wipes"]]
+    if told["gates_being_judged"]:
+        what = "changed, and replies or quotes are still being judged"
+        lines.append(_line("gates", f"{number(told['gates_being_judged'])} {what}"))
     if told["rebuild"] is not None:
         at = "in step {number} of {steps} ({step}), {rows:,} rows into it".format(**told["rebuild"])
         lines.append(_line("rebuild", f"of derived rows: {at}"))

@@ -110,7 +110,7 @@ embed = quotes | st.dictionaries(text, anything, max_size=3) | anything
 list_uris = st.sampled_from([f"at://{DID}/{LIST}/1", f"at://{DID}/{LIST}/" + "r" * 440, f"at://did:plc:b/{LIST}/2", URI]) | uris
 rules = st.lists(
     st.fixed_dictionaries(
-        {"$type": st.sampled_from([f"{THREAD_GATE}#{kind}Rule" for kind in ("list", "mention", "following", "new")])},
+        {"$type": st.sampled_from([f"{THREAD_GATE}#{kind}Rule" for kind in ("list", "mention", "follower", "new")])},
         optional={"list": list_uris | anything},
     )
     | anything,

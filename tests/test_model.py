@@ -258,14 +258,16 @@ def test_a_starter_pack_that_brought_somebody() -> None:
 
 def test_gates_come_after_and_go_before() -> None:
     story = Story()
+    story.by(BOB, reply("older", ROOT))
+    story.by(ALICE, thread_gate(ALICE, "root"), post("root"), reply("own", ROOT, embed=quoting(ROOT)))
     story.by(BOB, reply("r", ROOT), reply("q", ROOT, embed=quoting(ROOT)))
-    story.by(ALICE, thread_gate(ALICE, "root"), post("root"), reply("own", ROOT))
     rules: list[Json] = [{"$type": f"{POST_GATE}#disableRule"}]
     story.by(ALICE, put(POST_GATE, "root", post=ROOT, embeddingRules=rules))
     found = {key.rpartition("/")[2]: row for key, row in story.rows("posts").items()}
     assert {key for key, row in found.items() if row["violates_thread_gate"]} == {"r", "q"}
     assert {key for key, row in found.items() if row["violates_embedding_rules"]} == {"q"}
     assert {key for key, row in found.items() if row["has_thread_gate"] and row["has_post_gate"]} == {"root"}
+    assert story.notices() == {("reply", "bob", "alice")}  # of the older one
     assert story.row("thread_gates", ROOT)["owner_did"] == ALICE
     assert story.row("post_gates", ROOT) == {
         "post_uri": ROOT,
@@ -281,7 +283,8 @@ def test_gates_come_after_and_go_before() -> None:
 ALLOWED: list[tuple[Json, tuple[Json, ...]]] = [
     (None, (True, True, True, [])),
     ([], (False, False, False, [])),
-    ([rule("mention"), rule("follower")], (True, True, True, [])),
+    ([rule("mention"), rule("follower")], (True, False, False, [])),
+    ([rule("mention"), rule("unheard")], (True, True, True, [])),
     ([{"$type": "mentionRule"}], (True, True, True, [])),
     ([rule("following")], (False, True, False, [])),
     ([rule("list", list=ROOT), rule("mention"), rule("list", list=ROOT)], (True, False, True, [ROOT])),
@@ -301,10 +304,12 @@ def test_whom_a_thread_gate_admits() -> None:
     story = Story()
     listed = "did:plc:listed"
     story.by(ALICE, post("root", facets=mentioning(BOB)), follow("f", CAROL), list_item(ALICE, "i", listed))
-    story.by(ALICE, follow("late", "did:plc:late", createdAt="2026-07-01T12:59:00Z"))
-    story.by(ALICE, thread_gate(ALICE, "root", rule("mention"), rule("following"), rule("list", list=uri(ALICE, LIST, "list"))))
-    for did in (BOB, CAROL, listed, "did:plc:late", "did:plc:stranger"):
+    story.by("did:plc:fan", follow("f", ALICE))
+    members = rule("list", list=uri(ALICE, LIST, "list"))
+    story.by(ALICE, thread_gate(ALICE, "root", rule("mention"), rule("following"), rule("follower"), members))
+    for did in (BOB, CAROL, listed, "did:plc:fan", "did:plc:late", "did:plc:stranger"):
         story.by(did, reply("r", ROOT))
+    story.by("did:plc:late", follow("late", ALICE, createdAt="2020-01-01T00:00:00Z"))
     violating = {row["author_did"] for row in story.rows("posts").values() if row["violates_thread_gate"]}
     assert violating == {"did:plc:late", "did:plc:stranger"}
     assert story.model.expected().left_out() == 0
@@ -317,11 +322,18 @@ def test_a_verdict_that_hangs_on_the_order_between_repos_is_left_out() -> None:
     story.by(ALICE, thread_gate(ALICE, "root", rule("following")))
     story.by(BOB, reply("r", ROOT))
     story.by(ALICE, follow("f", BOB))
-    row = story.row("posts", uri(BOB, POST, "r"))
-    assert row["violates_thread_gate"] is UNDETERMINED
-    assert story.model.expected().left_out() == 1
+    violates = story.row("posts", uri(BOB, POST, "r"))["violates_thread_gate"]
+    assert violates is True  # the follow's commit is the younger
+    story.by(ALICE, thread_gate(ALICE, "root", rule("following")))
+    assert story.row("posts", uri(BOB, POST, "r"))["violates_thread_gate"] is UNDETERMINED  # as the gate before said, if it did
+    assert story.model.expected().left_out() == 2  # it, and its notification
+    story.by(CAROL, reply("r", ROOT))
+    story.by(ALICE, follow("c", CAROL), follow("b", BOB))
+    story.by(BOB, reply("r", ROOT))
+    assert story.row("posts", uri(BOB, POST, "r"))["violates_thread_gate"] is UNDETERMINED  # one follow went, one came
     story.by(ALICE, post("root"))  # whoever replied before or after, is judged with the follow in place
     assert story.row("posts", uri(BOB, POST, "r"))["violates_thread_gate"] is False
+    assert story.row("posts", uri(CAROL, POST, "r"))["violates_thread_gate"] is True
 
 
 def test_verifications_of_one_account_by_several() -> None:

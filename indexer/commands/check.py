@@ -93,7 +93,11 @@ class Check:
 
     async def _run(self) -> None:
         async with session(self._url, "check") as (self._pool, connection, schema):
-            kinds = [*derived(schema, RECORD_TYPES), notifications(schema, strict=self._strict), *books(schema, RECORD_TYPES)]
+            kinds = [
+                *derived(schema, RECORD_TYPES),
+                notifications(schema, RECORD_TYPES, strict=self._strict),
+                *books(schema, RECORD_TYPES),
+            ]
             if await is_rebuilding(connection):
                 say("Derived rows are left out: a rebuild is under way, or was interrupted (rebuild-derived goes on with it).")
                 kinds = [kind for kind in kinds if not kind.derived]

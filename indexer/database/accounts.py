@@ -178,6 +178,7 @@ BEGIN
           RAISE EXCEPTION USING ERRCODE = v_state, DETAIL = v_detail,
             MESSAGE = format('%s records stay, %s for one: %s', cardinality(v_refused), v_refused[1], v_message);
         END IF;
+        DELETE FROM unified_worker.commit_times WHERE uri >= v_first AND uri < v_end;
         UPDATE unified_worker.repos SET wiping = false, wiped_at = now(), updated_at = now() WHERE did = p_did;
         DELETE FROM unified_worker.stuck_wipes WHERE did = p_did;
         p_done := true;

@@ -74,6 +74,13 @@ DELETE = """\
       WHEN {delete} THEN
         PERFORM unified_worker.remove_{name}(p_did, v_uri, NULL, p_at);"""
 
+# Of a record that waits for its key as well: nobody but its own repo says when it came.
+TIMED = """
+        INSERT INTO unified_worker.commit_times AS c (uri, at) VALUES (v_uri, coalesce(p_at, now()))
+        ON CONFLICT (uri) DO UPDATE SET at = excluded.at;"""
+TIMED_NO_MORE = """
+        DELETE FROM unified_worker.commit_times AS c WHERE c.uri = v_uri;"""
+
 # Returns the row's unique key (an empty array for a type without one), null where there was no row.
 # p_at: the time of the commit that deletes the record; null where the row goes for another reason.
 REMOVE = """
@@ -204,7 +211,7 @@ class Texts:
     def put(self) -> str:
         """The arm that puts a record."""
         names = self._names | {
-            "written": self._effects("written", self._written),
+            "written": (TIMED if self.type.timed else "") + self._effects("written", self._written),
             "added": keep(self._kept, self._names) + self._effects("added", self._written),
         }
         names |= {
@@ -222,7 +229,8 @@ class Texts:
 
     def delete(self) -> str:
         """The arm that deletes a record."""
-        return (DELETE_UNIQUE if self.type.unique else DELETE).format(**self._names)
+        text = (DELETE_UNIQUE if self.type.unique else DELETE).format(**self._names)
+        return text + TIMED_NO_MORE if self.type.timed else text
 
     def functions(self) -> list[str]:
         """The functions that the arms call, and the type's own."""

@@ -1,7 +1,11 @@
 """The notifications that records call for, recounted for a check; as `audit_rows` does with what else follows from records."""
 
+from collections.abc import Sequence
+
 from indexer.database.audit import Kind, Scope, Source
+from indexer.database.audit_others import Others
 from indexer.database.audit_rows import DID, REBUILD, REPOST, STARTER_PACK, names_record, quoting, said
+from indexer.record_type import RecordType
 
 REASONS = (
     *("like", "repost", "follow", "reply", "quote", "mention"),
@@ -11,12 +15,18 @@ SLACK = "5 minutes"  # that a commit may have been under way when a sweep began
 PROFILE = "app.bsky.actor.profile"
 
 
-def notifications(schema: str, *, strict: bool) -> Kind:
+def notifications(schema: str, record_types: Sequence[RecordType], *, strict: bool) -> Kind:
     """Whom records tell of themselves. One that is not there may have been deleted by the application: a difference only if
     `strict`, and not where the one whom it is to was wiped since. To an account that is deleted there are none, but those that
     came since the last sweep. CIDs of likes, reposts and follows are in no record table."""
 
+    others = Others(schema, record_types, "notifications")
+    undated = ", ".join(f"'{collection}'" for collection in (PROFILE, *others.untold("created_at")))
+    dated = "CASE WHEN split_part({0}.{1}, '/', 4) NOT IN ({2}) THEN {0}.created_at::timestamptz END"
+
     def should(scope: Scope) -> str:
+        other = f"x.uri, '', x.recipient_did, x.author_did, x.reason, x.reason_subject, {dated.format('x', 'uri', undated)}"
+        called = [*called_for(schema, scope), *others.rows(scope, other)]
         # A look-up each: EXISTS might be hashed, for which all repos are read.
         wiped = """coalesce((
       SELECT r.wiping OR r.wiped_at IS NOT NULL FROM unified_worker.repos AS r WHERE r.did = n.recipient), false)"""
@@ -25,7 +35,7 @@ def notifications(schema: str, *, strict: bool) -> Kind:
             created_at="n.created_at::timestamptz",
         )  # fmt: skip
         return f"""SELECT n.record || n.ending AS key, {notice}, {wiped if strict else "true"} AS optional FROM (
-    {" UNION ALL ".join(called_for(schema, scope))}) AS n (record, ending, recipient, author, reason, subject, created_at)
+    {" UNION ALL ".join(called)}) AS n (record, ending, recipient, author, reason, subject, created_at)
     WHERE n.recipient <> n.author AND n.recipient <> '' AND length(n.record || n.ending) <= 512
       AND NOT coalesce((
         SELECT r.status = 'deleted' AND NOT r.active FROM unified_worker.repos AS r WHERE r.did = n.recipient), false)"""
@@ -33,9 +43,9 @@ def notifications(schema: str, *, strict: bool) -> Kind:
     def has(scope: Scope) -> str:
         notice = said(
             recipient_did="n.recipient_did", author_did="n.author_did", reason="n.reason", reason_subject="n.reason_subject",
-            created_at="CASE WHEN n.reason <> 'starterpack-joined' THEN n.created_at::timestamptz END",
+            created_at=dated.format("n", "uri", undated),
         )  # fmt: skip
-        reasons = ", ".join(f"'{reason}'" for reason in REASONS)
+        reasons = ", ".join(f"'{reason}'" for reason in dict.fromkeys((*REASONS, *others.reasons)))
         query = f"""SELECT n.uri AS key, {notice} FROM {schema}.notifications AS n
     WHERE n.reason IN ({reasons}) AND n.uri LIKE '%#notification%' AND NOT coalesce((
         SELECT r.wiping OR coalesce(n.indexed_at::timestamptz >= s.swept_at - interval '{SLACK}', true)
@@ -52,6 +62,7 @@ def notifications(schema: str, *, strict: bool) -> Kind:
     sources = (
         *(Source(f"{schema}.{table}", "t.uri") for table in tables),
         Source(f"{schema}.users", f"'at://' || t.did || '/{PROFILE}/self'", "t.profile_record ? 'joinedViaStarterPack'"),
+        *others.sources(),
     )
     return Kind(name="notifications", should=should, has=has, remedy=REBUILD, sources=sources)
 
@@ -78,9 +89,9 @@ def called_for(schema: str, scope: Scope) -> list[str]:
         f"""SELECT t.uri, '#notification', t.following_did, t.follower_did, 'follow', NULL, t.created_at
     FROM {schema}.follows AS t WHERE {mine}""",
         f"""SELECT t.uri, '#notification/reply', split_part(t.parent_uri, '/', 3), t.author_did, 'reply', t.uri, t.created_at
-    FROM {schema}.posts AS t WHERE {mine} AND t.parent_uri IS NOT NULL""",
+    FROM {schema}.posts AS t WHERE {mine} AND t.parent_uri IS NOT NULL AND NOT t.violates_thread_gate""",
         f"""SELECT q.uri, '#notification/quote', split_part(q.quoted_uri, '/', 3), q.author_did, 'quote', q.uri, q.created_at
-    FROM ({quoting(schema, scope.only("p.uri"))}) AS q""",
+    FROM ({quoting(schema, f"{scope.only('p.uri')} AND NOT p.violates_embedding_rules")}) AS q""",
         f"""SELECT DISTINCT t.uri, '#notification/mention/' || (f ->> 'did'), f ->> 'did', t.author_did, 'mention', t.uri,
       t.created_at
     FROM {schema}.posts AS t CROSS JOIN LATERAL jsonb_path_query(t.facets, 'strict $[*].features[*]', silent => true) AS f

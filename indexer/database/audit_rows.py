@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from indexer import program
 from indexer.database.audit import Kind, Scope, Source
+from indexer.database.audit_others import Others
 from indexer.record_type import RecordType
 
 REBUILD = program.line("rebuild-derived")
@@ -40,7 +41,7 @@ def said(**fields: str) -> str:
     return f"jsonb_build_object({pairs}) AS said"
 
 
-def counts(schema: str) -> Kind:
+def counts(schema: str, others: Others) -> Kind:
     """Of each URI that something refers to, how many likes, reposts, replies and quotes do."""
     columns = ("like_count", "repost_count", "reply_count", "quote_count")
     counted = (("likes", "post_uri"), ("reposts", "post_uri"), ("posts", "parent_uri"), ("quotes", "quoted_uri"))
@@ -52,6 +53,8 @@ def counts(schema: str) -> Kind:
             f"WHERE t.{of} IS NOT NULL AND {scope.only(f't.{of}')}"
             for place, (table, of) in enumerate(counted)
         ]
+        each = ", ".join(f"coalesce((to_jsonb(x) ->> '{column}')::int, 0)" for column in columns)
+        parts += others.rows(scope, f"x.post_uri, {each}", "post_uri")
         sums = ", ".join(f"sum({column}) AS {column}" for column in columns)
         return f"""SELECT x.uri AS key, {result}, false AS optional FROM (
       SELECT uri, {sums} FROM ({" UNION ALL ".join(parts)}) AS one (uri, {", ".join(columns)}) GROUP BY uri) AS x"""
@@ -61,7 +64,8 @@ def counts(schema: str) -> Kind:
         return f"""SELECT x.post_uri AS key, {result} FROM {schema}.post_aggregations AS x
     WHERE {scope.only("x.post_uri")} AND NOT (x.bookmark_count <> 0 AND {zero})"""
 
-    sources = (Source(f"{schema}.post_aggregations", "t.post_uri"), *(Source(f"{schema}.{t}", f"t.{of}") for t, of in counted))
+    counting = (*(Source(f"{schema}.{t}", f"t.{of}") for t, of in counted), *others.sources("post_uri"))
+    sources = (Source(f"{schema}.post_aggregations", "t.post_uri"), *counting)
     return Kind(name="post_aggregations", should=should, has=has, remedy=REBUILD, sources=sources)
 
 
@@ -82,8 +86,10 @@ def shown(schema: str, table: str, column: str) -> Kind:
     )
 
 
-def feed_items(schema: str) -> Kind:
+def feed_items(schema: str, others: Others) -> Kind:
     """One a post and one a repost. A repost's own CID is in no record table."""
+    untold = ", ".join(f"'{collection}'" for collection in (REPOST, *others.untold("cid")))
+    other_cid = f"CASE WHEN split_part(x.uri, '/', 4) NOT IN ({untold}) THEN x.cid END"
 
     def item(kind: str, post: str, author: str, cid: str) -> str:
         return said(
@@ -91,6 +97,10 @@ def feed_items(schema: str) -> Kind:
             sort_at="least(t.created_at, t.commit_time)::timestamptz", created_at="t.created_at::timestamptz",
         )  # fmt: skip
 
+    other = said(
+        type="x.type", post_uri="x.post_uri", originator_did="x.originator_did", cid=other_cid,
+        sort_at="x.sort_at::timestamptz", created_at="x.created_at::timestamptz",
+    )  # fmt: skip
     post_kind = "CASE WHEN t.parent_uri IS NULL THEN 'post' ELSE 'reply' END"
     return Kind(
         name="feed_items",
@@ -98,7 +108,8 @@ def feed_items(schema: str) -> Kind:
             f"""SELECT t.uri AS key, {item(post_kind, "t.uri", "t.author_did", "t.cid")}, false AS optional
     FROM {schema}.posts AS t WHERE {scope.only("t.uri")}
     UNION ALL SELECT t.uri, {item("'repost'", "t.post_uri", "t.user_did", "NULL")}, false
-    FROM {schema}.reposts AS t WHERE {scope.only("t.uri")}"""
+    FROM {schema}.reposts AS t WHERE {scope.only("t.uri")}
+    {"".join(f"UNION ALL {query} " for query in others.rows(scope, f"x.uri, {other}, false"))}"""
         ),
         has=lambda scope: (
             f"""SELECT t.uri AS key, {
@@ -106,14 +117,14 @@ def feed_items(schema: str) -> Kind:
                     type="t.type",
                     post_uri="t.post_uri",
                     originator_did="t.originator_did",
-                    cid="CASE WHEN t.type <> 'repost' THEN t.cid END",
+                    cid=f"CASE WHEN split_part(t.uri, '/', 4) NOT IN ({untold}) THEN t.cid END",
                     sort_at="t.sort_at::timestamptz",
                     created_at="t.created_at::timestamptz",
                 )
             } FROM {schema}.feed_items AS t WHERE {scope.only("t.uri")}"""
         ),
         remedy=REBUILD,
-        sources=tuple(Source(f"{schema}.{table}", "t.uri") for table in ("feed_items", "posts", "reposts")),
+        sources=(*(Source(f"{schema}.{t}", "t.uri") for t in ("feed_items", "posts", "reposts")), *others.sources()),
     )
 
 
@@ -134,10 +145,15 @@ def quotes(schema: str) -> Kind:
     )
 
 
-def viewer_states(schema: str) -> Kind:
+def viewer_states(schema: str, others: Others) -> Kind:
     """Who liked or reposted which post, by which record. The flags are the application's."""
     state = said(like_uri="s.like_uri", repost_uri="s.repost_uri")
     flagged = " OR ".join(f"s.{flag}" for flag in FLAGS)
+    other = "x.post_uri, x.viewer_did, to_jsonb(x) ->> 'like_uri', to_jsonb(x) ->> 'repost_uri'"
+
+    def more(scope: Scope) -> str:
+        return "".join(f"UNION ALL {query} " for query in others.rows(scope, other, "post_uri", "viewer_did"))
+
     pair = "t.post_uri || ' ' || t.user_did"
     return Kind(
         name="post_viewer_states",
@@ -146,7 +162,8 @@ def viewer_states(schema: str) -> Kind:
       SELECT post_uri, user_did, max(like_uri) AS like_uri, max(repost_uri) AS repost_uri FROM (
         SELECT t.post_uri, t.user_did, t.uri, NULL FROM {schema}.likes AS t WHERE {scope.only("t.post_uri", "t.user_did")}
         UNION ALL SELECT t.post_uri, t.user_did, NULL, t.uri FROM {schema}.reposts AS t
-        WHERE {scope.only("t.post_uri", "t.user_did")}) AS one (post_uri, user_did, like_uri, repost_uri)
+        WHERE {scope.only("t.post_uri", "t.user_did")}
+        {more(scope)}) AS one (post_uri, user_did, like_uri, repost_uri)
       GROUP BY post_uri, user_did) AS s"""
         ),
         has=lambda scope: (
@@ -158,6 +175,7 @@ def viewer_states(schema: str) -> Kind:
             Source(f"{schema}.post_viewer_states", "t.post_uri || ' ' || t.viewer_did"),
             Source(f"{schema}.likes", pair),
             Source(f"{schema}.reposts", pair),
+            *others.sources("post_uri", "viewer_did"),
         ),
     )
 
@@ -186,14 +204,15 @@ def thread_contexts(schema: str) -> Kind:
 
 def gates(schema: str) -> Kind:
     """What gates say of posts. Whether a thread's gate admits a reply was judged by follows and lists that may be gone; but
-    without a gate nothing is violated, nor by the root's author."""
+    without a gate nothing is violated, nor by the root's author. Those that a worker is about to judge may say either."""
     names = ("has_thread_gate", "has_post_gate", "violates_thread_gate", "violates_embedding_rules")
     expected = said(
         has_thread_gate="g.post_uri IS NOT NULL",
         has_post_gate="e.post_uri IS NOT NULL",
-        violates_thread_gate="p.violates_thread_gate AND r.post_uri IS NOT NULL AND p.parent_uri IS NOT NULL "
-        "AND p.author_did <> split_part(p.root_uri, '/', 3)",
-        violates_embedding_rules=f"coalesce(d.embedding_rules @> '{DISABLED}', false)",
+        violates_thread_gate="p.violates_thread_gate AND (v.uri IS NOT NULL OR r.post_uri IS NOT NULL "
+        "AND p.parent_uri IS NOT NULL AND p.author_did <> split_part(p.root_uri, '/', 3))",
+        violates_embedding_rules=f"""CASE WHEN w.uri IS NOT NULL THEN p.violates_embedding_rules
+          ELSE coalesce(d.embedding_rules @> '{DISABLED}' AND p.author_did <> split_part(q.quoted_uri, '/', 3), false) END""",
     )
     return Kind(
         name="posts (gates)",
@@ -202,7 +221,9 @@ def gates(schema: str) -> Kind:
     LEFT JOIN {schema}.thread_gates AS g ON g.post_uri = p.uri LEFT JOIN {schema}.post_gates AS e ON e.post_uri = p.uri
     LEFT JOIN {schema}.thread_gates AS r ON r.post_uri = p.root_uri
     LEFT JOIN ({quoting(schema, scope.only("p.uri"))}) AS q ON q.uri = p.uri
-    LEFT JOIN {schema}.post_gates AS d ON d.post_uri = q.quoted_uri WHERE {scope.only("p.uri")}"""
+    LEFT JOIN {schema}.post_gates AS d ON d.post_uri = q.quoted_uri
+    LEFT JOIN unified_worker.judgements AS v ON v.kind = 'replies' AND v.uri = p.root_uri
+    LEFT JOIN unified_worker.judgements AS w ON w.kind = 'quotes' AND w.uri = q.quoted_uri WHERE {scope.only("p.uri")}"""
         ),
         has=lambda scope: (
             f"""SELECT p.uri AS key, {said(**{name: f"p.{name}" for name in names})}
@@ -216,7 +237,11 @@ def gates(schema: str) -> Kind:
 def derived(schema: str, record_types: Sequence[RecordType]) -> list[Kind]:
     """All kinds of this file."""
     return [
-        counts(schema),
+        counts(schema, Others(schema, record_types, "post_aggregations")),
         *(shown(schema, record_type.table, record_type.shows) for record_type in record_types if record_type.shows),
-        *(kind(schema) for kind in (feed_items, quotes, viewer_states, thread_contexts, gates)),
+        feed_items(schema, Others(schema, record_types, "feed_items")),
+        quotes(schema),
+        viewer_states(schema, Others(schema, record_types, "post_viewer_states")),
+        thread_contexts(schema),
+        gates(schema),
     ]

@@ -205,5 +205,27 @@ MIGRATIONS: tuple[str, ...] = (
     );
     COMMENT ON TABLE unified_worker.kept_values IS 'What the worker needs of records, but an application''s table has no
       column for. Without a row here the column''s default counts.';
+
+    CREATE TABLE unified_worker.commit_times (
+      uri text COLLATE "C" PRIMARY KEY,
+      at timestamptz NOT NULL
+    );
+    COMMENT ON TABLE unified_worker.commit_times IS 'When the commit came that wrote a record last, where its own table has no
+      column for that: thread gates and list items.';
+
+    CREATE TABLE unified_worker.judgements (
+      kind text NOT NULL,
+      uri text COLLATE "C" NOT NULL,
+      asked bigint GENERATED ALWAYS AS IDENTITY,
+      after text COLLATE "C" NOT NULL DEFAULT '',
+      cleared boolean NOT NULL,
+      asked_at timestamptz NOT NULL DEFAULT now(),
+      PRIMARY KEY (kind, uri)
+    );
+    CREATE INDEX ON unified_worker.judgements (asked);
+    COMMENT ON TABLE unified_worker.judgements IS 'Posts whose gate changed and that have too many replies or quotes to judge in
+      the same transaction: a worker judges them in steps. kind: replies or quotes. after: the last URI that was judged.
+      asked: another number each time that the gate changes. cleared: it was deleted meanwhile, so that nothing older is
+      forbidden any more.';
     """,
 )

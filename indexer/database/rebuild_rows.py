@@ -5,6 +5,7 @@ are found. What is right is not touched. `posts.tags` holds record fields, and s
 """
 
 from indexer.database.derived import COUNTS, FLAGS
+from indexer.database.judging import came
 from indexer.effects import MAX_URI_CHARS
 
 QUOTED = f"""CASE WHEN t.embed ? 'record' AND length(t.uri) <= {MAX_URI_CHARS - len("#quote")}
@@ -17,18 +18,21 @@ POST_COLUMNS = """UPDATE {schema}.posts AS p SET has_thread_gate = x.thread_gate
       search_vector = coalesce(p.search_vector, to_tsvector('simple', left(p.text, 25000)))
     FROM (
       SELECT t.uri, g.post_uri IS NOT NULL AS thread_gated, e.post_uri IS NOT NULL AS post_gated,
-        CASE WHEN t.parent_uri IS NOT NULL AND r.post_uri IS NOT NULL THEN
-          unified_worker.violates_thread_gate(t.root_uri, t.author_did, coalesce(t.commit_time, t.created_at))
-        ELSE false END AS intrudes,
-        coalesce(unified_worker.disables_quotes(d.embedding_rules), false) AS embeds
-      FROM {rows} AS t LEFT JOIN {schema}.thread_gates AS g ON g.post_uri = t.uri
+        CASE WHEN t.parent_uri IS NULL OR r.post_uri IS NULL THEN false
+          WHEN c.came < unified_worker.gate_since(t.root_uri) THEN t.violates_thread_gate  -- judged by a gate that was before
+          ELSE unified_worker.violates_thread_gate(t.root_uri, t.author_did, c.came) END AS intrudes,
+        coalesce(unified_worker.disables_quotes(d.embedding_rules), false)
+          AND t.author_did <> split_part(q.quoted_uri, '/', 3) AS embeds
+      FROM {rows} AS t
+      CROSS JOIN LATERAL (SELECT {came}) AS c (came)
+      LEFT JOIN {schema}.thread_gates AS g ON g.post_uri = t.uri
       LEFT JOIN {schema}.post_gates AS e ON e.post_uri = t.uri
       LEFT JOIN {schema}.thread_gates AS r ON r.post_uri = t.root_uri
       LEFT JOIN {schema}.quotes AS q ON q.post_uri = t.uri
       LEFT JOIN {schema}.post_gates AS d ON d.post_uri = q.quoted_uri) AS x
     WHERE p.uri = x.uri AND (p.search_vector IS NULL OR
       (p.has_thread_gate, p.has_post_gate, p.violates_thread_gate, p.violates_embedding_rules)
-        IS DISTINCT FROM (x.thread_gated, x.post_gated, x.intrudes, x.embeds))"""
+        IS DISTINCT FROM (x.thread_gated, x.post_gated, x.intrudes, x.embeds))""".replace("{came}", came("t"))
 # Before the posts, whose deletion asks for it.
 THREAD_GATED = """UPDATE {schema}.posts AS p SET has_thread_gate = true FROM {rows} AS t
     WHERE p.uri = t.post_uri AND NOT p.has_thread_gate"""

@@ -105,7 +105,17 @@ LOCK_ARM = """\
       WHEN '{collection}' THEN
         v_meets := v_meets || ARRAY({meeting});"""
 
-REFERENCES = (REFERRED, QUOTED_REF, QUOTED_CID, QUOTED, MENTIONED, BUCKET, LOCK)
+# The instant in a key that is a TID (https://atproto.com/specs/tid), null of any other.
+TID_TIME = """
+CREATE OR REPLACE FUNCTION unified_worker.tid_time(p_key text) RETURNS timestamptz LANGUAGE sql STABLE AS
+$tid$
+  SELECT CASE WHEN p_key ~ '^[2-7a-j][2-7a-z]{12}$' THEN to_timestamp(floor((
+    SELECT sum((strpos('234567abcdefghijklmnopqrstuvwxyz', substr(p_key, n, 1)) - 1) * 32::numeric ^ (13 - n))
+    FROM generate_series(1, 13) AS n) / 1024)::float8 / 1000000) END
+$tid$;
+"""
+
+REFERENCES = (REFERRED, QUOTED_REF, QUOTED_CID, QUOTED, MENTIONED, TID_TIME, BUCKET, LOCK)
 
 
 def lock_commit(meetings: Mapping[str, str]) -> str:

@@ -11,6 +11,7 @@ from indexer.batch import REFUSED
 from indexer.database.accounts import ACCOUNTS, wipe
 from indexer.database.arms import Texts, shows
 from indexer.database.failures import SCHEMA_CLASSES, SERVER_CLASSES
+from indexer.database.judging import judging
 from indexer.database.letters import LETTERS
 from indexer.database.rebuild_steps import REBUILDING
 from indexer.database.rebuild_steps import functions as rebuild_functions
@@ -39,7 +40,8 @@ DECLARE
   -- Without defaults, each of which would be evaluated: v_held is set on every way, the others are false where null.
   v_new boolean; v_has_user boolean; v_held boolean; v_active boolean; v_wiping boolean; v_handle text; v_outcome text;
   v_uri text; v_cid text; v_subject text; v_subject_cid text; v_created_at timestamptz; v_rest jsonb; v_key text[];
-  v_ahead tsvector[]; v_open text[]; v_locked text; v_left int; v_quoted text; v_again boolean; v_gated boolean; p_new jsonb;
+  v_ahead tsvector[]; v_open text[]; v_locked text; v_left int; v_quoted text; v_again boolean; v_gated boolean;
+  v_intrudes boolean; v_embeds boolean; p_new jsonb;
 BEGIN
   v_locked := pg_advisory_xact_lock_shared({rebuilding})::text;  -- derived rows are not recomputed while this goes on
   IF p_mode = {live} THEN
@@ -251,6 +253,7 @@ def functions(schema: str, record_types: Sequence[RecordType], lacking: Collecti
         *LETTERS,
         *REFERENCES,
         *(statement.format(schema=schema) for statement in ACCOUNTS),
+        *judging(schema),
         *shows(schema, record_types),
         *(statement for text in texts for statement in text.functions()),
         lock_commit({text.type.collection: meeting for text in texts if (meeting := text.meeting("v_uris"))}),

@@ -45,6 +45,7 @@ GROUP BY reason ORDER BY letters DESC, reason
 """
 FRAMES = "SELECT bytes FROM unified_worker.dead_frames_size"
 WIPING = "SELECT count(*) FROM unified_worker.repos WHERE wiping"
+JUDGING = "SELECT count(*) FROM unified_worker.judgements"
 # Newest last: the oldest has waited longest.
 STUCK_WIPES = """
 SELECT did, attempts, error, since, retry_at, count(*) OVER () AS wipes FROM unified_worker.stuck_wipes
@@ -73,6 +74,7 @@ async def status(connection: Connection, schema: str, record_types: Sequence[Rec
         "relays": [await _relay(connection, row) for row in await connection.fetch(RELAYS.format(schema=schema))],
         "dead_letters": await _letters(connection),
         "accounts_being_wiped": await connection.fetchval(WIPING),
+        "gates_being_judged": await connection.fetchval(JUDGING),
         **await _stuck_wipes(connection),
         "rebuild": dict(await connection.fetchrow(REBUILD) or {}) if await connection.fetchval(UNDER_WAY) else None,
         "tables": await _tables(connection, record_types),

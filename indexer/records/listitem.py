@@ -40,5 +40,6 @@ RECORD = RecordType(
     ),
     indexes=("subject_did",),
     unique=("list_uri", "subject_did"),
+    timed=True,
     meets=("t.list_uri",),  # an older application may have taken items of others' lists
 )

@@ -32,6 +32,17 @@ QUOTED = (
     f"CASE WHEN v_rest ? 'quotes' AND length(v_uri) <= {MAX_QUOTING_CHARS} THEN unified_worker.quoted(v_rest -> 'embed') END"
 )
 
+
+def unless_forbidden(effect: Effect, judged: str, column: str) -> Effect:
+    """The effect, whose condition asks the variable `judged` while the row is written: of a row that is there, this column."""
+    return effect._replace(derived=tuple(said._replace(when=said.when.replace(judged, column)) for said in effect.derived))
+
+
+REPLY_TOLD = unless_forbidden(
+    notification("reply", suffix="reply", author=AUTHOR, recipient=authority(PARENT), subject="v_uri", when="NOT v_intrudes"),
+    "v_intrudes",
+    "{violates_thread_gate}",
+)
 REPLIES = Effect(
     """
 IF {parent_uri} IS NOT NULL THEN
@@ -60,7 +71,11 @@ END IF;""",
 # As QUOTED says it, over a row that is there.
 QUOTED_BY_ROW = f"""CROSS JOIN LATERAL (SELECT CASE WHEN {{embed}} ? 'record' AND length(v_uri) <= {MAX_QUOTING_CHARS}
     THEN unified_worker.quoted({{embed}}) END) AS q (v_quoted)"""
-QUOTE_TOLD = notification("quote", suffix="quote", author=AUTHOR, recipient=authority("v_quoted"), subject="v_uri")
+QUOTE_TOLD = unless_forbidden(
+    notification("quote", suffix="quote", author=AUTHOR, recipient=authority("v_quoted"), subject="v_uri", when="NOT v_embeds"),
+    "v_embeds",
+    "{violates_embedding_rules}",
+)
 # Taking a quote away needs no look at the embed: its row says whom it counted for.
 QUOTES = Effect(
     f"""
@@ -245,7 +260,8 @@ RECORD = RecordType(
             name="violates_embedding_rules",
             type="boolean NOT NULL DEFAULT false",
             value="v_rest ? 'quotes' AND EXISTS (SELECT FROM {schema}.post_gates AS g "
-            f"WHERE g.post_uri = {QUOTED} AND unified_worker.disables_quotes(g.embedding_rules))",
+            f"WHERE g.post_uri = {QUOTED} AND split_part(g.post_uri, '/', 3) <> p_did "
+            "AND unified_worker.disables_quotes(g.embedding_rules))",
         ),
         Column(
             name="has_thread_gate",
@@ -271,11 +287,11 @@ RECORD = RecordType(
         "commit_seq, commit_time",
         "USING gin (search_vector)",
     ),
-    returning="has_thread_gate INTO v_gated",
+    returning="has_thread_gate, t.violates_thread_gate, t.violates_embedding_rules INTO v_gated, v_intrudes, v_embeds",
     effects=(
         count("reply_count", PARENT, when="{parent_uri} IS NOT NULL"),
         REPLIES,
-        notification("reply", suffix="reply", author=AUTHOR, recipient=authority(PARENT), subject="v_uri"),
+        REPLY_TOLD,
         QUOTES,
         MENTIONS,
         feed_item("CASE WHEN {parent_uri} IS NULL THEN 'post' ELSE 'reply' END", "v_uri", AUTHOR, "v_cid"),

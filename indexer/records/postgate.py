@@ -5,22 +5,8 @@ from indexer.record_type import OF_POST, Column, Place, Record, RecordType, Row,
 
 JUDGED = Effect(
     "\nPERFORM unified_worker.judge_quotes({post_uri});",
-    "\nPERFORM unified_worker.judge_quotes({post_uri});",
+    "\nIF p_new IS NULL THEN\n  PERFORM unified_worker.judge_quotes({post_uri});\nEND IF;",
 )
-
-# What the gate says, on its post and on those that quote it.
-JUDGE_QUOTES = """
-CREATE OR REPLACE FUNCTION unified_worker.judge_quotes(p_post text) RETURNS void LANGUAGE plpgsql AS $judge$
-DECLARE
-  v_gated boolean; v_disabled boolean;
-BEGIN
-  SELECT count(*) > 0, coalesce(bool_or(unified_worker.disables_quotes(g.embedding_rules)), false) INTO v_gated, v_disabled
-  FROM {schema}.post_gates AS g WHERE g.post_uri = p_post;
-  UPDATE {schema}.posts SET has_post_gate = v_gated WHERE uri = p_post AND has_post_gate <> v_gated;
-  UPDATE {schema}.posts AS p SET violates_embedding_rules = v_disabled FROM {schema}.quotes AS q
-  WHERE q.quoted_uri = p_post AND p.uri = q.post_uri AND p.violates_embedding_rules <> v_disabled;
-END $judge$;
-"""
 DISABLES_QUOTES = """
 CREATE OR REPLACE FUNCTION unified_worker.disables_quotes(p_rules jsonb) RETURNS boolean LANGUAGE sql IMMUTABLE AS
 $disables$ SELECT p_rules @> '[{{"$type": "app.bsky.feed.postgate#disableRule"}}]' $disables$;
@@ -49,5 +35,5 @@ RECORD = RecordType(
     record_uri="replace(t.post_uri, '/app.bsky.feed.post/', '/app.bsky.feed.postgate/')",
     effects=(JUDGED,),
     meets=("t.post_uri",),
-    functions=(DISABLES_QUOTES, JUDGE_QUOTES),
+    functions=(DISABLES_QUOTES,),
 )

@@ -17,6 +17,7 @@ from indexer.logs import RateLimited
 from indexer.metrics import Metrics
 from indexer.processor import EventProcessor
 from indexer.protocol.events import Account, Identity
+from indexer.records import RECORD_TYPES
 from indexer.selection import Selection
 from tests.database.builder import FOLLOW, LIKE, POST, PROFILE, START, Stream, at, delete, did, follow, like, post, profile, put
 from tests.database.worker import Worker, opened
@@ -299,7 +300,7 @@ async def test_at_rest_a_deleted_account_has_no_notifications(both_worker: Worke
     await worker.write(account(stream, "back", True), stream.commit("fan", *likes))
     notified = "SELECT recipient_did FROM notifications ORDER BY 1"
     assert await worker.column(notified) == sorted(map(did, names))
-    kind = notifications("public", strict=True)
+    kind = notifications("public", RECORD_TYPES, strict=True)
     assert (await look(worker.connection, kind, None)).differences == 0, "it is still to be swept"
     await sweeper.sweep()
     assert await worker.column(notified) == [did("back"), did("here")]

@@ -19,7 +19,11 @@ from tests.model import GENERATOR, LABELER
 
 KINDS = {
     kind.name: kind
-    for kind in (*derived("public", RECORD_TYPES), notifications("public", strict=True), *books("public", RECORD_TYPES))
+    for kind in (
+        *derived("public", RECORD_TYPES),
+        notifications("public", RECORD_TYPES, strict=True),
+        *books("public", RECORD_TYPES),
+    )
 }
 EVERYTHING, SAMPLE = None, Sample(1_000, 1)
 
@@ -55,7 +59,7 @@ WRONG: list[tuple[str, str, int]] = [
     ("posts (gates)", "UPDATE posts SET violates_embedding_rules = false", 2),
     ("posts (gates)", f"UPDATE posts SET violates_thread_gate = true WHERE uri IN ('{uri('b', '1')}', '{uri('a', '1')}')", 2),
     ("notifications", "DELETE FROM notifications WHERE reason = 'mention'", 4),
-    ("notifications", f"UPDATE notifications SET recipient_did = '{did('z')}' WHERE reason = 'reply' AND is_read", 5),
+    ("notifications", f"UPDATE notifications SET recipient_did = '{did('z')}' WHERE reason = 'reply' AND is_read", 4),
     ("notifications", "UPDATE notifications SET reason_subject = '' WHERE reason = 'verified'", 1),
     ("notifications", "UPDATE notifications SET author_did = '' WHERE reason = 'starterpack-joined'", 1),
     ("notifications", f"""INSERT INTO notifications (uri, recipient_did, author_did, reason, created_at)

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from indexer.database.rebuild import Rebuild
 from tests.database.builder import FOLLOW, LIKE, POST, REPOST, START, Stream, at, delete, did, follow, like, post, put, repost
 from tests.database.worker import Worker
 from tests.garbage import GENERATOR, LIST, LIST_ITEM, POST_GATE, THREAD_GATE
@@ -132,32 +133,85 @@ async def violating(worker: Worker) -> list[str]:
 
 
 FOLLOWED, LISTED = {"$type": "following"}, {"$type": "list", "list": f"at://{A}/{LIST}/1"}
+FOLLOWER, MENTIONED = {"$type": "follower"}, {"$type": "mention"}
 
 
 @pytest.mark.parametrize("gate_first", [True, False])
 @pytest.mark.parametrize(
     ("rules", "expected"),
     [
-        ((), ["b", "c", "d", "e"]),
-        ((FOLLOWED,), ["c", "d", "e"]),
-        ((LISTED,), ["b", "c", "e"]),
-        ((FOLLOWED, LISTED), ["c", "e"]),
-        ((FOLLOWED, LISTED, {"$type": "mention"}), ["c"]),
+        ((), ["b", "c", "d", "e", "f"]),
+        ((FOLLOWED,), ["c", "d", "e", "f"]),
+        ((LISTED,), ["b", "c", "e", "f"]),
+        ((FOLLOWER,), ["b", "c", "d", "e"]),
+        ((FOLLOWED, LISTED), ["c", "e", "f"]),
+        ((FOLLOWED, LISTED, FOLLOWER, MENTIONED), ["c"]),
+        (({"$type": "unheard"}, FOLLOWED), []),
     ],
 )
-async def test_whom_a_gate_admits(worker: Worker, gate_first: bool, rules: Any, expected: list[str]) -> None:
-    """a follows b, and c too late; d is on the list, c too late; e is mentioned."""
-    stream = Stream()
+async def test_whom_a_gate_admits(both_worker: Worker, gate_first: bool, rules: Any, expected: list[str]) -> None:
+    """a follows b, d is on a's list, e is mentioned, f follows a; c is followed, listed and follows too late.
+
+    Clients' clocks say the opposite."""
+    stream, worker = Stream(), both_worker
     root = post("root", facets=[facet("mention", did=did("e"))])
-    friends = [put(f"{FOLLOW}/1", follow(B, -5)), put(f"{FOLLOW}/2", follow(C, 5))]
-    members = [put(f"{LIST_ITEM}/1", item(did("d"), -5)), put(f"{LIST_ITEM}/2", item(C, 5))]
-    await worker.write(stream.commit("a", put(f"{POST}/1", root), *friends, *members))
+    await worker.write(
+        stream.commit(
+            "a", put(f"{POST}/1", root), put(f"{FOLLOW}/1", follow(B, 500)), put(f"{LIST_ITEM}/1", item(did("d"), 500))
+        ),
+        stream.commit("f", put(f"{FOLLOW}/1", follow(A, 500))),
+    )
     gated = [stream.commit("a", put(f"{THREAD_GATE}/1", gate(*rules)))]
-    replies = [stream.commit(name, put(f"{POST}/1", reply())) for name in "bcde"]
+    replies = [stream.commit(name, put(f"{POST}/1", reply())) for name in "bcdef"]
+    late = [
+        stream.commit("a", put(f"{FOLLOW}/2", follow(C, -500)), put(f"{LIST_ITEM}/2", item(C, -500))),
+        stream.commit("c", put(f"{FOLLOW}/1", follow(A, -500))),
+    ]
     await worker.write(*(gated + replies if gate_first else replies + gated))
     assert await violating(worker) == expected
+    await worker.write(*late, stream.commit("a", put(f"{POST}/1", {**root, "text": "judged again"}, "update")))
+    assert await violating(worker) == expected
+    notified = "SELECT right(author_did, 1) FROM notifications WHERE reason = 'reply' ORDER BY 1"
+    assert await worker.column(notified) == [name for name in "bcdef" if name not in expected]
+    assert await Rebuild(worker.pool).run()
+    assert await violating(worker) == expected
+    assert await worker.column(notified) == [name for name in "bcdef" if name not in expected]
     await worker.write(stream.commit("a", delete(f"{THREAD_GATE}/1")))
     assert await violating(worker) == []
+    assert await worker.column(notified) == [*"bcdef"]
+
+
+async def test_a_gate_leaves_older_replies_as_they_are(worker: Worker) -> None:
+    stream = Stream()
+    await worker.write(
+        stream.commit("a", put(f"{POST}/1", post("root"))),
+        stream.commit("b", put(f"{POST}/1", reply())),
+        stream.commit("a", put(f"{THREAD_GATE}/1", gate())),
+        stream.commit("c", put(f"{POST}/1", reply())),
+        stream.commit("a", put(f"{POST}/1", post("root, changed"))),
+    )
+    assert await violating(worker) == ["c"]
+    await worker.write(stream.commit("a", put(f"{THREAD_GATE}/1", gate(FOLLOWED), "update")))
+    assert await violating(worker) == ["c"]
+    late, gated = stream.commit("d", put(f"{POST}/1", reply())), stream.commit("a", put(f"{THREAD_GATE}/1", gate(), "update"))
+    await worker.write(gated, late)
+    assert await violating(worker) == ["c"]
+    assert await Rebuild(worker.pool).run()
+    assert await violating(worker) == ["c"]
+    await worker.write(stream.commit("b", put(f"{POST}/1", reply(), "update")))
+    assert await violating(worker) == ["b", "c"]
+
+
+async def test_one_s_own_quote_violates_no_gate_of_one_s_own(worker: Worker) -> None:
+    stream = Stream()
+    shut = {"$type": POST_GATE, "post": ROOT, "embeddingRules": [{"$type": f"{POST_GATE}#disableRule"}], "createdAt": at(0)}
+    for number, commits in enumerate([("2", "gate", "3"), ("gate", "4")]):
+        for name in commits:
+            op = put(f"{POST_GATE}/1", shut) if name == "gate" else put(f"{POST}/{name}", post("q", embed=quote(ref(A))))
+            await worker.write(stream.commit("a", op))
+        assert await worker.column("SELECT uri FROM posts WHERE violates_embedding_rules") == [], number
+    assert await Rebuild(worker.pool).run()
+    assert await worker.column("SELECT uri FROM posts WHERE violates_embedding_rules") == []
 
 
 @pytest.mark.parametrize("gate_first", [True, False])
@@ -174,9 +228,12 @@ async def test_a_gate_against_quotes(worker: Worker, gate_first: bool) -> None:
     ]
     await worker.write(*(gated + quotes if gate_first else quotes + gated))
     query = "SELECT right(uri, 1) FROM posts WHERE violates_embedding_rules"
+    notified = "SELECT right(reason_subject, 1) FROM notifications WHERE reason = 'quote' ORDER BY 1"
     assert await worker.column(query) == ["1"]
+    assert await worker.column(notified) == ["2"]
     await worker.write(stream.commit("a", delete(f"{POST_GATE}/1")))
     assert await worker.column(query) == []
+    assert await worker.column(notified) == ["1", "2"]
 
 
 async def test_a_feed_or_a_list_that_is_embedded_is_no_quote(worker: Worker) -> None:

@@ -17,7 +17,7 @@ STATUS = "app.bsky.actor.status"
 FILE = '''
 """app.bsky.actor.status: what an account is doing, and with whom."""
 
-from indexer.effects import notification
+from indexer.effects import count, notification
 from indexer.record_type import (
     CID, CREATED_AT, INDEXED_AT, KEY, URI, Column, Place, Record, RecordType, Row, created_at, required_did, required_text,
 )
@@ -43,25 +43,54 @@ RECORD = RecordType(
     ),
     indexes=("author_did",),
     rkey="self",
-    effects=(notification("with", suffix="with", author="{author_did}", recipient="{with_did}"),),
+    effects=(
+        count("like_count", "{uri}"),
+        notification("mention", suffix="with", author="{author_did}", recipient="{with_did}"),
+    ),
 )
 '''
 # The worker's database side, without its stream: frames in, and after each what the tables say.
 PROGRAM = """
 import asyncio, json, sys
+from indexer.database.audit import look
+from indexer.database.audit_notices import notifications
+from indexer.database.audit_rows import derived
 from indexer.database.pool import DatabasePool
 from indexer.database.ready import make_ready
+from indexer.database.rebuild import Rebuild
 from indexer.database.writer import Writer
 from indexer.protocol.frames import decode
 from indexer.records import RECORD_TYPES
 from unified_worker import UnifiedWorker
+
+DERIVED = {"post_aggregations": "post_uri", "notifications": "uri"}
+
+async def rows(connection):
+    queries = [f"SELECT t.xmin::text, t::text FROM {table} AS t ORDER BY 2" for table in DERIVED]
+    return [tuple(row) for query in queries for row in await connection.fetch(query)]
 
 async def main(url, *frames):
     pool = DatabasePool(url, size=3, name="relay.test", durable=True)
     await make_ready(pool, RECORD_TYPES)
     for frame in frames:
         _, outcomes = await Writer(pool).write(0, [decode(bytes.fromhex(frame))])
+        kinds = [*derived("public", RECORD_TYPES), notifications("public", RECORD_TYPES, strict=True)]
         async with pool.connection() as connection:
+            for kind in kinds:
+                found = await look(connection, kind, None)
+                assert not found.differences, found
+            before = await rows(connection)
+        assert await Rebuild(pool).run()
+        async with pool.connection() as connection:
+            assert before == await rows(connection)
+            for table in DERIVED:
+                done = await connection.execute(f"DELETE FROM {table} WHERE {DERIVED[table]} LIKE '%actor.status%'")
+                lost = sum([(await look(connection, kind, None)).differences for kind in kinds if kind.name == table])
+                assert done == f"DELETE {lost}", (table, lost)
+        assert await Rebuild(pool).run()
+        async with pool.connection() as connection:
+            for kind in kinds:
+                assert not (await look(connection, kind, None)).differences
             statuses = await connection.fetch("SELECT author_did, with_did, status FROM statuses")
             told = await connection.fetch("SELECT uri, recipient_did, author_did, reason FROM notifications")
             print(json.dumps([outcomes, [list(row) for row in statuses], [list(row) for row in told]]))
@@ -98,7 +127,7 @@ async def test_one_file_is_a_record_type(database: str, tmp_path: Path) -> None:
         return {"$type": STATUS, "status": text, "with": did(other), "createdAt": at(0)}
 
     path, uri = f"{STATUS}/self", f"at://{did('a')}/{STATUS}/self"
-    notice = [f"{uri}#notification/with", did("b"), did("a"), "with"]
+    notice = [f"{uri}#notification/with", did("b"), did("a"), "mention"]
     steps = run(
         tmp_path,
         database,

@@ -156,7 +156,10 @@ UPDATE feed_items SET type = 'post', sort_at = created_at, originator_did = '';
 DELETE FROM post_viewer_states;
 UPDATE notifications SET reason_subject = '', author_did = '' WHERE reason <> 'unverified';
 TRUNCATE quotes, thread_contexts;
-UPDATE posts SET has_thread_gate = true, has_post_gate = true, violates_thread_gate = true, violates_embedding_rules = true;
+UPDATE posts SET has_thread_gate = true, has_post_gate = true, violates_embedding_rules = true;
+UPDATE posts AS p SET violates_thread_gate = true WHERE NOT EXISTS (  -- what is older than its gate is not judged again
+  SELECT FROM unified_worker.commit_times AS c
+  WHERE c.uri = replace(p.root_uri, '/app.bsky.feed.post/', '/app.bsky.feed.threadgate/') AND c.at > p.commit_time);
 UPDATE feed_generators SET like_count = 0; UPDATE labeler_services SET like_count = 5;
 """
 NOBODY = "at://did:plc:nobody/app.bsky.feed"
@@ -316,6 +319,7 @@ async def test_it_runs_beside_the_stream(database: str, wreck: str) -> None:
         # Follows and lists are those of the reply when it is written, and those that are there when it is judged anew.
         for rows in (found, again):
             rows["gated"] = [row[:3] + row[4:] for row in rows["gated"]]
+            rows["notifications"] = [row for row in rows["notifications"] if "reply" not in row]
         assert again == found
         assert await compare(stream.model, test) == []
 

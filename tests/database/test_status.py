@@ -339,6 +339,7 @@ def test_a_relay_whose_worker_was_killed() -> None:
         "relays": [{**relay, "running": None, "runs": [{**run, "counts": {}}], "gaps": 0, "last_gaps": []}],
         "dead_letters": {**letters, "most_frames_of_a_did": 1},
         "accounts_being_wiped": 2,
+        "gates_being_judged": 1,
         "stuck_wipes": 0,
         "rebuild": {"step": "posts", "number": 2, "steps": 15, "rows": 5},
         "tables": [],

@@ -13,7 +13,7 @@ JSON_COLUMNS = {
     "langs", "embed", "facets", "tags", "via", "profile_record", "pinned_post", "feeds", "policies", "allow_list_uris",
     "embedding_rules", "record", "self_labels", "hidden_replies", "detached_embedding_uris",
 }  # fmt: skip
-OPTIONAL = {"self_labels", "hidden_replies", "detached_embedding_uris"}
+OPTIONAL = {"self_labels", "hidden_replies", "detached_embedding_uris", "allow_followers"}
 """Columns that an application's tables need not have."""
 PRESENT = "SELECT attname FROM pg_attribute WHERE attrelid = $1::text::regclass AND attnum > 0 AND NOT attisdropped"
 KEYS = {

@@ -6,7 +6,20 @@ from datetime import datetime
 
 from tests.model.gates import Gates
 from tests.model.history import History
-from tests.model.names import FOLLOW, LIKE, LIST_ITEM, POST, PROFILE, REPOST, UNDETERMINED, Pair, Row, Rows, Stored
+from tests.model.names import (
+    FOLLOW,
+    LIKE,
+    LIST_ITEM,
+    POST,
+    PROFILE,
+    REPOST,
+    THREAD_GATE,
+    UNDETERMINED,
+    Pair,
+    Row,
+    Rows,
+    Stored,
+)
 from tests.model.notices import notifications, unverified
 from tests.model.posts import parent_uri, quote, root_author
 from tests.model.tables import RECORD_TABLES, UNIQUE, row, user_row
@@ -76,9 +89,10 @@ def _gate(rows: Rows, held: list[Stored], history: History) -> None:
     pairs: dict[Pair, datetime] = {}
     for stored in held:
         if stored.collection in (FOLLOW, LIST_ITEM) and stored.pair is not None:
-            pairs[stored.pair] = stored.created_at
+            pairs[stored.pair] = stored.time
     posts = {stored.uri: stored for stored in held if stored.collection == POST}
-    gates = Gates(rows["thread_gates"], rows["post_gates"], posts, pairs, history)
+    since = {stored.record["post"]: stored.time for stored in held if stored.collection == THREAD_GATE}
+    gates = Gates(rows["thread_gates"], rows["post_gates"], posts, pairs, since, history)
     for uri, post in posts.items():
         rows["posts"][uri].update(gates.columns(post))
 
@@ -158,6 +172,14 @@ def _notify(expected: Expected, held: list[Stored], history: History) -> None:
     optional = expected.optional["notifications"] = set[str]()
     for stored in held:
         found.update((notice["uri"], notice) for notice in notifications(stored))
+    # Nobody hears of what a gate forbids.
+    for uri, post in expected.rows["posts"].items():
+        for reason, violated in (("reply", "violates_thread_gate"), ("quote", "violates_embedding_rules")):
+            notice_uri = f"{uri}#notification/{reason}"
+            if post[violated] is True:
+                found.pop(notice_uri, None)
+            elif post[violated] is UNDETERMINED and notice_uri in found:
+                optional.add(notice_uri)
     for removed in history.removed.values():
         for notice in unverified(removed):
             found[notice["uri"]] = notice

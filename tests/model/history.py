@@ -13,10 +13,18 @@ from tests.model.protocol import authority
 
 @dataclass
 class Change:
-    """The oldest created_at of any record of a pair, and the event that changed it last."""
+    """The oldest commit of any record of a pair, and the event that changed it last."""
 
     first: datetime
     last: int
+
+
+@dataclass
+class Gated:
+    """When the first came of the gates that a post has had without a break, and the event that deleted the last one."""
+
+    first: datetime
+    deleted: int | None = None
 
 
 class Removed(NamedTuple):
@@ -30,7 +38,8 @@ class Removed(NamedTuple):
 class History:
     """`event` numbers the events as they come.
 
-    `judged`: by a post's URI, when it or its thread gate was put or removed last. `verified`: by subject, all verifications
+    `judged`: by a post's URI, when it or its thread gate was put or removed last. `gated`: by a post's URI.
+    `verified`: by subject, all verifications
     that ever were. `removed`: by URI. `wiped`: accounts that were ever deleted; after a wipe their operations may have been
     kept and applied in another order. `deleted`: those of them that are so in the end.
     """
@@ -38,6 +47,7 @@ class History:
     event: int = 0
     pairs: dict[Pair, Change] = field(default_factory=dict[Pair, Change])
     judged: dict[str, int] = field(default_factory=dict[str, int])
+    gated: dict[str, Gated] = field(default_factory=dict[str, Gated])
     verified: dict[str, set[tuple[datetime, str]]] = field(default_factory=dict[str, set[tuple[datetime, str]]])
     removed: dict[str, Removed] = field(default_factory=dict[str, Removed])
     wiped: set[str] = field(default_factory=set[str])
@@ -48,6 +58,12 @@ class History:
         for stored in (old, new):
             if stored is not None:
                 self._touch(stored)
+        if new.collection == THREAD_GATE:
+            post = new.record["post"]
+            before = self.gated.get(post)
+            # Within one commit only the last operation counts: what is put back there never went.
+            goes_on = before is not None and before.deleted in (None, self.event)
+            self.gated[post] = Gated(before.first if before is not None and goes_on else new.time)
         if new.collection == VERIFICATION:
             self.verified.setdefault(new.record["subject"], set()).add((new.created_at, new.uri))
             self.removed.pop(new.uri, None)
@@ -55,6 +71,8 @@ class History:
     def delete(self, old: Stored, time: datetime) -> None:
         """A record was deleted by a commit of this time."""
         self._touch(old)
+        if old.collection == THREAD_GATE:
+            self.gated[old.record["post"]].deleted = self.event
         if old.collection == VERIFICATION:
             self.removed[old.uri] = Removed(old, time)
 
@@ -63,12 +81,14 @@ class History:
         self.wiped.add(did)
         for stored in records:
             self._touch(stored)
+            if stored.collection == THREAD_GATE:
+                self.gated[stored.record["post"]].deleted = self.event
         self.removed = {uri: gone for uri, gone in self.removed.items() if gone.verification.did != did}
 
     def _touch(self, stored: Stored) -> None:
         if stored.pair is not None:
-            change = self.pairs.setdefault(stored.pair, Change(stored.created_at, 0))
-            change.first = min(change.first, stored.created_at)
+            change = self.pairs.setdefault(stored.pair, Change(stored.time, 0))
+            change.first = min(change.first, stored.time)
             change.last = self.event
         if stored.collection in (POST, THREAD_GATE):
             self.judged[f"at://{stored.did}/{POST}/{stored.rkey}"] = self.event

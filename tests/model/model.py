@@ -116,7 +116,12 @@ class Model:
         if hidden:
             repo.desynchronized = True
             return
-        for op in commit.ops:
+        for place, op in enumerate(commit.ops):
+            if any(
+                (op.collection, op.rkey, "delete") == (later.collection, later.rkey, later.action)
+                for later in commit.ops[place + 1 :]
+            ):
+                continue  # nobody saw it
             if not self._collections(op.collection):
                 repo.desynchronized = True
                 continue

@@ -28,6 +28,7 @@ from tests.model.posts import facets, tags
 from tests.model.protocol import MAX_CID, field_of, kind_of, texts_of
 
 MENTION_RULE, FOLLOWING_RULE = "app.bsky.feed.threadgate#mentionRule", "app.bsky.feed.threadgate#followingRule"
+FOLLOWER_RULE = "app.bsky.feed.threadgate#followerRule"
 UNIQUE = {
     "likes": ("user_did", "post_uri"),
     "reposts": ("user_did", "post_uri"),
@@ -179,17 +180,20 @@ def _thread_gate(stored: Stored) -> Row:
     rules: list[Record] | None = stored.record.get("allow")
     kinds = [rule["$type"] for rule in rules or ()]
     uris: list[str] = []
-    if rules is None or any(kind not in (MENTION_RULE, FOLLOWING_RULE, LIST_RULE) for kind in kinds):
+    followers = False
+    if rules is None or any(kind not in (MENTION_RULE, FOLLOWING_RULE, FOLLOWER_RULE, LIST_RULE) for kind in kinds):
         allowed = (True, True, True)  # whom a rule of another kind admits, nobody can tell
     else:
         uris = [rule["list"] for rule in rules if rule["$type"] == LIST_RULE]
         allowed = (MENTION_RULE in kinds, FOLLOWING_RULE in kinds, bool(uris))
+        followers = FOLLOWER_RULE in kinds
     columns: dict[str, Any] = dict(zip(("allow_mentions", "allow_following", "allow_list_members"), allowed, strict=True))
     columns = {
         **columns,
         "allow_list_uris": list(dict.fromkeys(uris)),
         "hidden_replies": texts_of(stored.record, "hiddenReplies"),
     }
+    columns["allow_followers"] = followers
     return {"post_uri": stored.record["post"], "owner_did": stored.did, **columns, "created_at": stored.created_at}
 
 

