@@ -53,6 +53,7 @@ database/            the only asyncpg
   pool.py              connections, and the lock
   server.py            the one server that all of them lead to
   sessions.py          what each connection asks of it
+  finite_times.py      times that an earlier version wrote as infinity
   ready.py             at start: connected, locked, prepared
   tls.py               what is wrong with the connection's encryption
   schema.py            … by tables.py and derived.py (an empty database), check.py and advice.py (an existing one),

@@ -70,7 +70,8 @@ class Column:
     `needed`: for an optional column that effects depend on: the SQL value that counts where nothing else is known. Where the
     table lacks the column, `unified_worker.kept_values` keeps what differs from that. Never read such a column itself: the
     function `unified_worker.<table>_<column>(<key>)` gives its value on every database. (Not for types with a unique key.)
-    `ahead`: a tsvector that is slow to make of a long text and looks at nobody else's rows: it is made before the locks are taken.
+    `ahead`: a tsvector, which is slow to make of a long text and looks at nobody else's rows: it is made before the locks are
+    taken.
     """
 
     name: str
@@ -229,8 +230,11 @@ def texts(record: Record, field: str) -> list[str] | None:
             return None
 
 
-def strong_ref(record: Record, field: str) -> tuple[str, str]:
-    """(uri, cid) of a required com.atproto.repo.strongRef: an at-uri of a record, and a CID as text."""
+def strong_ref(record: Record, field: str, *, handles: bool = False) -> tuple[str, str]:
+    """(uri, cid) of a required com.atproto.repo.strongRef: an at-uri of a record, and a CID as text.
+
+    `handles`: the at-uri may name its account by a handle, which is kept as written and counts for nothing.
+    """
     if field not in record:
         raise Rejected("missing_field", field)
     value = record[field]
@@ -238,13 +242,13 @@ def strong_ref(record: Record, field: str) -> tuple[str, str]:
         raise wrong_type(field, "an object")
     ref = cast("Record", value)
     uri, cid = required_text(ref, "uri"), required_text(ref, "cid")
-    check_record_uri(uri, f"{field}.uri")
+    check_record_uri(uri, f"{field}.uri", handles=handles)
     if len(cid) > MAX_CID_CHARS:
         raise Rejected("cid_too_long", f"{field}.cid")
     return uri, cid
 
 
-def check_record_uri(uri: str, field: str) -> AtUri:
+def check_record_uri(uri: str, field: str, *, handles: bool = False) -> AtUri:
     """The parts of an at-uri of one record (at://did/collection/rkey). Refuses any other, and one longer than the columns."""
     if len(uri) > MAX_URI_CHARS:
         raise Rejected("uri_too_long", field)
@@ -252,7 +256,7 @@ def check_record_uri(uri: str, field: str) -> AtUri:
         parts = parse_at_uri(uri)
     except ValueError as error:
         raise Rejected("bad_uri", f"{field}: {error}") from None
-    if parts.collection is None or parts.rkey is None or not parts.authority.startswith("did:"):
+    if parts.collection is None or parts.rkey is None or not (handles or parts.authority.startswith("did:")):
         raise Rejected("bad_uri", f"{field} names no record by its DID")
     if len(parts.authority) > MAX_DID_CHARS:
         raise Rejected("did_too_long", field)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from indexer.database.audit import Kind, Scope, Source
 from indexer.database.audit_rows import said
+from indexer.database.finite_times import infinite, mending, times
 from indexer.record_type import RecordType
 
 THERE = said(there="true")
@@ -162,11 +163,28 @@ def cursors(schema: str) -> Kind:
     )
 
 
+def finite(schema: str, record_type: RecordType) -> Kind:
+    """No time is infinite: readers' drivers break on such a row."""
+    key = f"t.{record_type.key}"
+    return Kind(
+        name=f"{record_type.table} (times)",
+        should=lambda _: f"SELECT NULL::text AS key, {THERE}, false AS optional WHERE false",
+        has=lambda scope: (
+            f"""SELECT {key} AS key, {THERE} FROM {schema}.{record_type.table} AS t
+    WHERE ({infinite(record_type)}) AND {scope.only(key)}"""
+        ),
+        remedy=next(statement for statement in mending(schema, [record_type])),
+        sources=(Source(f"{schema}.{record_type.table}", key),),
+        derived=False,
+    )
+
+
 def books(schema: str, record_types: Sequence[RecordType]) -> list[Kind]:
     """All kinds of this file."""
     return [
         authors(schema, record_types),
         *(holders(schema, record_type) for record_type in record_types if record_type.unique),
+        *(finite(schema, record_type) for record_type in record_types if times(record_type)),
         has_user(schema),
         held([record_type.collection for record_type in record_types if record_type.shared]),
         dead_frames(),

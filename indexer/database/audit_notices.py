@@ -89,7 +89,7 @@ def called_for(schema: str, scope: Scope) -> list[str]:
         f"""SELECT t.uri, '#notification', t.following_did, t.follower_did, 'follow', NULL, t.created_at
     FROM {schema}.follows AS t WHERE {mine}""",
         f"""SELECT t.uri, '#notification/reply', split_part(t.parent_uri, '/', 3), t.author_did, 'reply', t.uri, t.created_at
-    FROM {schema}.posts AS t WHERE {mine} AND t.parent_uri IS NOT NULL AND NOT t.violates_thread_gate""",
+    FROM {schema}.posts AS t WHERE {mine} AND t.parent_uri LIKE 'at://did:%' AND NOT t.violates_thread_gate""",
         f"""SELECT q.uri, '#notification/quote', split_part(q.quoted_uri, '/', 3), q.author_did, 'quote', q.uri, q.created_at
     FROM ({quoting(schema, f"{scope.only('p.uri')} AND NOT p.violates_embedding_rules")}) AS q""",
         f"""SELECT DISTINCT t.uri, '#notification/mention/' || (f ->> 'did'), f ->> 'did', t.author_did, 'mention', t.uri,

@@ -50,7 +50,7 @@ def counts(schema: str, others: Others) -> Kind:
     def should(scope: Scope) -> str:
         parts = [
             f"SELECT t.{of} AS uri, {', '.join(str(int(place == nth)) for nth in range(4))} FROM {schema}.{table} AS t "
-            f"WHERE t.{of} IS NOT NULL AND {scope.only(f't.{of}')}"
+            f"WHERE t.{of} LIKE 'at://did:%' AND {scope.only(f't.{of}')}"
             for place, (table, of) in enumerate(counted)
         ]
         each = ", ".join(f"coalesce((to_jsonb(x) ->> '{column}')::int, 0)" for column in columns)

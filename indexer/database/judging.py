@@ -79,7 +79,8 @@ NOTICES = """, gone AS (
   SELECT c.uri || '#notification/{reason}', split_part(c.other, '/', 3), c.author_did, '{reason}', c.uri, c.cid, c.created_at,
     now()
   FROM changed AS c
-  WHERE NOT c.forbidden AND split_part(c.other, '/', 3) <> c.author_did AND length(c.uri) <= {most}
+  WHERE NOT c.forbidden AND c.other LIKE 'at://did:%' AND split_part(c.other, '/', 3) <> c.author_did
+    AND length(c.uri) <= {most}
   ON CONFLICT (uri) DO NOTHING;"""
 # Replies older than the gate keep what they have, but where a gate was deleted (p_cleared): without one nothing is violated.
 JUDGE_REPLIES = """

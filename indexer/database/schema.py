@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import asyncpg
 
-from indexer.database import check, optional_columns, sql, tables
+from indexer.database import check, finite_times, optional_columns, sql, tables
 from indexer.database.advice import advice, warnings
 from indexer.database.migrations import MIGRATIONS
 from indexer.database.sessions import Connection
@@ -75,6 +75,8 @@ async def prepare(connection: Connection, record_types: Sequence[RecordType]) ->
             and await _any_rows(connection, schema, record_types)
         ):
             await connection.execute("SELECT unified_worker.begin_rebuild()")  # the worker sees to it, beside the stream
+        elif 0 < before.version < finite_times.SINCE and await _mend_times(connection, schema, record_types):
+            await connection.execute("SELECT unified_worker.begin_rebuild()")
         told = await warnings(connection)
         if before.tables_by == "application":
             told += await advice(connection, schema, record_types)
@@ -121,6 +123,12 @@ async def _preconditions(connection: Connection) -> str:
     if faults or schema is None:
         raise OperatorError(faults)
     return schema
+
+
+async def _mend_times(connection: Connection, schema: str, record_types: Sequence[RecordType]) -> bool:
+    """Makes infinite times finite; returns whether there were any."""
+    done = [await connection.execute(statement) for statement in finite_times.mending(schema, record_types)]
+    return any(not status.endswith(" 0") for status in done)
 
 
 async def _any_rows(connection: Connection, schema: str, record_types: Sequence[RecordType]) -> bool:

@@ -37,6 +37,7 @@ SESSION_SETTINGS = {
     "array_nulls": "on",
     "transform_null_equals": "off",
     "row_security": "on",
+    "quote_all_identifiers": "off",
     "check_function_bodies": "on",
     "plpgsql.extra_errors": "none",
     "exit_on_error": "off",

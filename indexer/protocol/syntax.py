@@ -16,6 +16,8 @@ MAX_HANDLE_CHARACTERS = 253
 MAX_AT_URI_CHARACTERS = 8192
 NO_HANDLE = "handle.invalid"  # stands for a handle that is not known to be the account's
 
+_MICROSECOND = timedelta(microseconds=1)
+_FIRST, _LAST = datetime.min.replace(tzinfo=UTC) + _MICROSECOND, datetime.max.replace(tzinfo=UTC) - _MICROSECOND
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SORTABLE_TO_BASE32 = bytes.maketrans(b"234567abcdefghijklmnopqrstuvwxyz", b"0123456789abcdefghijklmnopqrstuv")
 
@@ -99,13 +101,15 @@ def parse_at_uri(text: str) -> AtUri:
 def parse_datetime(text: str) -> datetime | None:
     """The instant of a protocol datetime, in UTC, to the microsecond; None where the text is no such datetime.
 
-    None stands also for what no calendar has (month 0, a leap second) and for instants outside the years 1 to 9999.
+    None stands also for what no calendar has (month 0, a leap second), and for instants outside the years 1 to 9999.
+    Their first and last microsecond is moved by one: PostgreSQL's drivers take both for infinity.
     """
     if _datetime(text) is None:
         return None
     try:
         instant = datetime.fromisoformat(text)
-        return instant if instant.tzinfo is UTC else instant.astimezone(UTC)
+        instant = instant if instant.tzinfo is UTC else instant.astimezone(UTC)
+        return min(max(instant, _FIRST), _LAST)
     except (ValueError, OverflowError):
         return None
 

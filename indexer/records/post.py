@@ -25,6 +25,7 @@ from indexer.record_type import (
 )
 
 AUTHOR, PARENT = "{author_did}", "{parent_uri}"
+BY_DID = "{parent_uri} LIKE 'at://did:%'"  # a parent that is named by a handle counts for nothing
 MAX_FACETS = 1_000  # the lexicon's text has 3,000 bytes
 MAX_QUOTING_CHARS = MAX_URI_CHARS - len("#quote")
 # The quoted post, where the embed is the record of one; the test for the key spares most posts the rest.
@@ -39,7 +40,14 @@ def unless_forbidden(effect: Effect, judged: str, column: str) -> Effect:
 
 
 REPLY_TOLD = unless_forbidden(
-    notification("reply", suffix="reply", author=AUTHOR, recipient=authority(PARENT), subject="v_uri", when="NOT v_intrudes"),
+    notification(
+        "reply",
+        suffix="reply",
+        author=AUTHOR,
+        recipient=authority(PARENT),
+        subject="v_uri",
+        when=f"NOT v_intrudes AND {BY_DID}",
+    ),
     "v_intrudes",
     "{violates_thread_gate}",
 )
@@ -191,9 +199,11 @@ def tags(record: Record, facets: list[Any]) -> list[str]:
 
 
 def quoted(embed: Record) -> str | None:
-    """What the embed may quote: the URI of its record, unchecked."""
+    """What the embed may quote: the URI of its record, unchecked. By its $type, as `unified_worker.quoted_ref` does."""
     match embed:
-        case {"record": {"uri": str(uri)}} | {"record": {"record": {"uri": str(uri)}}}:
+        case {"$type": "app.bsky.embed.record", "record": {"uri": str(uri)}}:
+            return uri
+        case {"$type": "app.bsky.embed.recordWithMedia", "record": {"record": {"uri": str(uri)}}}:
             return uri
         case _:
             return None
@@ -222,8 +232,8 @@ def row(record: Record, at: Place) -> Row:
     parent = parent_cid = None
     reply: Record | None = optional(record, "reply", dict)
     if reply is not None:
-        parent, parent_cid = strong_ref(reply, "parent")
-        rest["root"], rest["root_cid"] = strong_ref(reply, "root")
+        parent, parent_cid = strong_ref(reply, "parent", handles=True)
+        rest["root"], rest["root_cid"] = strong_ref(reply, "root", handles=True)
         meets += (parent, rest["root"])
     return Row(parent, parent_cid, created_at(record), rest, tuple(meets))
 
@@ -289,7 +299,7 @@ RECORD = RecordType(
     ),
     returning="has_thread_gate, t.violates_thread_gate, t.violates_embedding_rules INTO v_gated, v_intrudes, v_embeds",
     effects=(
-        count("reply_count", PARENT, when="{parent_uri} IS NOT NULL"),
+        count("reply_count", PARENT, when=BY_DID),
         REPLIES,
         REPLY_TOLD,
         QUOTES,

@@ -6,12 +6,15 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
+from indexer.batch import bucket
+from indexer.database.references import LOCK_CLASS
 from indexer.database.writer import Writer
 from indexer.postgres import PostgresServer
 from indexer.protocol.events import Commit
 from tests.conftest import fresh
 from tests.database.builder import LIKE, POST, Stream, did, like, post, put
-from tests.database.worker import Worker, opened
+from tests.database.test_lock_order import WAITS
+from tests.database.worker import Worker, connected, opened
 
 WORDS = " ".join(f"word{n}" for n in range(20_000))
 SECONDS = 4.0
@@ -82,5 +85,28 @@ async def test_strangers_keep_their_rate(worker: Worker, elsewhere: Worker, gian
     there, here = Writer(elsewhere.pool), Writer(worker.pool)
     free = await likes_per_second(worker, "before", lambda turn: written(there, giant(other, turn)))
     beside = await likes_per_second(worker, "beside", lambda turn: written(here, giant(stream, turn)))
-    print(f"{free:.0f} likes/s, {beside:.0f} beside them in one database")
     assert beside > free / 2
+
+
+async def slowness(worker: Worker) -> float:
+    """Seconds that the texts of all posts take to be taken apart."""
+    began = time.monotonic()
+    await worker.value("SELECT sum(length(to_tsvector('simple', text))) FROM posts")
+    return time.monotonic() - began
+
+
+async def test_a_long_text_is_taken_apart_before_the_locks(worker: Worker, database: str) -> None:
+    """What a post of 2 MB takes until it waits for a lock is most of what it takes in all."""
+    stream, words = Stream(), " ".join(f"w{n}" for n in range(14_000))[:95_000]
+    place = f"at://{did('held')}/{POST}/1"
+    reply = {"root": like(place)["subject"], "parent": like(place)["subject"]}
+    commit = stream.commit("giant", *[put(f"{POST}/{n}", post(f"{n} {words}", reply=reply)) for n in range(15)])
+    async with connected(database) as holder:
+        await holder.execute("SELECT pg_advisory_lock($1, $2)", LOCK_CLASS, bucket(place))
+        writing = asyncio.create_task(worker.write(commit))
+        began = time.monotonic()
+        while not await worker.value(WAITS, LOCK_CLASS):
+            await asyncio.sleep(0.005)
+        before = time.monotonic() - began
+    await writing
+    assert before > 0.5 * await slowness(worker)

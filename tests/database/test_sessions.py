@@ -97,5 +97,5 @@ def test_what_changes_the_meaning_of_sql_is_set_or_has_its_own_case() -> None:
     }
     assert set(HOSTILE) - set(SESSION_SETTINGS) == {
         *("transaction_timeout", "search_path", "session_replication_role"),  # set once the connection is there
-        *("bytea_output", "quote_all_identifiers", "extra_float_digits", "work_mem"),  # change nothing that we say
+        *("bytea_output", "extra_float_digits", "work_mem"),  # change nothing that we say
     }

@@ -20,7 +20,7 @@ from tests.model.names import (
     VERIFICATION,
     Record,
 )
-from tests.model.protocol import MAX_CID, Refused, field_of, is_did, is_handle, record_uri
+from tests.model.protocol import MAX_CID, MAX_URI, Refused, field_of, is_did, is_handle, record_uri
 
 MAX_PURPOSE = 64
 ONLY_SELF = (PROFILE, LABELER)
@@ -70,22 +70,28 @@ def _list_uri(record: Record, field: str) -> None:
         raise Refused(f"{field} names no list")
 
 
-def _reference(reference: Any) -> None:
+def _reference(reference: Any, *, handles: bool = False) -> None:
     uri, cid = field_of(reference, "uri"), field_of(reference, "cid")
     if not isinstance(uri, str) or not isinstance(cid, str):
         raise Refused("a reference without uri or cid")
-    if record_uri(uri) is None:
+    if record_uri(uri) is None and not (handles and _by_handle(uri)):
         raise Refused("the uri names no record")
     if len(cid) > MAX_CID:
         raise Refused("the cid is too long")
+
+
+def _by_handle(uri: str) -> bool:
+    """Whether a URI would name a record, if its handle were a DID."""
+    start, _, rest = uri.removeprefix("at://").partition("/")
+    return is_handle(start) and record_uri(f"at://did:plc:x/{rest}") is not None and len(uri) <= MAX_URI
 
 
 def _check_post(record: Record) -> None:
     text(record, "text")
     reply = _optional(record, "reply", dict)
     if reply is not None:
-        _reference(reply.get("parent"))
-        _reference(reply.get("root"))
+        _reference(reply.get("parent"), handles=True)
+        _reference(reply.get("root"), handles=True)
 
 
 def _check_pointer(record: Record) -> None:

@@ -22,6 +22,7 @@ from tests.model.names import (
 )
 from tests.model.notices import notifications, unverified
 from tests.model.posts import parent_uri, quote, root_author
+from tests.model.protocol import record_uri
 from tests.model.tables import RECORD_TABLES, UNIQUE, row, user_row
 
 COUNTS = ("like_count", "repost_count", "reply_count", "quote_count")
@@ -107,7 +108,7 @@ def _count(rows: Rows, held: list[Stored]) -> None:
                 counts["repost_count"][stored.record["subject"]["uri"]] += 1
             case "app.bsky.feed.post":
                 parent, quoted = parent_uri(stored), quote(stored)
-                counts["reply_count"].update([parent] if parent is not None else [])
+                counts["reply_count"].update([parent] if parent is not None and record_uri(parent) is not None else [])
                 counts["quote_count"].update([quoted.uri] if quoted is not None else [])
             case _:
                 pass

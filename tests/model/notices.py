@@ -53,7 +53,7 @@ def _of_pointer(stored: Stored) -> Iterator[Row]:
 
 def _of_post(post: Stored) -> Iterator[Row]:
     parent, quoted = parent_uri(post), quote(post)
-    if parent is not None:
+    if parent is not None and record_uri(parent) is not None:  # by a handle it is nobody's
         yield from _notice(post, "/reply", authority(parent), "reply", post.uri)
     if quoted is not None:
         yield from _notice(post, "/quote", authority(quoted.uri), "quote", post.uri)

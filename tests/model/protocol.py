@@ -69,7 +69,11 @@ def instant(text: str) -> datetime | None:
         return None
     try:
         local = datetime(year, month, day, hour, minute, second, micros, UTC)
-        return local + shift if found[9] == "-" else local - shift
+        found_instant = local + shift if found[9] == "-" else local - shift
+        if found_instant == datetime(1, 1, 1, tzinfo=UTC):  # a driver writes the two ends of the calendar as infinity
+            return datetime(1, 1, 1, 0, 0, 0, 1, UTC)
+        last = datetime(9999, 12, 31, 23, 59, 59, 999998, UTC)
+        return min(found_instant, last)
     except (ValueError, OverflowError):
         return None
 
