@@ -80,7 +80,7 @@ def needs(record_types: Sequence[RecordType]) -> list[Needs]:
     """The needs of every table that the worker writes."""
     found = [Needs(CURSOR_TABLE, CURSOR_COLUMNS, frozenset(CURSOR_COLUMNS), (("service",),))]
     for record_type in record_types:
-        columns = {column.name: column.type.split()[0] for column in record_type.columns if not column.optional}
+        columns = {column.name: column.type.split()[0] for column in record_type.columns}
         keys = ((record_type.key,), *((record_type.unique,) if record_type.unique else ()))
         given = FIRST_SIGHT if record_type.row_stays else frozenset(columns)
         rights = WRITING[:-1] if record_type.row_stays else WRITING

@@ -25,7 +25,7 @@ def long_posts(stream: Stream, turn: int) -> Commit:
     return stream.commit("giant", *[put(f"{POST}/{turn}-{n}", post(f"{turn} {n} {WORDS[:95_000]}")) for n in range(20)])
 
 
-def many_places(stream: Stream, turn: int) -> Commit:
+def many_places(stream: Stream, turn: int, who: str = "giant", key: int | None = None) -> Commit:
     """200 posts of 9 kB that reply to two posts and quote a third."""
 
     def ref(name: str) -> dict[str, str]:
@@ -36,7 +36,7 @@ def many_places(stream: Stream, turn: int) -> Commit:
         embed = {"$type": "app.bsky.embed.record", "record": ref(f"q{turn}x{n}")}
         return post(f"{turn} {n} {WORDS[:9_000]}", reply=reply, embed=embed)
 
-    return stream.commit("giant", *[put(f"{POST}/{turn}-{n}", one(n)) for n in range(200)])
+    return stream.commit(who, *[put(f"{POST}/{turn if key is None else 0}-{n}", one(n)) for n in range(200)])
 
 
 @pytest.fixture
@@ -110,3 +110,20 @@ async def test_a_long_text_is_taken_apart_before_the_locks(worker: Worker, datab
         before = time.monotonic() - began
     await writing
     assert before > 0.5 * await slowness(worker)
+
+
+async def test_giants_of_all_lanes_fit_the_server_s_table_of_locks(any_database: str) -> None:
+    """Each replaces 200 replies with quotes by others: 1,600 places."""
+    async with opened(any_database, size=5) as worker:
+        writers = [Writer(worker.pool) for _ in range(4)]
+        stream = Stream()
+        for turn in (0, 100):
+            commits = [many_places(stream, turn + lane, f"giant{lane}", turn) for lane in range(4)]
+            done = await asyncio.gather(*(writer.write(n, [commits[n]]) for n, writer in enumerate(writers)))
+            assert [outcomes for _, outcomes in done] == [["applied"]] * 4
+        assert await worker.value("SELECT count(*) FROM posts") == 800
+
+
+def test_strangers_share_no_lock() -> None:
+    """Among as many places as a thousand commits have, hardly two have one number."""
+    assert len({bucket(f"at://{did(str(n))}/{POST}/1") for n in range(4_000)}) >= 3_998
