@@ -22,6 +22,7 @@ ELSEWHERE = {
     "schema.prepare": "the functions, which sql.functions makes of the record types",
     "schema._own_schema": "the tables, which tables.create makes of the record types, and the migrations",
     "schema._any_rows": "the tables' names",
+    "schema._mend_times": "the tables' and columns' names, of the record types",
     "optional_columns.settle": "the tables' and columns' names and types, of the record types",
     "check._unassignable": "the tables' and columns' names and types, of the record types",
     "account_status._count": "the tables' and columns' names, of the record types",
