@@ -20,7 +20,7 @@ from benchmarks.stream import make_stream
 from benchmarks.throughput import fresh_database
 from indexer.batch import KINDS, OTHER, build
 from indexer.database.apply import apply_all
-from indexer.database.pool import SESSION_SETTINGS, Connection
+from indexer.database.sessions import SESSION_SETTINGS, Connection
 from indexer.lanes import MAX_BATCH
 from indexer.postgres import PostgresServer
 from indexer.protocol.events import Commit

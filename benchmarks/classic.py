@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 from benchmarks.bare import bare
 from indexer.batch import Batch, build
 from indexer.config import Config
-from indexer.database.pool import SESSION_SETTINGS, Connection
+from indexer.database.sessions import SESSION_SETTINGS, Connection
 from indexer.firehose import Firehose
 from indexer.lanes import MAX_QUEUED
 from indexer.metrics import Metrics

@@ -11,8 +11,9 @@ import asyncpg
 
 from benchmarks.expected import EDGE, Expected
 from benchmarks.processes import POLL, ROOT, START_TIMEOUT, Child, ChildFailed, child, relay, relay_url, server_cpu
-from indexer.database.pool import Connection, DatabasePool
+from indexer.database.pool import DatabasePool
 from indexer.database.ready import make_ready
+from indexer.database.sessions import Connection
 from indexer.postgres import PostgresServer
 from indexer.record_type import RecordType
 from indexer.records import RECORD_TYPES

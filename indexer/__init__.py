@@ -46,6 +46,8 @@ database/            the only asyncpg
   runs.py sizes.py     what a run leaves word of, every minute; how large the tables are, every day
   look.py              a look from outside: what status.py and account_status.py ask
   pool.py              connections, and the lock
+  server.py            the one server that all of them lead to
+  sessions.py          what each connection asks of it
   ready.py             at start: connected, locked, prepared
   tls.py               what is wrong with the connection's encryption
   schema.py            … by tables.py and derived.py (an empty database), check.py and advice.py (an existing one),

@@ -1,5 +1,6 @@
 """DATABASE_URL: what is wrong with it, found before anything connects, and how to show it without its password."""
 
+import os
 import re
 from urllib.parse import parse_qsl, unquote_plus, urlsplit
 
@@ -90,7 +91,16 @@ def faults_of(url: str) -> list[str]:
         port = re.fullmatch(r"(?:\[[^\]]*\]|[^:\[\]]*)(?::(\d{0,5}))?", host)
         if port is None or (port[1] and not 0 < int(port[1]) < 65536):
             faults.append(f"DATABASE_URL ({redacted(url)}) has no usable port; write host:port with a port from 1 to 65535")
-    return faults + _faults_of_query(parts.query, redacted(url))
+    return faults + _faults_of_query(parts.query, redacted(url)) + _faults_of_hosts(hosts, parts.query, redacted(url))
+
+
+def _faults_of_hosts(hosts: str, query: str, shown: str) -> list[str]:
+    given = dict(parse_qsl(query))
+    several = "," in hosts or "," in given.get("host", "")
+    wanted = given.get("target_session_attrs") or os.environ.get("PGTARGETSESSIONATTRS")
+    if several and wanted not in ("read-write", "primary"):
+        return [f"DATABASE_URL ({shown}) names several hosts, of which one takes writes: add target_session_attrs=read-write"]
+    return []
 
 
 def _faults_of_query(query: str, shown: str) -> list[str]:

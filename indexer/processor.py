@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 
 from indexer.batch import KINDS, OTHER, Batch, build, row_of
 from indexer.database.apply import apply_one
-from indexer.database.pool import Connection, DatabasePool
+from indexer.database.pool import DatabasePool
+from indexer.database.sessions import Connection
 from indexer.database.sql import MODE_DIRECT, MODE_LIVE
 from indexer.database.writer import REFUSED, Writer
 from indexer.logs import warn_limited

@@ -9,9 +9,10 @@ from indexer.config import Config
 from indexer.database import letter_queries
 from indexer.database.failures import DATABASE_ERRORS, Remedy, remedy, sqlstate
 from indexer.database.letter_queries import Choice
-from indexer.database.pool import Connection, DatabasePool
+from indexer.database.pool import DatabasePool
 from indexer.database.retry import Fate, Kept, Verdict, retry
 from indexer.database.session import session
+from indexer.database.sessions import Connection
 from indexer.database.settings import opted_out
 from indexer.errors import Stop
 from indexer.logs import warn_limited

@@ -8,6 +8,7 @@ private_server  a running PostgreSQL 18 of the test's own, with fsync on
 import asyncio
 import itertools
 from collections.abc import AsyncIterator, Iterator
+from secrets import token_hex
 
 import asyncpg
 import pytest
@@ -43,7 +44,7 @@ def pg15() -> Iterator[PostgresServer]:
 
 async def fresh(server: PostgresServer, template: str = "template1") -> AsyncIterator[str]:
     """The URL of a new database, a copy of `template`; it is gone afterwards."""
-    name = f"test{next(_numbers)}"
+    name = f"test{next(_numbers)}_{token_hex(3)}"  # this file may be imported under two names, and then counts twice
     await administer(server, f"CREATE DATABASE {name} TEMPLATE {template}")
     yield server.url_of(name)
     await administer(server, f"DROP DATABASE {name} WITH (FORCE)")

@@ -28,8 +28,8 @@ ELSEWHERE = {
     "audit.look": "what should be and what is there, of constants (audit_rows, audit_notices, audit_books)",
     "audit._keys": "the tables' and columns' names, and numbers",
     "letter_queries._drop": "one of two constants that lock",
-    "sizes.measure": "a table, as the server quoted its name",
-    "pending.turn": "table and column of a foreign key, as the server quoted them (letters.AWAITED)",
+    "sizes._count": "a table, as the server quoted its name",
+    "pending._look": "table and column of a foreign key, as the server quoted them (letters.AWAITED)",
 }
 
 

@@ -9,7 +9,7 @@ from indexer.command import Command
 from indexer.config import Config
 from indexer.database.account_status import account_status
 from indexer.database.look import look
-from indexer.database.pool import Connection
+from indexer.database.sessions import Connection
 from indexer.database.status import status
 from indexer.errors import OperatorError
 from indexer.protocol.syntax import is_did

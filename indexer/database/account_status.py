@@ -5,7 +5,7 @@ from typing import Any
 
 import asyncpg
 
-from indexer.database.pool import Connection
+from indexer.database.sessions import Connection
 from indexer.record_type import RecordType
 
 MOST_COUNTED = 100_000  # rows of a table

@@ -191,7 +191,7 @@ BEGIN
           v_rows := least(2 * v_rows, {step});
         EXCEPTION WHEN OTHERS THEN
           GET STACKED DIAGNOSTICS v_state = RETURNED_SQLSTATE, v_message = MESSAGE_TEXT, v_detail = PG_EXCEPTION_DETAIL;
-          IF left(v_state, 2) IN ({not_data_classes}) OR v_state IN ({not_data_states}) THEN
+          IF left(v_state, 2) IN ({not_data_classes}) THEN
             RAISE;
           END IF;
           IF cardinality(v_uris) = 1 THEN

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from indexer.database.pool import Connection
+from indexer.database.sessions import Connection
 from indexer.record_type import RecordType
 
 # Looks-up that no index of the application's serves: by another's gate, and when an account is deleted.

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import asyncpg
 
-from indexer.database.pool import Connection
+from indexer.database.sessions import Connection
 
 EXAMPLES = 5  # of each kind, in full
 LEAST_PAGES = 8  # that a sample takes of a table

@@ -4,10 +4,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import asyncpg
+from asyncpg import Record
 
 from indexer.database.derived import COUNTS, DERIVED_TABLES, FLAGS
 from indexer.database.failures import Remedy, remedy
-from indexer.database.pool import Connection
+from indexer.database.sessions import Connection
 from indexer.database.tables import CURSOR_COLUMNS, CURSOR_TABLE
 from indexer.record_type import RecordType
 
@@ -42,6 +43,22 @@ FROM pg_catalog.pg_class AS c LEFT JOIN pg_catalog.pg_policy AS p ON p.polrelid 
 WHERE c.oid = $1::regclass GROUP BY c.oid
 """
 
+# What a crash leaves of a table, how it is cut into parts, and what its updates are replicated by.
+KIND = """
+SELECT c.relpersistence = 'u' AS unlogged, pg_get_partkeydef(c.oid) AS parts,
+  (c.relreplident = 'n' OR (c.relreplident = 'd' AND NOT EXISTS (
+    SELECT FROM pg_catalog.pg_index AS i WHERE i.indrelid = c.oid AND i.indisprimary)))
+  AND EXISTS (SELECT FROM pg_catalog.pg_publication_tables AS t JOIN pg_catalog.pg_publication AS p ON p.pubname = t.pubname
+    WHERE t.schemaname = n.nspname AND t.tablename = c.relname AND (p.pubupdate OR p.pubdelete)) AS nameless
+FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace WHERE c.oid = $1::regclass
+"""
+# Accounts without a handle share 'handle.invalid', and a handle moves from one account to another.
+UNIQUE_HANDLES = """
+SELECT i.indexrelid::regclass::text AS index FROM pg_catalog.pg_index AS i
+JOIN pg_catalog.pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
+WHERE i.indrelid = $1::regclass AND i.indisunique AND i.indnkeyatts = 1 AND a.attname = 'handle'
+"""
+
 WRITING = ("SELECT", "INSERT", "UPDATE", "DELETE")
 FIRST_SIGHT = frozenset({"did", "handle"})  # of users: what is known of an account before its profile
 
@@ -63,7 +80,7 @@ def needs(record_types: Sequence[RecordType]) -> list[Needs]:
     """The needs of every table that the worker writes."""
     found = [Needs(CURSOR_TABLE, CURSOR_COLUMNS, frozenset(CURSOR_COLUMNS), (("service",),))]
     for record_type in record_types:
-        columns = {column.name: column.type.split()[0] for column in record_type.columns}
+        columns = {column.name: column.type.split()[0] for column in record_type.columns if not column.optional}
         keys = ((record_type.key,), *((record_type.unique,) if record_type.unique else ()))
         given = FIRST_SIGHT if record_type.row_stays else frozenset(columns)
         rights = WRITING[:-1] if record_type.row_stays else WRITING
@@ -100,6 +117,10 @@ async def _table_faults(connection: Connection, table: str, need: Needs) -> list
             f"table {table} lacks columns: ALTER TABLE {table} " + ", ".join(f"ADD COLUMN {column}" for column in missing)
         )
     found += await _missing_rights(connection, table, need.rights)
+    kind = await connection.fetchrow(KIND, table)
+    assert kind is not None
+    if kind["unlogged"]:
+        found.append(f"table {table} is UNLOGGED: a crash empties it, and rows are lost: ALTER TABLE {table} SET LOGGED")
     if need.rights == ("SELECT",):
         return found
     found += [
@@ -112,22 +133,45 @@ async def _table_faults(connection: Connection, table: str, need: Needs) -> list
         for name, row in columns.items()
         if name in need.nulls and row["required"]
     ]
-    for name, kind in need.columns.items():
+    for name, type_ in need.columns.items():
         if name in columns and columns[name]["generated"]:
             found.append(f"column {table}.{name} is generated, but the worker writes it: drop its expression (DROP EXPRESSION)")
-        elif name in columns and (error := await _unassignable(connection, table, name, kind)):
-            found.append(f"column {table}.{name} does not take a value of type {kind} ({error}): change its type")
-    unique = {frozenset(row["columns"]) for row in await connection.fetch(UNIQUE_INDEXES, table)}
-    found += [
-        f"table {table} has no unique index on ({', '.join(key)}): CREATE UNIQUE INDEX ON {table} ({', '.join(key)})"
-        for key in need.unique
-        if frozenset(key) not in unique
-    ]
+        elif name in columns and (error := await _unassignable(connection, table, name, type_)):
+            found.append(f"column {table}.{name} does not take a value of type {type_} ({error}): change its type")
+    found += await _key_faults(connection, table, need, kind)
     found += [
         f"the user may not use the sequence {row['sequence']} of {table}: GRANT USAGE ON SEQUENCE {row['sequence']} TO …"
         for row in await connection.fetch(CLOSED_SEQUENCES, table)
     ]
     return found
+
+
+async def _key_faults(connection: Connection, table: str, need: Needs, kind: Record) -> list[str]:
+    """What its unique keys lack for ON CONFLICT and for replication, and which of them refuse what the worker writes."""
+    unique = {frozenset(row["columns"]) for row in await connection.fetch(UNIQUE_INDEXES, table)}
+    found = [_no_unique_index(table, key, kind["parts"]) for key in need.unique if frozenset(key) not in unique]
+    if kind["nameless"]:
+        found.append(
+            f"table {table} is in a publication and has neither a primary key nor a replica identity, so the server refuses to "
+            f"update or delete its rows: ALTER TABLE {table} ADD PRIMARY KEY ({', '.join(need.unique[0])})"
+        )
+    if need.given == FIRST_SIGHT:
+        found += [
+            f"{row['index']} allows a handle once in {table}, but all accounts without one have 'handle.invalid', and handles "
+            f"move between accounts: DROP INDEX {row['index']} (or the constraint), and index handle without UNIQUE"
+            for row in await connection.fetch(UNIQUE_HANDLES, table)
+        ]
+    return found
+
+
+def _no_unique_index(table: str, key: Sequence[str], parts: str | None) -> str:
+    columns = ", ".join(key)
+    if parts is None:
+        return f"table {table} has no unique index on ({columns}): CREATE UNIQUE INDEX ON {table} ({columns})"
+    return (
+        f"table {table} is partitioned by {parts} and has no unique index on ({columns}), which a partitioned table can only "
+        f"have if these columns decide the partition: use a plain table, or one that is partitioned by HASH ({key[0]})"
+    )
 
 
 async def _missing_rights(connection: Connection, table: str, needed: Sequence[str]) -> list[str]:

@@ -11,12 +11,14 @@ COUNTS = ("like_count", "repost_count", "reply_count", "quote_count")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DerivedTable:
     """A table without a collection. `columns`: by name, the types in a schema of our own, those that the worker uses; `others`:
-    columns and constraints of the application's; `unique`: the keys by which the worker finds its rows; `options`: storage
-    parameters; `read_only`: the worker never writes it."""
+    columns and constraints of the application's; `unique`: the keys by which the worker finds its rows; `primary`: the one of
+    these that is the primary key, where no column says so; `options`: storage parameters; `read_only`: the worker never
+    writes it."""
 
     table: str
     columns: dict[str, str]
     unique: tuple[tuple[str, ...], ...]
+    primary: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
     indexes: tuple[str, ...] = ()
     options: str = ""
@@ -79,6 +81,7 @@ DERIVED_TABLES = (
             **TIMES,
         },
         unique=(("post_uri", "viewer_did"),),
+        primary=("post_uri", "viewer_did"),
         options=UPDATED_OFTEN,
     ),
     DerivedTable(

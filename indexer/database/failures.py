@@ -4,10 +4,19 @@ from enum import Enum, auto
 
 import asyncpg
 
-# Connection, rollback (deadlock, serialization), resources, the operator's hand, the system.
-RETRY_CLASSES = ("08", "40", "53", "57", "58")
-RETRY_STATES = ("55P03", "25006")  # a lock not had in time, a server that is read-only just now
+READ_ONLY = "25006"  # a standby, or a database that its operator or hoster protects
+
+# The classes of SQLSTATE that speak of the server and its set-up, not of what a commit holds: the same again, with a log line.
+# https://www.postgresql.org/docs/current/errcodes-appendix.html
+SERVER_CLASSES = (
+    *("08", "40", "53", "57", "58"),  # connections, rollbacks (deadlocks), resources, the operator's hand, the system
+    *("0A", "25", "28", "3D", "55"),  # features, transaction states (read-only), logins, databases, states of objects
+    *("09", "0B", "0L", "0P", "24", "26", "27", "2B", "2D", "34", "3B"),  # names and states that only our own code could spoil
+    *("72", "F0", "HV", "XX"),  # snapshots, its configuration file, foreign data, what it can't explain itself
+)
 SCHEMA_CLASSES = ("42", "3F")  # no such table, column or function, no right to it; no such schema
+# All others are the commit's own: values (21, 22), constraints (23), limits (54), and whatever an application's triggers raise
+# (P0, 38, 44, or a class of their own). Such a commit becomes a dead letter.
 # What asyncpg raises when a connection or a statement fails, the connection's own loss included.
 DATABASE_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
 
@@ -45,7 +54,7 @@ def statement(error: BaseException) -> str:
 def remedy(error: BaseException) -> Remedy:
     """The remedy of an error that a statement raised."""
     state = sqlstate(error)
-    if state[:2] in RETRY_CLASSES or state in RETRY_STATES:
+    if state[:2] in SERVER_CLASSES:
         return Remedy.RETRY
     if state[:2] in SCHEMA_CLASSES:
         return Remedy.SCHEMA

@@ -5,8 +5,8 @@ from typing import TypeVar
 
 import asyncpg
 
-from indexer.database.pool import Connection
 from indexer.database.session import session
+from indexer.database.sessions import Connection
 from indexer.errors import Stop
 
 T = TypeVar("T")

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from indexer.database.pool import Connection
+from indexer.database.sessions import Connection
 from indexer.record_type import Column, RecordType
 
 LACKING = """

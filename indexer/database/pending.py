@@ -16,8 +16,9 @@ import asyncpg
 
 from indexer.database.failures import DATABASE_ERRORS, is_everybodys
 from indexer.database.letters import PENDING
-from indexer.database.pool import Connection, DatabasePool
+from indexer.database.pool import DatabasePool
 from indexer.database.retry import APPLIED, Kept, postpone, retry
+from indexer.database.sessions import Connection
 from indexer.logs import warn_limited
 from indexer.selection import EVERYTHING, Selection
 

@@ -15,40 +15,22 @@ from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
-from indexer.database.failures import DATABASE_ERRORS, Unavailable
+from indexer.database.failures import DATABASE_ERRORS, READ_ONLY, Unavailable, sqlstate
+from indexer.database.server import CONNECT_TIMEOUT, HOST_TIMEOUT, Server, hosts, ready_session
+from indexer.database.sessions import SESSION_SETTINGS, Connection
 from indexer.errors import OperatorError
 
 if TYPE_CHECKING:
     from asyncpg.pool import Pool, PoolConnectionProxy
 
-    Connection = asyncpg.Connection[Any] | PoolConnectionProxy[Any]
-else:
-    Connection = asyncpg.Connection
-
-SESSION_SETTINGS = {
-    "application_name": "unified-worker (python)",  # operators filter pg_stat_activity by it
-    "timezone": "UTC",
-    "synchronous_commit": "off",  # a call flushes once, at its end (database/sql.py)
-    "client_connection_check_interval": "1000",  # ms: a worker killed with -9 must not leave its call running
-    "tcp_keepalives_idle": "10",  # s: a worker whose machine is gone has lost its lock within LOCK_PATIENCE
-    "tcp_keepalives_interval": "5",  # s
-    "tcp_keepalives_count": "3",
-    "lock_timeout": "30000",  # ms: a lock held on our tables by others is a retry that is logged, not a silent wait
-    "client_min_messages": "error",  # to_tsvector notes every long word
-    "jit": "off",
-    # Rows are looked up by keys alone. A plan is made once a session, perhaps while its table is empty: one that reads the
-    # table whole would still do so when that has grown.
-    "enable_seqscan": "off",
-}
-
 # What asyncpg raises for a connection that the server ended while it lay idle: the server's last word has been read, the end of
 # the socket has not, so the connection still passes for open.
 ENDED_UNNOTICED = asyncpg.InternalClientError
 
-CONNECT_TIMEOUT = 10.0  # seconds
 LOCK_PATIENCE = 30.0  # seconds: for the server to notice that the lock's last holder was killed
-PING_INTERVAL = 10.0  # seconds between two questions whether the server is still there
-PING_TIMEOUT = 45.0  # seconds for the answer: more than lock_timeout, which what else runs on that connection may use up
+# A server that is silent is noticed within 15 s. Both begin when the connection is free: a call of ours may take long.
+PING_INTERVAL = 5.0  # seconds between two questions whether the server is still there
+PING_TIMEOUT = 9.0  # seconds for the answer
 
 PING = "SELECT 1"
 TRY_LOCK = "SELECT pg_try_advisory_lock($1)"
@@ -97,6 +79,7 @@ class DatabasePool:
         self._exclusive = exclusive
         self._key = lock_key(name)
         self._pool: Pool[Any] | None = None
+        self._server: Server | None = None  # where the lock is
         self._lock_connection: PoolConnectionProxy[Any] | None = None
         self._lost: asyncio.Event = asyncio.Event()
         self._turn = asyncio.Lock()  # the lock's connection serves one statement at a time
@@ -110,24 +93,45 @@ class DatabasePool:
         return lent + self._turn.locked()
 
     async def open(self) -> None:
-        """Connects and takes the lock, in one attempt. OperatorError for a pooler, and while another worker has the lock."""
+        """Connect to the first host that takes us, and take the lock there. OperatorError for a pooler or a lock of another.
+
+        Raises what the last host answered, if none takes us; one that is silent costs HOST_TIMEOUT where others are named.
+        """
+        candidates = hosts(self.url)
+        patience = CONNECT_TIMEOUT if len(candidates) == 1 else HOST_TIMEOUT
+        for url in candidates[:-1]:
+            with suppress(*DATABASE_ERRORS):
+                await self._connect(url, patience)
+                break
+        else:
+            await self._connect(candidates[-1], patience)
+        async with self.lock_connection() as connection:
+            await self._refuse_poolers(connection)
+            if self._exclusive:
+                await self._take_lock(connection)
+
+    async def _connect(self, url: str, patience: float) -> None:
+        """A pool on this one host, and the connection in it that is to hold the lock."""
         self.terminate()
+        self._server = None
         self._pool = await asyncpg.create_pool(
-            self.url,
+            url,
             min_size=0,
             max_size=self.size,
             max_inactive_connection_lifetime=0,
-            timeout=CONNECT_TIMEOUT,
+            timeout=patience,
             server_settings=SESSION_SETTINGS,
+            init=self._ready,
             reset=_no_reset,
         )
-        connection = await self._pool.acquire(timeout=CONNECT_TIMEOUT)
+        connection = await self._pool.acquire(timeout=patience)
         lost = asyncio.Event()
         connection.add_termination_listener(lambda _connection: lost.set())
         self._lock_connection, self._lost = connection, lost
-        await self._refuse_poolers(connection)
-        if self._exclusive:
-            await self._take_lock(connection)
+
+    async def _ready(self, connection: "Connection") -> None:
+        """Every new connection: its session is set up, and it leads where the lock's does."""
+        self._server = await ready_session(connection, self._server)
 
     def terminate(self) -> None:
         """Ends all connections at once: whatever matters was committed before."""
@@ -150,11 +154,15 @@ class DatabasePool:
             try:
                 connection = await pool.acquire(timeout=CONNECT_TIMEOUT)
             except DATABASE_ERRORS as error:
+                if self._lost.is_set():
+                    raise LockLost from None  # the lock's server is gone: a new one is chosen with a new lock
                 raise Unavailable(f"no connection: {error or type(error).__name__}") from None
             try:
                 yield connection
-            except (asyncpg.PostgresError, asyncpg.DataError):
-                raise  # an answer: the connection is sound, or knows that it is closed
+            except (asyncpg.PostgresError, asyncpg.DataError) as error:
+                if sqlstate(error) == READ_ONLY:
+                    connection.terminate()  # a primary no more: another connection may lead to the new one
+                raise  # otherwise an answer: the connection is sound, or knows that it is closed
             except BaseException:
                 connection.terminate()  # something may still run on it, and giving it back would wait for that
                 raise
@@ -191,7 +199,7 @@ class DatabasePool:
                     await self._lost.wait()
                     raise LockLost
             try:
-                async with asyncio.timeout(PING_TIMEOUT), self.lock_connection() as connection:
+                async with self.lock_connection() as connection, asyncio.timeout(PING_TIMEOUT):
                     await connection.fetchval(PING)
             except TimeoutError:
                 raise LockLost from None

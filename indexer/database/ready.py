@@ -2,14 +2,16 @@
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Awaitable, Callable, Sequence
 
 import asyncpg
 
-from indexer.database.failures import DATABASE_ERRORS, sqlstate
-from indexer.database.pool import POOLER, Connection, DatabasePool, LockLost
+from indexer.database.failures import DATABASE_ERRORS, READ_ONLY, sqlstate
+from indexer.database.pool import POOLER, DatabasePool, LockLost
 from indexer.database.schema import prepare, prepared
+from indexer.database.sessions import Connection
 from indexer.database.tls import tls_fault
 from indexer.database_url import redacted
 from indexer.errors import OperatorError
@@ -47,16 +49,28 @@ async def _reach(pool: DatabasePool, look: Callable[[Connection], Awaitable[str]
         except (LockLost, *DATABASE_ERRORS) as error:
             told = " ".join(str(error).split()) or type(error).__name__
             fault = tls_fault(error, pool.url) or _fault(error, redacted(pool.url), told)
+            if math.isinf(patience) and not is_pooler(error):
+                fault = None  # it took us before: a password is being changed, or another server takes over
             if fault is not None or time.monotonic() >= deadline:
                 raise OperatorError([fault or _not_ready(error, redacted(pool.url), told)]) from None
             warn_limited(log, "database away", "The database does not answer (%s); trying again every second", told)
         await asyncio.sleep(1.0)
 
 
+def is_pooler(error: BaseException) -> bool:
+    """Whether this is how a pooler refuses us."""
+    return sqlstate(error) in POOLER_STATES
+
+
 def _not_ready(error: BaseException, url: str, told: str) -> str:
     """What is to be said of a database that was waited for in vain."""
     if sqlstate(error) == "55P03":
         return f"DATABASE_URL: a table of {url} is locked by another session ({told}): end that one, then start again"
+    if sqlstate(error) == READ_ONLY:
+        return (
+            f"DATABASE_URL: {url} takes no writes ({told}): name the primary, or all hosts with "
+            "target_session_attrs=read-write; if it is the primary, ALTER DATABASE … RESET default_transaction_read_only"
+        )
     return f"DATABASE_URL: no connection to {url} ({told}): start the database or correct the address"
 
 
@@ -67,7 +81,7 @@ def _fault(error: BaseException, url: str, told: str) -> str | None:
         return f"DATABASE_URL: {url} refuses the user or the password ({told}): correct them"
     if state == "3D000":
         return f"DATABASE_URL: the database of {url} does not exist: create it (CREATE DATABASE …) or correct the name"
-    if state in POOLER_STATES:
+    if is_pooler(error):
         return POOLER
     if state.startswith("42"):
         return f"DATABASE_URL: {url} does not allow this user what the worker needs ({told}): GRANT it"

@@ -17,8 +17,8 @@ import asyncpg
 from indexer.batch import MAX_PATH_BYTES, build
 from indexer.database.apply import apply_one
 from indexer.database.failures import Remedy, remedy, sqlstate
-from indexer.database.pool import Connection
 from indexer.database.rebuild_steps import REBUILDING
+from indexer.database.sessions import Connection
 from indexer.database.sql import MODE_LIVE, MODE_RETRY
 from indexer.protocol.events import Account, Commit, Event, Identity, Sync, Unusable
 from indexer.protocol.frames import decode

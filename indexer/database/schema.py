@@ -11,7 +11,7 @@ import asyncpg
 from indexer.database import check, optional_columns, sql, tables
 from indexer.database.advice import advice, warnings
 from indexer.database.migrations import MIGRATIONS
-from indexer.database.pool import Connection
+from indexer.database.sessions import Connection
 from indexer.errors import OperatorError
 from indexer.record_type import RecordType
 

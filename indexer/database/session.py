@@ -5,8 +5,9 @@ from contextlib import asynccontextmanager
 from typing import NamedTuple
 
 from indexer.database.failures import DATABASE_ERRORS, Remedy, remedy, sqlstate
-from indexer.database.pool import Connection, DatabasePool, LockLost
+from indexer.database.pool import DatabasePool, LockLost
 from indexer.database.ready import find_ready, make_ready
+from indexer.database.sessions import Connection
 from indexer.errors import OperatorError, Stop
 from indexer.records import RECORD_TYPES
 

@@ -4,7 +4,8 @@ import asyncio
 import logging
 
 from indexer.database.failures import DATABASE_ERRORS
-from indexer.database.pool import Connection, DatabasePool
+from indexer.database.pool import DatabasePool
+from indexer.database.sessions import Connection
 from indexer.logs import warn_limited
 from indexer.selection import Selection
 

@@ -9,7 +9,8 @@ import asyncpg
 
 from indexer.database import tables
 from indexer.database.failures import DATABASE_ERRORS, is_everybodys
-from indexer.database.pool import Connection, DatabasePool
+from indexer.database.pool import DatabasePool
+from indexer.database.sessions import Connection
 from indexer.logs import warn_limited
 from indexer.record_type import RecordType
 

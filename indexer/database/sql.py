@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 from indexer.batch import REFUSED
 from indexer.database.accounts import ACCOUNTS, wipe
 from indexer.database.arms import Texts, shows
-from indexer.database.failures import RETRY_CLASSES, RETRY_STATES, SCHEMA_CLASSES
+from indexer.database.failures import SCHEMA_CLASSES, SERVER_CLASSES
 from indexer.database.letters import LETTERS
 from indexer.database.rebuild_steps import REBUILDING
 from indexer.database.rebuild_steps import functions as rebuild_functions
@@ -170,7 +170,7 @@ BEGIN
       EXCEPTION WHEN OTHERS THEN
         GET STACKED DIAGNOSTICS v_state = RETURNED_SQLSTATE, v_message = MESSAGE_TEXT, v_detail = PG_EXCEPTION_DETAIL,
           v_constraint = CONSTRAINT_NAME, v_schema = SCHEMA_NAME, v_table = TABLE_NAME;
-        IF left(v_state, 2) IN ({not_data_classes}) OR v_state IN ({not_data_states}) THEN
+        IF left(v_state, 2) IN ({not_data_classes}) THEN
           RAISE;
         END IF;
       END;
@@ -229,8 +229,7 @@ def functions(schema: str, record_types: Sequence[RecordType], lacking: Collecti
         "rebuilding": REBUILDING,
         "op_parameters": OP_PARAMETERS,
         "op_arguments": OP_ARGUMENTS,
-        "not_data_classes": literals(*RETRY_CLASSES, *SCHEMA_CLASSES),
-        "not_data_states": literals(*RETRY_STATES),
+        "not_data_classes": literals(*SERVER_CLASSES, *SCHEMA_CLASSES),
     }
     # Nearly every operation is a put, and the arms are looked through in turn, at 0.2 µs each.
     often = sorted(texts, key=lambda text: -text.type.share)

@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from indexer.database.letters import MAX_FRAMES_BYTES, MAX_LETTERS_OF_A_DID, PENDING
-from indexer.database.pool import Connection, lock_key
+from indexer.database.pool import lock_key
+from indexer.database.sessions import Connection
 from indexer.database.sizes import measure
 from indexer.record_type import RecordType
 

@@ -20,6 +20,24 @@ CURSOR_TABLE = "firehose_cursor"
 CURSOR_COLUMNS = {"service": "text", "cursor": "text", "last_event_time": "timestamptz", "updated_at": "timestamptz"}
 
 
+# Its unique constraint becomes the primary key.
+PRIMARY_KEY = """
+DO $key$
+DECLARE
+  v_table regclass := '{literal}'; v_unique text;
+BEGIN
+  IF NOT EXISTS (SELECT FROM pg_catalog.pg_constraint WHERE conrelid = v_table AND contype = 'p') THEN
+    FOR v_unique IN
+      SELECT conname FROM pg_catalog.pg_constraint WHERE conrelid = v_table AND contype = 'u'
+    LOOP
+      EXECUTE format('ALTER TABLE %s DROP CONSTRAINT %I', v_table, v_unique);
+    END LOOP;
+    ALTER TABLE {table} ADD PRIMARY KEY ({key});
+  END IF;
+END $key$
+"""
+
+
 def create(schema: str, record_types: Sequence[RecordType]) -> list[str]:
     """The statements that make every table that is not there yet, with its indexes, and every column that came later.
 
@@ -42,11 +60,14 @@ def create(schema: str, record_types: Sequence[RecordType]) -> list[str]:
     for derived in DERIVED_TABLES:
         columns = [*derived.others, *(f"{name} {kind}" for name, kind in derived.columns.items())]
         columns += [
-            f"UNIQUE ({', '.join(key)})"
+            f"{'PRIMARY KEY' if key == derived.primary else 'UNIQUE'} ({', '.join(key)})"
             for key in derived.unique
             if not any("PRIMARY KEY" in derived.columns[name] for name in key)
         ]
         statements.append(_table(schema, derived.table, columns) + derived.options)
+        if derived.primary:  # so that a table of an earlier version becomes what a new one is
+            names = {"table": f"{schema}.{derived.table}", "key": ", ".join(derived.primary)}
+            statements.append(PRIMARY_KEY.format(**names, literal=names["table"].replace("'", "''")))
         statements += _indexes(schema, derived.table, derived.indexes)
     return statements
 

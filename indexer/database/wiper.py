@@ -9,7 +9,8 @@ import asyncio
 import logging
 
 from indexer.database.failures import DATABASE_ERRORS, is_everybodys, sqlstate
-from indexer.database.pool import Connection, DatabasePool
+from indexer.database.pool import DatabasePool
+from indexer.database.sessions import Connection
 from indexer.logs import warn_limited
 
 log = logging.getLogger(__name__)

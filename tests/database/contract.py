@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable
 
 from indexer.database.derived import DERIVED_TABLES
-from indexer.database.pool import Connection
+from indexer.database.sessions import Connection
 from indexer.protocol.events import Commit
 from indexer.record_type import EVERY_OTHER, RecordType
 from indexer.records import RECORD_TYPES

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any, Literal, NamedTuple
 
 from indexer.database.derived import DERIVED_TABLES
-from indexer.database.pool import Connection
+from indexer.database.sessions import Connection
 from indexer.protocol.events import Account, Identity, RepoEvent
 from indexer.records import RECORD_TYPES
 from tests.database.builder import CID, LIKE, POST, START, Op, Stream, at, delete, did, like, post, put

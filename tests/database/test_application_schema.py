@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import pytest
 
-from indexer.database.pool import Connection
+from indexer.database.sessions import Connection
 from tests.database.worker import connected
 
 PAGE = Path(__file__).parents[2] / "../shared/schema.md"

@@ -9,7 +9,8 @@ import asyncpg
 import pytest
 
 from indexer.database.failures import Remedy, remedy
-from indexer.database.pool import Connection
+from indexer.database.pool import LockLost
+from indexer.database.sessions import Connection
 from indexer.errors import Stop
 from indexer.postgres import PostgresServer
 from indexer.protocol.events import Commit
@@ -49,7 +50,7 @@ def uri(n: int) -> str:
 ALL_URIS = sorted(uri(n) for n in range(10))
 
 
-@pytest.mark.parametrize("state", ["22001", "23502", "23505", "23514", "54001", "P0001", "XX000"])
+@pytest.mark.parametrize("state", ["22001", "23502", "23505", "23514", "38000", "54001", "P0001", "ZZ001"])
 async def test_a_refused_commit_is_kept_alone(worker: Worker, state: str) -> None:
     await raising(worker, state)
     commits = story()
@@ -101,7 +102,9 @@ async def test_order_in_a_repo_holds_around_a_refused_commit(worker: Worker) -> 
     assert await worker.value("SELECT count(*) FROM unified_worker.dead_frames") == 0
 
 
-@pytest.mark.parametrize("state", ["08006", "40P01", "53100", "55P03", "25006", "57014", "58030"])
+@pytest.mark.parametrize(
+    "state", ["08006", "0A000", "40P01", "53100", "55000", "55P03", "25006", "57014", "58030", "HV00N", "XX000"]
+)
 async def test_what_may_pass_is_repeated_until_it_does(worker: Worker, state: str) -> None:
     await raising(worker, state, times=2)
     assert set(await worker.write(*story())) <= {"applied", "stale"}
@@ -200,7 +203,7 @@ async def test_a_lane_s_connection_that_is_ended_in_mid_call_loses_nothing(worke
 
 
 async def test_a_server_that_comes_back_is_written_to_again(private_server: PostgresServer) -> None:
-    """The lock's connection is lost as well, which the worker answers; here the write alone is looked at."""
+    """Its lock is gone with it, so the writer says so instead of writing without one; then all is sent again."""
     async with opened(private_server.url) as worker:
         first, *others = story()
         await worker.write(first)
@@ -209,10 +212,12 @@ async def test_a_server_that_comes_back_is_written_to_again(private_server: Post
             await waiting_call(worker.connection)
             await kill9(private_server)
         await private_server.start()
-        await writing
-        async with connected(private_server.url) as connection:
-            assert [row["uri"] for row in await connection.fetch("SELECT uri FROM posts ORDER BY 1")] == ALL_URIS
-            assert await connection.fetchval("SELECT count(*) FROM unified_worker.dead_letters") == 0
+        with pytest.raises(LockLost):
+            await writing
+    async with opened(private_server.url) as worker:
+        await worker.write(*others)
+        assert await worker.column("SELECT uri FROM posts ORDER BY 1") == ALL_URIS
+        assert await worker.value("SELECT count(*) FROM unified_worker.dead_letters") == 0
 
 
 @pytest.mark.parametrize(
@@ -277,7 +282,12 @@ async def test_a_call_that_fails_as_a_whole_is_halved_until_one_commit_is_alone(
         (asyncpg.CharacterNotInRepertoireError("x"), Remedy.DATA),
         (asyncpg.ProgramLimitExceededError("x"), Remedy.DATA),
         (asyncpg.StatementTooComplexError("x"), Remedy.DATA),
-        (asyncpg.InternalServerError("x"), Remedy.DATA),
+        (asyncpg.InternalServerError("x"), Remedy.RETRY),
+        (asyncpg.ObjectNotInPrerequisiteStateError("x"), Remedy.RETRY),
+        (asyncpg.FeatureNotSupportedError("x"), Remedy.RETRY),
+        (asyncpg.InvalidPasswordError("x"), Remedy.RETRY),
+        (asyncpg.RaiseError("x"), Remedy.DATA),
+        (asyncpg.ForeignKeyViolationError("x"), Remedy.DATA),
     ],
 )
 def test_the_remedy_of_an_error(error: Exception, expected: Remedy) -> None:

@@ -12,8 +12,9 @@ import asyncpg
 import pytest
 
 from indexer.database import pool as pool_module
-from indexer.database.pool import SESSION_SETTINGS, DatabasePool, LockLost
+from indexer.database.pool import DatabasePool, LockLost
 from indexer.database.ready import make_ready
+from indexer.database.sessions import SESSION_SETTINGS
 from indexer.database.writer import Writer
 from indexer.errors import OperatorError
 from indexer.postgres import SOCKET

@@ -8,7 +8,7 @@ import asyncpg
 
 from indexer.batch import build
 from indexer.database.apply import apply_all
-from indexer.database.pool import Connection
+from indexer.database.sessions import Connection
 from indexer.database.wiper import wipe_step
 from indexer.protocol.events import Account, Identity, RepoEvent
 from indexer.records import RECORD_TYPES

@@ -9,7 +9,7 @@ from pathlib import Path
 import asyncpg.connection
 import pytest
 
-from indexer.database.pool import SESSION_SETTINGS
+from indexer.database.sessions import SESSION_SETTINGS
 from indexer.embedded import unprivileged_account
 from indexer.errors import OperatorError
 from indexer.postgres import PostgresServer, spawn_as

@@ -12,11 +12,12 @@ import pytest
 from indexer.database import tables
 from indexer.database.derived import DERIVED_TABLES
 from indexer.database.migrations import MIGRATIONS
-from indexer.database.pool import Connection, DatabasePool
+from indexer.database.pool import DatabasePool
 from indexer.database.ready import make_ready
 from indexer.database.rebuild import Rebuild
 from indexer.database.rebuild_steps import ONE_REBUILD, REBUILDING, Step
 from indexer.database.schema import OWN_SCHEMA, OWN_VERSION
+from indexer.database.sessions import Connection
 from indexer.errors import Stop
 from indexer.protocol.events import Account
 from indexer.records import RECORD_TYPES

@@ -162,6 +162,17 @@ async def test_one_story_gives_the_same_rows_in_both_schemas(database: str, pg18
 BOOKKEEPING = "SELECT count(*) FROM pg_namespace WHERE nspname = 'unified_worker'"
 
 
+CANCEL_WAITING = """
+SELECT count(*) > 0 FROM (
+  SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()) AS c
+"""
+WITHOUT_KEY = """
+SELECT c.oid::regclass::text FROM pg_class AS c WHERE c.relkind IN ('r', 'p')
+  AND c.relnamespace IN ('public'::regnamespace, 'unified_worker'::regnamespace)
+  AND NOT EXISTS (SELECT FROM pg_index AS i WHERE i.indrelid = c.oid AND i.indisprimary)
+"""
+
+
 async def faults_of(url: str) -> list[str]:
     with pytest.raises(OperatorError) as caught:
         async with opened(url):
@@ -170,19 +181,21 @@ async def faults_of(url: str) -> list[str]:
 
 
 async def test_a_check_that_is_cancelled_is_no_fault_of_the_tables(database: str) -> None:
-    """A short statement_timeout, and a table that others hold: the start waits for it in place of blaming the columns."""
+    """A table that others hold: the start waits for it instead of blaming the columns."""
     async with opened(database):
         pass
-    async with connected(database) as connection:
-        name = await connection.fetchval("SELECT current_database()")
-        await connection.execute(f"ALTER DATABASE {name} SET statement_timeout = '300ms'")
+    async with connected(database) as connection, connected(database) as canceller:
         async with connection.transaction():
             await connection.execute("LOCK TABLE likes")
             pool = DatabasePool(database, size=1, name="relay.test", durable=True)
+            starting = asyncio.create_task(make_ready(pool, RECORD_TYPES, patience=0))
+            while not await canceller.fetchval(CANCEL_WAITING):
+                assert not starting.done()
+                await asyncio.sleep(0.01)
             with pytest.raises(OperatorError) as caught:
-                await make_ready(pool, RECORD_TYPES, patience=0)
+                await starting
             pool.terminate()
-        assert "canceling statement due to statement timeout" in str(caught.value)
+        assert "canceling statement due to user request" in str(caught.value)
         assert "change its type" not in str(caught.value)
     async with opened(database):
         pass
@@ -376,13 +389,68 @@ async def test_a_start_does_not_wait_for_who_writes_the_tables(database: str) ->
             pass
 
 
-async def test_another_unique_index_of_users_is_no_silence(application: str) -> None:
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "CREATE UNIQUE INDEX ON users (handle)",
+        "ALTER TABLE users ADD CONSTRAINT users_handle_idx UNIQUE (handle)",
+        "CREATE UNIQUE INDEX ON users (handle) WHERE handle <> 'handle.invalid'",
+    ],
+)
+async def test_handles_that_may_stand_once_are_refused_at_start(application: str, statement: str) -> None:
+    """Accounts without a handle share 'handle.invalid': each but the first would be refused with 23505."""
     async with connected(application) as connection:
-        await connection.execute("CREATE UNIQUE INDEX ON users (handle)")
+        await connection.execute(statement)
+    (fault,) = await faults_of(application)
+    assert "DROP INDEX users_handle_idx" in fault
+
+
+@pytest.mark.parametrize("table", ["likes", "firehose_cursor", "notifications"])
+async def test_a_table_that_a_crash_empties_is_refused(application: str, table: str) -> None:
+    async with connected(application) as connection:
+        await connection.execute(f"ALTER TABLE {table} SET UNLOGGED")
+    (fault,) = await faults_of(application)
+    assert fault.endswith(f"ALTER TABLE public.{table} SET LOGGED")
+
+
+async def test_the_remedy_for_a_partitioned_table_can_be_carried_out(application: str) -> None:
+    async with connected(application) as connection:
+        await connection.execute(
+            "CREATE TABLE other (LIKE generic_records) PARTITION BY RANGE (created_at); "
+            "DROP TABLE generic_records; ALTER TABLE other RENAME TO generic_records; "
+            "CREATE TABLE some_records PARTITION OF generic_records DEFAULT"
+        )
+    (fault,) = await faults_of(application)
+    assert "is partitioned by RANGE (created_at)" in fault
+    assert "CREATE UNIQUE INDEX" not in fault
+    async with connected(application) as connection:  # as the remedy says
+        await connection.execute(
+            "CREATE TABLE other (LIKE generic_records) PARTITION BY HASH (uri); "
+            "DROP TABLE generic_records; ALTER TABLE other RENAME TO generic_records; "
+            "CREATE TABLE some_records PARTITION OF generic_records FOR VALUES WITH (MODULUS 1, REMAINDER 0); "
+            "CREATE UNIQUE INDEX ON generic_records (uri)"
+        )
     async with opened(application) as worker:
-        stream = Stream()
-        outcomes = await worker.write(*(stream.commit(name, put(f"{POST}/1", post())) for name in "ab"))
-        assert outcomes == ["applied", "refused:23505"], "a post without its account is told, not stored"
+        assert await worker.write(Stream().commit("a", put("x.y.z/1", {"$type": "x.y.z"}))) == ["applied"]
+        assert await worker.value("SELECT count(*) FROM generic_records") == 1
+
+
+async def test_a_published_table_without_a_key_is_refused(application: str) -> None:
+    """CREATE PUBLICATION … FOR ALL TABLES makes the server refuse updates of a table without a primary key, with 55000."""
+    async with connected(application) as connection:
+        await connection.execute("CREATE PUBLICATION everything FOR ALL TABLES")
+        faults = await faults_of(application)
+        assert faults
+        assert all("is in a publication" in fault for fault in faults)
+        for fault in faults:
+            await connection.execute(fault.rpartition(": ")[2])
+    async with opened(application):
+        pass
+
+
+async def test_every_table_of_our_own_has_a_primary_key(database: str) -> None:
+    async with opened(database) as worker:
+        assert await worker.column(WITHOUT_KEY) == []
 
 
 async def test_a_worker_that_knows_more_types_does_not_change_what_another_one_s_numbers_mean(worker: Worker) -> None:

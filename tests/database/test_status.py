@@ -11,9 +11,9 @@ from indexer.database import look as look_module
 from indexer.database.account_status import account_status as ask_account
 from indexer.database.look import look
 from indexer.database.migrations import MIGRATIONS
-from indexer.database.pool import Connection
 from indexer.database.runs import KEPT, Run
 from indexer.database.schema import OWN_SCHEMA, OWN_VERSION
+from indexer.database.sessions import Connection
 from indexer.database.sizes import KEPT_DAYS, Sizes, measure
 from indexer.database.status import status
 from indexer.database.stuck import Stuck

@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 
 import asyncpg
 
-from indexer.database.pool import Connection, DatabasePool
+from indexer.database.pool import DatabasePool
 from indexer.database.ready import make_ready
+from indexer.database.sessions import Connection
 from indexer.database.writer import Writer
 from indexer.metrics import Metrics
 from indexer.processor import EventProcessor
