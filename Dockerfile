@@ -22,11 +22,12 @@ COPY indexer/ indexer/
 RUN python -m compileall -q --invalidation-mode unchecked-hash unified_worker.py indexer
 
 # Last, so that another commit's labels make no layer anew. docs/releasing.md has the command that fills them in.
-ARG VERSION=0.1.0
+ARG VERSION=0.2.0
 ARG REVISION=unknown
 ARG CREATED=unknown
 LABEL org.opencontainers.image.title="unified-worker" \
       org.opencontainers.image.description="An AT Protocol firehose indexer: a relay's event stream into PostgreSQL" \
+      org.opencontainers.image.licenses="MIT" \
       org.opencontainers.image.version="$VERSION" \
       org.opencontainers.image.revision="$REVISION" \
       org.opencontainers.image.created="$CREATED"
