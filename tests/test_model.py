@@ -338,8 +338,8 @@ def test_a_verdict_that_hangs_on_the_order_between_repos_is_left_out() -> None:
 
 def test_verifications_of_one_account_by_several() -> None:
     story = Story()
-    story.by(BOB, verification("v", ALICE, createdAt="2026-01-02T00:00:00Z"))
     story.by(CAROL, verification("v", ALICE, createdAt="2026-01-01T00:00:00Z"))
+    story.by(BOB, verification("v", ALICE, createdAt="2020-01-01T00:00:00Z"))  # says that it was earlier
     row = story.row("verifications", uri(CAROL, VERIFICATION, "v"))
     assert row["created_at"] == row["verified_at"] == instant("2026-01-01T00:00:00Z")
     assert story.model.duplicate_records() == {uri(BOB, VERIFICATION, "v")}

@@ -211,7 +211,17 @@ MIGRATIONS: tuple[str, ...] = (
       at timestamptz NOT NULL
     );
     COMMENT ON TABLE unified_worker.commit_times IS 'When the commit came that wrote a record last, where its own table has no
-      column for that: thread gates and list items.';
+      column for that: thread gates, list items and verifications.';
+
+    ALTER TABLE unified_worker.duplicate_records ADD came_at timestamptz NOT NULL DEFAULT 'epoch';
+    COMMENT ON COLUMN unified_worker.duplicate_records.came_at IS 'Where accounts compete for a key: when the commit came. The
+      earliest holds the key; created_at decides among equals, and where an account competes with itself alone.';
+    DROP INDEX unified_worker.duplicate_records_collection_key_created_at_uri_idx;
+    CREATE INDEX ON unified_worker.duplicate_records (collection, key, came_at, created_at, uri);
+
+    ALTER TABLE unified_worker.dead_letters ADD dropped_sha256 bytea;
+    COMMENT ON COLUMN unified_worker.dead_letters.dropped_sha256 IS 'The hash of a frame that there was no room for, where no
+      rev is known: a replay is known by it once the letter is closed.';
 
     CREATE TABLE unified_worker.judgements (
       kind text NOT NULL,

@@ -91,6 +91,9 @@ BEGIN
     v_held := true;
   END IF;
   IF v_wiping AND p_lo <= p_hi THEN
+    IF p_user AND NOT v_has_user THEN
+      PERFORM unified_worker.ensure_user(p_did, v_handle);
+    END IF;
     RETURN unified_worker.keep_wiping(p_did, p_rev, p_seq, p_frame, p_kind[p_lo:p_hi], p_uri[p_lo:p_hi], p_rest[p_lo:p_hi]);
   END IF;
 
@@ -201,6 +204,9 @@ BEGIN
         IF v_reason = 'foreign_key' THEN  -- the account's own row may be what is missing: the application deleted it
           UPDATE unified_worker.repos SET has_user = false WHERE did = p_did[i] AND has_user;
         END IF;
+        IF p_user[i] THEN  -- its record may be deleted before it comes in
+          PERFORM unified_worker.try_user(p_did[i]);
+        END IF;
       END IF;
     END IF;
     IF v_outcome <> 'applied' THEN
@@ -252,7 +258,7 @@ def functions(schema: str, record_types: Sequence[RecordType], lacking: Collecti
     return [
         *LETTERS,
         *REFERENCES,
-        *(statement.format(schema=schema) for statement in ACCOUNTS),
+        *(statement.format(schema=schema, not_data_classes=names["not_data_classes"]) for statement in ACCOUNTS),
         *judging(schema),
         *shows(schema, record_types),
         *(statement for text in texts for statement in text.functions()),

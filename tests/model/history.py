@@ -10,6 +10,9 @@ from typing import NamedTuple
 from tests.model.names import POST, THREAD_GATE, VERIFICATION, Pair, Stored
 from tests.model.protocol import authority
 
+# Of a verification: when its commit came, what it says itself, its URI.
+Age = tuple[datetime, datetime, str]
+
 
 @dataclass
 class Change:
@@ -48,7 +51,7 @@ class History:
     pairs: dict[Pair, Change] = field(default_factory=dict[Pair, Change])
     judged: dict[str, int] = field(default_factory=dict[str, int])
     gated: dict[str, Gated] = field(default_factory=dict[str, Gated])
-    verified: dict[str, set[tuple[datetime, str]]] = field(default_factory=dict[str, set[tuple[datetime, str]]])
+    verified: dict[str, set[Age]] = field(default_factory=dict[str, set[Age]])
     removed: dict[str, Removed] = field(default_factory=dict[str, Removed])
     wiped: set[str] = field(default_factory=set[str])
     deleted: set[str] = field(default_factory=set[str])
@@ -65,7 +68,7 @@ class History:
             goes_on = before is not None and before.deleted in (None, self.event)
             self.gated[post] = Gated(before.first if before is not None and goes_on else new.time)
         if new.collection == VERIFICATION:
-            self.verified.setdefault(new.record["subject"], set()).add((new.created_at, new.uri))
+            self.verified.setdefault(new.record["subject"], set()).add((new.time, new.created_at, new.uri))
             self.removed.pop(new.uri, None)
 
     def delete(self, old: Stored, time: datetime) -> None:
@@ -108,5 +111,5 @@ class History:
         """Whether a verification had its subject to itself, or was the oldest of all that ever were, in whatever order."""
         if verification.did in self.wiped:
             return False
-        mine = (verification.created_at, verification.uri)
-        return all(mine <= other or other[1] == mine[1] for other in self.verified[verification.record["subject"]])
+        mine = (verification.time, verification.created_at, verification.uri)
+        return all(mine <= other or other[2] == mine[2] for other in self.verified[verification.record["subject"]])
