@@ -9,7 +9,6 @@ from websockets.datastructures import Headers
 from websockets.exceptions import InvalidStatus, SecurityError, WebSocketException
 
 from indexer.backoff import retry_after
-from indexer.logs import warn_limited
 from indexer.redirects import MAX_HOPS, STATUSES, followed
 from indexer.version import VERSION
 
@@ -72,9 +71,7 @@ class _Connect(connect):
         self._hops += 1
         if self._hops > MAX_HOPS:
             return SecurityError(f"it sends us on more than {MAX_HOPS} times; is RELAY_URL a relay?")
-        warn_limited(
-            log, "redirect", "The relay sends us on to %s; the cursor stays that of RELAY_URL's host", url[:MAX_TOLD_CHARACTERS]
-        )
+        log.info("The relay sends us on to %s; the cursor stays that of RELAY_URL's host", url[:MAX_TOLD_CHARACTERS])
         self._secure(url)
         return url
 
