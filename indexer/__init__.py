@@ -2,6 +2,7 @@
 
 firehose.py          relay -> frames: connect, cursor, time-outs
   websocket.py         one connection, within its bounds; these two are the only websocket
+  redirects.py         where a relay that moved sends it
   backoff.py           how long to wait before connecting again
 protocol/            frame -> event: pure, no I/O
   frames.py            one message -> one event, whatever its bytes are
