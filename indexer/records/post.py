@@ -264,7 +264,9 @@ RECORD = RecordType(
         Column(
             name="violates_thread_gate",
             type="boolean NOT NULL DEFAULT false",
-            value="v_subject IS NOT NULL AND unified_worker.violates_thread_gate(v_rest ->> 'root', p_did, p_at)",
+            value="v_subject IS NOT NULL AND (unified_worker.violates_thread_gate(v_rest ->> 'root', p_did, p_at) OR "
+            "v_subject <> v_rest ->> 'root' AND "
+            "unified_worker.violates_parents_gate(v_subject, v_rest ->> 'root', p_did, p_at, false))",
         ),
         Column(
             name="violates_embedding_rules",
