@@ -20,7 +20,6 @@ from indexer.metrics import Metrics
 from indexer.websocket import asked_to_wait, open_connection, told
 
 PING_INTERVAL = 20.0  # seconds of silence before a ping, and for its answer
-HEALTHY = 60.0  # back-off units (seconds) that a connection must have lasted for the back-off to start anew
 # The close codes with which the library refuses a message: a protocol error, text that is not UTF-8, too big.
 REFUSALS = {1002: "websocket_protocol_error", 1007: "websocket_protocol_error", 1009: "frame_too_big"}
 
@@ -96,7 +95,7 @@ class Firehose:
             connection = await self._connect()
             if connection is None:
                 continue
-            connected_at = asyncio.get_running_loop().time()
+            before = self._cursor
             watch = asyncio.create_task(self._watch(connection))
             reason = ""
             try:
@@ -114,7 +113,7 @@ class Firehose:
             finally:
                 self._waiting = self.connected = False
                 await _end(watch, connection, lost=bool(reason))
-            if asyncio.get_running_loop().time() - connected_at >= HEALTHY * self._backoff.unit:
+            if self._cursor != before:  # it brought events: only connections that bring nothing new make the waits grow
                 self._backoff.reset()
             await self._pause(logging.INFO, f"Disconnected ({self._ending or reason})")
 

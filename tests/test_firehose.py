@@ -468,16 +468,23 @@ async def test_refused_connections_are_tried_again_ever_more_slowly(
     assert caplog.messages[0].endswith("reconnecting in 2.0 s, live")
 
 
-@pytest.mark.parametrize(("unit", "lasts", "expected"), [(1.0, 0.0, [2, 4, 8]), (0.0005, 0.04, [0.001, 0.001, 0.001])])
-async def test_the_back_off_starts_anew_after_a_healthy_minute(unit: float, lasts: float, expected: list[float]) -> None:
+@pytest.mark.parametrize(
+    ("seqs", "expected"),
+    [([], [2, 4, 8]), ([7, 7, 7], [2, 4, 8]), ([8, 9, 10], [2, 2, 2])],
+    ids=["nothing", "the last one", "new"],
+)
+async def test_only_connections_without_new_events_make_the_waits_grow(seqs: list[int], expected: list[float]) -> None:
     async def script(connection: ServerConnection, _: int | None) -> None:
-        await asyncio.sleep(lasts)
+        if seqs:
+            await connection.send(b"event")
         await connection.close()
 
-    async with running(script) as relay:
+    left = list(seqs)
+    async with running(script) as relay, asyncio.timeout(DEADLINE):
         waits = Waits(3)
-        waits.stream, _ = firehose(relay.url, sleep=waits, backoff=Backoff(unit, draw=lambda: 1.0))
-        assert await drained(waits.stream) == []
+        waits.stream, _ = firehose(relay.url, 7, sleep=waits, backoff=Backoff(draw=lambda: 1.0))
+        async for _frame in waits.stream.frames():
+            waits.stream.received(left.pop(0))
     assert waits.seconds == expected
 
 

@@ -43,7 +43,7 @@ from tests.database.builder import (
     repost,
 )
 from tests.database.worker import Worker, connected, opened
-from tests.e2e.harness import Process, finished, running, settings, traffic, until
+from tests.e2e.harness import SWEEP, Process, finished, running, settings, traffic, until
 from tests.model import GENERATOR, LABELER, LIST, LIST_ITEM, POST_GATE, STARTER_PACK, THREAD_GATE, VERIFICATION, compare
 
 # What a rebuild is to bring back: all but ids, when a row was written, the CIDs that no record table holds, and what was read.
@@ -321,6 +321,7 @@ async def test_it_runs_beside_the_stream(database: str, wreck: str) -> None:
             rows["gated"] = [row[:3] + row[4:] for row in rows["gated"]]
             rows["notifications"] = [row for row in rows["notifications"] if "reply" not in row]
         assert again == found
+        await test.execute(SWEEP)
         assert await compare(stream.model, test) == []
 
 
