@@ -71,8 +71,8 @@ BEGIN
     AND EXISTS (SELECT FROM unified_worker.intruders(p_root, ARRAY[p_author], ARRAY[coalesce(p_at, 'infinity')]));
 END $violates$;
 """
-# Whoever names a thread of their own as root can answer in any other: the thread that the parent is in, by what the parent says,
-# has a say as well. A reply that is older than that gate keeps what it has (p_before).
+# A reply may name another root than its parent does: then the gate of the parent's root judges it too, or whoever names a
+# thread of their own could answer in any. A reply that is older than that gate keeps what it has (p_before).
 VIOLATES_PARENTS = """
 CREATE OR REPLACE FUNCTION unified_worker.violates_parents_gate(
   p_parent text, p_root text, p_author text, p_at timestamptz, p_before boolean)
