@@ -128,20 +128,29 @@ def feed_items(schema: str, others: Others) -> Kind:
     )
 
 
-def quotes(schema: str) -> Kind:
+def quotes(schema: str, others: Others) -> Kind:
     """One a post that quotes another; by the post."""
-    quote = said(
-        quoted_uri="q.quoted_uri", quoted_cid="q.quoted_cid", cid="q.cid", created_at="q.created_at::timestamptz"
-    )  # fmt: skip
+
+    def quote(row: str, cid: str, created_at: str) -> str:
+        return said(
+            quoted_uri=f"{row}.quoted_uri", quoted_cid=f"{row}.quoted_cid", cid=cid, created_at=f"({created_at})::timestamptz"
+        )
+
+    other, there = (quote(row, others.told("cid", row), others.told("created_at", row)) for row in ("x", "q"))
     return Kind(
         name="quotes",
         should=lambda scope: (
-            f"""SELECT q.uri || '#quote' AS key, {quote}, false AS optional
-    FROM ({quoting(schema, scope.only("p.uri"))}) AS q"""
+            f"""SELECT q.uri || '#quote' AS key, {quote("q", "q.cid", "q.created_at")}, false AS optional
+    FROM ({quoting(schema, scope.only("p.uri"))}) AS q
+    {"".join(f"UNION ALL {query} " for query in others.rows(scope, f"x.uri, {other}, false", "post_uri"))}"""
         ),
-        has=lambda scope: f"""SELECT q.uri AS key, {quote} FROM {schema}.quotes AS q WHERE {scope.only("q.post_uri")}""",
+        has=lambda scope: f"""SELECT q.uri AS key, {there} FROM {schema}.quotes AS q WHERE {scope.only("q.post_uri")}""",
         remedy=REBUILD,
-        sources=(Source(f"{schema}.quotes", "t.post_uri"), Source(f"{schema}.posts", "t.uri", "t.embed ? 'record'")),
+        sources=(
+            Source(f"{schema}.quotes", "t.post_uri"),
+            Source(f"{schema}.posts", "t.uri", "t.embed ? 'record'"),
+            *others.sources("post_uri"),
+        ),
     )
 
 
@@ -180,15 +189,17 @@ def viewer_states(schema: str, others: Others) -> Kind:
     )
 
 
-def thread_contexts(schema: str) -> Kind:
+def thread_contexts(schema: str, others: Others) -> Kind:
     """One a reply, with the like of it by the author of the thread's root."""
+    other = f"x.post_uri, {said(root_author_like_uri='x.root_author_like_uri')}, false"
     return Kind(
         name="thread_contexts",
         should=lambda scope: (
             f"""SELECT p.uri AS key, {said(root_author_like_uri="l.uri")}, false AS optional
     FROM {schema}.posts AS p LEFT JOIN {schema}.likes AS l
       ON l.post_uri = p.uri AND l.user_did = split_part(p.root_uri, '/', 3)
-    WHERE p.parent_uri IS NOT NULL AND {scope.only("p.uri")}"""
+    WHERE p.parent_uri IS NOT NULL AND {scope.only("p.uri")}
+    {"".join(f"UNION ALL {query} " for query in others.rows(scope, other, "post_uri"))}"""
         ),
         has=lambda scope: (
             f"""SELECT t.post_uri AS key, {said(root_author_like_uri="t.root_author_like_uri")}
@@ -198,6 +209,7 @@ def thread_contexts(schema: str) -> Kind:
         sources=(
             Source(f"{schema}.thread_contexts", "t.post_uri"),
             Source(f"{schema}.posts", "t.uri", "t.parent_uri IS NOT NULL"),
+            *others.sources("post_uri"),
         ),
     )
 
@@ -243,8 +255,8 @@ def derived(schema: str, record_types: Sequence[RecordType]) -> list[Kind]:
         counts(schema, Others(schema, record_types, "post_aggregations")),
         *(shown(schema, record_type.table, record_type.shows) for record_type in record_types if record_type.shows),
         feed_items(schema, Others(schema, record_types, "feed_items")),
-        quotes(schema),
+        quotes(schema, Others(schema, record_types, "quotes")),
         viewer_states(schema, Others(schema, record_types, "post_viewer_states")),
-        thread_contexts(schema),
+        thread_contexts(schema, Others(schema, record_types, "thread_contexts")),
         gates(schema),
     ]

@@ -7,7 +7,7 @@ What is judged is judged under the lock of the gated post, which each commit of 
 
 from indexer.batch import BUCKETS
 from indexer.database.references import LOCK_CLASS
-from indexer.effects import MAX_URI_CHARS
+from indexer.effects import MAX_URI_CHARS, came
 
 AT_ONCE = 200  # replies or quotes that a commit judges itself: it may change 200 gates
 
@@ -22,11 +22,6 @@ $since$;
 FOLLOW_CAME = "coalesce(f.commit_time, unified_worker.tid_time(split_part(f.uri, '/', 5)), '-infinity')"
 LISTED_CAME = """coalesce((SELECT c.at FROM unified_worker.commit_times AS c WHERE c.uri = l.uri),
           unified_worker.tid_time(split_part(l.uri, '/', 5)), '-infinity')"""
-
-
-def came(row: str) -> str:
-    """The SQL expression for when the reply `row` came, by the best that is known."""
-    return f"coalesce({row}.commit_time, unified_worker.tid_time(split_part({row}.uri, '/', 5)), 'infinity')"
 
 
 # Those of the replies p_authors (parallel to p_times) whom the gate does not admit, by their place in the arrays.
