@@ -1,7 +1,9 @@
 """Accounts in the model: their states, their handles, their end."""
 
+from relay_simulator.encoding import tid
+from relay_simulator.truth import CommitTruth
 from tests.model import FOLLOW, LIKE, LIST, POST, PROFILE, VERIFICATION, Model
-from tests.stories import ALICE, BOB, CAROL, Story, follow, gone, like, post, put, reply, uri, verification
+from tests.stories import ALICE, BOB, CAROL, FIRST_MINUTE, Story, follow, gone, like, post, put, reply, uri, verification
 
 ROOT = uri(ALICE, POST, "root")
 
@@ -159,3 +161,15 @@ def test_a_sync_to_another_tree_desynchronizes() -> None:
     assert story.repo(ALICE)["desynchronized"] is True
     story.sync(BOB, "data-4")
     assert story.repo(BOB)["desynchronized"] is True
+
+
+def test_a_commit_that_follows_on_one_that_never_came_marks_its_account() -> None:
+    story = Story()
+    story.by(ALICE, post("1"))
+    known = story.model.repos[ALICE].rev
+    for since, marked in ((known, False), (None, False), (known, True)):
+        story.seq += 1
+        rev, time = tid(FIRST_MINUTE + story.seq * 60_000_000, 0), f"2026-07-01T12:{story.seq:02d}:00.000Z"
+        story.model.apply(CommitTruth(story.seq, ALICE, rev, since, time, (), False, False, f"data-{story.seq}"))
+        assert story.repo(ALICE)["desynchronized"] is marked
+    assert story.model.broken_chains == 1

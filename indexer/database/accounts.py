@@ -197,8 +197,8 @@ BEGIN
       ELSE
         v_none := array_fill(NULL::text, ARRAY[cardinality(v_uris)]);
         BEGIN
-          PERFORM unified_worker.apply_commit({wipe}, p_did, NULL, NULL, NULL, NULL, false, false, NULL, NULL::int[], 1, 0, 1,
-            cardinality(v_uris), v_kinds, v_uris, v_none, v_none, v_none, v_none::timestamptz[], v_none::jsonb[]);
+          PERFORM unified_worker.apply_commit({wipe}, p_did, NULL, NULL, NULL, NULL, NULL, false, false, NULL, NULL::int[], 1,
+            0, 1, cardinality(v_uris), v_kinds, v_uris, v_none, v_none, v_none, v_none::timestamptz[], v_none::jsonb[]);
           SET CONSTRAINTS ALL IMMEDIATE;
           v_taken := v_taken + cardinality(v_uris);
           v_rows := least(2 * v_rows, {step});

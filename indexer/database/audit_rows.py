@@ -216,13 +216,16 @@ def thread_contexts(schema: str, others: Others) -> Kind:
 
 def gates(schema: str) -> Kind:
     """What gates say of posts. Whether a thread's gate admits a reply was judged by follows and lists that may be gone; but
-    without a gate nothing is violated, nor by the root's author. Those that a worker is about to judge may say either."""
+    without a gate nothing is violated, nor by the root's author. Those that a worker is about to judge may say either, and so
+    may those whose parent was not surely in the same thread when they came: the gate of the parent's thread judged them too."""
     names = ("has_thread_gate", "has_post_gate", "violates_thread_gate", "violates_embedding_rules")
     expected = said(
         has_thread_gate="g.post_uri IS NOT NULL",
         has_post_gate="e.post_uri IS NOT NULL",
-        violates_thread_gate="p.violates_thread_gate AND (v.uri IS NOT NULL OR r.post_uri IS NOT NULL "
-        "AND p.parent_uri IS NOT NULL AND p.author_did <> split_part(p.root_uri, '/', 3))",
+        violates_thread_gate=f"""p.violates_thread_gate AND (v.uri IS NOT NULL
+          OR r.post_uri IS NOT NULL AND p.parent_uri IS NOT NULL AND p.author_did <> split_part(p.root_uri, '/', 3)
+          OR p.parent_uri <> p.root_uri AND NOT EXISTS (SELECT FROM {schema}.posts AS o WHERE o.uri = p.parent_uri
+            AND coalesce(o.root_uri, o.uri) = p.root_uri AND o.commit_time < p.commit_time))""",
         violates_embedding_rules=f"""CASE WHEN w.uri IS NOT NULL THEN p.violates_embedding_rules
           ELSE coalesce(d.embedding_rules @> '{DISABLED}' AND p.author_did <> split_part(q.quoted_uri, '/', 3), false) END""",
     )

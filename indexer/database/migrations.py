@@ -190,6 +190,13 @@ MIGRATIONS: tuple[str, ...] = (
     COMMENT ON TABLE unified_worker.stuck_wipes IS 'Deleted accounts with rows that the database does not let go, and why.
       since: the first attempt in vain. retry_at: when the next one comes.';
 
+    COMMENT ON COLUMN unified_worker.gaps.reason IS 'Besides the table''s: other_relay (this relay had no cursor of its own;
+      after_seq is of the one that was followed before).';
+    ALTER TABLE unified_worker.repos ADD refused_rev text COLLATE "C", ADD broken_rev text COLLATE "C";
+    COMMENT ON COLUMN unified_worker.repos.refused_rev IS 'The rev of a commit that was refused as a whole after the stored one
+      (empty: not known), on which the next may follow.';
+    COMMENT ON COLUMN unified_worker.repos.broken_rev IS 'The rev of the last commit that followed on one that never came.';
+
     ALTER TABLE unified_worker.dead_letters ADD retry_at timestamptz;
     COMMENT ON COLUMN unified_worker.dead_letters.retry_at IS 'Of a letter that waits and was applied again in vain: when it is
       tried next, at the earliest.';

@@ -175,7 +175,9 @@ JUDGED = f"""UPDATE {{schema}}.posts AS p SET has_thread_gate = x.thread_gated, 
       SELECT t.uri, g.post_uri IS NOT NULL AS thread_gated, e.post_uri IS NOT NULL AS post_gated,
         CASE WHEN t.parent_uri IS NULL OR r.post_uri IS NULL THEN false
           WHEN c.came < unified_worker.gate_since(t.root_uri) THEN t.violates_thread_gate  -- judged by a gate that was before
-          ELSE unified_worker.violates_thread_gate(t.root_uri, t.author_did, c.came) END AS intrudes,
+          ELSE unified_worker.violates_thread_gate(t.root_uri, t.author_did, c.came) END
+          OR t.parent_uri IS NOT NULL AND t.parent_uri <> t.root_uri AND unified_worker.violates_parents_gate(
+            t.parent_uri, t.root_uri, t.author_did, c.came, t.violates_thread_gate) AS intrudes,
         coalesce(unified_worker.disables_quotes(d.embedding_rules), false)
           AND t.author_did <> split_part(q.quoted_uri, '/', 3) AS embeds
       FROM {{rows}} AS t
@@ -303,7 +305,9 @@ RECORD = RecordType(
         Column(
             name="violates_thread_gate",
             type="boolean NOT NULL DEFAULT false",
-            value="v_subject IS NOT NULL AND unified_worker.violates_thread_gate(v_rest ->> 'root', p_did, p_at)",
+            value="v_subject IS NOT NULL AND (unified_worker.violates_thread_gate(v_rest ->> 'root', p_did, p_at) OR "
+            "v_subject <> v_rest ->> 'root' AND "
+            "unified_worker.violates_parents_gate(v_subject, v_rest ->> 'root', p_did, p_at, false))",
         ),
         Column(
             name="violates_embedding_rules",

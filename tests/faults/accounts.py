@@ -13,7 +13,7 @@ from tests.faults.scene import FEW, Scene
 from tests.faults.weave import Made, woven
 
 CREATED = time_text(START)
-GIANTS, LARGE, MANY = 10, (20, 95_000), (200, 9_000)  # commits; posts in each and their bytes: near 2 MB
+GIANTS, LARGE, MANY = 6, (20, 95_000), (200, 9_000)  # commits; posts in each and their bytes: near 2 MB
 REPLIERS, ANSWERS = 40, 12  # more replies than a commit judges itself
 TOGGLES = 200
 RULES = ("mention", "following", "follower")
@@ -131,7 +131,7 @@ async def _wipe_refused(scene: Scene, _rng: Random) -> None:
 
 
 KINDS = (
-    Kind("giant_commits", "account", "ten commits of 2 MB by one account", _nothing, shape=_giants, group="room"),
+    Kind("giant_commits", "account", "commits of 2 MB by one account", _nothing, shape=_giants, group="room"),
     Kind("gate_toggles", "account", "a thread of 500 replies, its gate put and deleted 800 times", _nothing, shape=_toggled),
     Kind(
         "wipe_refused",
