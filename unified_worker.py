@@ -109,7 +109,10 @@ class UnifiedWorker:
     def _begin(self, seq: int | None, time: datetime | None) -> None:
         """Empty lanes, and a stream that goes on after the stored `seq`, whose event was of `time`."""
         self.watermark = Watermark(seq, time)
-        self.stream = Stream(self.config.relay_host, seq, time, forgotten=self.cursor.forgotten, start=self._start)
+        cursor = self.cursor
+        self.stream = Stream(
+            self.config.relay_host, seq, time, forgotten=cursor.forgotten, foreign=cursor.foreign, start=self._start
+        )
         self.lanes = Lanes(min(max(self.config.db_pool_size - 1, 1), LANES_A_CORE * (os.cpu_count() or 1), MOST_LANES))
         self.firehose = Firehose(
             self.config.relay_url,

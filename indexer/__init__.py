@@ -2,6 +2,7 @@
 
 firehose.py          relay -> frames: connect, cursor, time-outs
   websocket.py         one connection, within its bounds; these two are the only websocket
+  redirects.py         where a relay that moved sends it
   backoff.py           how long to wait before connecting again
 protocol/            frame -> event: pure, no I/O
   frames.py            one message -> one event, whatever its bytes are
@@ -45,7 +46,7 @@ database/            the only asyncpg
   rebuild.py           recomputes what follows from records, chunk by chunk: after an upgrade, or on command
   rebuild_steps.py     … by passes that are SQL functions, of the texts in rebuild_derived.py and rebuild_rows.py
   rebuild_derived.py   … rows inserted, corrected and deleted, as the effects of the record types say
-  rebuild_rows.py      … what no effect says as rows: gates, words, rows that are empty
+  rebuild_rows.py      … what no record type says: rows that are empty, counts that are shown
   expected.py          the rows that should follow from records: set-wise queries, made from effects
   settings.py          who forbids to be indexed
   runs.py sizes.py     what a run leaves word of, every minute; how large the tables are, every day

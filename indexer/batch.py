@@ -42,6 +42,7 @@ class Batch:
 
     did: list[str] = field(default_factory=list[str])
     rev: list[str | None] = field(default_factory=list[str | None])
+    since: list[str | None] = field(default_factory=list[str | None])
     data: list[str | None] = field(default_factory=list[str | None])
     seq: list[int | None] = field(default_factory=list[int | None])
     at: list[datetime | None] = field(default_factory=list[datetime | None])
@@ -65,7 +66,7 @@ class Batch:
 
     def commits(self) -> tuple[list[Any], ...]:
         """The arrays with one element a commit, in the procedure's order, up to the buckets."""
-        return (self.did, self.rev, self.data, self.seq, self.at, self.user, self.filtered, self.frame)
+        return (self.did, self.rev, self.since, self.data, self.seq, self.at, self.user, self.filtered, self.frame)
 
     def bounds(self) -> tuple[list[Any], ...]:
         """The rest of them, after the buckets."""
@@ -103,6 +104,7 @@ class Batch:
         user: bool | None,
         time: datetime | None,
         rev: str | None = None,
+        since: str | None = None,
         data: str | None = None,
         seq: int | None = None,
         frame: bytes | None = None,
@@ -120,6 +122,7 @@ class Batch:
         self.hi.append(len(self.kind))
         self.did.append(did)
         self.rev.append(rev)
+        self.since.append(since)
         self.data.append(data)
         self.seq.append(seq)
         self.at.append(time)
@@ -147,10 +150,10 @@ def build(events: Sequence[RepoEvent], *, selection: Selection = EVERYTHING, wit
     for event in events:
         first = len(batch.kind)
         rev: str | None = ""
-        data, user, keeps, filtered = None, False, with_frames, False
+        since, data, user, keeps, filtered = None, None, False, with_frames, False
         match event:
             case Commit(repo=did):
-                rev, data = event.rev, None if event.data is None else libipld.encode_cid(event.data)
+                rev, since, data = event.rev, event.since, None if event.data is None else libipld.encode_cid(event.data)
                 if selection.takes_account(did):
                     user, filtered = add_ops(batch, event, selection)
                     keeps = keeps or REFUSED in batch.kind[first:]
@@ -179,6 +182,7 @@ def build(events: Sequence[RepoEvent], *, selection: Selection = EVERYTHING, wit
             user=user,
             time=event.time,
             rev=rev,
+            since=since,
             data=data,
             seq=event.seq,
             frame=event.frame if keeps else None,

@@ -40,7 +40,14 @@ INSERT INTO unified_worker.gaps (service, reason, after_seq, after_time)
 SELECT $1, 'reset', seq, time FROM forgotten WHERE seq <= 9223372036854775807
 ON CONFLICT DO NOTHING
 """
-FORGOTTEN = "SELECT after_seq, after_time FROM unified_worker.gaps WHERE service = $1 AND upto_seq IS NULL"
+# Another relay brought what came before: so it is known where that ended, though not in this one's seqs.
+FOREIGN = """
+INSERT INTO unified_worker.gaps (service, reason, after_seq, after_time)
+SELECT $1, 'other_relay', cursor::numeric, last_event_time::timestamptz FROM {schema}.firehose_cursor
+WHERE service <> $1 AND cursor ~ '^[0-9]{{1,18}}$' ORDER BY last_event_time DESC NULLS LAST LIMIT 1
+ON CONFLICT DO NOTHING
+"""
+FORGOTTEN = "SELECT after_seq, after_time, reason FROM unified_worker.gaps WHERE service = $1 AND upto_seq IS NULL"
 # Without a cursor nothing tells whether the relay has counted anew since it was followed last: then what accounts said is newer
 # or not by its time, as if it came from another relay.
 FORGET_SEQS = """
@@ -52,7 +59,8 @@ WHERE $1 IN (account_relay, handle_relay)
 class Cursor:
     """Loads and saves the cursor of one relay, on the connection that holds the worker's lock, and with it the gaps.
 
-    `forgotten`: where an earlier cursor was when --reset-cursor took it away; None once the events that came are judged.
+    `forgotten`: where an earlier cursor was when --reset-cursor took it away, or where another relay's is (`foreign`); None
+    once the events that came are judged.
     """
 
     def __init__(self, pool: DatabasePool, service: str) -> None:
@@ -62,6 +70,7 @@ class Cursor:
         self._service = service
         self._saved: int | None = None
         self.forgotten: Place | None = None
+        self.foreign = False
 
     async def start(self, schema: str, configured: str | int, *, forget: bool) -> tuple[int | None, datetime | None]:
         """The stored seq and the time of its event; (None, None) where this relay has none, so that CURSOR decides.
@@ -74,11 +83,15 @@ class Cursor:
             if forget:
                 await connection.execute(FORGET.format(schema=self._schema), self._service)
             row = await connection.fetchrow(LOAD.format(schema=self._schema), self._service)
-            forgotten = await connection.fetchrow(FORGOTTEN, self._service)
             if row is None or row["cursor"] is None:
+                await connection.execute(FOREIGN.format(schema=self._schema), self._service)
                 await connection.execute(FORGET_SEQS, self._service)
-        self.forgotten = None if forgotten is None else Place(*forgotten)
+            forgotten = await connection.fetchrow(FORGOTTEN, self._service)
+        self.forgotten = None if forgotten is None else Place(forgotten["after_seq"], forgotten["after_time"])
+        self.foreign = forgotten is not None and forgotten["reason"] == "other_relay"
         if row is None or row["cursor"] is None:
+            if self.foreign:
+                self._tell_foreign()
             log.info("No cursor is stored for %s: starting from CURSOR=%s", self._service, configured)
             return None, None
         if not row["cursor"].isdecimal():
@@ -93,6 +106,15 @@ class Cursor:
         self._saved = int(row["cursor"])
         log.info("Resuming %s from the stored cursor %d", self._service, self._saved)
         return self._saved, row["time"]
+
+    def _tell_foreign(self) -> None:
+        time = self.forgotten and self.forgotten.time
+        log.warning(
+            "No cursor is stored for %s, but one of another relay is, of %s: what came since is missing, unless this relay "
+            "still has it and CURSOR=oldest asks for it",
+            self._service,
+            "unknown time" if time is None else time.isoformat(),
+        )
 
     async def save(self, watermark: Watermark) -> None:
         """Stores the watermark, if it moved, and the gaps that lie before it."""

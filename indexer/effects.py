@@ -53,11 +53,17 @@ class Effect(NamedTuple):
     `added`: after a row was really inserted, or replaced (then v_again is true, and `removed` has run for what it was).
     `removed`: after a row was deleted, or before it is replaced (then p_new is the new record's rest, else null).
     `written`: whenever such a record is put, whether its row holds the unique key or waits.
+
+    Two more are SQL of a rebuild, for a chunk of the type's rows: {rows} is the query of them, {range} the condition on t.
+    `first`: before that which follows is corrected. `judged`: after the quotes are corrected, and before the rest: it corrects
+    the rows' own columns that other records decide.
     """
 
     added: str = ""
     removed: str = ""
     written: str = ""
+    first: str = ""
+    judged: str = ""
     derived: tuple[Derived, ...] = ()
 
 
@@ -71,6 +77,11 @@ MAX_URI_CHARS = 512
 def authority(uri: str) -> str:
     """The SQL expression for the DID of an at-uri."""
     return f"split_part({uri}, '/', 3)"
+
+
+def came(row: str) -> str:
+    """The SQL expression for when the reply `row` came, by the best that is known."""
+    return f"coalesce({row}.commit_time, unified_worker.tid_time(split_part({row}.uri, '/', 5)), 'infinity')"
 
 
 def put(insert: str, key: str, updates: str) -> str:

@@ -8,12 +8,13 @@ MAX_DROP = 10_000
 # Events come several a second on a public relay, so such a jump right after connecting is events that the relay no longer had.
 MAX_JUMP = timedelta(minutes=10)
 
-Reason = Literal["retention", "unreadable", "reset", "renumbered"]
+Reason = Literal["retention", "unreadable", "reset", "renumbered", "other_relay"]
 MEANING: dict[Reason, str] = {
     "retention": "the relay no longer had it",
     "unreadable": "a message in it could not be read",
     "reset": "by --reset-cursor",
     "renumbered": "by --reset-cursor; the relay counts anew",
+    "other_relay": "another relay brought what came before; seqs and times are each relay's own",
 }
 
 
@@ -66,6 +67,8 @@ class Seam:
     def _reason(self, first: int, time: datetime | None) -> Reason | None:
         after = self._after
         jump = timedelta(0) if time is None or after.time is None else time - after.time
+        if self._known == "other_relay":  # whose seqs mean nothing here
+            return "other_relay" if jump > timedelta(0) else None
         if first <= after.seq:  # a replay, in which times go back as seqs do; else it is no replay
             least = timedelta(0) if first < after.seq - MAX_DROP else MAX_JUMP
             return "renumbered" if jump > least else None

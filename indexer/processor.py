@@ -25,7 +25,8 @@ from indexer.selection import EVERYTHING, Selection
 
 log = logging.getLogger(__name__)
 
-WRITTEN = ("applied", "frame_dropped")  # outcomes of commits whose operations were written, but for those that are refused
+# Outcomes of commits whose operations were written, but for those that are refused.
+WRITTEN = ("applied", "broken_chain", "frame_dropped")
 SKIPPED = ("stale", "rev_fork", "inactive")  # outcomes of commits whose operations were not looked at
 FOREIGN_KEYS = {"23503": "foreign_key", "23001": "referenced"}  # reasons of what waits, by SQLSTATE
 
@@ -64,6 +65,9 @@ class EventProcessor:
                     metrics.stale_messages += 1
                 case "stale":
                     metrics.stale += 1
+                case "broken_chain":
+                    metrics.broken_chain += 1
+                    warn_limited(log, "broken_chain", "A repo's commit follows on one that never came: marked desynchronized")
                 case "rev_fork":
                     metrics.rev_fork += 1
                     warn_limited(log, "rev_fork", "A repo gave one rev two contents; the first one stands")
@@ -95,7 +99,8 @@ class EventProcessor:
         warn_limited(log, reason, "The database refused a commit (%s): kept in unified_worker.dead_letters", reason)
 
     async def process_commit(self, connection: Connection, commit: Commit) -> str:
-        """Applies one commit; the outcome: 'applied', 'stale', 'rev_fork', 'inactive', 'kept', 'frame_dropped'."""
+        """Applies one commit; the outcome: 'applied', 'broken_chain', 'stale', 'rev_fork', 'inactive', 'kept',
+        'frame_dropped'."""
         return await apply_one(connection, MODE_LIVE, build([commit], selection=self._selection, with_frames=True))
 
     async def ensure_user(self, connection: Connection, did: str) -> None:

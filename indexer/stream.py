@@ -12,12 +12,20 @@ log = logging.getLogger(__name__)
 class Stream:
     """The highest seq received and the time of its event; (None, None) where nothing came yet and no cursor is stored.
 
-    `forgotten`: where an operator took the cursor away (--reset-cursor), until what came after that is judged; `start`: what
-    the relay is asked for instead (None: live, 0: all that it holds).
+    `forgotten`: where an operator took the cursor away (--reset-cursor), or where another relay was that was followed before
+    this one (`foreign`), until what came after that is judged; `start`: what the relay is asked for instead (None: live, 0:
+    all that it holds).
     """
 
     def __init__(
-        self, host: str, seq: int | None, time: datetime | None, *, forgotten: Place | None = None, start: int | None = None
+        self,
+        host: str,
+        seq: int | None,
+        time: datetime | None,
+        *,
+        forgotten: Place | None = None,
+        foreign: bool = False,
+        start: int | None = None,
     ) -> None:
         self.seq = seq
         self.time = time
@@ -27,7 +35,8 @@ class Stream:
         self._seam: Seam | None = None
         if forgotten is not None:
             goes_on = start is not None and 0 < start <= forgotten.seq
-            self._seam = Seam(forgotten, None if goes_on else "reset", reset=True)
+            known: Reason | None = "other_relay" if foreign else None if goes_on else "reset"
+            self._seam = Seam(forgotten, known, reset=True)
 
     def outdated(self, connections: int) -> None:
         """The relay no longer holds all that comes after our cursor: it says so before the first event of a connection."""

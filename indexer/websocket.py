@@ -2,12 +2,14 @@
 
 import logging
 import ssl as tls
+from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.datastructures import Headers
-from websockets.exceptions import InvalidStatus, WebSocketException
+from websockets.exceptions import InvalidStatus, SecurityError, WebSocketException
 
 from indexer.backoff import retry_after
+from indexer.redirects import MAX_HOPS, STATUSES, followed
 from indexer.version import VERSION
 
 # The protocol allows 5 MB. Larger messages are still read, so that the decoder refuses them by name and the stream goes on;
@@ -26,13 +28,13 @@ log = logging.getLogger(__name__)
 
 
 async def open_connection(url: str, ssl: tls.SSLContext | None) -> ClientConnection:
-    """A connection to `url`, ws or wss. `ssl` replaces the system's own certificate authorities.
+    """A connection to `url`, ws or wss, or to where it leads. `ssl` replaces the system's own certificate authorities.
 
     Raises OSError or WebSocketException, of which InvalidProxy, like ImportError, is for a proxy setting that is unusable.
     """
     return await _Connect(
         url,
-        ssl=ssl or (True if url.startswith("wss:") else None),
+        trusted=ssl,
         user_agent_header=f"unified-worker/{VERSION}",
         compression=None,  # a small message can't become a large one, and reading costs a third
         max_size=MAX_MESSAGE_BYTES,
@@ -46,9 +48,32 @@ async def open_connection(url: str, ssl: tls.SSLContext | None) -> ClientConnect
 
 
 class _Connect(connect):
-    def process_redirect(self, exc: Exception) -> Exception:
-        """None is followed: the stored cursor is that of the host which the operator named, and one may lead inwards."""
-        return exc
+    """The library's own, which follows redirects: by our rules instead of its own. `trusted`: certificate authorities."""
+
+    def __init__(self, url: str, *, trusted: tls.SSLContext | None, **options: Any) -> None:
+        super().__init__(url, **options)
+        self._asked = url
+        self._trusted = trusted
+        self._hops = 0
+        self._secure(url)
+
+    def _secure(self, url: str) -> None:
+        if url.startswith("wss:"):
+            self.create_connection_kwargs["ssl"] = self._trusted or True
+
+    def process_redirect(self, exc: Exception) -> Exception | str:
+        """The URL to ask next, or the exception that ends the attempt; the next attempt begins at RELAY_URL again."""
+        if not isinstance(exc, InvalidStatus) or exc.response.status_code not in STATUSES:
+            return exc
+        url = followed(self._asked, self.uri, _header(exc.response.headers, "Location"))
+        if url is None:
+            return exc
+        self._hops += 1
+        if self._hops > MAX_HOPS:
+            return SecurityError(f"it sends us on more than {MAX_HOPS} times; is RELAY_URL a relay?")
+        log.info("The relay sends us on to %s; the cursor stays that of RELAY_URL's host", url[:MAX_TOLD_CHARACTERS])
+        self._secure(url)
+        return url
 
 
 class _Connection(ClientConnection):
@@ -76,7 +101,7 @@ def told(error: OSError | WebSocketException) -> str:
 def _said(error: InvalidStatus) -> str:
     response = error.response
     if 300 <= response.status_code < 400 and (place := _header(response.headers, "Location")):
-        return f": it sends us to {place[:MAX_TOLD_CHARACTERS]}, where we don't follow; is RELAY_URL a relay?"
+        return f": it sends us to {place[:MAX_TOLD_CHARACTERS]}, where we can't follow; is RELAY_URL a relay?"
     text = response.body.decode("utf-8", "replace").strip() if response.body else ""
     if "html" in _header(response.headers, "Content-Type") or text.startswith("<"):
         return ": a web page, not an event stream; is RELAY_URL a relay?"

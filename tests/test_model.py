@@ -336,10 +336,28 @@ def test_a_verdict_that_hangs_on_the_order_between_repos_is_left_out() -> None:
     assert story.row("posts", uri(CAROL, POST, "r"))["violates_thread_gate"] is True
 
 
+def test_a_reply_in_two_threads_is_left_out_where_a_gate_may_have_met_it() -> None:
+    story, parent, own = Story(), uri(BOB, POST, "p"), uri(CAROL, POST, "own")
+    story.by(ALICE, thread_gate(ALICE, "root"), reply("r", own, parent))
+    story.by(BOB, reply("p", ROOT))
+    story.by(CAROL, reply("in", ROOT, parent), reply("out", own, parent), reply("top", own, ROOT), reply("own", own))
+    found = {row["uri"].rpartition("/")[2]: row["violates_thread_gate"] for row in story.rows("posts").values()}
+    assert found == {"r": False, "p": True, "in": True, "out": UNDETERMINED, "top": False, "own": False}
+    story.by(ALICE, post("root"), gone(THREAD_GATE, "root"))
+    story.by(BOB, gone(POST, "p"))
+    story.by(CAROL, reply("top", own, ROOT))
+    for rkey in ("out", "top"):
+        assert story.row("posts", uri(CAROL, POST, rkey))["violates_thread_gate"] is UNDETERMINED
+    story.by(CAROL, thread_gate(CAROL, "own"), reply("top", own, ROOT))
+    story.by(BOB, post("other"))
+    story.by(CAROL, reply("in", uri(BOB, POST, "other"), ROOT))
+    assert story.row("posts", uri(CAROL, POST, "in"))["violates_thread_gate"] is UNDETERMINED
+
+
 def test_verifications_of_one_account_by_several() -> None:
     story = Story()
-    story.by(BOB, verification("v", ALICE, createdAt="2026-01-02T00:00:00Z"))
     story.by(CAROL, verification("v", ALICE, createdAt="2026-01-01T00:00:00Z"))
+    story.by(BOB, verification("v", ALICE, createdAt="2020-01-01T00:00:00Z"))  # says that it was earlier
     row = story.row("verifications", uri(CAROL, VERIFICATION, "v"))
     assert row["created_at"] == row["verified_at"] == instant("2026-01-01T00:00:00Z")
     assert story.model.duplicate_records() == {uri(BOB, VERIFICATION, "v")}

@@ -1,7 +1,9 @@
 """Accounts in the model: their states, their handles, their end."""
 
+from relay_simulator.encoding import tid
+from relay_simulator.truth import CommitTruth
 from tests.model import FOLLOW, LIKE, LIST, POST, PROFILE, VERIFICATION, Model
-from tests.stories import ALICE, BOB, CAROL, Story, follow, gone, like, post, put, reply, uri, verification
+from tests.stories import ALICE, BOB, CAROL, FIRST_MINUTE, Story, follow, gone, like, post, put, reply, uri, verification
 
 ROOT = uri(ALICE, POST, "root")
 
@@ -86,10 +88,11 @@ def test_collections_that_are_not_chosen_are_left_out() -> None:
 def test_a_deleted_account_goes_with_all_that_it_caused() -> None:
     story = Story()
     theirs = uri(BOB, POST, "p")
+    story.by(ALICE, verification("v", CAROL))
     story.by(BOB, post("p"), like("l", ROOT), follow("f", ALICE), verification("v", CAROL))
     story.identity(ALICE, "alice.test")
     story.by(ALICE, put(PROFILE, "self", displayName="Alice"), post("root"), like("l", theirs), reply("r", theirs))
-    story.by(ALICE, verification("v", CAROL, createdAt="2020-01-01T00:00:00Z"), follow("f", BOB))
+    story.by(ALICE, follow("f", BOB))
     assert story.model.duplicate_records() == {uri(BOB, VERIFICATION, "v")}
     story.account(ALICE, False, "deleted")
     assert story.rows("posts").keys() == {theirs}
@@ -158,3 +161,15 @@ def test_a_sync_to_another_tree_desynchronizes() -> None:
     assert story.repo(ALICE)["desynchronized"] is True
     story.sync(BOB, "data-4")
     assert story.repo(BOB)["desynchronized"] is True
+
+
+def test_a_commit_that_follows_on_one_that_never_came_marks_its_account() -> None:
+    story = Story()
+    story.by(ALICE, post("1"))
+    known = story.model.repos[ALICE].rev
+    for since, marked in ((known, False), (None, False), (known, True)):
+        story.seq += 1
+        rev, time = tid(FIRST_MINUTE + story.seq * 60_000_000, 0), f"2026-07-01T12:{story.seq:02d}:00.000Z"
+        story.model.apply(CommitTruth(story.seq, ALICE, rev, since, time, (), False, False, f"data-{story.seq}"))
+        assert story.repo(ALICE)["desynchronized"] is marked
+    assert story.model.broken_chains == 1

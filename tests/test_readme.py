@@ -1,27 +1,20 @@
 """What the README says is true: settings, record types, the example of a new record type, the monitoring queries."""
 
 import re
-import types
+from pathlib import Path
 
 import asyncpg
 import pytest
 
 from indexer.config import SETTINGS
-from indexer.database import sql, tables
-from indexer.record_type import EVERY_OTHER, Place, RecordType, Row
+from indexer.record_type import EVERY_OTHER
 from indexer.records import RECORD_TYPES
+from tests.database.builder import Stream, delete, did, like, post, put
+from tests.database.new_type import run, with_file
 from tests.database.worker import opened
 from tests.documents import blocks, log_lines, read, said
 
 README = read("README.md")
-
-
-def example() -> RecordType:
-    """The record type that "Adding a record type" shows."""
-    (code,) = blocks(README, "python")
-    module = types.ModuleType("status")
-    exec(code, module.__dict__)  # noqa: S102 -- the README's own code
-    return module.__dict__["RECORD"]
 
 
 def test_every_setting_is_in_the_table_with_its_default() -> None:
@@ -45,17 +38,36 @@ def test_every_log_line_that_it_explains_is_one() -> None:
     assert [line for line in lines if not said(line)] == []
 
 
-async def test_the_example_of_a_record_type_works(database: str) -> None:
-    status = example()
-    at = Place("did:plc:x", "self", "at://did:plc:x/app.bsky.actor.status/self")
-    assert status.row({"status": "live", "createdAt": "no date"}, at) == Row(
-        None, None, None, {"status": "live", "embed": None}
-    )
-    record_types = tuple(sorted((*RECORD_TYPES, status), key=lambda record_type: record_type.collection))
+async def test_the_example_of_a_record_type_works(database: str, tmp_path: Path) -> None:
+    """As one more file: its rows and what follows from them; the check finds nothing, and the rebuild changes nothing."""
+    (code,) = blocks(README, "python")
+    collection, stream = "com.example.feed.clap", Stream()
     async with opened(database) as worker:
-        for statement in (*tables.create("public", record_types), *sql.functions("public", record_types)):
-            await worker.connection.execute(statement)
-        assert await worker.value("SELECT count(*) FROM statuses") == 0
+        await worker.write(stream.commit("a", put("app.bsky.feed.post/1", post())))
+    with_file(tmp_path, "clap.py", code)
+    of, path = f"at://{did('a')}/app.bsky.feed.post/1", f"{collection}/1"
+    clap = {**like(of), "$type": collection, "volume": "loud"}
+    steps = run(
+        tmp_path,
+        database,
+        [
+            "SELECT user_did, post_uri, volume FROM claps",
+            "SELECT post_uri, like_count FROM post_aggregations",
+            "SELECT recipient_did, author_did, reason, reason_subject FROM notifications",
+        ],
+        stream.frame("b", put(path, clap)),
+        stream.frame("c", put(path, clap)),
+        stream.frame("c", delete(path)),
+        stream.frame("b", delete(path)),
+    )
+    rows = [[did(name), of, "loud"] for name in "bc"]
+    told = [[did("a"), did(name), "clap", of] for name in "bc"]
+    assert steps == [
+        [["applied"], rows[:1], [[of, 1]], told[:1]],
+        [["applied"], rows, [[of, 2]], told],
+        [["applied"], rows[:1], [[of, 1]], told[:1]],
+        [["applied"], [], [], []],
+    ]
 
 
 @pytest.mark.parametrize("query", blocks(README, "sql")[0].split(";\n"), ids=lambda query: query.strip()[:40])

@@ -5,7 +5,7 @@ import base64
 import hashlib
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 
 import psutil
 import pytest
@@ -13,6 +13,7 @@ import pytest
 from indexer.backoff import Backoff
 from indexer.firehose import Firehose
 from indexer.metrics import Metrics
+from indexer.redirects import followed
 from indexer.websocket import MAX_TOLD_CHARACTERS
 
 Speech = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -95,9 +96,9 @@ def deaf(writer: asyncio.StreamWriter) -> None:
     [
         (b"HTTP/1.1 503 x\nRetry-After: 7\nRetry-After: 9\n", "HTTP 503"),
         (b"HTTP/1.1 503 x\nContent-Type: a\nContent-Type: text/html\n", "HTTP 503"),
-        (b"HTTP/1.1 301 x\nLocation: /a\nLocation: /b\n", "HTTP 301: it sends us to /a"),
+        (b"HTTP/1.1 301 x\nLocation: //[\nLocation: /b\n", "HTTP 301: it sends us to //["),
         (b"HTTP/1.1 301 x\nLocation: //[\n", "HTTP 301: it sends us to //["),
-        (b"HTTP/1.1 308 x\nLocation: ws://host:999999/\n", "where we don't follow"),
+        (b"HTTP/1.1 308 x\nLocation: ws://host:999999/\n", "where we can't follow"),
         (b"HTTP/1.1 302 x\nLocation: ws://" + b"a" * 70 + b".x/\n", "HTTP 302: it sends us to ws://aaa"),
         (b"HTTP/1.1 302 x\n", "HTTP 302"),
         (b"HTTP/1.1 200 " + b"x" * 9_000 + b"\n", "expected no more than 8192 bytes"),
@@ -127,19 +128,104 @@ async def test_a_body_of_many_megabytes_is_not_kept(caplog: pytest.LogCaptureFix
     assert "did not receive a valid HTTP response" in caplog.text
 
 
-async def test_a_redirect_is_told_and_not_followed(caplog: pytest.LogCaptureFixture) -> None:
-    """It could lead to a host of our own network, or to a relay whose seqs are others than the stored cursor's."""
+def moved(place: str, status: int = 301, visitors: list[bytes] | None = None) -> Speech:
+    """An answer that sends to `place`; each visitor's request line goes to `visitors`."""
+
+    async def speech(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if visitors is not None:
+            visitors.append(await reader.readline())
+        await answering(f"HTTP/1.1 {status} x\nLocation: {place}\n".encode())(reader, writer)
+
+    return speech
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+@pytest.mark.parametrize(
+    ("place", "asked"),
+    [
+        ("{ws}", "/xrpc/com.atproto.sync.subscribeRepos?cursor=7"),
+        ("{http}/", "/xrpc/com.atproto.sync.subscribeRepos?cursor=7"),
+        ("{ws}/xrpc/com.atproto.sync.subscribeRepos?cursor=7", "/xrpc/com.atproto.sync.subscribeRepos?cursor=7"),
+        ("{http}/other?cursor=0&key=a", "/other?key=a&cursor=7"),
+    ],
+)
+async def test_a_relay_that_moved_is_followed_with_path_and_cursor(
+    status: int, place: str, asked: str, caplog: pytest.LogCaptureFixture
+) -> None:
     visitors: list[bytes] = []
 
-    async def inner(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+    async def new_place(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        visitors.append(await reader.readline())
+        await upgraded(reader, writer)
+        writer.write(b"\x82\x01a")
+        await writer.drain()
+        await reader.read()
+
+    async with (
+        listening(new_place) as there,
+        listening(moved(place.format(ws=there, http=there.replace("ws:", "http:")), status)) as url,
+    ):
+        stream = Firehose(url, 7, idle_timeout=0, metrics=Metrics())
+        async with aclosing(stream.frames()) as frames:
+            assert await anext(frames) == b"a"
+    assert visitors == [f"GET {asked} HTTP/1.1\r\n".encode()]
+    assert f"sends us on to {there}" in caplog.text
+
+
+@pytest.mark.parametrize(("hops", "arrives"), [(5, True), (6, False)])
+async def test_five_redirects_are_followed_and_no_more(hops: int, arrives: bool, caplog: pytest.LogCaptureFixture) -> None:
+    visitors: list[bytes] = []
+
+    async def stop(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         visitors.append(await reader.readline())
 
-    async with listening(inner) as place:
-        for target in (f"{place}/metadata", place.replace("ws:", ""), "/xrpc/elsewhere"):
-            async with listening(answering(b"HTTP/1.1 307 x\nLocation: " + target.encode() + b"\n")) as url:
-                assert await first_wait(url) == 1
-            assert f"sends us to {target}, where we don't follow; is RELAY_URL a relay?" in caplog.text
+    async with AsyncExitStack() as stack:
+        url = await stack.enter_async_context(listening(stop))
+        for _ in range(hops):
+            url = await stack.enter_async_context(listening(moved(url)))
+        assert await first_wait(url) == 1
+    assert len(visitors) == arrives
+    assert ("more than 5 times" in caplog.text) != arrives
+
+
+@pytest.mark.parametrize("status", [300, 303, 304])
+async def test_other_answers_that_name_a_place_are_told(status: int, caplog: pytest.LogCaptureFixture) -> None:
+    visitors: list[bytes] = []
+    async with listening(moved("/", visitors=visitors)) as place, listening(moved(place, status)) as url:
+        assert await first_wait(url) == 1
+    assert "where we can't follow; is RELAY_URL a relay?" in caplog.text
     assert visitors == []
+
+
+@pytest.mark.parametrize(
+    ("place", "url"),
+    [
+        ("wss://b.example/", "wss://b.example/x?cursor=1"),
+        ("//b.example:8443/y", "wss://b.example:8443/y?cursor=1"),
+        ("https://[::1]:2470", "wss://[::1]:2470/x?cursor=1"),
+        ("/y", "wss://a.example/y?cursor=1"),
+        ("ws://b.example/", None),
+        ("http://a.example/x", None),
+        ("ftp://b.example/", None),
+        ("wss:///y", "wss://a.example/y?cursor=1"),
+        ("wss://:443/", None),
+        ("wss://b.example:99999/", None),
+        ("wss://" + "b" * 64 + ".example/", None),
+        ("wss://b.example/\udcff", None),
+    ],
+)
+def test_a_redirect_never_leaves_tls(place: str, url: str | None) -> None:
+    assert followed("wss://a.example/x?cursor=1", "wss://a.example/x?cursor=1", place) == url
+
+
+async def test_a_redirect_from_ws_to_wss_is_followed_and_checks_certificates(caplog: pytest.LogCaptureFixture) -> None:
+    async def no_tls(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.write(b"HTTP/1.1 400 x\r\n\r\n")
+
+    async with listening(no_tls) as there, listening(moved(there.replace("ws:", "wss:"))) as url:
+        assert await first_wait(url) == 1
+    assert "TLS: " in caplog.text
 
 
 async def test_a_relay_that_floods_us_with_pings_and_reads_no_answer_is_dropped(caplog: pytest.LogCaptureFixture) -> None:

@@ -42,6 +42,18 @@ BEGIN
   UPDATE unified_worker.repos SET has_user = true WHERE did = p_did AND NOT has_user;
 END $ensure$;
 """
+# The row of an account whose commit was refused as a whole, and that row with it; unless that is what the database refuses.
+TRY_USER = """
+CREATE OR REPLACE FUNCTION unified_worker.try_user(p_did text) RETURNS void LANGUAGE plpgsql AS $try$
+BEGIN
+  PERFORM unified_worker.ensure_user(r.did, r.handle) FROM unified_worker.repos AS r WHERE r.did = p_did AND NOT r.has_user;
+  SET CONSTRAINTS ALL IMMEDIATE;
+EXCEPTION WHEN OTHERS THEN
+  IF left(SQLSTATE, 2) IN ({not_data_classes}) THEN
+    RAISE;
+  END IF;
+END $try$;
+"""
 # Of all others that claim the old or the new handle, only the last one may hold it, or have held it: thousands may claim one.
 IDENTITY = """
 CREATE OR REPLACE FUNCTION unified_worker.apply_identity(
@@ -143,7 +155,7 @@ CREATE OR REPLACE FUNCTION unified_worker.sweep(p_dids text[]) RETURNS void LANG
 $sweep$;
 """
 
-ACCOUNTS = (HANDLE_OF, SHOW_HANDLE, ENSURE_USER, IDENTITY, ACCOUNT, MESSAGE, KEEP_WIPING, SWEEP)
+ACCOUNTS = (HANDLE_OF, SHOW_HANDLE, ENSURE_USER, TRY_USER, IDENTITY, ACCOUNT, MESSAGE, KEEP_WIPING, SWEEP)
 
 # Rows that a transaction of a wipe takes: few, since other accounts' commits wait for its locks.
 WIPE_ROWS = 100
@@ -185,8 +197,8 @@ BEGIN
       ELSE
         v_none := array_fill(NULL::text, ARRAY[cardinality(v_uris)]);
         BEGIN
-          PERFORM unified_worker.apply_commit({wipe}, p_did, NULL, NULL, NULL, NULL, false, false, NULL, NULL::int[], 1, 0, 1,
-            cardinality(v_uris), v_kinds, v_uris, v_none, v_none, v_none, v_none::timestamptz[], v_none::jsonb[]);
+          PERFORM unified_worker.apply_commit({wipe}, p_did, NULL, NULL, NULL, NULL, NULL, false, false, NULL, NULL::int[], 1,
+            0, 1, cardinality(v_uris), v_kinds, v_uris, v_none, v_none, v_none, v_none::timestamptz[], v_none::jsonb[]);
           SET CONSTRAINTS ALL IMMEDIATE;
           v_taken := v_taken + cardinality(v_uris);
           v_rows := least(2 * v_rows, {step});

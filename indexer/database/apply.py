@@ -3,8 +3,8 @@
 from indexer.batch import Batch
 from indexer.database.sessions import Connection
 
-APPLY_ONE = f"SELECT unified_worker.apply_commit({', '.join(f'${n}' for n in range(1, 22))})"
-APPLY_ALL = f"CALL unified_worker.apply_commits({', '.join(f'${n}' for n in range(1, 26))})"
+APPLY_ONE = f"SELECT unified_worker.apply_commit({', '.join(f'${n}' for n in range(1, 23))})"
+APPLY_ALL = f"CALL unified_worker.apply_commits({', '.join(f'${n}' for n in range(1, 27))})"
 
 
 async def apply_one(connection: Connection, mode: int, batch: Batch) -> str:

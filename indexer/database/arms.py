@@ -32,9 +32,11 @@ PUT_UNIQUE = """\
           IF v_key IS NOT NULL AND (v_held OR {shared}) THEN
             PERFORM unified_worker.settle_{name}(v_key);
           END IF;
-          INSERT INTO unified_worker.duplicate_records (uri, collection, key, created_at, record)
-          VALUES (v_uri, '{collection}', {key_of_values}, v_created_at, jsonb_build_object({pairs}, 'record_cid', v_cid))
-          ON CONFLICT (uri) DO UPDATE SET key = excluded.key, created_at = excluded.created_at, record = excluded.record;
+          INSERT INTO unified_worker.duplicate_records (uri, collection, key, came_at, created_at, record)
+          VALUES (v_uri, '{collection}', {key_of_values}, {came}, v_created_at,
+            jsonb_build_object({pairs}, 'record_cid', v_cid))
+          ON CONFLICT (uri) DO UPDATE SET key = excluded.key, came_at = excluded.came_at, created_at = excluded.created_at,
+            record = excluded.record;
           PERFORM unified_worker.settle_{name}({key_of_values});
           INSERT INTO unified_worker.repos AS r (did, rev, held) VALUES (p_did, '', true)
           ON CONFLICT (did) DO UPDATE SET held = true WHERE NOT r.held;
@@ -107,26 +109,27 @@ TAKE = "DELETE FROM {table} AS t WHERE t.{key} = {key_value}"
 CLEAR = "UPDATE {table} AS t SET {clears} WHERE t.{key} = {key_value} AND ({filled})"
 
 # The first of those that wait takes the key if it is free or its holder is younger. Where accounts compete for a key, both
-# sides hold its lock.
+# sides hold its lock, and the order is that of their commits: anybody can back-date a createdAt.
 SETTLE = """
 CREATE OR REPLACE FUNCTION unified_worker.settle_{name}(p_key text[]) RETURNS void LANGUAGE plpgsql AS $settle$
 DECLARE
   v_first unified_worker.duplicate_records; r {table}; v_uri text; v_cid text; v_left int;
-  v_again boolean := false; p_new jsonb; p_at timestamptz;
+  v_again boolean := false; p_new jsonb; p_at timestamptz; v_came timestamptz;
 BEGIN
   SELECT * INTO v_first FROM unified_worker.duplicate_records
-  WHERE collection = '{collection}' AND key = p_key ORDER BY created_at, uri LIMIT 1;
+  WHERE collection = '{collection}' AND key = p_key ORDER BY came_at, created_at, uri LIMIT 1;
   IF NOT FOUND THEN
     RETURN;
   END IF;
   SELECT t.* INTO r FROM {table} AS t WHERE {key_matches};
   IF FOUND THEN
-    IF (r.created_at, r.uri COLLATE "C") <= (v_first.created_at, v_first.uri) THEN
+    v_came := {came_of_r};
+    IF (v_came, r.created_at, r.uri COLLATE "C") <= (v_first.came_at, v_first.created_at, v_first.uri) THEN
       RETURN;
     END IF;
     v_uri := r.uri;
-    INSERT INTO unified_worker.duplicate_records (uri, collection, key, created_at, record)
-    VALUES (v_uri, '{collection}', p_key, r.created_at, to_jsonb(r) || jsonb_build_object('record_cid', {cid}));
+    INSERT INTO unified_worker.duplicate_records (uri, collection, key, came_at, created_at, record)
+    VALUES (v_uri, '{collection}', p_key, v_came, r.created_at, to_jsonb(r) || jsonb_build_object('record_cid', {cid}));
     DELETE FROM {table} AS t WHERE t.uri = v_uri;{removed}
   END IF;
   INSERT INTO {table} AS t ({columns})
@@ -164,6 +167,11 @@ MEETING_SHARED = (
 )
 
 
+def came_at(uri: str) -> str:
+    """The expression for when the commit came of the record at this URI; of those of before it was noted, `epoch`."""
+    return f"coalesce((SELECT c.at FROM unified_worker.commit_times AS c WHERE c.uri = {uri}), 'epoch')"
+
+
 def array(values: Iterable[str]) -> str:
     """An SQL array of these expressions, of texts."""
     return f"ARRAY[{', '.join(values)}]::text[]"
@@ -193,6 +201,8 @@ class Texts:
             "columns": ", ".join(self._values),
             "values": ", ".join(self._values.values()),
             "shared": str(record_type.shared).lower(),
+            "came": "coalesce(p_at, now())" if record_type.shared else "'epoch'",
+            "came_of_r": came_at("r.uri") if record_type.shared else "'epoch'",
             "key_of_values": array(self._values[name] for name in record_type.unique),
             "key_is_held": " AND ".join(f"t.{name} = {self._written[name]}" for name in record_type.unique),
             "key_of_r": array(f"r.{name}" for name in record_type.unique),

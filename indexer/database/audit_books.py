@@ -79,7 +79,12 @@ def held(shared: Sequence[str]) -> Kind:
 
 
 def holders(schema: str, record_type: RecordType) -> Kind:
-    """Of the records with one unique key the oldest holds, then the least URI; and none that waits stands in the table too."""
+    """Of the records with one unique key the oldest holds, then the least URI; where accounts compete, the one whose commit
+    came first. And none that waits stands in the table too."""
+    order = 'x.came_at, x.created_at, x.uri COLLATE "C"'
+    came = "'epoch'::timestamptz"
+    if record_type.shared:
+        came = "coalesce((SELECT c.at FROM unified_worker.commit_times AS c WHERE c.uri = t.uri), 'epoch')"
     table, collection = f"{schema}.{record_type.table}", record_type.collection
     matches = " AND ".join(f"t.{name} = k.key[{place}]" for place, name in enumerate(record_type.unique, 1))
 
@@ -89,10 +94,12 @@ def holders(schema: str, record_type: RecordType) -> Kind:
 
     def should(scope: Scope) -> str:
         return f"""SELECT x.key::text AS key,
-      {said(holder='''(array_agg(x.uri ORDER BY x.created_at, x.uri COLLATE "C"))[1]''', twice="0")}, false AS optional FROM (
-      SELECT d.key, d.uri, d.created_at FROM unified_worker.duplicate_records AS d JOIN ({keys(scope)}) AS k ON k.key = d.key
+      {said(holder=f"(array_agg(x.uri ORDER BY {order}))[1]", twice="0")}, false AS optional FROM (
+      SELECT d.key, d.uri, d.came_at, d.created_at
+      FROM unified_worker.duplicate_records AS d JOIN ({keys(scope)}) AS k ON k.key = d.key
       WHERE d.collection = '{collection}'
-      UNION ALL SELECT k.key, t.uri, t.created_at::timestamptz FROM ({keys(scope)}) AS k JOIN {table} AS t ON {matches}) AS x
+      UNION ALL SELECT k.key, t.uri, {came}, t.created_at::timestamptz
+      FROM ({keys(scope)}) AS k JOIN {table} AS t ON {matches}) AS x
     GROUP BY x.key"""
 
     def has(scope: Scope) -> str:

@@ -34,18 +34,30 @@ class Others:
 
     def sources(self, *key: str) -> list[Source]:
         """Where a sample's keys come from: the records, or the values of these columns, which are the row's key."""
-        return [
-            Source(
-                f"{self._schema}.{one.type.table}",
-                " || ' ' || ".join(map(one.value, (one.derived.values[name] for name in key))) if key else one.type.record_uri,
-                one.value(one.derived.when) if not one.derived.source else "true",
-            )
-            for one in self.said
-        ]
+        return [self._source(one, key) for one in self.said]
 
     def untold(self, column: str) -> list[str]:
         """The collections whose tables do not tell this column."""
         return [one.type.collection for one in self.said if column in one.kept]
+
+    def told(self, column: str, row: str) -> str:
+        """The expression for this column of a row of the derived table, NULL where the record's own table does not tell it."""
+        untold = ", ".join(f"'{collection}'" for collection in self.untold(column))
+        return (
+            f"CASE WHEN split_part({row}.uri, '/', 4) NOT IN ({untold}) THEN {row}.{column} END"
+            if untold
+            else f"{row}.{column}"
+        )
+
+    def _source(self, one: Expected, key: Sequence[str]) -> Source:
+        table = f"{self._schema}.{one.type.table}"
+        if not key:
+            return Source(table, one.type.record_uri)
+        values = " || ' ' || ".join(one.value(one.derived.values[name]) for name in key)
+        if not one.derived.source:
+            return Source(table, values, one.value(one.derived.when))
+        joined = one.value(one.derived.source).replace("{schema}", self._schema)  # one of its rows is enough
+        return Source(table, f"(SELECT {values} FROM (SELECT t.*) AS t {joined} LIMIT 1)")
 
     def _rows(self, one: Expected, scope: Scope, values: str, key: Sequence[str]) -> str:
         record = "true" if key else scope.only(one.type.record_uri)

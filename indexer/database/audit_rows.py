@@ -128,20 +128,29 @@ def feed_items(schema: str, others: Others) -> Kind:
     )
 
 
-def quotes(schema: str) -> Kind:
+def quotes(schema: str, others: Others) -> Kind:
     """One a post that quotes another; by the post."""
-    quote = said(
-        quoted_uri="q.quoted_uri", quoted_cid="q.quoted_cid", cid="q.cid", created_at="q.created_at::timestamptz"
-    )  # fmt: skip
+
+    def quote(row: str, cid: str, created_at: str) -> str:
+        return said(
+            quoted_uri=f"{row}.quoted_uri", quoted_cid=f"{row}.quoted_cid", cid=cid, created_at=f"({created_at})::timestamptz"
+        )
+
+    other, there = (quote(row, others.told("cid", row), others.told("created_at", row)) for row in ("x", "q"))
     return Kind(
         name="quotes",
         should=lambda scope: (
-            f"""SELECT q.uri || '#quote' AS key, {quote}, false AS optional
-    FROM ({quoting(schema, scope.only("p.uri"))}) AS q"""
+            f"""SELECT q.uri || '#quote' AS key, {quote("q", "q.cid", "q.created_at")}, false AS optional
+    FROM ({quoting(schema, scope.only("p.uri"))}) AS q
+    {"".join(f"UNION ALL {query} " for query in others.rows(scope, f"x.uri, {other}, false", "post_uri"))}"""
         ),
-        has=lambda scope: f"""SELECT q.uri AS key, {quote} FROM {schema}.quotes AS q WHERE {scope.only("q.post_uri")}""",
+        has=lambda scope: f"""SELECT q.uri AS key, {there} FROM {schema}.quotes AS q WHERE {scope.only("q.post_uri")}""",
         remedy=REBUILD,
-        sources=(Source(f"{schema}.quotes", "t.post_uri"), Source(f"{schema}.posts", "t.uri", "t.embed ? 'record'")),
+        sources=(
+            Source(f"{schema}.quotes", "t.post_uri"),
+            Source(f"{schema}.posts", "t.uri", "t.embed ? 'record'"),
+            *others.sources("post_uri"),
+        ),
     )
 
 
@@ -180,15 +189,17 @@ def viewer_states(schema: str, others: Others) -> Kind:
     )
 
 
-def thread_contexts(schema: str) -> Kind:
+def thread_contexts(schema: str, others: Others) -> Kind:
     """One a reply, with the like of it by the author of the thread's root."""
+    other = f"x.post_uri, {said(root_author_like_uri='x.root_author_like_uri')}, false"
     return Kind(
         name="thread_contexts",
         should=lambda scope: (
             f"""SELECT p.uri AS key, {said(root_author_like_uri="l.uri")}, false AS optional
     FROM {schema}.posts AS p LEFT JOIN {schema}.likes AS l
       ON l.post_uri = p.uri AND l.user_did = split_part(p.root_uri, '/', 3)
-    WHERE p.parent_uri IS NOT NULL AND {scope.only("p.uri")}"""
+    WHERE p.parent_uri IS NOT NULL AND {scope.only("p.uri")}
+    {"".join(f"UNION ALL {query} " for query in others.rows(scope, other, "post_uri"))}"""
         ),
         has=lambda scope: (
             f"""SELECT t.post_uri AS key, {said(root_author_like_uri="t.root_author_like_uri")}
@@ -198,19 +209,23 @@ def thread_contexts(schema: str) -> Kind:
         sources=(
             Source(f"{schema}.thread_contexts", "t.post_uri"),
             Source(f"{schema}.posts", "t.uri", "t.parent_uri IS NOT NULL"),
+            *others.sources("post_uri"),
         ),
     )
 
 
 def gates(schema: str) -> Kind:
     """What gates say of posts. Whether a thread's gate admits a reply was judged by follows and lists that may be gone; but
-    without a gate nothing is violated, nor by the root's author. Those that a worker is about to judge may say either."""
+    without a gate nothing is violated, nor by the root's author. Those that a worker is about to judge may say either, and so
+    may those whose parent was not surely in the same thread when they came: the gate of the parent's thread judged them too."""
     names = ("has_thread_gate", "has_post_gate", "violates_thread_gate", "violates_embedding_rules")
     expected = said(
         has_thread_gate="g.post_uri IS NOT NULL",
         has_post_gate="e.post_uri IS NOT NULL",
-        violates_thread_gate="p.violates_thread_gate AND (v.uri IS NOT NULL OR r.post_uri IS NOT NULL "
-        "AND p.parent_uri IS NOT NULL AND p.author_did <> split_part(p.root_uri, '/', 3))",
+        violates_thread_gate=f"""p.violates_thread_gate AND (v.uri IS NOT NULL
+          OR r.post_uri IS NOT NULL AND p.parent_uri IS NOT NULL AND p.author_did <> split_part(p.root_uri, '/', 3)
+          OR p.parent_uri <> p.root_uri AND NOT EXISTS (SELECT FROM {schema}.posts AS o WHERE o.uri = p.parent_uri
+            AND coalesce(o.root_uri, o.uri) = p.root_uri AND o.commit_time < p.commit_time))""",
         violates_embedding_rules=f"""CASE WHEN w.uri IS NOT NULL THEN p.violates_embedding_rules
           ELSE coalesce(d.embedding_rules @> '{DISABLED}' AND p.author_did <> split_part(q.quoted_uri, '/', 3), false) END""",
     )
@@ -240,8 +255,8 @@ def derived(schema: str, record_types: Sequence[RecordType]) -> list[Kind]:
         counts(schema, Others(schema, record_types, "post_aggregations")),
         *(shown(schema, record_type.table, record_type.shows) for record_type in record_types if record_type.shows),
         feed_items(schema, Others(schema, record_types, "feed_items")),
-        quotes(schema),
+        quotes(schema, Others(schema, record_types, "quotes")),
         viewer_states(schema, Others(schema, record_types, "post_viewer_states")),
-        thread_contexts(schema),
+        thread_contexts(schema, Others(schema, record_types, "thread_contexts")),
         gates(schema),
     ]

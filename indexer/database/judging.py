@@ -7,7 +7,7 @@ What is judged is judged under the lock of the gated post, which each commit of 
 
 from indexer.batch import BUCKETS
 from indexer.database.references import LOCK_CLASS
-from indexer.effects import MAX_URI_CHARS
+from indexer.effects import MAX_URI_CHARS, came
 
 AT_ONCE = 200  # replies or quotes that a commit judges itself: it may change 200 gates
 
@@ -22,11 +22,6 @@ $since$;
 FOLLOW_CAME = "coalesce(f.commit_time, unified_worker.tid_time(split_part(f.uri, '/', 5)), '-infinity')"
 LISTED_CAME = """coalesce((SELECT c.at FROM unified_worker.commit_times AS c WHERE c.uri = l.uri),
           unified_worker.tid_time(split_part(l.uri, '/', 5)), '-infinity')"""
-
-
-def came(row: str) -> str:
-    """The SQL expression for when the reply `row` came, by the best that is known."""
-    return f"coalesce({row}.commit_time, unified_worker.tid_time(split_part({row}.uri, '/', 5)), 'infinity')"
 
 
 # Those of the replies p_authors (parallel to p_times) whom the gate does not admit, by their place in the arrays.
@@ -71,6 +66,24 @@ BEGIN
     AND EXISTS (SELECT FROM unified_worker.intruders(p_root, ARRAY[p_author], ARRAY[coalesce(p_at, 'infinity')]));
 END $violates$;
 """
+# A reply may name another root than its parent does: then the gate of the parent's root judges it too, or whoever names a
+# thread of their own could answer in any. A reply that is older than that gate keeps what it has (p_before).
+VIOLATES_PARENTS = """
+CREATE OR REPLACE FUNCTION unified_worker.violates_parents_gate(
+  p_parent text, p_root text, p_author text, p_at timestamptz, p_before boolean)
+RETURNS boolean LANGUAGE plpgsql STABLE AS $violates$
+DECLARE
+  v_root text;
+BEGIN
+  SELECT coalesce(p.root_uri, p.uri) INTO v_root FROM {schema}.posts AS p WHERE p.uri = p_parent;
+  IF v_root IS NULL OR v_root = p_root THEN
+    RETURN false;
+  ELSIF p_at < unified_worker.gate_since(v_root) THEN
+    RETURN p_before AND EXISTS (SELECT FROM {schema}.thread_gates AS g WHERE g.post_uri = v_root);
+  END IF;
+  RETURN unified_worker.violates_thread_gate(v_root, p_author, p_at);
+END $violates$;
+"""
 # Of what is forbidden nobody hears: the notification comes and goes with the judgement.
 NOTICES = """, gone AS (
     DELETE FROM {{schema}}.notifications AS n USING changed AS c
@@ -93,7 +106,11 @@ BEGIN
   SELECT array_agg(p.uri), array_agg(p.author_did), array_agg(x.came) INTO v_uris, v_authors, v_times
   FROM {schema}.posts AS p CROSS JOIN LATERAL (SELECT {reply_came}) AS x (came)
   WHERE p.uri = ANY (p_uris) AND p.root_uri = p_root AND p.parent_uri IS NOT NULL AND (p_cleared OR x.came >= v_since);
-  v_intruders := ARRAY(SELECT v_uris[i] FROM unified_worker.intruders(p_root, v_authors, v_times) AS i);
+  v_intruders := ARRAY(
+    SELECT v_uris[i] FROM unified_worker.intruders(p_root, v_authors, v_times) AS i
+    UNION SELECT p.uri FROM {schema}.posts AS p
+    WHERE p.uri = ANY (v_uris) AND p.parent_uri <> p_root
+      AND unified_worker.violates_parents_gate(p.parent_uri, p_root, p.author_did, {reply_came}, p.violates_thread_gate));
   WITH changed AS (
     UPDATE {schema}.posts AS p SET violates_thread_gate = NOT p.violates_thread_gate
     FROM (SELECT u, i IS NOT NULL FROM unnest(v_uris) AS u LEFT JOIN unnest(v_intruders) AS i ON i = u) AS x (uri, forbidden)
@@ -196,7 +213,7 @@ def judging(schema: str) -> list[str]:
     quotes |= {"table": "quotes", "uri": "t.post_uri", "of": "quoted_uri", "kind": "quotes"}
     return [
         GATE_SINCE,
-        *(text.format(**names) for text in (INTRUDERS, VIOLATES, JUDGE_PART, TO_JUDGE)),
+        *(text.format(**names) for text in (INTRUDERS, VIOLATES, VIOLATES_PARENTS, JUDGE_PART, TO_JUDGE)),
         JUDGE_REPLIES.format(**names, notices=notices("reply")),
         JUDGE_QUOTING.format(**names, notices=notices("quote")),
         JUDGE.format(**names, **replies),

@@ -24,7 +24,7 @@ CREATE OR REPLACE FUNCTION unified_worker.keep(
   p_did text, p_rev text, p_path text, p_seq bigint, p_reason text, p_detail text, p_frame bytea, p_awaited text[])
 RETURNS boolean LANGUAGE plpgsql AS $keep$
 DECLARE
-  v_sha bytea := sha256(p_frame);
+  v_sha bytea := sha256(p_frame); v_dropped bytea;
 BEGIN
   IF p_did <> '' THEN
     INSERT INTO unified_worker.repos AS r (did, rev, held) VALUES (p_did, '', true)  -- first: it locks the repo
@@ -57,11 +57,14 @@ BEGIN
       END IF;
     END IF;
   END IF;
-  INSERT INTO unified_worker.dead_letters AS l (did, rev, path, seq, reason, detail, frame_sha256, awaited)
-  VALUES (p_did, p_rev, p_path, p_seq, p_reason, left(p_detail, 2000), v_sha, p_awaited)
+  IF v_sha IS NULL AND p_rev = '' THEN
+    v_dropped := sha256(p_frame);
+  END IF;
+  INSERT INTO unified_worker.dead_letters AS l (did, rev, path, seq, reason, detail, frame_sha256, dropped_sha256, awaited)
+  VALUES (p_did, p_rev, p_path, p_seq, p_reason, left(p_detail, 2000), v_sha, v_dropped, p_awaited)
   ON CONFLICT (did, path, rev) DO UPDATE SET seq = excluded.seq, reason = excluded.reason, detail = excluded.detail,
-    frame_sha256 = coalesce(l.frame_sha256, excluded.frame_sha256), awaited = excluded.awaited,
-    last_seen = now(), attempts = l.attempts + 1;
+    frame_sha256 = coalesce(l.frame_sha256, excluded.frame_sha256), dropped_sha256 = excluded.dropped_sha256,
+    awaited = excluded.awaited, last_seen = now(), attempts = l.attempts + 1;
   RETURN v_sha IS NOT NULL;
 END $keep$;
 """
@@ -73,17 +76,18 @@ CREATE OR REPLACE FUNCTION unified_worker.close_letters(
   p_did text, p_path text, p_but text DEFAULT NULL, p_spare boolean DEFAULT false, p_upto text DEFAULT NULL)
 RETURNS void LANGUAGE plpgsql AS $close$
 DECLARE
-  v_sha bytea; v_bytes bigint; v_rev text;
+  v_sha bytea; v_dropped bytea; v_bytes bigint; v_rev text;
 BEGIN
-  FOR v_sha, v_rev IN
+  FOR v_sha, v_dropped, v_rev IN
     DELETE FROM unified_worker.dead_letters
     WHERE did = p_did AND path = p_path AND rev IS DISTINCT FROM p_but
       AND NOT (p_spare AND (reason IN ({pending}) OR reason LIKE 'database_%'))
       AND (p_upto IS NULL OR rev <= p_upto)
-    RETURNING frame_sha256, rev
+    RETURNING frame_sha256, dropped_sha256, rev
   LOOP
-    IF v_rev = '' AND v_sha IS NOT NULL THEN
-      INSERT INTO unified_worker.closed_letters (did, path, frame_sha256) VALUES (p_did, p_path, v_sha) ON CONFLICT DO NOTHING;
+    IF v_rev = '' AND coalesce(v_sha, v_dropped) IS NOT NULL THEN
+      INSERT INTO unified_worker.closed_letters (did, path, frame_sha256) VALUES (p_did, p_path, coalesce(v_sha, v_dropped))
+      ON CONFLICT DO NOTHING;
     END IF;
     DELETE FROM unified_worker.dead_frames AS f
     WHERE f.sha256 = v_sha AND NOT EXISTS (SELECT FROM unified_worker.dead_letters WHERE frame_sha256 = v_sha)

@@ -190,6 +190,13 @@ MIGRATIONS: tuple[str, ...] = (
     COMMENT ON TABLE unified_worker.stuck_wipes IS 'Deleted accounts with rows that the database does not let go, and why.
       since: the first attempt in vain. retry_at: when the next one comes.';
 
+    COMMENT ON COLUMN unified_worker.gaps.reason IS 'Besides the table''s: other_relay (this relay had no cursor of its own;
+      after_seq is of the one that was followed before).';
+    ALTER TABLE unified_worker.repos ADD refused_rev text COLLATE "C", ADD broken_rev text COLLATE "C";
+    COMMENT ON COLUMN unified_worker.repos.refused_rev IS 'The rev of a commit that was refused as a whole after the stored one
+      (empty: not known), on which the next may follow.';
+    COMMENT ON COLUMN unified_worker.repos.broken_rev IS 'The rev of the last commit that followed on one that never came.';
+
     ALTER TABLE unified_worker.dead_letters ADD retry_at timestamptz;
     COMMENT ON COLUMN unified_worker.dead_letters.retry_at IS 'Of a letter that waits and was applied again in vain: when it is
       tried next, at the earliest.';
@@ -211,7 +218,17 @@ MIGRATIONS: tuple[str, ...] = (
       at timestamptz NOT NULL
     );
     COMMENT ON TABLE unified_worker.commit_times IS 'When the commit came that wrote a record last, where its own table has no
-      column for that: thread gates and list items.';
+      column for that: thread gates, list items and verifications.';
+
+    ALTER TABLE unified_worker.duplicate_records ADD came_at timestamptz NOT NULL DEFAULT 'epoch';
+    COMMENT ON COLUMN unified_worker.duplicate_records.came_at IS 'Where accounts compete for a key: when the commit came. The
+      earliest holds the key; created_at decides among equals, and where an account competes with itself alone.';
+    DROP INDEX unified_worker.duplicate_records_collection_key_created_at_uri_idx;
+    CREATE INDEX ON unified_worker.duplicate_records (collection, key, came_at, created_at, uri);
+
+    ALTER TABLE unified_worker.dead_letters ADD dropped_sha256 bytea;
+    COMMENT ON COLUMN unified_worker.dead_letters.dropped_sha256 IS 'The hash of a frame that there was no room for, where no
+      rev is known: a replay is known by it once the letter is closed.';
 
     CREATE TABLE unified_worker.judgements (
       kind text NOT NULL,

@@ -37,14 +37,17 @@ def correct(
     ON CONFLICT ({", ".join(key)}) DO UPDATE SET {", ".join(updates)}"""
 
 
-def corrections(record_type: RecordType) -> tuple[list[str], list[str]]:
-    """The statements for what follows from a chunk's records of this type, but for the counts: for quotes, and for the rest."""
+def corrections(record_type: RecordType) -> tuple[str, ...]:
+    """The statements for what follows from a chunk's records of this type, but for the counts. Quotes come before the gates
+    are asked, and then what these may forbid."""
     quotes: list[str] = []
     others: list[str] = []
     for one in expected([record_type]):
         if one.derived.table != "post_aggregations":
             (quotes if one.derived.table == "quotes" else others).append(_correction(one))
-    return quotes, others
+    effects = record_type.effects
+    said = (*(one.first for one in effects), *quotes, *(one.judged for one in effects), *others)
+    return tuple(statement for statement in said if statement)
 
 
 def _correction(one: Expected) -> str:
@@ -54,27 +57,23 @@ def _correction(one: Expected) -> str:
     return correct(one.derived.table, one.query(), key, compared, one.kept, unless)
 
 
-def lost(table: str, record_types: Sequence[RecordType]) -> str:
+def lost(table: str, key: str, record_types: Sequence[RecordType]) -> str:
     """The statement for rows that no record backs, or that name somebody else. One look-up a row: by the
     collection of the record, with whose URI the key begins."""
     by_type: dict[str, list[str]] = {}
     for one in expected(record_types, table):
-        record = f"split_part(w.{one.derived.key[0]}, '#', 1)"
+        record = f"split_part(w.{key}, '#', 1)"
         same = [*one.derived.key, *(["recipient_did"] if table == "notifications" else [])]
         by_type.setdefault(one.type.collection, []).append(
             f"""EXISTS (SELECT FROM ({one.of_record(record)}) AS x
         WHERE {" AND ".join(f"x.{name} = w.{name}" for name in same)})"""
         )
     arms = "\n      ".join(f"WHEN '{name}' THEN {' OR '.join(backed)}" for name, backed in by_type.items())
-    key, ours = _key(table, record_types), ""
+    ours = ""
     if table == "notifications":  # other reasons are the application's own; 'unverified' is of a record that is gone
         ours = f" AND w.reason IN ({', '.join(reasons(record_types))}) AND w.uri LIKE '%#notification%'"
     return f"""DELETE FROM {{schema}}.{table} AS d USING {{rows}} AS w WHERE d.{key} = w.{key}{ours}
     AND (CASE split_part(w.{key}, '/', 4) {arms} END) IS NOT TRUE"""
-
-
-def _key(table: str, record_types: Sequence[RecordType]) -> str:
-    return next(one.derived.key[0] for one in expected(record_types, table))
 
 
 def wrong_states(record_types: Sequence[RecordType]) -> str:

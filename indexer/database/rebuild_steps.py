@@ -8,12 +8,13 @@ A chunk is one transaction that holds the lock REBUILDING alone; `apply_commit` 
 meanwhile. (A lock on the table `repos` would do too, but would end each autovacuum of the table that needs it most.)
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from indexer.batch import BUCKETS
 from indexer.database import rebuild_derived as derived
 from indexer.database import rebuild_rows as rows
+from indexer.database.expected import expected
 from indexer.database.references import LOCK_CLASS
 from indexer.record_type import RecordType
 
@@ -82,53 +83,43 @@ def steps(record_types: Sequence[RecordType]) -> list[Step]:
     """All passes, in their order."""
     # What gates say of a post is asked for when it is deleted: they come first, then the posts.
     types = sorted(record_types, key=lambda record_type: (record_type.table != "thread_gates", record_type.table != "posts"))
-    shown = [record_type for record_type in record_types if record_type.shows]
+    records = [
+        Step(record_type.table, record_type.table, (record_type.key,), work)
+        for record_type in types
+        if (work := derived.corrections(record_type))
+    ]
+    # Where no type says rows of a derived table, all that is there is somebody else's.
+    follows = [step for step in _derived_tables(record_types) if any(expected(record_types, step.table))]
+    named = {step.name for step in records}
     return [
+        *records,
+        *follows,
         *(
-            Step(record_type.table, record_type.table, (record_type.key,), work)
-            for record_type in types
-            if (work := _of_records(record_type))
-        ),
-        *(
-            Step(table, table, key, (derived.lost(table, record_types),))
-            for table, key in (
-                ("quotes", ("uri",)),
-                ("feed_items", ("uri",)),
-                ("thread_contexts", ("post_uri",)),
-                ("notifications", ("uri",)),
-            )
-        ),
-        Step(
-            "post_viewer_states",
-            "post_viewer_states",
-            ("post_uri", "viewer_did"),
-            (derived.wrong_states(record_types), rows.EMPTY_STATES),
-        ),
-        Step(
-            "post_aggregations",
-            "post_aggregations",
-            ("post_uri",),
-            (derived.counts(record_types), rows.EMPTY_COUNTS),
-            along=tuple(derived.counted(record_types)),
-            needs=QUOTED,
-        ),
-        *(
-            Step(
-                f"{said.table}_shown" if _of_records(said) else said.table,
-                said.table,
-                (said.key,),
-                (rows.shown(str(said.shows), said.table),),
-            )
-            for said in shown
+            Step(f"{said.table}_shown" if said.table in named else said.table, said.table, (said.key,), (work,))
+            for said in record_types
+            if said.shows and (work := rows.shown(said.shows, said.table))
         ),
     ]
 
 
-def _of_records(record_type: RecordType) -> tuple[str, ...]:
-    """What a chunk of a type's records brings about. Quotes before the gates are asked, then what these may forbid."""
-    first, then = rows.BEFORE.get(record_type.table, ()), rows.COLUMNS.get(record_type.table, ())
-    quotes, others = derived.corrections(record_type)
-    return (*first, *quotes, *then, *others)
+def _derived_tables(record_types: Sequence[RecordType]) -> Iterator[Step]:
+    for table, key in (
+        ("quotes", "uri"),
+        ("feed_items", "uri"),
+        ("thread_contexts", "post_uri"),
+        ("notifications", "uri"),
+    ):
+        yield Step(table, table, (key,), (derived.lost(table, key, record_types),))
+    states = (derived.wrong_states(record_types), rows.EMPTY_STATES)
+    yield Step("post_viewer_states", "post_viewer_states", ("post_uri", "viewer_did"), states)
+    yield Step(
+        "post_aggregations",
+        "post_aggregations",
+        ("post_uri",),
+        (derived.counts(record_types), rows.EMPTY_COUNTS),
+        along=tuple(derived.counted(record_types)),
+        needs=QUOTED,
+    )
 
 
 def functions(schema: str, record_types: Sequence[RecordType]) -> list[str]:

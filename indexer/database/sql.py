@@ -23,7 +23,8 @@ MODE_RETRY = 1  # an operation that was kept: no guard, but only while its dead 
 MODE_DIRECT = 2  # rows handed in by a caller of `process_*`: no guard, no commit
 MODE_WIPE = 3  # rows taken away with their account: besides, letters stay, for they came after it
 
-LARGE_BYTES = 8_000  # of one operation's JSON, in which a text may be whose search vector takes milliseconds
+# Whether a commit goes on from a rev that did not come. Both revs must be known.
+BROKEN = """p_since <> r.rev AND r.rev <> '' AND p_since IS DISTINCT FROM r.refused_rev AND r.refused_rev IS DISTINCT FROM ''"""
 
 OP_PARAMETERS = """p_kind smallint[], p_uri text[], p_cid text[], p_subject text[], p_subject_cid text[],
   p_created_at timestamptz[], p_rest jsonb[]"""
@@ -33,15 +34,15 @@ OP_ARGUMENTS = "p_kind, p_uri, p_cid, p_subject, p_subject_cid, p_created_at, p_
 # Every condition is made ready anew in every transaction (0.2 µs): what is rare is asked for together, before it is told apart.
 APPLY_COMMIT = """
 CREATE OR REPLACE FUNCTION unified_worker.apply_commit(
-  p_mode int, p_did text, p_rev text, p_data text, p_seq bigint, p_at timestamptz, p_user boolean, p_filtered boolean,
-  p_frame bytea, p_buckets int[], p_bucket_lo int, p_bucket_hi int, p_lo int, p_hi int, {op_parameters})
+  p_mode int, p_did text, p_rev text, p_since text, p_data text, p_seq bigint, p_at timestamptz, p_user boolean,
+  p_filtered boolean, p_frame bytea, p_buckets int[], p_bucket_lo int, p_bucket_hi int, p_lo int, p_hi int, {op_parameters})
 RETURNS text LANGUAGE plpgsql AS $apply$
 DECLARE
   -- Without defaults, each of which would be evaluated: v_held is set on every way, the others are false where null.
   v_new boolean; v_has_user boolean; v_held boolean; v_active boolean; v_wiping boolean; v_handle text; v_outcome text;
   v_uri text; v_cid text; v_subject text; v_subject_cid text; v_created_at timestamptz; v_rest jsonb; v_key text[];
   v_ahead tsvector[]; v_open text[]; v_locked text; v_left int; v_quoted text; v_again boolean; v_gated boolean;
-  v_intrudes boolean; v_embeds boolean; p_new jsonb;
+  v_intrudes boolean; v_embeds boolean; v_broken boolean; p_new jsonb;
 BEGIN
   v_locked := pg_advisory_xact_lock_shared({rebuilding})::text;  -- derived rows are not recomputed while this goes on
   IF p_mode = {live} THEN
@@ -51,8 +52,8 @@ BEGIN
         RETURN 'stale';
       END IF;
       IF p_did <> '' THEN
-        INSERT INTO unified_worker.repos AS r (did, rev, desynchronized) VALUES (p_did, '', true)
-        ON CONFLICT (did) DO UPDATE SET desynchronized = true, updated_at = now()
+        INSERT INTO unified_worker.repos AS r (did, rev, desynchronized, refused_rev) VALUES (p_did, '', true, p_rev)
+        ON CONFLICT (did) DO UPDATE SET desynchronized = true, refused_rev = p_rev, updated_at = now()
         RETURNING r.active, r.wiping INTO v_active, v_wiping;
         IF NOT v_active THEN
           RETURN 'inactive';
@@ -60,16 +61,18 @@ BEGIN
       END IF;
       v_held := true;
     ELSE
-      -- Whatever led to a #sync's tree was not seen, unless the tree is the one that we have.
+      -- Whatever led to a #sync's tree was not seen, unless the tree is the one that we have; nor what lies before a commit
+      -- that goes on from another rev than ours (`since`), unless we had that and refused it.
       INSERT INTO unified_worker.repos AS r (did, rev, data_cid, seq, has_user, desynchronized)
       VALUES (p_did, p_rev, p_data, p_seq, coalesce(p_user, false), p_user IS NULL OR p_filtered)
       ON CONFLICT (did) DO UPDATE SET rev = excluded.rev, data_cid = excluded.data_cid, seq = excluded.seq, updated_at = now(),
         desynchronized = r.desynchronized OR p_filtered OR (p_user IS NOT NULL AND NOT r.active)
-          OR (p_user IS NULL AND r.data_cid IS DISTINCT FROM excluded.data_cid)
+          OR (p_user IS NULL AND r.data_cid IS DISTINCT FROM excluded.data_cid) OR coalesce({broken}, false),
+        broken_rev = CASE WHEN {broken} THEN excluded.rev ELSE r.broken_rev END, refused_rev = NULL
         -- What comes while the account is wiped is kept, for which the frame must have come along.
         WHERE r.rev < excluded.rev AND (p_frame IS NOT NULL OR NOT r.wiping OR NOT r.active OR p_lo > p_hi)
-      RETURNING r.has_user, r.held, r.active, r.wiping, r.handle, r.xmax = 0
-      INTO v_has_user, v_held, v_active, v_wiping, v_handle, v_new;
+      RETURNING r.has_user, r.held, r.active, r.wiping, r.handle, r.xmax = 0, r.broken_rev = r.rev
+      INTO v_has_user, v_held, v_active, v_wiping, v_handle, v_new, v_broken;
       IF NOT FOUND THEN
         SELECT CASE WHEN r.rev < p_rev THEN 'needs_frame' WHEN r.rev = p_rev AND r.data_cid <> p_data THEN 'rev_fork'
           ELSE 'stale' END INTO v_outcome FROM unified_worker.repos AS r WHERE r.did = p_did;
@@ -77,6 +80,9 @@ BEGIN
       END IF;
       IF NOT v_active AND p_user IS NOT NULL THEN
         RETURN 'inactive';
+      END IF;
+      IF v_broken THEN
+        v_outcome := 'broken_chain';
       END IF;
     END IF;
   ELSIF p_mode = {retry} THEN
@@ -91,11 +97,15 @@ BEGIN
     v_held := true;
   END IF;
   IF v_wiping AND p_lo <= p_hi THEN
+    IF p_user AND NOT v_has_user THEN
+      PERFORM unified_worker.ensure_user(p_did, v_handle);
+    END IF;
     RETURN unified_worker.keep_wiping(p_did, p_rev, p_seq, p_frame, p_kind[p_lo:p_hi], p_uri[p_lo:p_hi], p_rest[p_lo:p_hi]);
   END IF;
 
-  -- What is slow and looks at nobody else's rows, before others may have to wait for this commit.
-  IF p_lo < p_hi OR pg_column_size(p_rest[p_lo]) > {large} THEN
+  -- Of many long texts, what is slow and looks at nobody else's rows, before others may have to wait for this commit. (A look at
+  -- the size of a single one would cost each commit 4 %.)
+  IF p_lo < p_hi THEN
     FOR i IN p_lo..p_hi LOOP
       v_rest := p_rest[i];
       CASE p_kind[i]
@@ -103,8 +113,6 @@ BEGIN
         ELSE NULL;
       END CASE;
     END LOOP;
-  END IF;
-  IF p_lo < p_hi THEN
     PERFORM unified_worker.lock_commit(p_buckets[p_bucket_lo:p_bucket_hi], p_uri[p_lo:p_hi]);
   ELSE
     FOR i IN p_bucket_lo..p_bucket_hi LOOP
@@ -160,8 +168,9 @@ END $apply$;
 APPLY_COMMITS = """
 CREATE OR REPLACE PROCEDURE unified_worker.apply_commits(
   p_lane int, p_relay text, p_durable boolean, p_isolate boolean,
-  p_did text[], p_rev text[], p_data text[], p_seq bigint[], p_at timestamptz[], p_user boolean[], p_filtered boolean[],
-  p_frame bytea[], p_buckets int[], p_bucket_lo int[], p_bucket_hi int[], p_lo int[], p_hi int[], {op_parameters},
+  p_did text[], p_rev text[], p_since text[], p_data text[], p_seq bigint[], p_at timestamptz[], p_user boolean[],
+  p_filtered boolean[], p_frame bytea[], p_buckets int[], p_bucket_lo int[], p_bucket_hi int[], p_lo int[], p_hi int[],
+  {op_parameters},
   INOUT p_outcome text[])
 LANGUAGE plpgsql AS $apply$
 DECLARE
@@ -198,8 +207,12 @@ BEGIN
           v_reason, concat_ws(E'\n', v_message, nullif(v_detail, '')), p_frame[i], v_awaited))
           THEN '' ELSE ':frame_dropped' END
         INTO v_outcome FROM generate_series(p_lo[i], greatest(p_lo[i], p_hi[i])) AS j;
+        UPDATE unified_worker.repos SET refused_rev = p_rev[i] WHERE did = p_did[i] AND rev < p_rev[i];
         IF v_reason = 'foreign_key' THEN  -- the account's own row may be what is missing: the application deleted it
           UPDATE unified_worker.repos SET has_user = false WHERE did = p_did[i] AND has_user;
+        END IF;
+        IF p_user[i] THEN  -- its record may be deleted before it comes in
+          PERFORM unified_worker.try_user(p_did[i]);
         END IF;
       END IF;
     END IF;
@@ -215,7 +228,7 @@ BEGIN
   END LOOP;
 END $apply$;
 """
-CALL = """unified_worker.apply_commit({live}, p_did[i], p_rev[i], p_data[i], p_seq[i], p_at[i], p_user[i],
+CALL = """unified_worker.apply_commit({live}, p_did[i], p_rev[i], p_since[i], p_data[i], p_seq[i], p_at[i], p_user[i],
         p_filtered[i], p_frame[i], p_buckets, p_bucket_lo[i], p_bucket_hi[i], p_lo[i], p_hi[i], {op_arguments})"""
 
 
@@ -239,6 +252,7 @@ def functions(schema: str, record_types: Sequence[RecordType], lacking: Collecti
         "retry": MODE_RETRY,
         "wipe": MODE_WIPE,
         "refused": REFUSED,
+        "broken": BROKEN,
         "lock_class": LOCK_CLASS,
         "rebuilding": REBUILDING,
         "op_parameters": OP_PARAMETERS,
@@ -252,13 +266,13 @@ def functions(schema: str, record_types: Sequence[RecordType], lacking: Collecti
     return [
         *LETTERS,
         *REFERENCES,
-        *(statement.format(schema=schema) for statement in ACCOUNTS),
+        *(statement.format(schema=schema, not_data_classes=names["not_data_classes"]) for statement in ACCOUNTS),
         *judging(schema),
         *shows(schema, record_types),
         *(statement for text in texts for statement in text.functions()),
         lock_commit({text.type.collection: meeting for text in texts if (meeting := text.meeting("v_uris"))}),
         wipe(schema, record_types, names),
         *rebuild_functions(schema, record_types),
-        APPLY_COMMIT.format(arms=arms, ahead=ahead, large=LARGE_BYTES, **names),
+        APPLY_COMMIT.format(arms=arms, ahead=ahead, **names),
         APPLY_COMMITS.format(call=CALL.format(**names), **names),
     ]

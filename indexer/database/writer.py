@@ -36,10 +36,10 @@ class Writer:
         self._breaker = Breaker()
 
     async def write(self, lane: int, events: Sequence[RepoEvent]) -> tuple[Batch, list[str]]:
-        """Applies the events in order; returns what was sent, and an outcome an event: 'applied', 'stale', 'rev_fork',
-        'inactive' (left out, since the account is), 'kept' (while the account is wiped), 'frame_dropped' (kept, but without
-        the frame), 'refused:<SQLSTATE>' (kept), the same with ':frame_dropped'; of a message 'applied', 'stale_message' or
-        'no_news'."""
+        """Applies the events in order; returns what was sent, and an outcome an event: 'applied', 'broken_chain' (applied,
+        though what it follows on never came), 'stale', 'rev_fork', 'inactive' (left out, since the account is), 'kept' (while
+        the account is wiped), 'frame_dropped' (kept, but without the frame), 'refused:<SQLSTATE>' (kept), the same with
+        ':frame_dropped'; of a message 'applied', 'stale_message' or 'no_news'."""
         batch = build(events, selection=self._selection)
         try:
             outcomes = await self._call(lane, batch)

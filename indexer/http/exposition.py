@@ -74,6 +74,7 @@ class Exposition(Collector):
             "stale_messages", "#account and #identity that were not newer than what is stored", metrics.stale_messages
         )
         yield _counter("rev_forks", "Commits with the stored rev but other content", metrics.rev_fork)
+        yield _counter("broken_chains", "Commits that follow on a commit of their repo that never came", metrics.broken_chain)
         yield _counter("reconnects", "Attempts to connect to the relay after the first", metrics.reconnects)
         yield _counter("gaps", "Stretches of the stream that did not come", metrics.gaps)
         yield _counter("dead_letters", "Operations and frames that were kept as dead letters", metrics.dead_letters)

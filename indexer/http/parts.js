@@ -9,6 +9,7 @@ const COUNTS = [
   ["frames_dropped", "Letters without frame", true, "No more room for frames: retry, or %dead-letters drop% what is of no use."],
   ["gaps", "Gaps", true, "Stretches of the stream that did not come. %status% says from where to where."],
   ["rev_forks", "Rev forks", true, "Commits with the stored rev but other content; what is stored stays."],
+  ["broken_chain", "Broken chains", true, "Commits that follow on one that never came: their repos are marked desynchronized."],
   ["filtered", "Filtered", false, "Left out on purpose: inactive accounts, COLLECTIONS.", "filtered"],
   ["stale", "Stale commits", false, "Not newer than what is stored; usual after a restart."],
   ["stale_messages", "Stale messages", false, "#account and #identity, not newer than what is stored."],

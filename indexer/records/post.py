@@ -2,7 +2,18 @@
 
 from typing import Any, cast
 
-from indexer.effects import MAX_URI_CHARS, NOTIFY_AGAIN, Derived, Effect, authority, count, feed_item, notice, notification
+from indexer.effects import (
+    MAX_URI_CHARS,
+    NOTIFY_AGAIN,
+    Derived,
+    Effect,
+    authority,
+    came,
+    count,
+    feed_item,
+    notice,
+    notification,
+)
 from indexer.record_type import (
     CID,
     COMMIT,
@@ -84,6 +95,11 @@ QUOTE_TOLD = unless_forbidden(
     "v_embeds",
     "{violates_embedding_rules}",
 )
+# An older application's rows under another key, or of another quoted post.
+ITS_QUOTE = QUOTED_BY_ROW.format(embed="t.embed").replace("v_uri", "t.uri")
+WRONG_QUOTES = f"""DELETE FROM {{schema}}.quotes AS q
+    USING (SELECT t.uri, q.v_quoted AS quoted FROM {{rows}} AS t {ITS_QUOTE}) AS x
+    WHERE q.post_uri = x.uri AND (q.uri, q.quoted_uri) IS DISTINCT FROM (x.uri || '#quote', x.quoted)"""
 # Taking a quote away needs no look at the embed: its row says whom it counted for.
 QUOTES = Effect(
     f"""
@@ -122,6 +138,7 @@ END IF;""",
         Derived("post_aggregations", ("post_uri",), {"post_uri": "{quoted_uri}", "quote_count": "1"}, of="quotes"),
         *(derived._replace(source=QUOTED_BY_ROW) for derived in QUOTE_TOLD.derived),
     ),
+    first=WRONG_QUOTES,
 )
 
 MENTIONED = f"m <> {AUTHOR} AND length(v_uri) + length(m) <= {MAX_URI_CHARS - len('#notification/mention/')}"
@@ -150,6 +167,29 @@ END IF;""",
     derived=(MENTION_TOLD,),
 )
 
+# What the gates say, by the functions that the write path asks; and words to be found by, where there are none yet.
+JUDGED = f"""UPDATE {{schema}}.posts AS p SET has_thread_gate = x.thread_gated, has_post_gate = x.post_gated,
+      violates_thread_gate = x.intrudes, violates_embedding_rules = x.embeds,
+      search_vector = coalesce(p.search_vector, to_tsvector('simple', left(p.text, 25000)))
+    FROM (
+      SELECT t.uri, g.post_uri IS NOT NULL AS thread_gated, e.post_uri IS NOT NULL AS post_gated,
+        CASE WHEN t.parent_uri IS NULL OR r.post_uri IS NULL THEN false
+          WHEN c.came < unified_worker.gate_since(t.root_uri) THEN t.violates_thread_gate  -- judged by a gate that was before
+          ELSE unified_worker.violates_thread_gate(t.root_uri, t.author_did, c.came) END
+          OR t.parent_uri IS NOT NULL AND t.parent_uri <> t.root_uri AND unified_worker.violates_parents_gate(
+            t.parent_uri, t.root_uri, t.author_did, c.came, t.violates_thread_gate) AS intrudes,
+        coalesce(unified_worker.disables_quotes(d.embedding_rules), false)
+          AND t.author_did <> split_part(q.quoted_uri, '/', 3) AS embeds
+      FROM {{rows}} AS t
+      CROSS JOIN LATERAL (SELECT {came("t")}) AS c (came)
+      LEFT JOIN {{schema}}.thread_gates AS g ON g.post_uri = t.uri
+      LEFT JOIN {{schema}}.post_gates AS e ON e.post_uri = t.uri
+      LEFT JOIN {{schema}}.thread_gates AS r ON r.post_uri = t.root_uri
+      LEFT JOIN {{schema}}.quotes AS q ON q.post_uri = t.uri
+      LEFT JOIN {{schema}}.post_gates AS d ON d.post_uri = q.quoted_uri) AS x
+    WHERE p.uri = x.uri AND (p.search_vector IS NULL OR
+      (p.has_thread_gate, p.has_post_gate, p.violates_thread_gate, p.violates_embedding_rules)
+        IS DISTINCT FROM (x.thread_gated, x.post_gated, x.intrudes, x.embeds))"""
 # Whom the first post mentions matters to the replies, where a gate admits those.
 GATED = Effect(
     """
@@ -160,6 +200,7 @@ END IF;""",
 IF p_new IS NULL AND {has_thread_gate} THEN
   PERFORM unified_worker.judge_thread(v_uri);
 END IF;""",
+    judged=JUDGED,
 )
 
 
@@ -264,7 +305,9 @@ RECORD = RecordType(
         Column(
             name="violates_thread_gate",
             type="boolean NOT NULL DEFAULT false",
-            value="v_subject IS NOT NULL AND unified_worker.violates_thread_gate(v_rest ->> 'root', p_did, p_at)",
+            value="v_subject IS NOT NULL AND (unified_worker.violates_thread_gate(v_rest ->> 'root', p_did, p_at) OR "
+            "v_subject <> v_rest ->> 'root' AND "
+            "unified_worker.violates_parents_gate(v_subject, v_rest ->> 'root', p_did, p_at, false))",
         ),
         Column(
             name="violates_embedding_rules",

@@ -1,6 +1,6 @@
 """app.bsky.actor.profile: how an account presents itself. The account's row in `users` outlives it."""
 
-from indexer.effects import authority, notification
+from indexer.effects import Effect, authority, notification
 from indexer.record_type import (
     INDEXED_AT,
     KEY,
@@ -36,6 +36,14 @@ def row(record: Record, _at: Place) -> Row:
 
 # What an account can be found by: its handle while it has one, its name, its description.
 SEARCH_VECTOR = "to_tsvector('simple', nullif(concat_ws(' ', nullif({handle}, 'handle.invalid'), {words}), ''))"
+
+# For rows that an older application left without.
+WORDS = Effect(
+    first="""UPDATE {schema}.users AS t SET search_vector = to_tsvector('simple', left(concat_ws(
+      ' ', nullif(t.handle, 'handle.invalid'), nullif(t.display_name, ''), nullif(t.description, '')), 25000))
+    WHERE {range} AND t.search_vector IS NULL AND (
+      t.handle <> 'handle.invalid' OR t.display_name <> '' OR t.description <> '')"""
+)
 
 RECORD = RecordType(
     collection="app.bsky.actor.profile",
@@ -75,5 +83,6 @@ RECORD = RecordType(
             created_at="v_created_at",
             when="{profile_record} ? 'joinedViaStarterPack'",
         ),
+        WORDS,
     ),
 )

@@ -28,6 +28,9 @@ KNOWN = {MENTIONED, FOLLOWED, FOLLOWERS, LISTED}
 JUDGED = Effect(
     "\nPERFORM unified_worker.judge_thread({post_uri});",
     "\nIF p_new IS NULL THEN\n  PERFORM unified_worker.judge_thread({post_uri});\nEND IF;",
+    # This pass comes before the one over posts: a post that is deleted in between asks for the column.
+    first="""UPDATE {schema}.posts AS p SET has_thread_gate = true FROM {rows} AS t
+    WHERE p.uri = t.post_uri AND NOT p.has_thread_gate""",
 )
 
 

@@ -1,4 +1,4 @@
-"""app.bsky.graph.verification: one account vouches for another. An account has one verification that counts, the oldest."""
+"""app.bsky.graph.verification: one account vouches for another. One of them counts for an account: the first that came."""
 
 from indexer.effects import MAX_URI_CHARS, Effect, authority, notification
 from indexer.errors import Rejected
@@ -56,6 +56,7 @@ RECORD = RecordType(
         INDEXED_AT,
     ),
     unique=("subject_did",),
+    timed=True,
     effects=(
         notification("verified", suffix="verified", author=AUTHOR, recipient="{subject_did}", cid="{cid}"),
         TAKEN_BACK,

@@ -120,6 +120,15 @@ def thread_gate_and_a_post_that_becomes_a_reply(p: Pair) -> Meeting:
     return Meeting(before, by("a", gate(p, "a")), by("b", reply(p.uri("a"))))
 
 
+def reply_and_the_gate_of_its_parent_s_thread(p: Pair) -> Meeting:
+    return Meeting([by("a", put(A_POST, post()))], by("a", gate(p, "a")), by("b", reply(p.uri("c"), p.uri("a"))))
+
+
+def reply_and_its_parent_in_another_thread(p: Pair) -> Meeting:
+    before = [by("a", put(A_POST, post()), gate(p, "a"))]
+    return Meeting(before, by("d", reply(p.uri("a"))), by("b", reply(p.uri("c"), p.uri("d"))))
+
+
 def change_of_the_gate_and_deletion_of_a_reply(p: Pair) -> Meeting:
     before = [by("a", put(A_POST, post()), gate(p, "a")), by("b", reply(p.uri("a")))]
     return Meeting(before, by("a", gate(p, "a", "mention", "following")), by("b", delete(A_POST)))
@@ -209,6 +218,8 @@ MEETINGS: tuple[Callable[[Pair], Meeting], ...] = (
     thread_gate_and_reply,
     thread_gate_and_reply_deep_in_the_thread,
     thread_gate_and_a_post_that_becomes_a_reply,
+    reply_and_the_gate_of_its_parent_s_thread,
+    reply_and_its_parent_in_another_thread,
     change_of_the_gate_and_deletion_of_a_reply,
     mention_in_the_root_and_reply,
     post_gate_and_quote,
@@ -227,6 +238,8 @@ MEETINGS: tuple[Callable[[Pair], Meeting], ...] = (
     the_last_two_unlikes,
 )
 WITHOUT_LOCK = {
+    reply_and_the_gate_of_its_parent_s_thread,
+    reply_and_its_parent_in_another_thread,
     change_of_the_gate_and_deletion_of_a_reply,
     two_verifications,
     deletion_of_the_holder_while_the_next_turns_away,
@@ -241,7 +254,7 @@ WITHOUT_LOCK = {
 # What depends on when something came, or on the names' hashes.
 LEFT_OUT = {
     *("id", "cid", "quoted_cid", "data_cid", "record", "held", "has_user", "seq", "rev"),
-    *("commit_seq", "commit_rev", "commit_time", "sort_at", "indexed_at", "updated_at"),
+    *("commit_seq", "commit_rev", "commit_time", "came_at", "sort_at", "indexed_at", "updated_at"),
     *("handle_at", "handle_seq", "account_at", "account_seq", "wiped_at"),
 }
 # Their created_at is of the row, not of a record; of a verification taken back it is the commit's time.

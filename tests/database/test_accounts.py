@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from indexer.database.accounts import MOST_REFUSED
 from indexer.database.audit import look
 from indexer.database.audit_notices import notifications
 from indexer.database.pending import Pending
@@ -272,6 +273,27 @@ async def test_a_wipe_that_is_refused_is_that_account_s_alone(
     assert await worker.column("SELECT did FROM unified_worker.repos WHERE wiping") == []
     assert await worker.value("SELECT count(*) FROM posts") == 0
     assert await worker.value("SELECT count(*) FROM unified_worker.stuck_wipes") == 0
+
+
+async def test_a_wipe_passes_over_a_thousand_refused_records_at_most(worker: Worker) -> None:
+    """Then its error comes up, so that no call goes on for hours; the next account is wiped all the same."""
+    stream = Stream()
+    await worker.write(stream.commit("a", put(f"{POST}/1", post())), stream.commit("b", put(f"{POST}/1", post())))
+    await worker.connection.execute(
+        f"""INSERT INTO posts (uri, cid, author_did, text, created_at)
+        SELECT 'at://{did("a")}/{POST}/many' || n, 'c', '{did("a")}', '', now() FROM generate_series(1, 1010) AS n;
+        CREATE TABLE bookmarks (uri text REFERENCES posts);
+        INSERT INTO bookmarks SELECT uri FROM posts WHERE author_did = '{did("a")}';"""
+    )
+    await worker.write(account(stream, "a", False, "deleted"), account(stream, "b", False, "deleted"))
+    wiper = Wiper(worker.pool)
+    for _ in range(10):
+        if not await wiper.turn():
+            break
+    assert await worker.column("SELECT did FROM unified_worker.repos WHERE wiping") == [did("a")]
+    error: str = await worker.value("SELECT error FROM unified_worker.stuck_wipes")
+    assert f"{MOST_REFUSED} records stay" in error
+    assert MOST_REFUSED == 1_000
 
 
 async def test_a_wipe_in_vain_waits_longer_each_time(worker: Worker) -> None:

@@ -6,7 +6,10 @@ import itertools
 import asyncpg
 import pytest
 
-from indexer.protocol.events import Commit, Sync
+from indexer.database.writer import Writer
+from indexer.protocol.events import Account, Commit, Sync, Unusable
+from indexer.selection import Selection
+from relay_simulator.encoding import tid
 from tests.database.builder import CID, FOLLOW, LIKE, POST, PROFILE, Stream, delete, did, follow, like, post, profile, put
 from tests.database.worker import Worker, connected, opened
 
@@ -198,3 +201,61 @@ async def test_a_sync_moves_the_rev_and_marks_a_repo_whose_tree_is_not_ours(work
     unseen = Sync(stream.seq, did("b"), latest.rev, ours.time, latest.data, b"")
     assert await worker.write(unseen) == ["applied"]
     assert await worker.value(marked, did("b")) is True
+
+
+async def test_a_commit_that_follows_on_one_that_never_came_marks_its_repo(worker: Worker) -> None:
+    stream = Stream()
+    mark = "SELECT desynchronized, broken_rev FROM unified_worker.repos WHERE did = $1"
+    one, two, three, four = (stream.commit("a", put(f"{POST}/{n}", post())) for n in range(4))
+    whole = [one, two._replace(since=one.rev), three._replace(since=None)]  # not known: nothing to compare
+    assert await worker.write(*whole) == ["applied"] * 3
+    assert tuple(await worker.connection.fetchrow(mark, did("a")) or ()) == (False, None)
+    assert await worker.write(four._replace(since=two.rev)) == ["broken_chain"]
+    assert tuple(await worker.connection.fetchrow(mark, did("a")) or ()) == (True, four.rev)
+    assert len(await worker.column("SELECT uri FROM posts")) == 4, "it is applied all the same"
+    assert await worker.write(four._replace(since=two.rev)) == ["stale"]
+    first = stream.commit("b", put(f"{POST}/1", post()))._replace(since=one.rev)
+    assert await worker.write(first) == ["applied"], "nothing is known of what the repo had before"
+    await worker.processor.process_batch(0, [stream.commit("b", put(f"{POST}/2", post()))._replace(since=one.rev)])
+    assert (worker.metrics.broken_chain, worker.metrics.operations.total()) == (1, 1)
+
+
+LEFT_OUT = ("too_big", "broken", "of no rev", "by the database", "filtered", "sync", "inactive")
+
+
+def left_out(stream: Stream, how: str, first: Commit) -> Commit | Unusable | Sync:
+    """An event that moves no row: of the repo whose commit `first` was."""
+    match how:
+        case "too_big":
+            return stream.too_big("a")
+        case "broken":
+            return stream.broken("a", put(f"{POST}/2", post()))
+        case "of no rev":
+            return stream.broken("a", put(f"{POST}/2", post()))._replace(rev=None)
+        case "sync":
+            later = stream.commit("a", put(f"{POST}/2", post()))
+            assert first.data is not None
+            return Sync(later.seq, did("a"), later.rev, later.time, first.data, b"")
+        case "filtered":
+            return stream.commit("a", put(f"{LIKE}/2", like(URI, 0)))
+        case _:
+            return stream.commit("a", put(f"{POST}/2", post() | {"text": "no"}))
+
+
+@pytest.mark.parametrize("how", LEFT_OUT)
+async def test_what_came_and_was_left_out_breaks_no_chain(worker: Worker, how: str) -> None:
+    stream, writer = Stream(), Writer(worker.pool, Selection((POST,)))
+    if how == "by the database":
+        await worker.connection.execute("ALTER TABLE posts ADD CHECK (text <> 'no')")
+    first = stream.commit("a", put(f"{POST}/1", post()))
+    await writer.write(0, [first])
+    if how == "inactive":
+        await worker.write(Account(stream.seq, did("a"), first.time, False, "deactivated", b""))
+    out = left_out(stream, how, first)
+    await writer.write(0, [out])
+    if how == "inactive":
+        await worker.write(Account(stream.seq + 1, did("a"), first.time, True, None, b""))
+    last = stream.commit("a", put(f"{POST}/3", post()))._replace(since=out.rev or tid(1, 0))
+    assert (await writer.write(0, [last]))[1] == ["applied"]
+    lost = stream.commit("a", put(f"{POST}/4", post()))._replace(since=tid(2, 0))
+    assert (await writer.write(0, [lost]))[1] == ["broken_chain"], "what was forgiven is forgiven once"

@@ -10,6 +10,7 @@ from indexer.errors import OperatorError
 from indexer.gaps import Gap, Place
 from indexer.logs import RateLimited
 from indexer.protocol.events import Account, Identity
+from indexer.stream import Stream
 from indexer.watermark import Watermark
 from tests.database.builder import START, did
 from tests.database.worker import Worker
@@ -187,3 +188,30 @@ async def test_a_stored_cursor_that_is_no_seq_can_be_forgotten(worker: Worker, s
     assert await cursor(worker).start("public", "live", forget=True) == (None, None)
     assert await worker.column(GAPS) == []
     assert await worker.value("SELECT count(*) FROM firehose_cursor") == 0
+
+
+@pytest.mark.parametrize("seconds", [-1, 1])
+async def test_what_another_relay_brought_before_is_not_forgotten(
+    both_worker: Worker, seconds: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    old = cursor(both_worker, "old.test")
+    await old.start("public", "live", forget=False)
+    assert old.foreign is False
+    await old.save(Watermark(900, START))
+    new = cursor(both_worker)
+    for _ in range(2):  # an end before the first event changes nothing
+        new = cursor(both_worker)
+        with caplog.at_level(logging.WARNING):
+            assert await new.start("public", "live", forget=False) == (None, None)
+        assert "one of another relay is" in caplog.text
+        assert (new.forgotten, new.foreign) == (Place(900, START), True)
+        caplog.clear()
+    time = START + timedelta(seconds=seconds)
+    gap = Stream("relay.test", None, None, forgotten=new.forgotten, foreign=True).arrived(7, time, 0)
+    assert gap == (Gap("other_relay", Place(900, START), Place(7, time)) if seconds > 0 else None)
+    await new.save(passed(Watermark(6, time), 7, gap))
+    assert await both_worker.column(GAPS) == ["relay.test other_relay 900 7"] * (seconds > 0)
+    caplog.clear()
+    again = cursor(both_worker)
+    await again.start("public", "live", forget=False)
+    assert (again.foreign, "another relay" in caplog.text) == (False, False)

@@ -240,6 +240,19 @@ async def test_frames_that_are_dropped_among_refused_commits_are_told_too(
     assert "frames no longer" in caplog.text
 
 
+async def test_a_replay_of_a_frame_without_room_reopens_no_closed_letter(worker: Worker) -> None:
+    stream, path = Stream(), f"{POST}/1"
+    broken = decode(frame("#commit", {"seq": 1, "repo": did("a"), "rev": "none", "ops": [{"path": path, "action": "create"}]}))
+    assert isinstance(broken, Unusable)
+    await bound(worker, size=0)
+    assert await worker.write(broken) == ["frame_dropped"]
+    await worker.write(stream.commit("a", put(path, post())))
+    assert await letters(worker) == []
+    await worker.write(broken)
+    assert await letters(worker) == []
+    await check_sizes(worker)
+
+
 async def test_a_replay_reopens_no_letter_whose_rev_is_not_known(worker: Worker) -> None:
     """A later operation closed it; what a retry would write then is older than what is there."""
     stream = Stream()

@@ -13,6 +13,7 @@ from indexer.postgres import PostgresServer
 from tests.database.application import TABLES
 from tests.database.builder import CID, FOLLOW, LIKE, POST, REPOST, Op, Stream, at, delete, did, follow, like, post, put, repost
 from tests.database.worker import Worker, connected, opened
+from tests.garbage import VERIFICATION
 
 TABLE_OF = {LIKE: ("likes", "user_did", "post_uri"), REPOST: ("reposts", "user_did", "post_uri")}
 TABLE_OF[FOLLOW] = ("follows", "follower_did", "following_did")
@@ -243,3 +244,33 @@ async def test_of_three_the_oldest_holds_and_the_next_one_follows(worker: Worker
         waiting = await worker.column("SELECT split_part(uri, '/', 5) FROM unified_worker.duplicate_records")
         assert not {*holders[-1]} & {*waiting}
     assert holders == [["second"], ["second"], ["first"], ["second"], ["third"], []]
+
+
+def verified(minute: int) -> Op:
+    record = {"$type": VERIFICATION, "subject": did("s"), "handle": "s.test", "displayName": "S", "createdAt": at(minute)}
+    return put(f"{VERIFICATION}/1", record)
+
+
+async def test_where_accounts_compete_the_earliest_commit_holds_whatever_it_says_itself(both_worker: Worker) -> None:
+    worker, stream = both_worker, Stream()
+    holder = "SELECT split_part(uri, '/', 3) FROM verifications"
+    first, second, third = (stream.commit(name, verified(minute)) for minute, name in ((9, "a"), (5, "b"), (1, "c")))
+    await worker.write(second, third)  # repos may come in any order
+    assert await worker.column(holder) == [did("b")]
+    await worker.write(first)
+    assert await worker.column(holder) == [did("a")], "its commit was earlier, though it came in later"
+    await worker.write(stream.commit("a", verified(0)))
+    assert await worker.column(holder) == [did("b")], "an update counts from its own commit"
+    await worker.write(stream.commit("b", delete(f"{VERIFICATION}/1")))
+    assert await worker.column(holder) == [did("c")]
+    await worker.write(stream.commit("c", delete(f"{VERIFICATION}/1")))
+    assert await worker.column(holder) == [did("a")]
+    assert await worker.column("SELECT split_part(uri, '/', 3) FROM unified_worker.commit_times") == [did("a")]
+
+
+async def test_what_was_written_before_commit_times_were_noted_holds(worker: Worker) -> None:
+    stream = Stream()
+    await worker.write(stream.commit("a", verified(9)), stream.commit("b", verified(5)))
+    await worker.connection.execute(f"DELETE FROM unified_worker.commit_times WHERE uri LIKE '%{did('a')}%'")
+    await worker.write(stream.commit("c", verified(1)))
+    assert await worker.column("SELECT split_part(uri, '/', 3) FROM verifications") == [did("a")]

@@ -1,18 +1,14 @@
 """A new record type is one file in the folder and nothing else: its table comes by itself, in a database that is in use."""
 
-import json
-import os
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
-from tests.database.builder import Stream, at, delete, did, post, put
+from tests.database.builder import Stream, at, delete, did, like, post, put, repost
+from tests.database.new_type import run, with_file
 from tests.database.worker import connected, opened
 
-ROOT = Path(__file__).parents[2]
-STATUS = "app.bsky.actor.status"
+STATUS, PRAISE = "app.bsky.actor.status", "app.bsky.feed.praise"
+POST_URI = f"at://{did('a')}/app.bsky.feed.post/1"
 
 FILE = '''
 """app.bsky.actor.status: what an account is doing, and with whom."""
@@ -49,79 +45,71 @@ RECORD = RecordType(
     ),
 )
 '''
-# The worker's database side, without its stream: frames in, and after each what the tables say.
-PROGRAM = """
-import asyncio, json, sys
-from indexer.database.audit import look
-from indexer.database.audit_notices import notifications
-from indexer.database.audit_rows import derived
-from indexer.database.pool import DatabasePool
-from indexer.database.ready import make_ready
-from indexer.database.rebuild import Rebuild
-from indexer.database.writer import Writer
-from indexer.protocol.frames import decode
-from indexer.records import RECORD_TYPES
-from unified_worker import UnifiedWorker
+# A type of whose rows everything follows that can; what no function of `effects` says, it says itself.
+PRAISE_FILE = '''
+"""app.bsky.feed.praise: a post that praises another, and answers and quotes it."""
 
-DERIVED = {"post_aggregations": "post_uri", "notifications": "uri"}
+from indexer.effects import Derived, Effect, count, feed_item, viewer_state
+from indexer.record_type import (
+    CID, COMMIT, CREATED_AT, INDEXED_AT, KEY, URI, Column, Place, Record, RecordType, Row, created_at, strong_ref,
+)
 
-async def rows(connection):
-    queries = [f"SELECT t.xmin::text, t::text FROM {table} AS t ORDER BY 2" for table in DERIVED]
-    return [tuple(row) for query in queries for row in await connection.fetch(query)]
-
-async def main(url, *frames):
-    pool = DatabasePool(url, size=3, name="relay.test", durable=True)
-    await make_ready(pool, RECORD_TYPES)
-    for frame in frames:
-        _, outcomes = await Writer(pool).write(0, [decode(bytes.fromhex(frame))])
-        kinds = [*derived("public", RECORD_TYPES), notifications("public", RECORD_TYPES, strict=True)]
-        async with pool.connection() as connection:
-            for kind in kinds:
-                found = await look(connection, kind, None)
-                assert not found.differences, found
-            before = await rows(connection)
-        assert await Rebuild(pool).run()
-        async with pool.connection() as connection:
-            assert before == await rows(connection)
-            for table in DERIVED:
-                done = await connection.execute(f"DELETE FROM {table} WHERE {DERIVED[table]} LIKE '%actor.status%'")
-                lost = sum([(await look(connection, kind, None)).differences for kind in kinds if kind.name == table])
-                assert done == f"DELETE {lost}", (table, lost)
-        assert await Rebuild(pool).run()
-        async with pool.connection() as connection:
-            for kind in kinds:
-                assert not (await look(connection, kind, None)).differences
-            statuses = await connection.fetch("SELECT author_did, with_did, status FROM statuses")
-            told = await connection.fetch("SELECT uri, recipient_did, author_did, reason FROM notifications")
-            print(json.dumps([outcomes, [list(row) for row in statuses], [list(row) for row in told]]))
-    pool.terminate()
-
-asyncio.run(main(*sys.argv[1:]))
-"""
+AUTHOR, SUBJECT = "{user_did}", "{post_uri}"
+QUOTE = {
+    "uri": "v_uri || '#quote'", "cid": "v_cid", "post_uri": "v_uri", "quoted_uri": SUBJECT, "quoted_cid": "{subject_cid}",
+    "created_at": "{created_at}",
+}
+QUOTED = Derived("quotes", ("uri",), QUOTE)
+COUNT = count("quote_count", SUBJECT)  # the rows of quotes are counted already
+QUOTES = Effect(
+    QUOTED.insert("q") + ";" + COUNT.added,
+    "\\nDELETE FROM {schema}.quotes AS q WHERE q.post_uri = v_uri;" + COUNT.removed,
+    derived=(QUOTED,),
+)
+ANSWER = Derived("thread_contexts", ("post_uri",), {"post_uri": "v_uri", "root_author_like_uri": "v_uri || '/liked'"})
+ANSWERS = Effect(
+    ANSWER.insert("c") + ";", "\\nDELETE FROM {schema}.thread_contexts AS c WHERE c.post_uri = v_uri;", derived=(ANSWER,)
+)
 
 
-def run(folder: Path, url: str, *frames: bytes) -> list[Any]:
-    """What a worker of the sources in this folder says of each frame."""
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, url, *(frame.hex() for frame in frames)],
-        cwd=folder,
-        env={"PATH": os.environ["PATH"], "PYTHONDONTWRITEBYTECODE": "1"},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return [json.loads(line) for line in done.stdout.splitlines()]
+def row(record: Record, _at: Place) -> Row:
+    """The post that is praised."""
+    uri, cid = strong_ref(record, "subject")
+    return Row(uri, cid, created_at(record), None, (uri,))
+
+
+RECORD = RecordType(
+    collection="app.bsky.feed.praise",
+    table="praises",
+    row=row,
+    columns=(
+        URI,
+        CID,
+        Column(name="user_did", type=f"{KEY} NOT NULL", value="p_did"),
+        Column(name="post_uri", type=f"{KEY} NOT NULL", value="v_subject"),
+        Column(name="subject_cid", type="text", value="v_subject_cid"),
+        CREATED_AT,
+        INDEXED_AT,
+        *COMMIT,
+    ),
+    unique=("user_did", "post_uri"),
+    effects=(
+        count("repost_count", SUBJECT),
+        viewer_state("repost_uri", "like_uri", SUBJECT, AUTHOR),
+        feed_item("'repost'", SUBJECT, AUTHOR, "v_cid"),
+        QUOTES,
+        ANSWERS,
+    ),
+    meets=("t.post_uri",),
+)
+'''
 
 
 async def test_one_file_is_a_record_type(database: str, tmp_path: Path) -> None:
     stream = Stream()
     async with opened(database) as worker:  # as it was before the file
         await worker.write(stream.commit("a", put("app.bsky.feed.post/1", post())))
-    shutil.copytree(ROOT / "indexer", tmp_path / "indexer", ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / "unified_worker.py", tmp_path)
-    (tmp_path / "indexer" / "records" / "status.py").write_text(FILE)
+    with_file(tmp_path, "status.py", FILE)
 
     def status(text: str, other: str) -> dict[str, Any]:
         return {"$type": STATUS, "status": text, "with": did(other), "createdAt": at(0)}
@@ -131,6 +119,10 @@ async def test_one_file_is_a_record_type(database: str, tmp_path: Path) -> None:
     steps = run(
         tmp_path,
         database,
+        [
+            "SELECT author_did, with_did, status FROM statuses",
+            "SELECT uri, recipient_did, author_did, reason FROM notifications",
+        ],
         stream.frame("a", put(path, status("cooking", "b"))),
         stream.frame("a", put(path, status("eating", "b"), "update")),
         stream.frame("a", put(path, {**status("eating", "b"), "with": "nobody"}, "update")),
@@ -149,3 +141,41 @@ async def test_one_file_is_a_record_type(database: str, tmp_path: Path) -> None:
         letters = await connection.fetch("SELECT path, reason FROM unified_worker.dead_letters")
         assert [tuple(letter) for letter in letters] == []  # a later operation closed the one that there was
         assert await connection.fetchval("SELECT count(*) FROM generic_records") == 0
+
+
+async def test_all_that_can_follow_from_a_row_of_a_new_type_is_kept_and_known(database: str, tmp_path: Path) -> None:
+    stream = Stream()
+    async with opened(database) as worker:
+        await worker.write(stream.commit("a", put("app.bsky.feed.post/1", post()), put("app.bsky.feed.post/2", post())))
+        await worker.write(
+            stream.commit("c", put("app.bsky.feed.repost/1", repost(POST_URI)), put("app.bsky.feed.like/1", like(POST_URI)))
+        )
+    with_file(tmp_path, "praise.py", PRAISE_FILE)
+    path, uri = f"{PRAISE}/1", f"at://{did('b')}/{PRAISE}/1"
+    other = POST_URI[:-1] + "2"
+    steps = run(
+        tmp_path,
+        database,
+        [
+            "SELECT post_uri, repost_count, quote_count FROM post_aggregations ORDER BY 1",
+            f"SELECT post_uri, repost_uri FROM post_viewer_states WHERE viewer_did = '{did('b')}'",
+            f"SELECT uri, type FROM feed_items WHERE originator_did = '{did('b')}'",
+            "SELECT post_uri, quoted_uri FROM quotes",
+            "SELECT post_uri, root_author_like_uri FROM thread_contexts",
+        ],
+        stream.frame("b", put(path, {**repost(POST_URI), "$type": PRAISE})),
+        stream.frame("b", put(path, {**repost(other), "$type": PRAISE}, "update")),
+        stream.frame("b", delete(path)),
+    )
+    assert steps == [
+        [["applied"], [[POST_URI, 2, 1]], [[POST_URI, uri]], [[uri, "repost"]], [[uri, POST_URI]], [[uri, f"{uri}/liked"]]],
+        [
+            ["applied"],
+            [[POST_URI, 1, 0], [other, 1, 1]],
+            [[other, uri]],
+            [[uri, "repost"]],
+            [[uri, other]],
+            [[uri, f"{uri}/liked"]],
+        ],
+        [["applied"], [[POST_URI, 1, 0]], [], [], [], []],
+    ]

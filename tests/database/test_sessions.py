@@ -10,55 +10,9 @@ from indexer.metrics import Metrics
 from indexer.processor import EventProcessor
 from indexer.records import RECORD_TYPES
 from tests.database.builder import LIKE, POST, Stream, did, like, put
+from tests.database.hostile import HOSTILE, change
 from tests.database.test_schema import write_story
-from tests.database.worker import Worker, connected
-
-HOSTILE = {
-    "default_transaction_isolation": "repeatable read",
-    "default_transaction_deferrable": "on",
-    "standard_conforming_strings": "off",
-    "backslash_quote": "on",
-    "statement_timeout": "1ms",
-    "lock_timeout": "1ms",
-    "idle_in_transaction_session_timeout": "1ms",
-    "idle_session_timeout": "100ms",
-    "transaction_timeout": "100ms",  # from PostgreSQL 17 on
-    "datestyle": "German, DMY",
-    "intervalstyle": "sql_standard",
-    "timezone": "Asia/Kathmandu",
-    "search_path": "pg_catalog, public",
-    "session_replication_role": "replica",
-    "row_security": "off",
-    "array_nulls": "off",
-    "transform_null_equals": "on",
-    "bytea_output": "escape",
-    "check_function_bodies": "off",
-    "plpgsql.extra_errors": "all",
-    "exit_on_error": "on",
-    "gin_fuzzy_search_limit": "1",
-    "enable_indexscan": "off",
-    "enable_indexonlyscan": "off",
-    "enable_bitmapscan": "off",
-    "enable_seqscan": "on",
-    "plan_cache_mode": "force_custom_plan",
-    "jit": "on",
-    "synchronous_commit": "off",
-    "client_min_messages": "debug1",
-    "quote_all_identifiers": "on",
-    "extra_float_digits": "-15",
-    "work_mem": "64kB",
-}
-
-
-async def change(url: str, settings: dict[str, str]) -> None:
-    """ALTER DATABASE for each of them that the server has."""
-    async with connected(url) as connection:
-        name = await connection.fetchval("SELECT current_database()")
-        known = {row["name"].lower() for row in await connection.fetch("SELECT name FROM pg_settings")}
-        for setting, value in settings.items():
-            if setting in known or "." in setting:
-                listed = value if setting == "search_path" else "'" + value.replace("'", "''") + "'"
-                await connection.execute(f"ALTER DATABASE {name} SET {setting} = {listed}")
+from tests.database.worker import Worker
 
 
 async def story(url: str) -> object:
@@ -85,6 +39,25 @@ async def story(url: str) -> object:
 async def test_a_hostile_setting_changes_nothing(any_database: str, database: str, hostile: str) -> None:
     await change(any_database, HOSTILE if hostile == "all of them" else {hostile: HOSTILE[hostile]})
     assert await story(any_database) == await story(database)
+
+
+@pytest.mark.parametrize("first", ["a plain start", "a hostile one"])
+async def test_a_later_start_finds_what_an_earlier_one_made(any_database: str, first: str) -> None:
+    if first == "a plain start":
+        await started(any_database)
+    await change(any_database, HOSTILE)
+    await started(any_database)
+    await change(any_database, dict.fromkeys(HOSTILE, "DEFAULT"))
+    await started(any_database)
+
+
+async def started(url: str) -> None:
+    """A worker's start, of which nothing is left but the tables."""
+    pool = DatabasePool(url, size=1, name="relay.test", durable=True)
+    try:
+        await make_ready(pool, RECORD_TYPES)
+    finally:
+        pool.terminate()
 
 
 def test_what_changes_the_meaning_of_sql_is_set_or_has_its_own_case() -> None:

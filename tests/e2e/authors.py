@@ -7,7 +7,7 @@ from relay_simulator.encoding import car as make_car
 from relay_simulator.encoding import car_section, cid_of, cid_text, frame, signed_commit, tid, time_text
 from relay_simulator.records import LIKE, Record, Ref, like
 from relay_simulator.repository import NO_SIGNATURE, Account, CheapRepositories, Draft, written
-from relay_simulator.truth import CommitTruth, Sent, SyncTruth
+from relay_simulator.truth import AccountTruth, CommitTruth, Sent, SyncTruth
 
 START = int(datetime(2026, 7, 1, tzinfo=UTC).timestamp() * 1_000_000)  # µs
 SECOND = 1_000_000  # µs
@@ -44,6 +44,13 @@ class Author:
         blocks = make_car(root, [car_section(root, block)])
         payload: Record = {"seq": seq, "did": self.did, "rev": rev, "time": time_text(at), "blocks": blocks}
         return Sent(frame("#sync", payload), SyncTruth(seq, self.did, rev, time_text(at), cid_text(data)))
+
+    def account(self, seq: int, second: float, *, active: bool, status: str | None = None) -> Sent:
+        """An #account of this second."""
+        time = time_text(START + int(second * SECOND))
+        payload: Record = {"seq": seq, "did": self.did, "time": time, "active": active}
+        truth = AccountTruth(seq, self.did, time, active, status)
+        return Sent(frame("#account", payload if status is None else {**payload, "status": status}), truth)
 
 
 def liking(action: str, rkey: str, subject: int, second: float = 0) -> Draft:

@@ -35,7 +35,7 @@ SWEEP = """
 SELECT unified_worker.sweep(ARRAY(SELECT did FROM unified_worker.repos WHERE status = 'deleted' AND NOT active))
 """
 UNSETTLED = """
-SELECT EXISTS (SELECT FROM unified_worker.repos WHERE wiping) OR EXISTS (
+SELECT EXISTS (SELECT FROM unified_worker.repos WHERE wiping) OR EXISTS (SELECT FROM unified_worker.judgements) OR EXISTS (
   SELECT FROM unified_worker.dead_letters JOIN unified_worker.repos AS r USING (did) WHERE reason = 'wiping' AND r.active)
 """
 
@@ -117,13 +117,13 @@ async def saved(url: str, relay_url: str, seq: int, seconds: float = DEADLINE) -
 
 
 async def settled(url: str, seconds: float = DEADLINE) -> None:
-    """Wait until what the worker does beside the stream is done: deleted accounts are wiped, and what waited for that is in."""
+    """Wait until all is done beside the stream: deleted accounts are wiped, what waited for that is in, gates are judged."""
     async with connected(url) as connection:
 
         async def done() -> bool:
             return not await connection.fetchval(UNSETTLED)
 
-        await until(done, "deleted accounts are wiped, and what waited for it is applied", seconds)
+        await until(done, "deleted accounts are wiped, what waited for it is applied, and gates are judged", seconds)
 
 
 async def differences(url: str, model: Expecting) -> list[str]:

@@ -7,14 +7,18 @@ from pathlib import Path
 
 import pytest
 
+from relay_simulator.encoding import seq_of
 from relay_simulator.generator import Generator, Settings
 from relay_simulator.mix import Mix
+from relay_simulator.truth import Sent
 from tests.database.worker import opened
+from tests.e2e.authors import Author
 from tests.e2e.harness import told
+from tests.faults.cluster import make_template
 from tests.faults.kinds import KINDS, missing
 from tests.faults.plan import plans
 from tests.faults.run import Plan, play
-from tests.faults.scene import make_template
+from tests.faults.weave import woven
 from tests.faults.witness import Witness
 from tests.servers import fast_parent, server_directory
 
@@ -23,6 +27,8 @@ RUNS = (
     Plan(1, (("crash_before_cursor", "db_terminated", "bit_flips"),)),
     Plan(2, (("db_kill9", "net_cut_amid_frame"),)),
     Plan(3, (("relay_counts_anew", "full_pipe"),)),
+    Plan(4, (("db_hostile_settings", "lagging_relay", "gate_toggles"),)),
+    Plan(5, (("db_failover_unfenced", "wipe_refused"),)),
 )
 
 
@@ -56,6 +62,25 @@ async def test_a_cursor_that_is_ahead_is_seen(database: str) -> None:
             witness.close()
             assert len(witness.faults) == faults
             assert witness.looks == 1
+
+
+def test_what_is_woven_into_a_stream_fits_where_it_stands() -> None:
+    sent = list(Generator(Settings(seed=3, accounts=50, mix=Mix.five_types(), cheap=True)).stream(100))
+    author = Author("woven")
+
+    def made(seq: int, second: float) -> Sent:
+        return author.account(seq, second, active=True)
+
+    stream = woven(sent, [(0.5, made), (0, made), (0.5, made), (1, made)])
+    assert [at for at, one in enumerate(stream) if one.truth.did == author.did] == [0, 51, 52, 103]
+    assert [one.truth.seq for one in stream] == sorted({one.truth.seq for one in stream})
+    times = [one.truth.time for one in stream if one.truth.did == author.did]
+    assert times == sorted(set(times))
+    assert stream[50].truth.time < times[1] < stream[60].truth.time
+    assert [one.truth._replace(seq=0) for one in stream if one.truth.did != author.did] == [
+        one.truth._replace(seq=0) for one in sent
+    ]
+    assert [seq_of(one.frame) for one in stream] == [one.truth.seq for one in stream]
 
 
 def test_a_campaign_has_every_kind_alone_and_in_company() -> None:

@@ -9,8 +9,8 @@ from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 
 from tests.e2e.harness import ROOT
+from tests.faults.cluster import make_template
 from tests.faults.run import Outcome, Plan, play
-from tests.faults.scene import make_template
 from tests.servers import fast_parent, server_directory
 
 MOST_SECONDS = 300.0  # of a run; one that takes longer hangs

@@ -7,8 +7,10 @@ from random import Random
 import asyncpg
 import psutil
 
+from tests.database.hostile import HOSTILE, change
+from tests.faults.cluster import mountable
 from tests.faults.kind import Kind
-from tests.faults.scene import Scene, mountable
+from tests.faults.scene import Scene
 from tests.faults.witness import GONE, MINE
 from tests.servers import kill9
 
@@ -129,6 +131,34 @@ async def _read_only(scene: Scene, rng: Random) -> None:
     await scene.sql("ALTER SYSTEM RESET default_transaction_read_only", "SELECT pg_reload_conf()")
 
 
+async def _hostile(scene: Scene, rng: Random) -> None:
+    """Every setting of the database that changes what SQL means, for new connections; the worker's own are ended."""
+    await change(scene.url, HOSTILE)
+    try:
+        await _at_once(scene, rng)
+        await _goes_on(scene)
+    finally:
+        await scene.sql("DO $$ BEGIN EXECUTE format('ALTER DATABASE %I RESET ALL', current_database()); END $$")
+        await _at_once(scene, rng)
+
+
+async def _goes_on(scene: Scene) -> None:
+    """Commits get in for as long as it lasts."""
+    for _ in range(3):
+        await scene.newer(scene.witness.newest, reserved=0.08)
+        await asyncio.sleep(0.5)
+
+
+async def _published(scene: Scene, _rng: Random) -> None:
+    """The server refuses changes of tables without a key by which a subscriber finds the rows."""
+    await scene.sql("CREATE PUBLICATION everything FOR ALL TABLES")
+    try:
+        scene.feed.more(300)
+        await _goes_on(scene)
+    finally:
+        await scene.sql("DROP PUBLICATION everything")
+
+
 async def _index_dropped(scene: Scene, rng: Random) -> None:
     """The worker stops with 1; started again it stops with 2 and names what is missing; the operator makes it again."""
     ended = len(scene.keeper.codes)
@@ -151,7 +181,24 @@ KINDS = (
     Kind("db_exhausted", "database", "no connection left for up to 3 s", _exhausted),
     Kind("db_locked", "database", "two tables held for up to 3 s", _locked),
     Kind("db_statement_timeout", "database", "statement_timeout of 30 ms, and a table held", _timed_out),
-    Kind("db_disk_full", "database", "disk full", _disk_full, needs=frozenset({"small disk"}), missing=mountable),
+    Kind(
+        "db_disk_full",
+        "database",
+        "disk full",
+        _disk_full,
+        needs=frozenset({"small disk"}),
+        group="room",
+        missing=mountable,
+    ),
     Kind("db_read_only", "database", "read-only for up to 3 s", _read_only),
-    Kind("db_index_dropped", "database", "a key gone: stops with 1, a start with 2", _index_dropped, frozenset({1, 2})),
+    Kind(
+        "db_index_dropped",
+        "database",
+        "a key gone: stops with 1, a start with 2",
+        _index_dropped,
+        frozenset({1, 2}),
+        group="keys",
+    ),
+    Kind("db_hostile_settings", "database", "30 settings that change what SQL means", _hostile, group="settings"),
+    Kind("db_published", "database", "a publication FOR ALL TABLES", _published, group="keys"),
 )

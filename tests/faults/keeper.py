@@ -120,6 +120,13 @@ class Keeper:
             if self._relay.cursors[asked] != stored:
                 self.faults.append(f"stored was {stored}, but {self._relay.cursors[asked]} was asked for")
 
+    def beside(self, relay: RelayServer) -> "Keeper":
+        """One for a second worker on the same database, which reads this relay."""
+        folder = self._folder / "beside"
+        folder.mkdir(exist_ok=True)
+        own = {name: value for name, value in self._env.items() if name not in ("LD_PRELOAD", "FAULT_STDOUT")}
+        return Keeper(folder, own | {"RELAY_URL": relay.url, "DB_POOL_SIZE": "2"}, relay)
+
     def use_pipe(self) -> None:
         """From the next start on the worker writes into a pipe."""
         self.pipe = Pipe(self._folder / "stdout", self._folder / "piped.log")

@@ -1,9 +1,11 @@
 """Every kind of fault, by name."""
 
-from tests.faults import database, network, process, relay
+from tests.faults import accounts, database, network, process, relay, second_relay
 from tests.faults.kind import Kind
 
-KINDS: dict[str, Kind] = {kind.name: kind for part in (relay, network, database, process) for kind in part.KINDS}
+KINDS: dict[str, Kind] = {
+    kind.name: kind for part in (accounts, relay, second_relay, network, database, process) for kind in part.KINDS
+}
 
 
 def missing() -> dict[str, str]:

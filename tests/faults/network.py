@@ -4,6 +4,7 @@ import asyncio
 import time
 from random import Random
 
+from tests.faults.cluster import writable
 from tests.faults.kind import Kind
 from tests.faults.proxy import Proxy
 from tests.faults.scene import Scene
@@ -11,6 +12,10 @@ from tests.faults.scene import Scene
 MOST_BYTES = 200_000  # until a connection is cut in the middle of whatever goes by
 PROBES = 25.0  # seconds: those of the worker's sessions
 UNANSWERED = "connection that holds the lock is gone"
+BUT_THE_LOCK = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE '%python%'
+AND pid NOT IN (SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1)
+"""
 HALF_OPEN = 4.0  # seconds: more than the worker's IDLE_TIMEOUT of 3 s here
 
 
@@ -92,6 +97,18 @@ async def _refused_database(scene: Scene, rng: Random) -> None:
     scene.to_database.refusing = False
 
 
+async def _second_server(scene: Scene, rng: Random) -> None:
+    """A failover before fencing: the first server takes nobody new, and the next in the URL can be written to as well."""
+    assert scene.second is not None
+    await writable(scene.second.url, now=True)
+    scene.to_database.deafen()
+    await scene.rows(BUT_THE_LOCK)
+    scene.feed.more(300)
+    await asyncio.sleep(rng.uniform(1, 3))
+    await scene.to_database.listen()
+    await writable(scene.second.url, now=False)
+
+
 async def _slow_database(scene: Scene, rng: Random) -> None:
     scene.to_database.rate = 3_000.0
     await asyncio.sleep(rng.uniform(1, 2.5))
@@ -110,5 +127,12 @@ KINDS = (
     Kind("db_net_stalled", "network", "database: silent for up to 3 s, then goes on or is reset", _stalled_database),
     Kind("db_net_half_open", "network", "database: half-open and silent for good", _half_open_database),
     Kind("db_net_refused", "network", "database: no connection for up to 2.5 s", _refused_database),
+    Kind(
+        "db_failover_unfenced",
+        "network",
+        "two hosts: the first takes nobody new, the second can be written to",
+        _second_server,
+        needs=frozenset({"second server"}),
+    ),
     Kind("db_net_slow", "network", "database: 3 kB/s", _slow_database),
 )

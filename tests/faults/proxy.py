@@ -36,9 +36,18 @@ class Proxy:
         self.port = 0
 
     async def __aenter__(self) -> "Proxy":
-        self._server = await asyncio.start_server(self._client, "127.0.0.1", 0)
-        self.port = self._server.sockets[0].getsockname()[1]
+        await self.listen()
         return self
+
+    async def listen(self) -> None:
+        """Take connections, at the same port as before."""
+        self._server = await asyncio.start_server(self._client, "127.0.0.1", self.port)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    def deafen(self) -> None:
+        """Nothing listens any more; the connections that there are go on."""
+        assert self._server is not None
+        self._server.close()
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         assert self._server is not None

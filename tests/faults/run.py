@@ -189,11 +189,13 @@ async def _wake(scene: Scene, last: int) -> None:
 
 async def _judge(plan: Plan, scene: Scene, outcome: Outcome) -> None:
     """The database equals the model; the cursor was never ahead; memory was bounded; no end but those of the faults."""
-    outcome.faults += scene.witness.faults[:5] + scene.keeper.faults
+    outcome.faults += scene.witness.faults[:5]
     allowed = {0}.union(*(kind.codes for kind in plan.kinds))
-    outcome.faults += [f"it ended with {code}" for code in scene.keeper.codes if code not in allowed]
-    if scene.keeper.rss > MOST_RSS:
-        outcome.faults.append(f"it took {scene.keeper.rss / 2**20:.0f} MB")
+    for keeper in (scene.keeper, *scene.beside):
+        outcome.faults += keeper.faults
+        outcome.faults += [f"it ended with {code}" for code in keeper.codes if code not in allowed]
+        if keeper.rss > MOST_RSS:
+            outcome.faults.append(f"it took {keeper.rss / 2**20:.0f} MB")
     if scene.witness.looks < 3:
         outcome.faults.append(f"the cursor was looked at {scene.witness.looks} times only")
     model = told(scene.sent).model
@@ -205,6 +207,6 @@ def _leave_open(rows: Rows, scene: Scene) -> None:
     """What a fault brought into the stream that the model was not told: a broken message marks its account; other seqs."""
     for did in scene.broken:
         rows["unified_worker.repos"][did]["desynchronized"] = UNDETERMINED
-    if scene.renumbered:
+    if scene.renumbered or scene.beside:
         for row in (row for table in rows.values() for row in table.values() if "commit_seq" in row):
             row["commit_seq"] = UNDETERMINED

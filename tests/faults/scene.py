@@ -2,10 +2,8 @@
 
 import asyncio
 import contextlib
-import subprocess
-import tempfile
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,15 +16,13 @@ from relay_simulator.frames_file import FrameLog
 from relay_simulator.server import RelayServer
 from relay_simulator.truth import Sent
 from tests.e2e.harness import until
+from tests.faults.cluster import SETTINGS, own_directory, second_server
 from tests.faults.feed import Feed
 from tests.faults.keeper import Keeper
 from tests.faults.proxy import Proxy, to_port, to_socket
 from tests.faults.witness import GONE, MINE, Witness
-from tests.servers import FAST, MEMORY, fast_parent, make_server, server_directory
+from tests.servers import MEMORY, make_server
 
-# Commits reach the kernel either way, so fsync off loses nothing by kill -9. Few connections, so that they can be used up.
-SETTINGS = FAST | {"max_connections": "30", "max_wal_size": "96MB", "min_wal_size": "32MB", "shared_buffers": "64MB"}
-DISK = "170m"  # of a run that fills it: the cluster takes some 60 MB, and its log and tables grow
 RATE = 900.0  # messages a second
 FEW = 4  # messages at a time, while a commit is waited for
 PATIENCE = 60.0  # seconds for anything that must come about
@@ -51,6 +47,8 @@ class Scene:
     sent: list[Sent]  # the stream as it is to be judged
     operator: asyncio.Lock = field(default_factory=asyncio.Lock)  # who stops and starts the server
     renumbered: bool = False  # whether the relay counts anew
+    second: PostgresServer | None = None  # the next host in the worker's URL: read-only, if no fault changes that
+    beside: list[Keeper] = field(default_factory=list[Keeper])  # of other workers
     broken: set[str] = field(default_factory=set[str])  # accounts of which a broken message came besides
 
     def log(self, sent: Iterable[Sent]) -> FrameLog:
@@ -142,39 +140,6 @@ class Overlapping(FrameLog):
         return super().after(cursor - self._slack, inclusive=inclusive)
 
 
-async def make_template(directory: Path) -> None:
-    """A cluster to copy, so that a run has a server of its own within a second."""
-    server = make_server(18, directory, SETTINGS)
-    await server.start()
-    await server.stop()
-
-
-@contextlib.contextmanager
-def own_directory(template: Path, *, small: bool) -> Generator[tuple[Path, Path | None]]:
-    """A directory with a copy of the template, and where its small disk is mounted, if it is to have one."""
-    with server_directory(fast_parent()) as directory:
-        disk = directory.parent
-        if small:
-            subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK},mode=755", "tmpfs", str(disk)], check=True)
-        try:
-            directory.mkdir()
-            subprocess.run(["cp", "-a", str(template / "cluster"), str(directory / "cluster")], check=True)
-            yield directory, disk if small else None
-        finally:
-            if small:
-                subprocess.run(["umount", "-l", str(disk)], check=True)
-
-
-def mountable() -> str | None:
-    """Why no small disk can be mounted here; None if it can."""
-    with tempfile.TemporaryDirectory() as place:
-        done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", place], capture_output=True, text=True)
-        if done.returncode == 0:
-            subprocess.run(["umount", place], check=True)
-            return None
-        return f"no tmpfs can be mounted ({done.stderr.strip()}): run as root"
-
-
 def fake_clock() -> str | None:
     """The library that changes a process's clock; None where it is not installed."""
     found = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
@@ -211,9 +176,15 @@ async def raised(template: Path, folder: Path, wishes: Wishes) -> AsyncGenerator
         relay = await stack.enter_async_context(RelayServer())
         to_relay = await stack.enter_async_context(Proxy(to_port(urlsplit(relay.url).port or 0)))
         to_database = await stack.enter_async_context(Proxy(to_socket(str(path))))
+        hosts, several = f"127.0.0.1:{to_database.port}", ""
+        second = await stack.enter_async_context(second_server(template)) if "second server" in wishes.needs else None
+        if second is not None:
+            beside = Path(parse_qs(urlsplit(second.url).query)["host"][0]) / SOCKET
+            to_second = await stack.enter_async_context(Proxy(to_socket(str(beside))))
+            hosts, several = f"{hosts},127.0.0.1:{to_second.port}", "&target_session_attrs=read-write"
         service = f"127.0.0.1:{to_relay.port}"
         env = {
-            "DATABASE_URL": f"postgresql://{parts.username}@127.0.0.1:{to_database.port}{parts.path}?sslmode=disable",
+            "DATABASE_URL": f"postgresql://{parts.username}@{hosts}{parts.path}?sslmode=disable{several}",
             "RELAY_URL": f"ws://{service}",
             "CURSOR": "oldest",
             "IDLE_TIMEOUT": "3",
@@ -237,5 +208,7 @@ async def raised(template: Path, folder: Path, wishes: Wishes) -> AsyncGenerator
         if clock is not None:
             stack.callback(_forget_clocks, keeper.pids)
         yield Scene(
-            folder, server, server.url, service, relay, to_relay, to_database, feed, keeper, witness, disk, clock, wishes.sent
+            *(folder, server, server.url, service, relay, to_relay, to_database, feed, keeper, witness, disk, clock),
+            wishes.sent,
+            second=second,
         )

@@ -21,7 +21,20 @@ SELECT (SELECT cursor FROM firehose_cursor WHERE service = $1) AS cursor, did, r
 """
 NEWEST = "SELECT max(rev) FROM unified_worker.repos"
 # Of the session, whatever the run does to the server's settings.
-MINE = {"application_name": "the witness", "statement_timeout": "0", "default_transaction_read_only": "off"}
+MINE = {
+    "application_name": "the witness",
+    "default_transaction_read_only": "off",
+    **dict.fromkeys(
+        (
+            "statement_timeout",
+            "lock_timeout",
+            "transaction_timeout",
+            "idle_session_timeout",
+            "idle_in_transaction_session_timeout",
+        ),
+        "0",
+    ),
+}
 GONE = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
 
 

@@ -62,8 +62,9 @@ def worked_out(records: list[Stored], handles: dict[str, str], history: History)
         else:
             table, made = row(stored)
             rows[table][made.get("uri") or made["post_uri"]] = made
+    came = {stored.uri: stored.time for stored in records}
     for table, columns in UNIQUE.items():
-        expected.waiting |= _leave_holders(rows[table], columns)
+        expected.waiting |= _leave_holders(rows[table], columns, came if table == "verifications" else {})
     held = [stored for stored in records if stored.uri not in expected.waiting]
     _gate(rows, held, history)
     _count(rows, held)
@@ -73,11 +74,17 @@ def worked_out(records: list[Stored], handles: dict[str, str], history: History)
     return expected
 
 
-def _leave_holders(rows: dict[str, Row], columns: tuple[str, ...]) -> set[str]:
-    """Of the rows with one unique key leave the oldest; returns the others' URIs."""
+def _leave_holders(rows: dict[str, Row], columns: tuple[str, ...], came: dict[str, datetime]) -> set[str]:
+    """Of the rows with one unique key leave the oldest; returns the others' URIs.
+
+    `came`, where accounts compete: the times of their commits, which go before what they say of themselves.
+    """
     holders: dict[tuple[str, ...], str] = {}
     waiting: set[str] = set()
-    for found in sorted(rows.values(), key=lambda found: (found["created_at"], found["uri"])):
+    order = sorted(rows.values(), key=lambda found: (found["created_at"], found["uri"]))
+    if came:
+        order.sort(key=lambda found: came[found["uri"]])
+    for found in order:
         key = tuple(found[column] for column in columns)
         if holders.setdefault(key, found["uri"]) != found["uri"]:
             waiting.add(found["uri"])

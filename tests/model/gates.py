@@ -5,7 +5,7 @@ from datetime import datetime
 
 from tests.model.history import History
 from tests.model.names import UNDETERMINED, Pair, Row, Stored, Undetermined
-from tests.model.posts import mentions, quote, root_uri
+from tests.model.posts import mentions, parent_uri, quote, root_uri
 from tests.model.protocol import authority, field_of, items_of
 from tests.model.tables import unrestricted
 
@@ -41,6 +41,16 @@ class Gates:
         return any(field_of(rule, "$type") == DISABLE_RULE for rule in rules)
 
     def _violates_thread_gate(self, reply: Stored) -> bool | Undetermined:
+        """By its root's gate; or as the gate of the thread that its parent was in said of it when it came."""
+        verdict = self._violates_root_s_gate(reply)
+        return UNDETERMINED if verdict is False and self._met_another_gate(reply) else verdict
+
+    def _met_another_gate(self, reply: Stored) -> bool:
+        """Whether its parent ever was in another thread, which others ever gated. Neither is of the reply's repo."""
+        threads = self.history.threads.get(parent_uri(reply) or "", set()) - {root_uri(reply)}
+        return any(thread in self.history.gated and reply.did != authority(thread) for thread in threads)
+
+    def _violates_root_s_gate(self, reply: Stored) -> bool | Undetermined:
         root = root_uri(reply)
         if root is None or root not in self.thread or reply.did == authority(root):
             return False

@@ -8,7 +8,11 @@ from datetime import datetime
 from typing import NamedTuple
 
 from tests.model.names import POST, THREAD_GATE, VERIFICATION, Pair, Stored
+from tests.model.posts import root_uri
 from tests.model.protocol import authority
+
+# Of a verification: when its commit came, what it says itself, its URI.
+Age = tuple[datetime, datetime, str]
 
 
 @dataclass
@@ -39,6 +43,7 @@ class History:
     """`event` numbers the events as they come.
 
     `judged`: by a post's URI, when it or its thread gate was put or removed last. `gated`: by a post's URI.
+    `threads`: by a post's URI, the first posts of all threads that it was ever in (itself, if it answered nothing).
     `verified`: by subject, all verifications
     that ever were. `removed`: by URI. `wiped`: accounts that were ever deleted; after a wipe their operations may have been
     kept and applied in another order. `deleted`: those of them that are so in the end.
@@ -48,7 +53,8 @@ class History:
     pairs: dict[Pair, Change] = field(default_factory=dict[Pair, Change])
     judged: dict[str, int] = field(default_factory=dict[str, int])
     gated: dict[str, Gated] = field(default_factory=dict[str, Gated])
-    verified: dict[str, set[tuple[datetime, str]]] = field(default_factory=dict[str, set[tuple[datetime, str]]])
+    threads: dict[str, set[str]] = field(default_factory=dict[str, set[str]])
+    verified: dict[str, set[Age]] = field(default_factory=dict[str, set[Age]])
     removed: dict[str, Removed] = field(default_factory=dict[str, Removed])
     wiped: set[str] = field(default_factory=set[str])
     deleted: set[str] = field(default_factory=set[str])
@@ -58,6 +64,8 @@ class History:
         for stored in (old, new):
             if stored is not None:
                 self._touch(stored)
+        if new.collection == POST:
+            self.threads.setdefault(new.uri, set()).add(root_uri(new) or new.uri)
         if new.collection == THREAD_GATE:
             post = new.record["post"]
             before = self.gated.get(post)
@@ -65,7 +73,7 @@ class History:
             goes_on = before is not None and before.deleted in (None, self.event)
             self.gated[post] = Gated(before.first if before is not None and goes_on else new.time)
         if new.collection == VERIFICATION:
-            self.verified.setdefault(new.record["subject"], set()).add((new.created_at, new.uri))
+            self.verified.setdefault(new.record["subject"], set()).add((new.time, new.created_at, new.uri))
             self.removed.pop(new.uri, None)
 
     def delete(self, old: Stored, time: datetime) -> None:
@@ -108,5 +116,5 @@ class History:
         """Whether a verification had its subject to itself, or was the oldest of all that ever were, in whatever order."""
         if verification.did in self.wiped:
             return False
-        mine = (verification.created_at, verification.uri)
-        return all(mine <= other or other[1] == mine[1] for other in self.verified[verification.record["subject"]])
+        mine = (verification.time, verification.created_at, verification.uri)
+        return all(mine <= other or other[2] == mine[2] for other in self.verified[verification.record["subject"]])

@@ -31,6 +31,7 @@ class Repo:
     handle_at: datetime | None = None
     handle_seq: int = -1
     desynchronized: bool = False
+    refused: str | None = None  # the rev of a commit that came after `rev` and was refused as a whole
     has_user: bool = False
     records: dict[str, Stored] = field(default_factory=dict[str, Stored])
 
@@ -51,6 +52,7 @@ class Model:
         self.history = History()
         self.stale = 0  # commits and #syncs that changed nothing, because their rev is not newer; forks among them
         self.stale_messages = 0  # #account and #identity that are not newer than the one that stands
+        self.broken_chains = 0  # commits of visible accounts that follow on one that never came
         self.filtered = 0  # commits of inactive and opted-out accounts
         self.refused: list[tuple[int, str, str]] = []  # seq, path, reason
         self._opted_out = frozenset(opted_out)
@@ -109,10 +111,14 @@ class Model:
         ahead = tid_time(commit.rev) > time + MAX_AHEAD
         if ahead or commit.too_big:
             repo.desynchronized = True
+            repo.refused = commit.rev
             if not hidden:
                 self.refused.append((commit.seq, "", "rev is ahead of its time" if ahead else "too big"))
             return
-        repo.rev, repo.data = commit.rev, commit.data
+        if repo.rev and commit.since is not None and commit.since not in (repo.rev, repo.refused):
+            repo.desynchronized = True
+            self.broken_chains += repo.active
+        repo.rev, repo.data, repo.refused = commit.rev, commit.data, None
         if hidden:
             repo.desynchronized = True
             return
@@ -157,7 +163,7 @@ class Model:
         if not self._is_stale(sync.did, sync.rev):
             repo = self._repo(sync.did)
             repo.desynchronized |= repo.data is None or repo.data != sync.data
-            repo.rev, repo.data = sync.rev, sync.data
+            repo.rev, repo.data, repo.refused = sync.rev, sync.data, None
 
     def _identity(self, identity: IdentityTruth) -> None:
         if identity.handle is None:
