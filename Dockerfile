@@ -43,6 +43,6 @@ EXPOSE 8080
 
 # Asks /healthz. The start period covers the tables of a first start and the wait for the database.
 HEALTHCHECK --interval=30s --timeout=10s --start-period=60s --retries=3 \
-    CMD ["python", "-m", "indexer.healthcheck"]
+    CMD ["python", "-m", "indexer.monitoring.healthcheck"]
 
 ENTRYPOINT ["python", "unified_worker.py"]

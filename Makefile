@@ -44,20 +44,20 @@ soak: $(DEV)
 	$(BIN)/python -m pytest -m soak --timeout 7200
 
 faults: $(DEV)
-	@$(BIN)/python -m tests.faults $(FAULTS)
+	@$(BIN)/python -m testing.faults $(FAULTS)
 
 fuzz: $(FUZZ)
-	$(BIN)/python -m tests.fuzz --seconds $(SECONDS_EACH)
+	$(BIN)/python -m testing.fuzz --seconds $(SECONDS_EACH)
 
 mutants: $(DEV)
-	$(BIN)/python -m tests.mutants $(MUTANTS)
+	$(BIN)/python -m testing.mutants $(MUTANTS)
 
 check: $(DEV)
 	$(BIN)/python -m pip check
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
-	@$(BIN)/python -m tests.dependency_audit
+	@$(BIN)/python -m testing.dependency_audit
 
 format: $(DEV)
 	$(BIN)/ruff check --fix .

@@ -15,37 +15,37 @@ from contextlib import aclosing
 from datetime import datetime
 from typing import assert_never
 
-from indexer import daemon
-from indexer.config import Config
-from indexer.cursor import Cursor
-from indexer.database.failures import DATABASE_ERRORS, Remedy, remedy
-from indexer.database.judge import Judge
-from indexer.database.pending import Pending
-from indexer.database.pool import DatabasePool, LockLost
-from indexer.database.ready import START_PATIENCE, make_ready
-from indexer.database.rebuild import Rebuild
-from indexer.database.runs import Run
-from indexer.database.settings import UserSettings
-from indexer.database.sizes import Sizes
-from indexer.database.stuck import Stuck
-from indexer.database.sweeper import Sweeper
-from indexer.database.wiper import Wiper
+from indexer.command_line import process
+from indexer.config.settings import Config
+from indexer.pipeline.cursor import Cursor
+from indexer.database.connection.failures import DATABASE_ERRORS, Remedy, remedy
+from indexer.database.background.judge import Judge
+from indexer.database.background.waiting import Pending
+from indexer.database.connection.pool import DatabasePool, LockLost
+from indexer.database.schema.ready import START_PATIENCE, make_ready
+from indexer.database.background.rebuild import Rebuild
+from indexer.database.background.runs import Run
+from indexer.database.background.opt_outs import UserSettings
+from indexer.database.background.sizes import Sizes
+from indexer.database.background.stuck import Stuck
+from indexer.database.background.sweeper import Sweeper
+from indexer.database.background.wiper import Wiper
 from indexer.errors import Stop, told
-from indexer.firehose import Firehose
-from indexer.gauges import Gauges
+from indexer.relay.firehose import Firehose
+from indexer.monitoring.gauges import Gauges
 from indexer.json import SafeJSONEncoder
-from indexer.lanes import Lane, Lanes, Placed
-from indexer.logs import warn_limited
+from indexer.pipeline.lanes import Lane, Lanes, Placed
+from indexer.log.handler import warn_limited
 from indexer.metrics import Metrics
-from indexer.processor import EventProcessor
-from indexer.progress import Progress
+from indexer.pipeline.processor import EventProcessor
+from indexer.monitoring.progress import Progress
 from indexer.protocol.events import Account, Commit, Identity, Ignored, Info, StreamError, Sync, Unusable
 from indexer.protocol.frames import decode
-from indexer.record_type import RecordType
+from indexer.records.base.record_type import RecordType
 from indexer.records import RECORD_TYPES
 from indexer.selection import Selection
-from indexer.stream import Stream
-from indexer.watermark import Ticket, Watermark
+from indexer.relay.position import Stream
+from indexer.pipeline.watermark import Ticket, Watermark
 
 __all__ = ["DatabasePool", "EventProcessor", "SafeJSONEncoder", "UnifiedWorker", "main"]
 
@@ -241,8 +241,8 @@ class UnifiedWorker:
 
 
 def main() -> None:
-    """The command: runs until a signal, then exits with 0; 1 and 2 are faults (`indexer.daemon`)."""
-    sys.exit(daemon.main(UnifiedWorker, sys.argv[1:]))
+    """The command: runs until a signal, then exits with 0; 1 and 2 are faults (`indexer.command_line.process`)."""
+    sys.exit(process.main(UnifiedWorker, sys.argv[1:]))
 
 
 if __name__ == "__main__":

@@ -6,8 +6,8 @@ python -m benchmarks.bare runs the worker with them: its procedure then writes n
 import sys
 from dataclasses import replace
 
-from indexer import daemon
-from indexer.record_type import RecordType
+from indexer.command_line import process
+from indexer.records.base.record_type import RecordType
 from indexer.records import RECORD_TYPES
 from unified_worker import UnifiedWorker
 
@@ -30,4 +30,4 @@ class BareWorker(UnifiedWorker):
 
 
 if __name__ == "__main__":
-    sys.exit(daemon.main(BareWorker, []))
+    sys.exit(process.main(BareWorker, []))

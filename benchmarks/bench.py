@@ -24,9 +24,9 @@ from benchmarks.preload import preload
 from benchmarks.processes import child_folder
 from benchmarks.stream import dids, make_stream
 from benchmarks.throughput import BARE_WORKER, CLASSIC, WORKER, Run, fresh_database, run_into
-from indexer.embedded import EmbeddedPostgres
-from indexer.postgres import PostgresServer
-from indexer.record_type import RecordType
+from indexer.embedded.programs import EmbeddedPostgres
+from indexer.embedded.server import PostgresServer
+from indexer.records.base.record_type import RecordType
 from indexer.records import RECORD_TYPES
 from relay_simulator.mix import Mix
 

@@ -18,14 +18,14 @@ import psutil
 from benchmarks.bare import BARE_TYPES
 from benchmarks.stream import make_stream
 from benchmarks.throughput import fresh_database
-from indexer.batch import KINDS, OTHER, build
-from indexer.database.apply import apply_all
-from indexer.database.sessions import SESSION_SETTINGS, Connection
-from indexer.lanes import MAX_BATCH
-from indexer.postgres import PostgresServer
+from indexer.database.write.batch import KINDS, OTHER, build
+from indexer.database.write.apply import apply_all
+from indexer.database.connection.sessions import SESSION_SETTINGS, Connection
+from indexer.pipeline.lanes import MAX_BATCH
+from indexer.embedded.server import PostgresServer
 from indexer.protocol.events import Commit
 from indexer.protocol.frames import decode
-from indexer.record_type import RecordType
+from indexer.records.base.record_type import RecordType
 from indexer.records import RECORD_TYPES
 from relay_simulator.frames_file import read_frames
 from relay_simulator.mix import Mix

@@ -23,15 +23,15 @@ if TYPE_CHECKING:
     from asyncpg.prepared_stmt import PreparedStatement
 
 from benchmarks.bare import bare
-from indexer.batch import Batch, build
-from indexer.config import Config
-from indexer.database.sessions import SESSION_SETTINGS, Connection
-from indexer.firehose import Firehose
-from indexer.lanes import MAX_QUEUED
+from indexer.database.write.batch import Batch, build
+from indexer.config.settings import Config
+from indexer.database.connection.sessions import SESSION_SETTINGS, Connection
+from indexer.relay.firehose import Firehose
+from indexer.pipeline.lanes import MAX_QUEUED
 from indexer.metrics import Metrics
 from indexer.protocol.events import Commit
 from indexer.protocol.frames import decode
-from indexer.record_type import RecordType
+from indexer.records.base.record_type import RecordType
 from indexer.records import follow, like, post, profile, repost
 
 PARAMETERS = {

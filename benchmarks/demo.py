@@ -10,8 +10,8 @@ from contextlib import suppress
 import asyncpg
 
 from benchmarks.processes import ROOT, START_TIMEOUT, Child, ChildFailed, child, child_folder, relay, relay_url
-from indexer.database.sessions import Connection
-from indexer.embedded import EmbeddedPostgres
+from indexer.database.connection.sessions import Connection
+from indexer.embedded.programs import EmbeddedPostgres
 
 RATE = 500  # events a second: a usual hour of the public relay
 ACCOUNTS = 2_000

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from benchmarks.processes import POLL, Child, ChildFailed, child
 from benchmarks.throughput import fresh_database
-from indexer.postgres import PostgresServer
+from indexer.embedded.server import PostgresServer
 from relay_simulator.encoding import seq_of
 from relay_simulator.frames_file import read_frames
 from relay_simulator.server import RelayServer

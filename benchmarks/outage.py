@@ -11,8 +11,8 @@ import asyncpg
 from benchmarks.expected import Expected
 from benchmarks.processes import START_TIMEOUT, ChildFailed, child, relay, relay_url
 from benchmarks.throughput import SLOWEST, fresh_database, here
-from indexer.postgres import PostgresServer
-from indexer.record_type import RecordType
+from indexer.embedded.server import PostgresServer
+from indexer.records.base.record_type import RecordType
 
 RATE = 350  # events a second: the public relay's mean
 OUTAGE = 3_600  # seconds

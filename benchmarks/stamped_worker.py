@@ -9,9 +9,9 @@ import sys
 import time
 from pathlib import Path
 
-from indexer import daemon
-from indexer.database.ready import START_PATIENCE
-from indexer.watermark import Ticket, Watermark
+from indexer.command_line import process
+from indexer.database.schema.ready import START_PATIENCE
+from indexer.pipeline.watermark import Ticket, Watermark
 from unified_worker import UnifiedWorker
 
 NOTES: list[tuple[int, float]] = []
@@ -38,7 +38,7 @@ class StampedWorker(UnifiedWorker):
 
 def main() -> None:
     """Runs until a signal, then writes the notes."""
-    code = daemon.main(StampedWorker, [])
+    code = process.main(StampedWorker, [])
     Path(sys.argv[1]).write_text("".join(f"{seq} {at}\n" for seq, at in NOTES))
     sys.exit(code)
 

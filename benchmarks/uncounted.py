@@ -7,11 +7,12 @@ nor batches. What is left are the plain counts that its own log needs.
 import sys
 from collections.abc import Sequence
 
-from indexer import daemon, history
-from indexer.batch import Batch
-from indexer.config import Config
-from indexer.lanes import Lane
-from indexer.processor import EventProcessor
+from indexer.command_line import process
+from indexer.monitoring import history
+from indexer.database.write.batch import Batch
+from indexer.config.settings import Config
+from indexer.pipeline.lanes import Lane
+from indexer.pipeline.processor import EventProcessor
 from unified_worker import UnifiedWorker
 
 NEVER = 1e9  # seconds
@@ -41,4 +42,4 @@ class UncountedWorker(UnifiedWorker):
 
 if __name__ == "__main__":
     history.INTERVAL = NEVER
-    sys.exit(daemon.main(UncountedWorker, []))
+    sys.exit(process.main(UncountedWorker, []))

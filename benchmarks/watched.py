@@ -12,7 +12,7 @@ import aiohttp
 from benchmarks.expected import Expected
 from benchmarks.processes import Child
 from benchmarks.throughput import WORKER, Run, fresh_database, run_into
-from indexer.postgres import PostgresServer
+from indexer.embedded.server import PostgresServer
 
 UNCOUNTED = ("-m", "benchmarks.uncounted")
 INTERVAL = 1.0  # seconds between two scrapes: fifteen times as often as Prometheus is set up to

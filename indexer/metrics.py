@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from time import monotonic
 from typing import NamedTuple
 
-from indexer.text import printable
+from indexer.formatting import printable
 
 LATENCY_BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)  # seconds
 BATCH_BOUNDS = (1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0)  # events
@@ -46,7 +46,7 @@ class Metrics:
     finished: int = 0  # events: written, found stale, or refused and kept
     events: Counter[str] = field(default_factory=Counter[str])  # by type: commit, sync, identity, account, info, ...
     filtered: Counter[str] = field(default_factory=Counter[str])  # commits left out, in whole or in part: inactive, selection
-    operations: Counter[int] = field(default_factory=Counter[int])  # written, by `kind` (indexer/batch.py)
+    operations: Counter[int] = field(default_factory=Counter[int])  # written, by `kind` (indexer/database/write/batch.py)
     refused: Counter[str] = field(default_factory=Counter[str])  # by reason
     stale: int = 0  # commits whose rev was not newer than the stored one
     stale_messages: int = 0  # #account and #identity that were not newer than the last of their kind

@@ -13,8 +13,8 @@ from secrets import token_hex
 import asyncpg
 import pytest
 
-from indexer.postgres import PostgresServer
-from tests.servers import FAST, HAS_15, SAFE, fast_parent, make_server, server_directory
+from indexer.embedded.server import PostgresServer
+from testing.servers import FAST, HAS_15, SAFE, fast_parent, make_server, server_directory
 
 _numbers = itertools.count(1)
 

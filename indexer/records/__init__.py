@@ -3,7 +3,7 @@
 import importlib
 import pkgutil
 
-from indexer.record_type import RecordType
+from indexer.records.base.record_type import RecordType
 
 
 def find() -> tuple[RecordType, ...]:

@@ -1,6 +1,6 @@
 """app.bsky.graph.block: one account blocks another."""
 
-from indexer.record_type import (
+from indexer.records.base.record_type import (
     COMMIT,
     CREATED_AT,
     INDEXED_AT,

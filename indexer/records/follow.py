@@ -1,7 +1,7 @@
 """app.bsky.graph.follow: one account follows another."""
 
-from indexer.effects import notification
-from indexer.record_type import (
+from indexer.records.base.effects import notification
+from indexer.records.base.record_type import (
     COMMIT,
     CREATED_AT,
     INDEXED_AT,

@@ -1,6 +1,6 @@
 """app.bsky.feed.generator: a feed that a service makes."""
 
-from indexer.record_type import (
+from indexer.records.base.record_type import (
     CID,
     CREATED_AT,
     INDEXED_AT,

@@ -1,6 +1,6 @@
 """Every collection that has no table of its own, known or foreign: the records as they are."""
 
-from indexer.record_type import (
+from indexer.records.base.record_type import (
     CID,
     CREATED_AT,
     EVERY_OTHER,

@@ -1,6 +1,6 @@
 """app.bsky.labeler.service: an account that labels what others write."""
 
-from indexer.record_type import (
+from indexer.records.base.record_type import (
     CID,
     CREATED_AT,
     INDEXED_AT,

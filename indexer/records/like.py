@@ -1,7 +1,7 @@
 """app.bsky.feed.like: one account likes one record: a post, a feed generator, a labeler."""
 
-from indexer.effects import Derived, Effect, authority, count, notification, shown, viewer_state
-from indexer.record_type import (
+from indexer.records.base.effects import Derived, Effect, authority, count, notification, shown, viewer_state
+from indexer.records.base.record_type import (
     COMMIT,
     CREATED_AT,
     INDEXED_AT,

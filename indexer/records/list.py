@@ -1,6 +1,6 @@
 """app.bsky.graph.list: a list of accounts, for moderation, as a feed, or for reference."""
 
-from indexer.record_type import (
+from indexer.records.base.record_type import (
     CID,
     CREATED_AT,
     INDEXED_AT,

@@ -1,6 +1,6 @@
 """app.bsky.graph.listblock: an account blocks everybody on a list."""
 
-from indexer.record_type import (
+from indexer.records.base.record_type import (
     CREATED_AT,
     INDEXED_AT,
     KEY,

@@ -1,7 +1,7 @@
 """app.bsky.graph.listitem: an account is on a list of the record's author."""
 
 from indexer.errors import Rejected
-from indexer.record_type import (
+from indexer.records.base.record_type import (
     CID,
     CREATED_AT,
     INDEXED_AT,

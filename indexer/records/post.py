@@ -2,7 +2,7 @@
 
 from typing import Any, cast
 
-from indexer.effects import (
+from indexer.records.base.effects import (
     MAX_URI_CHARS,
     NOTIFY_AGAIN,
     Derived,
@@ -14,7 +14,7 @@ from indexer.effects import (
     notice,
     notification,
 )
-from indexer.record_type import (
+from indexer.records.base.record_type import (
     CID,
     COMMIT,
     CREATED_AT,

@@ -1,7 +1,7 @@
 """app.bsky.feed.postgate: who may quote a post. Its account and key are the post's."""
 
-from indexer.effects import Effect
-from indexer.record_type import OF_POST, Column, Place, Record, RecordType, Row, created_at, own_post, rules, texts
+from indexer.records.base.effects import Effect
+from indexer.records.base.record_type import OF_POST, Column, Place, Record, RecordType, Row, created_at, own_post, rules, texts
 
 JUDGED = Effect(
     "\nPERFORM unified_worker.judge_quotes({post_uri});",

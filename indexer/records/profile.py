@@ -1,7 +1,7 @@
 """app.bsky.actor.profile: how an account presents itself. The account's row in `users` outlives it."""
 
-from indexer.effects import Effect, authority, notification
-from indexer.record_type import (
+from indexer.records.base.effects import Effect, authority, notification
+from indexer.records.base.record_type import (
     INDEXED_AT,
     KEY,
     Column,

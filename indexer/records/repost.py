@@ -1,7 +1,7 @@
 """app.bsky.feed.repost: one account shows one post to its followers."""
 
-from indexer.effects import authority, count, feed_item, notification, viewer_state
-from indexer.record_type import (
+from indexer.records.base.effects import authority, count, feed_item, notification, viewer_state
+from indexer.records.base.record_type import (
     COMMIT,
     CREATED_AT,
     INDEXED_AT,

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from indexer.record_type import (
+from indexer.records.base.record_type import (
     CID,
     CREATED_AT,
     INDEXED_AT,

@@ -2,8 +2,8 @@
 
 from typing import Any, cast
 
-from indexer.effects import Effect
-from indexer.record_type import (
+from indexer.records.base.effects import Effect
+from indexer.records.base.record_type import (
     KEY,
     OF_POST,
     Column,

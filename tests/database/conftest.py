@@ -13,10 +13,10 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from indexer.postgres import PostgresServer
+from indexer.embedded.server import PostgresServer
 from tests.conftest import administer, fresh
-from tests.database.application import TABLES
-from tests.database.worker import Worker, connected, opened
+from testing.application_schema import TABLES
+from testing.database_side import Worker, connected, opened
 
 
 @pytest.fixture(scope="session")

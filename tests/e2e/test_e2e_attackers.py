@@ -11,8 +11,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from indexer.records import RECORD_TYPES
 from relay_simulator.encoding import Value, frame, time_text
 from relay_simulator.server import RelayServer
-from tests.database.builder import POST, START, Stream, did, post, put
-from tests.e2e.harness import saved
+from testing.commits import POST, START, Stream, did, post, put
+from testing.harness import saved
 from tests.e2e.test_e2e_http import get, serving
 
 COLLECTIONS = 100_000

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from indexer.postgres import PostgresServer
+from indexer.embedded.server import PostgresServer
 from relay_simulator.server import RelayServer
 from tests.conftest import administer
-from tests.e2e.harness import connected, differences, finished, running, stored_cursor, traffic, until
+from testing.harness import connected, differences, finished, running, stored_cursor, traffic, until
 
 RATE = 2_000.0  # frames a second: the stream flows on while the dump is taken
 

@@ -5,7 +5,7 @@ import signal
 from pathlib import Path
 
 from relay_simulator.server import RelayServer
-from tests.e2e.harness import Hurried, Process, connected, differences, saved, settings, traffic, until
+from testing.harness import Hurried, Process, connected, differences, saved, settings, traffic, until
 
 EVENTS = 15_000  # 66 MB: far more than the lanes' 32 MB and what the sockets hold
 MOST_GROWTH = 100 * 2**20  # bytes of resident memory

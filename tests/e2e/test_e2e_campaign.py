@@ -14,8 +14,8 @@ from relay_simulator.mix import Mix
 from relay_simulator.server import RelayServer
 from relay_simulator.shuffle import replayed, shuffled
 from relay_simulator.truth import AccountTruth, CommitTruth, IdentityTruth, Sent, SyncTruth, Truth
-from tests.database.application import TABLES
-from tests.e2e.harness import connected, differences, finished, running, told
+from testing.application_schema import TABLES
+from testing.harness import connected, differences, finished, running, told
 
 log = logging.getLogger(__name__)
 

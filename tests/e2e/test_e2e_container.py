@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from relay_simulator.server import RelayServer
-from tests.e2e.harness import ROOT, Process, connected, differences, saved, settings, traffic
-from tests.servers import FAST, fast_parent, free_port, make_server, server_directory
+from testing.harness import ROOT, Process, connected, differences, saved, settings, traffic
+from testing.servers import FAST, fast_parent, free_port, make_server, server_directory
 
 UID = 10001  # the Dockerfile's
 # $1: an empty folder. The rest: the command. PREFIXES: where Python and its packages are.
@@ -72,7 +72,7 @@ async def reachable(_needs_namespaces: None) -> AsyncIterator[str]:
 
 def healthcheck(bind: str) -> int:
     """The exit code of the image's HEALTHCHECK."""
-    return subprocess.run([sys.executable, "-m", "indexer.healthcheck"], cwd=ROOT, env={"HTTP_BIND": bind}).returncode
+    return subprocess.run([sys.executable, "-m", "indexer.monitoring.healthcheck"], cwd=ROOT, env={"HTTP_BIND": bind}).returncode
 
 
 async def test_it_runs_as_nobody_on_a_read_only_file_system(reachable: str, tmp_path: Path) -> None:

@@ -4,10 +4,10 @@ import asyncio
 
 import pytest
 
-from indexer.config import Config
-from indexer.postgres import PostgresServer
+from indexer.config.settings import Config
+from indexer.embedded.server import PostgresServer
 from relay_simulator.server import RelayServer
-from tests.e2e.harness import (
+from testing.harness import (
     Traffic,
     backends,
     connected,
@@ -19,7 +19,7 @@ from tests.e2e.harness import (
     traffic,
     until,
 )
-from tests.servers import kill9
+from testing.servers import kill9
 from unified_worker import UnifiedWorker
 
 CALLS = """

@@ -8,8 +8,8 @@ import psutil
 import pytest
 
 from relay_simulator.server import RelayServer
-from tests.e2e.harness import Process, differences, settings, traffic, until
-from tests.servers import server_directory
+from testing.harness import Process, differences, settings, traffic, until
+from testing.servers import server_directory
 
 
 def servers(folder: Path) -> list[psutil.Process]:

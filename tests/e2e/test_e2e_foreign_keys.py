@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from relay_simulator.server import RelayServer
-from tests.database.application import TABLES
-from tests.database.test_foreign_keys import KEY
-from tests.e2e.authors import Author, liking
-from tests.e2e.harness import Process, connected, saved, settings, told, until
+from testing.application_schema import TABLES
+from tests.database.dead_letters.test_foreign_keys import KEY
+from testing.authors import Author, liking
+from testing.harness import Process, connected, saved, settings, told, until
 
 POST = f"at://did:plc:{'z' * 24}/app.bsky.feed.post/post1"  # what `liking` likes
 

@@ -12,8 +12,8 @@ from relay_simulator.encoding import frame, time_text
 from relay_simulator.faults import Cut, Say, outdated_cursor
 from relay_simulator.server import RelayServer
 from relay_simulator.truth import AccountTruth, Sent
-from tests.e2e.authors import SECOND, START, Author, liking
-from tests.e2e.harness import Process, connected, differences, finished, running, saved, settings, stored_cursor, told, until
+from testing.authors import SECOND, START, Author, liking
+from testing.harness import Process, connected, differences, finished, running, saved, settings, stored_cursor, told, until
 
 HOUR = 3600
 GAPS = """

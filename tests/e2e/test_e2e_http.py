@@ -16,12 +16,12 @@ import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from indexer.http.exposition import label
-from indexer.http.live import MOST_STREAMS
-from indexer.http.server import MOST_CONNECTIONS
+from indexer.monitoring.http.exposition import label
+from indexer.monitoring.http.live import MOST_STREAMS
+from indexer.monitoring.http.server import MOST_CONNECTIONS
 from indexer.metrics import BATCH_BOUNDS, LATENCY_BOUNDS
-from indexer.postgres import PostgresServer
-from indexer.readiness import NAMES, reasons
+from indexer.embedded.server import PostgresServer
+from indexer.monitoring.readiness import NAMES, reasons
 from indexer.records import RECORD_TYPES
 from indexer.version import VERSION
 from relay_simulator.faults import Refuse
@@ -29,8 +29,8 @@ from relay_simulator.generator import Generator, Settings
 from relay_simulator.mix import Mix
 from relay_simulator.server import RelayServer
 from relay_simulator.truth import CommitTruth
-from tests.e2e.harness import Process, connected, running, saved, settings, told, traffic, until
-from tests.servers import free_port
+from testing.harness import Process, connected, running, saved, settings, told, traffic, until
+from testing.servers import free_port
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
@@ -171,8 +171,8 @@ async def test_it_answers_before_the_database_does(tmp_path: Path) -> None:
 
 
 async def test_a_database_that_goes_or_hangs_is_told(private_server: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("indexer.readiness.MOST_SILENCE", 1.0)
-    monkeypatch.setattr("indexer.database.pool.PING_INTERVAL", 0.1)
+    monkeypatch.setattr("indexer.monitoring.readiness.MOST_SILENCE", 1.0)
+    monkeypatch.setattr("indexer.database.connection.pool.PING_INTERVAL", 0.1)
     stream = traffic(500)
 
     def amiss(names: list[str]) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from relay_simulator.server import RelayServer
-from tests.e2e.harness import Process, backends, connected, differences, saved, settings, stored_cursor, traffic, until
+from testing.harness import Process, backends, connected, differences, saved, settings, stored_cursor, traffic, until
 
 LOCKS = """
 SELECT count(*) FROM pg_locks

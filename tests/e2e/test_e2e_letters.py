@@ -10,9 +10,9 @@ from pathlib import Path
 from relay_simulator.generator import Generator, Settings
 from relay_simulator.mix import Mix
 from relay_simulator.server import RelayServer
-from tests.database.builder import LIKE, POST, Stream, did, like, post, put
-from tests.database.worker import opened
-from tests.e2e.harness import ROOT, Process, connected, differences, finished, running, settings, told, until
+from testing.commits import LIKE, POST, Stream, did, like, post, put
+from testing.database_side import opened
+from testing.harness import ROOT, Process, connected, differences, finished, running, settings, told, until
 
 # A bad function of the application's refuses three in a hundred, which is less than the breaker heeds.
 REFUSING = """

@@ -9,8 +9,8 @@ import pytest
 from relay_simulator.frames_file import write_frames
 from relay_simulator.generator import Generator, Settings
 from relay_simulator.server import RelayServer
-from tests.e2e.harness import Process, differences, saved, settings
-from tests.model import Model
+from testing.harness import Process, differences, saved, settings
+from testing.model import Model
 
 EVENTS = 1_000_000
 MAX_RSS = 200 * 10**6  # bytes

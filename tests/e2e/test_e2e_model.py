@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from relay_simulator.server import RelayServer
-from tests.e2e.authors import Author, liking, toggling
-from tests.e2e.harness import Process, connected, differences, finished, running, saved, settings, told, traffic
+from testing.authors import Author, liking, toggling
+from testing.harness import Process, connected, differences, finished, running, saved, settings, told, traffic
 from unified_worker import MOST_LANES
 
 

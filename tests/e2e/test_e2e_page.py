@@ -20,9 +20,9 @@ from relay_simulator.generator import Generator, Settings
 from relay_simulator.records import POST, Record
 from relay_simulator.repository import written
 from relay_simulator.server import RelayServer
-from tests.e2e.authors import SECOND, START, Author
-from tests.e2e.browser import CONTRAST, Look, looking
-from tests.e2e.harness import ROOT, Process, settings, until
+from testing.authors import SECOND, START, Author
+from testing.browser import CONTRAST, Look, looking
+from testing.harness import ROOT, Process, settings, until
 
 STATES = ["ready", "behind", "starting", "stalled", "lost"]
 HOSTILE = """<script>document.title = 'taken'</script><img src="x" onerror="document.title = 'taken'"> & <b>مرحبا</b> 👩‍🚀"""

@@ -18,9 +18,9 @@ from typing import Any
 import pytest
 
 from relay_simulator.server import RelayServer
-from tests.e2e.harness import Process, settings, traffic
-from tests.monitoring.parts import CONFIG, RULES, alerts, queries
-from tests.servers import free_port
+from testing.harness import Process, settings, traffic
+from testing.monitoring import CONFIG, RULES, alerts, queries
+from testing.servers import free_port
 
 DEADLINE = 60.0  # seconds; Prometheus waits five before it scrapes at all
 INTERVAL = "250ms"  # between scrapes, and between runs of the rules, in place of 15 s

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from relay_simulator.certificates import make_certificates
 from relay_simulator.server import RelayServer
-from tests.e2e.harness import Process, differences, saved, settings, traffic
+from testing.harness import Process, differences, saved, settings, traffic
 
 HOST = "relay.invalid"  # a name that nobody resolves
 

@@ -11,8 +11,8 @@ import pytest
 from relay_simulator.frames_file import read_frames
 from relay_simulator.server import RelayServer
 from relay_simulator.truth import CommitTruth, OpTruth
-from tests.e2e.harness import connected, differences, finished, running
-from tests.model import Model
+from testing.harness import connected, differences, finished, running
+from testing.model import Model
 
 DATA = Path(__file__).parents[2] / "../shared/data"
 REAL, ODD = DATA / "real_frames", DATA / "odd_frames"

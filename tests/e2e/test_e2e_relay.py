@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from indexer.errors import Stop
-from indexer.logs import RateLimited
+from indexer.log.handler import RateLimited
 from relay_simulator.certificates import make_certificates
 from relay_simulator.encoding import error_frame
 from relay_simulator.faults import (
@@ -23,8 +23,8 @@ from relay_simulator.faults import (
     unavailable,
 )
 from relay_simulator.server import RelayServer
-from tests.e2e.authors import Author, liking
-from tests.e2e.harness import (
+from testing.authors import Author, liking
+from testing.harness import (
     Process,
     connected,
     differences,

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from indexer.database.pool import DatabasePool
-from indexer.database.ready import make_ready
-from indexer.database.rebuild import Rebuild
+from indexer.database.connection.pool import DatabasePool
+from indexer.database.schema.ready import make_ready
+from indexer.database.background.rebuild import Rebuild
 from indexer.errors import OperatorError
 from indexer.records import RECORD_TYPES
 from relay_simulator.server import RelayServer
-from tests.database.application import TABLES
-from tests.e2e.harness import Process, connected, differences, finished, running, settings, traffic
+from testing.application_schema import TABLES
+from testing.harness import Process, connected, differences, finished, running, settings, traffic
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "security.md").read_text(encoding="utf-8")
 EMPTY, APPLICATION, READER = re.findall(r"```sql\n(.*?)```", DOCUMENT, re.DOTALL)

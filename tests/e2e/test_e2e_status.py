@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 from relay_simulator.faults import Say
 from relay_simulator.server import RelayServer
-from tests.database.application import TABLES
-from tests.e2e.authors import Author, liking
-from tests.e2e.harness import ROOT, Process, connected, saved, settings, traffic, until
+from testing.application_schema import TABLES
+from testing.authors import Author, liking
+from testing.harness import ROOT, Process, connected, saved, settings, traffic, until
 
 
 class Answer(NamedTuple):

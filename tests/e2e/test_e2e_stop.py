@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from indexer.postgres import PostgresServer
+from indexer.embedded.server import PostgresServer
 from relay_simulator.server import RelayServer
-from tests.e2e.authors import Author, liking
-from tests.e2e.harness import Process, connected, differences, saved, settings, stored_cursor, told, traffic, until
+from testing.authors import Author, liking
+from testing.harness import Process, connected, differences, saved, settings, stored_cursor, told, traffic, until
 
 LIMIT = 10.0  # seconds that a stop may take, by the promise
 LIKES = 12_000

@@ -6,9 +6,9 @@ from urllib.parse import urlsplit
 import pytest
 
 from relay_simulator.server import RelayServer
-from tests.database.application import TABLES
-from tests.e2e.harness import Process, connected, differences, finished, running, traffic
-from tests.model import Model
+from testing.application_schema import TABLES
+from testing.harness import Process, connected, differences, finished, running, traffic
+from testing.model import Model
 
 # What another writer leaves: the application's tables, its cursor among them, and nothing of ours.
 FORGET = "DROP SCHEMA unified_worker CASCADE"

@@ -5,8 +5,8 @@ import pytest
 from relay_simulator.generator import Generator, Settings
 from relay_simulator.mix import Mix
 from relay_simulator.server import RelayServer
-from tests.e2e.harness import Traffic, connected, differences, finished, running, told, until
-from tests.model import Model
+from testing.harness import Traffic, connected, differences, finished, running, told, until
+from testing.model import Model
 
 FIRST, SECOND, BETWEEN = 1_000_001, 77_000_001, 10_000_000
 EVENTS, BEFORE = 2_500, 1_500

@@ -16,14 +16,15 @@ from pathlib import Path
 
 import pytest
 
-from indexer.database.migrations import MIGRATIONS
+from indexer.database.schema.migrations import MIGRATIONS
 from relay_simulator.generator import Generator, Settings
 from relay_simulator.mix import Mix
 from relay_simulator.server import RelayServer
-from tests.e2e.harness import ROOT, Process, Traffic, connected, differences, saved, settings, stored_cursor, told, until
-from tests.model import Model, compare
-from tests.model.expected import Expected
-from tests.model.names import UNDETERMINED
+from testing.harness import ROOT, Process, Traffic, connected, differences, saved, settings, stored_cursor, told, until
+from testing.model import Model
+from testing.model import compare
+from testing.model.expected import Expected
+from testing.model.names import UNDETERMINED
 
 EVENTS = 2_400
 # So many are there from the start; more come when the older version has stored a cursor; the last ones come to the newer.
@@ -61,7 +62,7 @@ def process_of(version: Version, folder: Path) -> type[Process]:
     place = folder / version.name
     with tarfile.open(fileobj=io.BytesIO(archived.stdout)) as archive:
         archive.extractall(place, filter="data")
-    steps = "from indexer.database.migrations import MIGRATIONS; print(len(MIGRATIONS))"
+    steps = "from indexer.database.schema.migrations import MIGRATIONS; print(len(MIGRATIONS))"
     counted = subprocess.run([sys.executable, "-c", steps], cwd=place, capture_output=True, text=True, check=True)
     assert int(counted.stdout) == version.step
 

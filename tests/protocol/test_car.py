@@ -2,7 +2,7 @@ from hashlib import sha256
 from typing import Any
 
 import pytest
-from frame_builder import car, cid_of, encode, section, varint
+from testing.frames import car, cid_of, encode, section, varint
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -1,7 +1,7 @@
 from typing import Any
 
 import pytest
-from frame_builder import encode
+from testing.frames import encode
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

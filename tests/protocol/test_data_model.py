@@ -7,7 +7,7 @@ from typing import Any, cast
 import cbor2
 import libipld
 import pytest
-from frame_builder import cid_of, encode, needs_vectors, vector
+from testing.frames import cid_of, encode, needs_vectors, vector
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -204,7 +204,7 @@ def test_official_fixtures() -> None:
         assert to_json_form(whole) == {**case["json"], "$type": "com.example.record"}
 
 
-# No pictures, but what they are in stays: whoever reads the field leaves them out (tests/test_fields.py).
+# No pictures, but what they are in stays: whoever reads the field leaves them out (tests/records/test_fields.py).
 LEFT_OUT = {"blob with string size", "blob with missing key"}
 
 

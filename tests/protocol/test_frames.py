@@ -2,7 +2,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from frame_builder import COMMIT_HEADER, DID, LIKE, REV, TIME, car, cid_of, commit_frame, commit_payload, encode, frame, like
+from testing.frames import COMMIT_HEADER, DID, LIKE, REV, TIME, car, cid_of, commit_frame, commit_payload, encode, frame, like
 
 from indexer.protocol.car import split
 from indexer.protocol.events import (

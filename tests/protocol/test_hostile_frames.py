@@ -5,7 +5,7 @@ from typing import Any
 
 import cbor2
 import pytest
-from frame_builder import COMMIT_HEADER, DID, LIKE, REV, commit_frame, commit_payload, encode, frame, like
+from testing.frames import COMMIT_HEADER, DID, LIKE, REV, commit_frame, commit_payload, encode, frame, like
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.fuzz.bombs import BOMBS
+from testing.fuzz.bombs import BOMBS
 
 MOST_BYTES = 100 * 10**6  # besides the frame itself, which is there before
 MOST_SECONDS = 5  # CPU time; most take some ms, none takes half a second
@@ -23,7 +23,7 @@ def costs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]
     for number, frame in enumerate(BOMBS.values()):
         files.append(str(folder / str(number)))
         Path(files[-1]).write_bytes(frame())
-    command = [sys.executable, "-m", "tests.fuzz.measure", *files]
+    command = [sys.executable, "-m", "testing.fuzz.measure", *files]
     told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240, check=True).stdout
     return dict(zip(BOMBS, map(json.loads, told.splitlines()), strict=True))
 
@@ -55,7 +55,7 @@ def test_the_frames_get_as_far_as_they_are_meant_to(name: str, costs: dict[str, 
 def test_what_is_measured_is_what_is_used() -> None:
     """A frame that needs 200 MB for a moment is told to."""
     code = (
-        "import json, tests.fuzz.measure as m; m.taken_in = lambda frame: str(len(bytearray(205 * 10**6)));"
+        "import json, testing.fuzz.measure as m; m.taken_in = lambda frame: str(len(bytearray(205 * 10**6)));"
         "print(json.dumps(m.measure(b'')))"
     )
     told = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True).stdout

@@ -2,7 +2,7 @@ from typing import Any
 
 import libipld
 import pytest
-from frame_builder import cid_of, encode, needs_recorded, needs_vectors, recorded, vector, vector_lines
+from testing.frames import cid_of, encode, needs_recorded, needs_vectors, recorded, vector, vector_lines
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

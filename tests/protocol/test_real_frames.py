@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import libipld
-from frame_builder import DATA, needs_recorded, recorded
+from testing.frames import DATA, needs_recorded, recorded
 
 from indexer.protocol.data_model import to_json_form
 from indexer.protocol.events import Account, Commit, Unusable

@@ -5,7 +5,7 @@ from typing import Any
 import libipld
 import pytest
 from coincurve import PrivateKey
-from frame_builder import DATA, DID, REV, cid_of, encode, needs_recorded, needs_vectors, recorded, vector
+from testing.frames import DATA, DID, REV, cid_of, encode, needs_recorded, needs_vectors, recorded, vector
 
 from indexer.errors import Rejected
 from indexer.protocol import car

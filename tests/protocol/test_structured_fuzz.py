@@ -4,7 +4,7 @@ from functools import cache
 from random import Random
 
 import pytest
-from frame_builder import encode
+from testing.frames import encode
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -12,9 +12,10 @@ from indexer.protocol.events import Commit
 from indexer.protocol.frames import decode
 from indexer.protocol.mst import MAX_KEY_BYTES
 from relay_simulator.encoding import cid_of
-from tests.fuzz import corpus, targets
-from tests.fuzz.bombs import BOMBS, commit, creations, record
-from tests.fuzz.mutations import changed, mutate, parts_of
+from testing.fuzz import corpus
+from testing.fuzz import targets
+from testing.fuzz.bombs import BOMBS, commit, creations, record
+from testing.fuzz.mutations import changed, mutate, parts_of
 
 LINK = cid_of(b"x")
 

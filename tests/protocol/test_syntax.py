@@ -3,7 +3,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from frame_builder import needs_vectors, vector_lines
+from testing.frames import needs_vectors, vector_lines
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

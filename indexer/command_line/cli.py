@@ -1,0 +1,91 @@
+"""The command line: what `unified-worker`, or `python unified_worker.py`, takes."""
+
+import argparse
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from indexer import program_name
+from indexer.command_line.command import Command
+from indexer.command_line.commands import COMMANDS
+from indexer.config.settings import SETTINGS
+from indexer.version import VERSION
+
+EMBEDDED_DIR = Path("data/postgres")
+
+
+@dataclass(frozen=True, slots=True)
+class Arguments:
+    """The command line, read. `embedded` is the folder of the embedded PostgreSQL, None: DATABASE_URL. `command` is None for
+    the worker itself; `options` are its own or the command's."""
+
+    embedded: Path | None
+    options: argparse.Namespace
+    command: Command | None = None
+
+
+def parse(argv: Sequence[str]) -> Arguments:
+    """The arguments after the program's name. Exits with 0 after --help and --version, with 2 on anything unknown."""
+    command = COMMANDS.get(argv[0]) if argv else None
+    if command is not None:
+        parser = _parser(
+            prog=f"{program_name.name()} {command.name}",
+            description=command.description,
+            epilog=f"Of the settings it uses {' and '.join(('DATABASE_URL', *command.needs))}.",
+        )
+        command.add_options(parser)
+        options = parser.parse_args(argv[1:])
+        return Arguments(options.embedded, options, command)
+    parser = _parser(
+        prog=program_name.name(),
+        description="Follows a relay's event stream and writes it into PostgreSQL, one transaction per repo commit.",
+        epilog=f"{_commands()}\n\n{_settings()}",
+    )
+    parser.add_argument("--version", action="version", version=f"{program_name.INSTALLED} {VERSION}")
+    parser.add_argument(
+        "--reset-cursor", action="store_true", help="forget the stored cursor of this relay and start from CURSOR instead"
+    )
+    parser.add_argument(
+        "--hold",
+        action="store_true",
+        help="where a decision is needed (exit code 1): say so, in /readyz too, and wait for a signal before ending; for what "
+        "starts again whatever has ended, as Docker does",
+    )
+    if argv and not argv[0].startswith("-"):
+        parser.error(f"unknown command {argv[0][:40]!r}: write one of {', '.join(COMMANDS)}, or none for the worker itself")
+    options = parser.parse_args(argv)
+    return Arguments(options.embedded, options)
+
+
+def _parser(prog: str, description: str, epilog: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=prog,
+        description=description,
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "--embedded",
+        metavar="DIR",
+        nargs="?",
+        type=Path,
+        const=EMBEDDED_DIR,
+        help=f"run a PostgreSQL of its own, with its data in DIR (./{EMBEDDED_DIR}), instead of using DATABASE_URL",
+    )
+    return parser
+
+
+def _commands() -> str:
+    lines = ["commands, as the first word (each has a --help of its own):"]
+    return "\n".join([*lines, *(f"  {command.name:<20}{command.summary}" for command in COMMANDS.values())])
+
+
+def _settings() -> str:
+    paragraphs = ["settings, from the environment or from .env in the working directory (the environment wins):"]
+    for setting in SETTINGS:
+        default = f"[{setting.default}] " if setting.default else ""
+        meaning = textwrap.fill(default + setting.meaning, 96, initial_indent=" " * 22, subsequent_indent=" " * 22)
+        paragraphs.append(f"  {setting.name:<20}{meaning[22:]}")
+    return "\n".join(paragraphs)

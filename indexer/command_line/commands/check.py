@@ -1,0 +1,172 @@
+"""The command `unified_worker.py check`: compares what is in the database with a recount, of a sample or of everything."""
+
+import json
+import random
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from collections.abc import Sequence
+
+from indexer.command_line.command import Command
+from indexer.config.settings import Config
+from indexer.database.recount.compare import Example, Found, Sample, has_application, is_rebuilding, look
+from indexer.database.recount.bookkeeping import books
+from indexer.database.recount.notifications import notifications
+from indexer.database.recount.rows import derived
+from indexer.database.connection.pool import DatabasePool
+from indexer.database.schema.session import SessionLost, session
+from indexer.records import RECORD_TYPES
+from indexer.command_line.signals import Words, until_signal
+from indexer.command_line.stdout import say
+from indexer.formatting import printable
+
+DESCRIPTION = """\
+Compares counts, references and bookkeeping with a recount from the record tables: of a random sample, or of everything. Changes
+nothing, and may run beside a worker: each kind of rows is looked at in one snapshot. Left out is what no record tells: the
+application's own values (bookmarks, flags, what was read), the CIDs of likes, reposts and follows, and whether a thread gate
+admitted a reply, which was judged when that came.
+Exits with 0 where all is equal, 1 where something differs or could not be looked at, 2 for what can't be used as it is set."""
+
+# What is known of notifications that are not there: where an application made the tables, and where it did not.
+DELETED = "are not there; the application may have deleted them"
+ABSENT = "are not there; rebuild-derived brings them back, but those from before their account was wiped"
+SAMPLE = 1_000  # keys of each kind
+SEEDS = 2**31
+WORDS = Words("stopping", "The database did not let go within %.0f s")
+
+
+def add_options(parser: ArgumentParser) -> None:
+    """How much is looked at."""
+    much = parser.add_mutually_exclusive_group()
+    much.add_argument("--sample", metavar="N", type=_size, default=SAMPLE, help=f"so many keys of each kind ({SAMPLE:,})")
+    much.add_argument("--full", action="store_true", help="everything: half a minute for a million rows")
+    parser.add_argument("--seed", type=_seed, help="of the sample, to look at the same again")
+    parser.add_argument(
+        "--strict",
+        action="store_true",
+        help="a notification that is not there counts as a difference: for where the application deletes none",
+    )
+
+
+def _size(text: str) -> int:
+    if not text.isdecimal() or not 0 < int(text) <= 1_000_000:
+        raise ArgumentTypeError("a whole number from 1 to 1,000,000; --full looks at everything")
+    return int(text)
+
+
+def _seed(text: str) -> int:
+    if not text.isdecimal() or int(text) >= SEEDS:
+        raise ArgumentTypeError(f"a whole number from 0 to {SEEDS - 1}")
+    return int(text)
+
+
+class Check:
+    """One check, on a connection of its own."""
+
+    def __init__(self, config: Config, sample: Sample | None, *, strict: bool) -> None:
+        self._url = config.database_url
+        self._sample = sample
+        self._strict = strict
+        self._pool: DatabasePool | None = None
+        self._stopping = False
+        self.sound = False
+
+    async def initialize(self) -> None:
+        """Nothing: connecting is part of the run."""
+
+    def stop(self) -> None:
+        """Breaks it off."""
+        self._stopping = True
+        self.abandon()
+
+    def abandon(self) -> None:
+        """Cuts the database's connection; nothing is changed by it."""
+        if self._pool is not None:
+            self._pool.terminate()
+
+    async def run(self) -> None:
+        """Looks at each kind in turn, and says what it found."""
+        try:
+            await self._run()
+        except SessionLost:
+            if not self._stopping:
+                raise
+            say("Stopped before the end.")
+
+    async def _run(self) -> None:
+        async with session(self._url, "check") as (self._pool, connection, schema):
+            kinds = [
+                *derived(schema, RECORD_TYPES),
+                notifications(schema, RECORD_TYPES, strict=self._strict),
+                *books(schema, RECORD_TYPES),
+            ]
+            if await is_rebuilding(connection):
+                say("Derived rows are left out: a rebuild is under way, or was interrupted (rebuild-derived goes on with it).")
+                kinds = [kind for kind in kinds if not kind.derived]
+            absent = DELETED if await has_application(connection) else ABSENT
+            say(_head(self._sample), _line("kind", "looked at", "differences", "seconds"))
+            found: list[Found] = []
+            for kind in kinds:
+                found.append(await look(connection, kind, self._sample))
+                say(*_told(found[-1], absent))
+        self.sound = all(one.looked is not None and not one.differences for one in found)
+        say(*_verdict(found))
+
+
+def _head(sample: Sample | None) -> str:
+    if sample is None:
+        return "Everything:"
+    return f"A sample of {sample.size:,} keys of each kind (--seed {sample.seed}):"
+
+
+def _line(kind: str, looked: str, differences: str, seconds: str) -> str:
+    return f"{kind:<32}{looked:>12}{differences:>13}{seconds:>9}"
+
+
+def _told(found: Found, absent: str) -> list[str]:
+    """A line of a kind, and its differences below it; what to say of rows that need not be there."""
+    if found.looked is None:
+        return [_line(found.kind.name, "too long", "?", f"{found.seconds:.1f}")]
+    lines = [_line(found.kind.name, f"{found.looked:,}", f"{found.differences:,}", f"{found.seconds:.1f}")]
+    if found.absent:
+        lines.append(f"  {found.absent:,} {absent} (--strict counts them)")
+    for example in found.examples:
+        lines.append(f"  {printable(example.key)}")
+        lines += [f"    {name:<11}{printable(said)}" for name, said in zip(("has", "should be"), _apart(example), strict=True)]
+    if found.differences > len(found.examples):
+        lines.append(f"  and {found.differences - len(found.examples):,} more")
+    return lines
+
+
+def _apart(example: Example) -> list[str]:
+    """What is there, and what should be: of two rows only where they differ."""
+    if example.has is None or example.should is None:
+        return [said or "no row" for said in (example.has, example.should)]
+    has, should = (json.loads(said) for said in (example.has, example.should))
+    return [json.dumps({name: row[name] for name in row if has[name] != should[name]}) for row in (has, should)]
+
+
+def _verdict(found: Sequence[Found]) -> list[str]:
+    seconds, looked = sum(one.seconds for one in found), sum(one.looked or 0 for one in found)
+    differing = [one for one in found if one.differences]
+    total = sum(one.differences for one in differing)
+    lines = [f"{f'Differences: {total:,},' if total else 'No differences'} in {looked:,} rows, {seconds:.1f} s."]
+    if late := [one.kind.name for one in found if one.looked is None]:
+        lines.append(f"Not looked at, since that took over a minute (an index may be missing; try --full): {', '.join(late)}.")
+    remedies = {one.kind.remedy: None for one in differing}
+    return lines + [f"Remedy: {remedy}" for remedy in remedies]
+
+
+async def run(config: Config, options: Namespace) -> int:
+    """Looks; the exit code."""
+    seed = random.randrange(SEEDS) if options.seed is None else options.seed
+    check = Check(config, None if options.full else Sample(options.sample, seed), strict=options.strict)
+    await until_signal(check, WORDS)
+    return 0 if check.sound else 1
+
+
+COMMAND = Command(
+    name="check",
+    summary="compare counts and references with a recount",
+    description=DESCRIPTION,
+    run=run,
+    add_options=add_options,
+)

@@ -1,0 +1,66 @@
+"""Judges what a changed gate says of many replies or quotes, step by step on a connection of its own, beside the stream.
+
+What is left to do stands in `unified_worker.judgements`, so a worker that was stopped goes on where it was. Where the gate
+changes meanwhile, its judgement begins again; whatever comes meanwhile is judged as it is written.
+"""
+
+import asyncio
+import logging
+
+from indexer.database.connection.failures import DATABASE_ERRORS
+from indexer.database.connection.pool import DatabasePool
+from indexer.log.handler import warn_limited
+
+log = logging.getLogger(__name__)
+
+INTERVAL = 0.5  # seconds
+POSTS_A_STEP = 200  # one transaction: commits in that thread wait for it
+POSTS_A_LOOK = 10_000  # each look goes through the whole thread
+
+ASKED = "SELECT kind, uri, asked, after FROM unified_worker.judgements WHERE asked > $1 ORDER BY asked LIMIT 1"
+FOUND = "SELECT array_agg(u) FROM unified_worker.to_judge($1, $2, $3, $4) AS u"
+STEP = "SELECT unified_worker.judge_part($1, $2, $3, $4, $5)"
+
+
+class Judge:
+    """Judges for as long as the worker runs."""
+
+    def __init__(self, pool: DatabasePool) -> None:
+        self._pool = pool
+
+    async def keep_judging(self) -> None:
+        """Looks twice a second, until cancelled."""
+        while True:
+            await asyncio.sleep(INTERVAL)
+            try:
+                await self.turn()
+            except DATABASE_ERRORS as error:
+                warn_limited(log, "judge", "Replies and quotes could not be judged just now (%s); trying again", error)
+
+    async def turn(self) -> None:
+        """Takes each judgement that is asked for as far as one look goes. What the database refuses of one stops no other."""
+        asked, refusal = -1, None
+        while True:
+            async with self._pool.connection() as connection:
+                job = await connection.fetchrow(ASKED, asked)
+            if job is None:
+                break
+            asked = job["asked"]
+            try:
+                await self._look(job["kind"], job["uri"], asked, job["after"])
+            except DATABASE_ERRORS as error:
+                refusal = error
+        if refusal is not None:
+            raise refusal
+
+    async def _look(self, kind: str, uri: str, asked: int, after: str) -> None:
+        """Judges the next posts, a few in each transaction, until the gate changes again."""
+        async with self._pool.connection() as connection:
+            posts: list[str] = await connection.fetchval(FOUND, kind, uri, after, POSTS_A_LOOK) or []
+        for first in range(0, max(len(posts), 1), POSTS_A_STEP):
+            part = posts[first : first + POSTS_A_STEP]
+            last = len(posts) < POSTS_A_LOOK and first + POSTS_A_STEP >= len(posts)
+            # A connection a step: where there is one alone, the lanes get theirs in between.
+            async with self._pool.connection() as connection:
+                if not await connection.fetchval(STEP, kind, uri, asked, part, last):
+                    return

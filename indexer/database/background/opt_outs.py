@@ -1,0 +1,57 @@
+"""Which accounts forbid that what they write is collected: `user_settings`, read again every minute."""
+
+import asyncio
+import logging
+
+from indexer.database.connection.failures import DATABASE_ERRORS
+from indexer.database.connection.pool import DatabasePool
+from indexer.database.connection.sessions import Connection
+from indexer.log.handler import warn_limited
+from indexer.selection import Selection
+
+log = logging.getLogger(__name__)
+
+INTERVAL = 60.0  # seconds
+PAUSE = 1.0  # seconds, after a failure at start
+OPTED_OUT = "SELECT user_did FROM {schema}.user_settings WHERE data_collection_forbidden"
+
+
+async def opted_out(connection: Connection, schema: str) -> frozenset[str]:
+    """The DIDs of those who forbid it."""
+    return frozenset(row["user_did"] for row in await connection.fetch(OPTED_OUT.format(schema=schema)))
+
+
+class UserSettings:
+    """Keeps `selection.opted_out` as the table says."""
+
+    def __init__(self, pool: DatabasePool, selection: Selection) -> None:
+        self._pool = pool
+        self._selection = selection
+        self._schema = ""
+
+    async def start(self, schema: str) -> None:
+        """Reads them for the first time, for as long as it takes: nothing of those accounts is to come in."""
+        self._schema = schema
+        while True:
+            if await self._try():
+                return
+            await asyncio.sleep(PAUSE)
+
+    async def read(self) -> None:
+        """Reads them anew."""
+        async with self._pool.connection() as connection:
+            self._selection.opted_out = await opted_out(connection, self._schema)
+
+    async def keep_reading(self) -> None:
+        """Reads them every minute, until cancelled."""
+        while True:
+            await asyncio.sleep(INTERVAL)
+            await self._try()
+
+    async def _try(self) -> bool:
+        try:
+            await self.read()
+        except DATABASE_ERRORS as error:
+            warn_limited(log, "user_settings", "user_settings could not be read just now (%s); trying again", error)
+            return False
+        return True

@@ -1,0 +1,64 @@
+"""What a worker's run leaves behind: when it began, what it has counted, and how it ended; for those who look from outside."""
+
+import asyncio
+import json
+import logging
+import os
+import socket
+from datetime import UTC, datetime
+
+from indexer.database.connection.failures import DATABASE_ERRORS
+from indexer.database.connection.pool import DatabasePool, LockLost
+from indexer.log.handler import warn_limited
+from indexer.metrics import Metrics
+from indexer.version import VERSION
+
+log = logging.getLogger(__name__)
+
+INTERVAL = 60.0  # seconds between two notes
+END_PATIENCE = 2.0  # seconds: a worker that stops is not held up by a database that hangs
+KEPT = 100  # runs a relay
+MOST_TOLD = 500  # characters of a fault
+
+# The whole row each time: a crash of the server may have taken the row of the beginning back.
+NOTE = """
+WITH old AS (
+  DELETE FROM unified_worker.runs WHERE service = $1 AND started_at < (
+    SELECT started_at FROM unified_worker.runs WHERE service = $1 AND started_at <> $2
+    ORDER BY started_at DESC OFFSET $8 LIMIT 1)
+)
+INSERT INTO unified_worker.runs AS r (service, started_at, version, host, pid, updated_at, stopped_at, how, counts)
+VALUES ($1, $2, $3, $4, $5, now(), CASE WHEN $6::text IS NOT NULL THEN now() END, $6, $7::jsonb)
+ON CONFLICT (service, started_at) DO UPDATE SET updated_at = excluded.updated_at, stopped_at = excluded.stopped_at,
+  how = excluded.how, counts = excluded.counts
+"""
+
+
+class Run:
+    """This process's run, written on the connection that holds the lock."""
+
+    def __init__(self, pool: DatabasePool, metrics: Metrics) -> None:
+        self._pool = pool
+        self._metrics = metrics
+        self._place = (pool.name, datetime.now(UTC), VERSION, socket.gethostname(), os.getpid())
+
+    async def keep_noting(self) -> None:
+        """Notes the counts, now and every minute, until cancelled."""
+        while True:
+            try:
+                await self._note(None)
+            except DATABASE_ERRORS as error:
+                warn_limited(log, "run", "What this run has counted could not be noted (%s)", error)
+            await asyncio.sleep(INTERVAL)
+
+    async def end(self, how: str) -> None:
+        """Notes how it ended, if the database lets it."""
+        try:
+            async with asyncio.timeout(END_PATIENCE):
+                await self._note(how[:MOST_TOLD])
+        except (LockLost, *DATABASE_ERRORS) as error:
+            log.info("How this run ended could not be noted (%s)", str(error) or type(error).__name__)
+
+    async def _note(self, how: str | None) -> None:
+        async with self._pool.lock_connection() as connection:
+            await connection.execute(NOTE, *self._place, how, json.dumps(self._metrics.counts()), KEPT - 2)

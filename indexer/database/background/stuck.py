@@ -1,0 +1,45 @@
+"""What does not get on, though it is tried again and again: wipes, and letters that wait. Counted for a metric."""
+
+import asyncio
+import logging
+
+from indexer.database.connection.failures import DATABASE_ERRORS
+from indexer.database.functions.dead_letters import PENDING
+from indexer.database.connection.pool import DatabasePool
+from indexer.log.handler import warn_limited
+from indexer.metrics import Metrics
+
+log = logging.getLogger(__name__)
+
+INTERVAL = 60.0  # seconds
+MOST = 100_000  # that are counted of each
+
+# Of a letter that was tried in vain: what came since, or is to come, is no more than a wait.
+LETTERS = f"""
+SELECT count(*) FROM (
+  SELECT FROM unified_worker.dead_letters WHERE reason IN ({PENDING}) AND retry_at IS NOT NULL LIMIT {MOST}) AS l
+"""
+WIPES = f"SELECT count(*) FROM (SELECT FROM unified_worker.stuck_wipes LIMIT {MOST}) AS w"
+
+
+class Stuck:
+    """Keeps the two numbers in `metrics`."""
+
+    def __init__(self, pool: DatabasePool, metrics: Metrics) -> None:
+        self._pool = pool
+        self._metrics = metrics
+
+    async def keep_counting(self) -> None:
+        """Counts once a minute, until cancelled."""
+        while True:
+            try:
+                await self.count()
+            except DATABASE_ERRORS as error:
+                warn_limited(log, "stuck", "What does not get on could not be counted just now (%s)", error)
+            await asyncio.sleep(INTERVAL)
+
+    async def count(self) -> None:
+        """Counts once."""
+        async with self._pool.connection() as connection:
+            self._metrics.stuck_wipes = await connection.fetchval(WIPES)
+            self._metrics.stuck_letters = await connection.fetchval(LETTERS)

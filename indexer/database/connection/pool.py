@@ -1,0 +1,249 @@
+"""The connections: an asyncpg pool, one connection of which holds the worker's lock for as long as the worker lives.
+
+The lock says that no other worker writes this relay's cursor into this database. The cursor is saved on the lock's own
+connection, so a worker that lost its lock can't save one. With a pool of one connection lanes share that one.
+"""
+
+import asyncio
+import hashlib
+import logging
+import math
+import time
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+
+from indexer.database.connection.failures import DATABASE_ERRORS, READ_ONLY, Unavailable, sqlstate
+from indexer.database.connection.server import CONNECT_TIMEOUT, HOST_TIMEOUT, Server, hosts, ready_session
+from indexer.database.connection.sessions import SESSION_SETTINGS, Connection
+from indexer.errors import OperatorError
+
+if TYPE_CHECKING:
+    from asyncpg.pool import Pool, PoolConnectionProxy
+
+# What asyncpg raises for a connection that the server ended while it lay idle: the server's last word has been read, the end of
+# the socket has not, so the connection still passes for open.
+ENDED_UNNOTICED = asyncpg.InternalClientError
+
+LOCK_PATIENCE = 30.0  # seconds: for the server to notice that the lock's last holder was killed
+# A server that is silent is noticed within 15 s. Both begin when the connection is free: a call of ours may take long.
+PING_INTERVAL = 5.0  # seconds between two questions whether the server is still there
+PING_TIMEOUT = 9.0  # seconds for the answer
+
+PING = "SELECT 1"
+TRY_LOCK = "SELECT pg_try_advisory_lock($1)"
+LOCK_HOLDER = """
+SELECT format('pid %s, %s, connected %s', a.pid, a.application_name, a.backend_start) FROM pg_catalog.pg_locks AS l
+JOIN pg_catalog.pg_stat_activity AS a USING (pid)
+WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
+  AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
+  AND ((l.classid::bigint << 32) | l.objid::bigint) = $1
+"""
+SETTINGS_IN_FORCE = "SELECT name, setting FROM pg_catalog.pg_settings WHERE name = ANY($1)"
+
+POOLER = (
+    "DATABASE_URL leads to a connection pooler that does not pass session settings on (pgbouncer in transaction mode?): "
+    "point it at PostgreSQL itself, since session locks and settings are lost behind a pooler"
+)
+
+WAITING = "Another worker writes the events of %s into this database (%s): waiting up to %.0f s for it to end"
+
+log = logging.getLogger(__name__)
+
+
+def lock_key(name: str) -> int:
+    """The key of the lock that protects `name`. Positive, so that pg_locks' two halves put together are the key again."""
+    return int.from_bytes(hashlib.sha256(f"unified_worker:{name}".encode()).digest()[:8], "big") >> 1
+
+
+class LockLost(Exception):
+    """The connection that holds the worker's lock is gone: what was not saved must be read again."""
+
+
+class DatabasePool:
+    """asyncpg's pool, the worker's lock on it, and the connections that stages borrow.
+
+    `url`: a PostgreSQL connection string. `size`: connections at most, the lock's included. `name`: what the lock protects (the
+    relay's host). `durable`: whether a call returns only when its commits are on disk. `exclusive`: whether the lock is taken;
+    who writes no cursor does without.
+    """
+
+    def __init__(self, url: str, *, size: int, name: str, durable: bool, exclusive: bool = True) -> None:
+        self.size = size
+        self.durable = durable
+        self.url = url
+        self.name = name
+        self.answered_at = -math.inf  # when the lock's connection answered last, by time.monotonic
+        self._exclusive = exclusive
+        self._key = lock_key(name)
+        self._pool: Pool[Any] | None = None
+        self._server: Server | None = None  # where the lock is
+        self._lock_connection: PoolConnectionProxy[Any] | None = None
+        self._lost: asyncio.Event = asyncio.Event()
+        self._turn = asyncio.Lock()  # the lock's connection serves one statement at a time
+
+    @property
+    def busy(self) -> int:
+        """Connections in use just now; the lock's counts while a statement runs on it."""
+        if self._pool is None:
+            return 0
+        lent = self._pool.get_size() - self._pool.get_idle_size() - (self._lock_connection is not None)
+        return lent + self._turn.locked()
+
+    async def open(self) -> None:
+        """Connect to the first host that takes us, and take the lock there. OperatorError for a pooler or a lock of another.
+
+        Raises what the last host answered, if none takes us; one that is silent costs HOST_TIMEOUT where others are named.
+        """
+        candidates = hosts(self.url)
+        patience = CONNECT_TIMEOUT if len(candidates) == 1 else HOST_TIMEOUT
+        for url in candidates[:-1]:
+            with suppress(*DATABASE_ERRORS):
+                await self._connect(url, patience)
+                break
+        else:
+            await self._connect(candidates[-1], patience)
+        async with self.lock_connection() as connection:
+            await self._refuse_poolers(connection)
+            if self._exclusive:
+                await self._take_lock(connection)
+
+    async def _connect(self, url: str, patience: float) -> None:
+        """A pool on this one host, and the connection in it that is to hold the lock."""
+        self.terminate()
+        self._server = None
+        self._pool = await asyncpg.create_pool(
+            url,
+            min_size=0,
+            max_size=self.size,
+            max_inactive_connection_lifetime=0,
+            timeout=patience,
+            server_settings=SESSION_SETTINGS,
+            init=self._ready,
+            reset=_no_reset,
+        )
+        connection = await self._pool.acquire(timeout=patience)
+        lost = asyncio.Event()
+        connection.add_termination_listener(lambda _connection: lost.set())
+        self._lock_connection, self._lost = connection, lost
+
+    async def _ready(self, connection: "Connection") -> None:
+        """Every new connection: its session is set up, and it leads where the lock's does."""
+        self._server = await ready_session(connection, self._server)
+
+    def terminate(self) -> None:
+        """Ends all connections at once: whatever matters was committed before."""
+        if self._pool is not None:
+            self._pool.terminate()
+            self._pool = None
+            self._lock_connection = None
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncGenerator["Connection"]:
+        """A connection to write with; waits while all are lent."""
+        pool = self._pool  # `terminate` may come while the connection is lent
+        if pool is None:
+            raise LockLost
+        if self.size == 1:
+            async with self.lock_connection() as connection:
+                yield connection
+            return
+        with _cancellation_heeded():
+            try:
+                connection = await pool.acquire(timeout=CONNECT_TIMEOUT)
+            except DATABASE_ERRORS as error:
+                if self._lost.is_set():
+                    raise LockLost from None  # the lock's server is gone: a new one is chosen with a new lock
+                raise Unavailable(f"no connection: {error or type(error).__name__}") from None
+            try:
+                yield connection
+            except (asyncpg.PostgresError, asyncpg.DataError) as error:
+                if sqlstate(error) == READ_ONLY:
+                    connection.terminate()  # a primary no more: another connection may lead to the new one
+                raise  # otherwise an answer: the connection is sound, or knows that it is closed
+            except BaseException:
+                connection.terminate()  # something may still run on it, and giving it back would wait for that
+                raise
+            finally:
+                await pool.release(connection)
+
+    @asynccontextmanager
+    async def lock_connection(self) -> AsyncGenerator["Connection"]:
+        """The connection that holds the lock: what is written on it was written by the lock's holder."""
+        async with self._turn:
+            connection = self._lock_connection
+            if connection is None or self._lost.is_set():
+                raise LockLost
+            with _cancellation_heeded():
+                try:
+                    yield connection
+                    self.answered_at = time.monotonic()
+                except ENDED_UNNOTICED:
+                    connection.terminate()
+                    raise LockLost from None
+                except DATABASE_ERRORS:
+                    if self._lost.is_set() or connection.is_closed():
+                        raise LockLost from None
+                    raise
+
+    async def watch(self) -> None:
+        """Raises LockLost when the lock's connection ends, or answers no more; never returns.
+
+        A network that loses all packets ends a connection for neither side: who waits for an answer would wait for ever.
+        """
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(PING_INTERVAL):
+                    await self._lost.wait()
+                    raise LockLost
+            try:
+                async with self.lock_connection() as connection, asyncio.timeout(PING_TIMEOUT):
+                    await connection.fetchval(PING)
+            except TimeoutError:
+                raise LockLost from None
+            except DATABASE_ERRORS:
+                pass  # an answer: a statement that was cancelled, a time-out
+
+    async def _refuse_poolers(self, connection: "Connection") -> None:
+        """A pooler drops session settings: those of this session must be the ones that were asked for."""
+        asked = {
+            name: value for name, value in SESSION_SETTINGS.items() if name in ("synchronous_commit", "lock_timeout", "jit")
+        }
+        in_force = {row["name"]: row["setting"] for row in await connection.fetch(SETTINGS_IN_FORCE, list(asked))}
+        if in_force != asked:
+            raise OperatorError([POOLER])
+
+    async def _take_lock(self, connection: "Connection") -> None:
+        deadline = time.monotonic() + LOCK_PATIENCE
+        told = False
+        while not await connection.fetchval(TRY_LOCK, self._key):
+            holder = await connection.fetchval(LOCK_HOLDER, self._key)
+            if not told:
+                told = True
+                log.warning(WAITING, self.name, holder, LOCK_PATIENCE)
+            if time.monotonic() >= deadline:
+                raise OperatorError(
+                    [
+                        f"another worker writes the events of {self.name} into this database ({holder}): stop it first, "
+                        "or give this one a database of its own"
+                    ]
+                )
+            await asyncio.sleep(0.5)
+
+
+@contextmanager
+def _cancellation_heeded() -> Generator[None]:
+    """asyncpg may answer a cancellation with an error of its own; what was cancelled in here ends all the same."""
+    task = asyncio.current_task()
+    before = task.cancelling() if task else 0  # not always 0: a TaskGroup that failed leaves its mark on its task
+    try:
+        yield
+    finally:
+        if task and task.cancelling() > before:
+            raise asyncio.CancelledError
+
+
+async def _no_reset(_connection: object) -> None:
+    """Settings are the session's own and nothing is left behind by a call, so giving a connection back costs no round trip."""

@@ -1,0 +1,66 @@
+"""What `status --did` tells of one account, as plain values; each look is by key, and bounded."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import asyncpg
+
+from indexer.database.connection.sessions import Connection
+from indexer.records.base.record_type import RecordType
+
+MOST_COUNTED = 100_000  # rows of a table
+PATIENCE = "2s"  # a table: an application's may lack the index
+LETTERS_SHOWN = 5
+
+REPO = """
+SELECT rev, seq, active, status, account_at, handle, handle_at, desynchronized, held, wiping, wiped_at, updated_at,
+  (SELECT s.error FROM unified_worker.stuck_wipes AS s WHERE s.did = r.did) AS wipe_error
+FROM unified_worker.repos AS r WHERE did = $1
+"""
+COUNT = "SELECT count(*) FROM (SELECT FROM {schema}.{table} WHERE {mine} LIMIT {most}) AS t"
+BY_AUTHOR = "{author} = $1"
+# '0' is the character after '/'.
+BY_KEY = "{key} COLLATE \"C\" >= 'at://' || $1::text || '/' AND {key} COLLATE \"C\" < 'at://' || $1::text || '0'"
+WAITING = f"SELECT count(*) FROM (SELECT FROM unified_worker.duplicate_records WHERE {BY_KEY.format(key='uri')} LIMIT $2) AS t"
+LETTERS = """
+SELECT reason, count(*) AS letters FROM (SELECT reason FROM unified_worker.dead_letters WHERE did = $1 LIMIT $2) AS t
+GROUP BY reason ORDER BY letters DESC, reason
+"""
+LAST_LETTERS = """
+SELECT path, rev, reason, detail, attempts, last_seen FROM unified_worker.dead_letters WHERE did = $1
+ORDER BY last_seen DESC, id DESC LIMIT $2
+"""
+
+Told = dict[str, Any]
+
+
+async def account_status(connection: Connection, schema: str, record_types: Sequence[RecordType], did: str) -> Told:
+    """The account's repo (None: nothing of it has come), its rows by table, its dead letters and waiting duplicates.
+
+    `rows` gives a number up to MOST_COUNTED, one more than that for whatever is above, None where counting took too long.
+    """
+    repo = await connection.fetchrow(REPO, did)
+    rows: dict[str, int | None] = {}
+    for record_type in record_types:
+        rows[record_type.table] = await _count(connection, schema, record_type, did)
+    return {
+        "did": did,
+        "repo": None if repo is None else dict(repo),
+        "rows": rows,
+        "most_counted": MOST_COUNTED,
+        "waiting_duplicates": await connection.fetchval(WAITING, did, MOST_COUNTED + 1),
+        "dead_letters": {row["reason"]: row["letters"] for row in await connection.fetch(LETTERS, did, MOST_COUNTED + 1)},
+        "last_dead_letters": [dict(row) for row in await connection.fetch(LAST_LETTERS, did, LETTERS_SHOWN)],
+    }
+
+
+async def _count(connection: Connection, schema: str, record_type: RecordType, did: str) -> int | None:
+    author, key = record_type.author, record_type.key
+    mine = BY_KEY.format(key=key) if author is None else BY_AUTHOR.format(author=author)
+    query = COUNT.format(schema=schema, table=record_type.table, mine=mine, most=MOST_COUNTED + 1)
+    try:
+        async with connection.transaction():  # a savepoint: what takes too long ends alone
+            await connection.execute(f"SET LOCAL statement_timeout = '{PATIENCE}'")
+            return await connection.fetchval(query, did)
+    except asyncpg.QueryCanceledError:
+        return None

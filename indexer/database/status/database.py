@@ -1,0 +1,134 @@
+"""What `status` tells of a database, as plain values: relays and their runs, gaps, dead letters, tables and their growth."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from indexer.database.functions.dead_letters import MAX_FRAMES_BYTES, MAX_LETTERS_OF_A_DID, PENDING
+from indexer.database.connection.pool import lock_key
+from indexer.database.connection.sessions import Connection
+from indexer.database.background.sizes import measure
+from indexer.records.base.record_type import RecordType
+
+GAPS_SHOWN = 5  # a relay
+WIPES_SHOWN = 5
+LETTERS_COUNTED = 200_000  # the newest: counting millions would take long
+GROWTH_DAYS = 7  # that growth is measured over, at most
+GROWTH_SECONDS = 600.0  # and at least: less says nothing
+
+NOW = "SELECT now()"
+RELAYS = """
+SELECT service, c.cursor, c.last_event_time::timestamptz AS last_event_time, c.updated_at::timestamptz AS saved_at
+FROM {schema}.firehose_cursor AS c FULL JOIN (SELECT DISTINCT service FROM unified_worker.runs) AS r USING (service)
+ORDER BY service
+"""
+RUNS = """
+SELECT started_at, updated_at, stopped_at, how, version, host, pid, counts
+FROM unified_worker.runs WHERE service = $1 ORDER BY started_at DESC LIMIT 2
+"""
+# A user without the right to see others' sessions still sees their locks.
+HOLDER = """
+SELECT l.pid, a.backend_start AS connected_at, host(a.client_addr) AS address
+FROM pg_catalog.pg_locks AS l LEFT JOIN pg_catalog.pg_stat_activity AS a USING (pid)
+WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
+  AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
+  AND ((l.classid::bigint << 32) | l.objid::bigint) = $1
+"""
+GAPS = """
+SELECT reason, after_seq, after_time, upto_seq, upto_time, noticed_at, count(*) OVER () AS gaps
+FROM unified_worker.gaps WHERE service = $1 ORDER BY id DESC LIMIT $2
+"""
+LETTERS = """
+SELECT reason, count(*) AS letters, count(*) FILTER (WHERE frame_sha256 IS NULL) AS frameless
+FROM (SELECT reason, frame_sha256 FROM unified_worker.dead_letters ORDER BY id DESC LIMIT $1) AS l
+GROUP BY reason ORDER BY letters DESC, reason
+"""
+FRAMES = "SELECT bytes FROM unified_worker.dead_frames_size"
+WIPING = "SELECT count(*) FROM unified_worker.repos WHERE wiping"
+JUDGING = "SELECT count(*) FROM unified_worker.judgements"
+# Newest last: the oldest has waited longest.
+STUCK_WIPES = """
+SELECT did, attempts, error, since, retry_at, count(*) OVER () AS wipes FROM unified_worker.stuck_wipes
+ORDER BY since, did LIMIT $1
+"""
+STUCK_LETTERS = f"""
+SELECT count(*) FROM (
+  SELECT FROM unified_worker.dead_letters WHERE reason IN ({PENDING}) AND retry_at IS NOT NULL LIMIT {LETTERS_COUNTED}) AS l
+"""
+REBUILD = """
+SELECT step, number, count(*) OVER () AS steps, rows FROM unified_worker.rebuild ORDER BY done, number LIMIT 1
+"""
+SAMPLES = """
+SELECT DISTINCT ON (name) name, rows, bytes, extract(epoch FROM now() - taken_at)::float8 AS seconds
+FROM unified_worker.sizes WHERE taken_at > now() - make_interval(days => $1, hours => 1) ORDER BY name, taken_at
+"""
+UNDER_WAY = "SELECT EXISTS (SELECT FROM unified_worker.rebuild WHERE NOT done)"
+
+Told = dict[str, Any]
+
+
+async def status(connection: Connection, schema: str, record_types: Sequence[RecordType]) -> Told:
+    """Everything of no account in particular; times are aware, durations in seconds, sizes in bytes."""
+    return {
+        "now": await connection.fetchval(NOW),
+        "relays": [await _relay(connection, row) for row in await connection.fetch(RELAYS.format(schema=schema))],
+        "dead_letters": await _letters(connection),
+        "accounts_being_wiped": await connection.fetchval(WIPING),
+        "gates_being_judged": await connection.fetchval(JUDGING),
+        **await _stuck_wipes(connection),
+        "rebuild": dict(await connection.fetchrow(REBUILD) or {}) if await connection.fetchval(UNDER_WAY) else None,
+        "tables": await _tables(connection, record_types),
+    }
+
+
+async def _relay(connection: Connection, stored: Mapping[str, Any]) -> Told:
+    service = stored["service"]
+    holder = await connection.fetchrow(HOLDER, lock_key(service))
+    runs = [dict(row) | {"counts": json.loads(row["counts"])} for row in await connection.fetch(RUNS, service)]
+    gaps = [dict(row) for row in await connection.fetch(GAPS, service, GAPS_SHOWN)]
+    return {
+        **stored,
+        "running": None if holder is None else dict(holder),
+        "runs": runs,
+        "gaps": gaps[0]["gaps"] if gaps else 0,
+        "last_gaps": [{name: value for name, value in gap.items() if name != "gaps"} for gap in gaps],
+    }
+
+
+async def _stuck_wipes(connection: Connection) -> Told:
+    wipes = [dict(row) for row in await connection.fetch(STUCK_WIPES, WIPES_SHOWN)]
+    return {
+        "stuck_wipes": wipes[0]["wipes"] if wipes else 0,
+        "longest_stuck_wipes": [{name: value for name, value in wipe.items() if name != "wipes"} for wipe in wipes],
+    }
+
+
+async def _letters(connection: Connection) -> Told:
+    rows = await connection.fetch(LETTERS, LETTERS_COUNTED)
+    counted = sum(row["letters"] for row in rows)
+    return {
+        "by_reason": {row["reason"]: row["letters"] for row in rows},
+        "newest_only": counted if counted == LETTERS_COUNTED else None,
+        "without_frame": sum(row["frameless"] for row in rows),
+        "tried_in_vain": await connection.fetchval(STUCK_LETTERS),
+        "frame_bytes": await connection.fetchval(FRAMES),
+        "most_frame_bytes": MAX_FRAMES_BYTES,
+        "most_frames_of_a_did": MAX_LETTERS_OF_A_DID,
+    }
+
+
+async def _tables(connection: Connection, record_types: Sequence[RecordType]) -> list[Told]:
+    samples = {row["name"]: row for row in await connection.fetch(SAMPLES, GROWTH_DAYS)}
+    told: list[Told] = []
+    for size in await measure(connection, record_types):
+        table: Told = {"name": size.name, "rows": size.rows, "estimated": not size.exact, "bytes": size.bytes, "growth": None}
+        sample = samples.get(size.name)
+        if sample is not None and sample["seconds"] >= GROWTH_SECONDS:
+            days = sample["seconds"] / 86_400
+            table["growth"] = {
+                "rows_per_day": round((size.rows - sample["rows"]) / days),
+                "bytes_per_day": round((size.bytes - sample["bytes"]) / days),
+                "over_seconds": sample["seconds"],
+            }
+        told.append(table)
+    return told

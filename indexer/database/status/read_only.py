@@ -1,0 +1,24 @@
+"""A look into a database that a worker has prepared: read-only, on one connection, for no longer than a person waits."""
+
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import asyncpg
+
+from indexer.database.schema.session import session
+from indexer.database.connection.sessions import Connection
+from indexer.errors import Stop
+
+T = TypeVar("T")
+
+TIMEOUT = "10s"  # a statement
+
+
+async def look(url: str, name: str, ask: Callable[[Connection, str], Awaitable[T]]) -> T:
+    """What `ask(connection, schema)` returns; `name` is the looker's. Raises as `session`, and Stop for what takes too long."""
+    async with session(url, name) as (_, connection, schema), connection.transaction(readonly=True):
+        await connection.execute(f"SET LOCAL statement_timeout = '{TIMEOUT}'")
+        try:
+            return await ask(connection, schema)
+        except asyncpg.QueryCanceledError:
+            raise Stop(f"the database did not answer within {TIMEOUT}: it is busy, or a table is locked; try again") from None

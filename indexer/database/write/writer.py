@@ -1,0 +1,119 @@
+"""Writes batches: one call of the stored procedure each, which commits after every commit of a repo.
+
+What the database answers decides what follows: a passing failure is repeated for as long as it takes, a data error is isolated
+to its commit, a fault of the schema stops the worker. The rev guard makes repeating a call that half succeeded harmless.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Sequence
+
+from indexer.database.write.batch import Batch, build
+from indexer.database.write.apply import apply_all
+from indexer.database.write.breaker import Breaker
+from indexer.database.connection.failures import DATABASE_ERRORS, Remedy, remedy, sqlstate, statement
+from indexer.database.connection.pool import DatabasePool
+from indexer.errors import Stop
+from indexer.log.handler import warn_limited
+from indexer.protocol.events import Account, Commit, Identity, RepoEvent, Unusable
+from indexer.selection import EVERYTHING, Selection
+
+log = logging.getLogger(__name__)
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 10.0  # seconds between repetitions
+
+REFUSED = "refused:"  # and the SQLSTATE: the outcome of a commit that the database refused
+PENDING = ("refused:23503", "refused:23001")  # a foreign key: the commit waits for another row, nothing is wrong with it
+
+
+class Writer:
+    """Applies batches on the pool's connections, whatever the database does meanwhile."""
+
+    def __init__(self, pool: DatabasePool, selection: Selection = EVERYTHING) -> None:
+        self._pool = pool
+        self._selection = selection
+        self._breaker = Breaker()
+
+    async def write(self, lane: int, events: Sequence[RepoEvent]) -> tuple[Batch, list[str]]:
+        """Applies the events in order; returns what was sent, and an outcome an event: 'applied', 'broken_chain' (applied,
+        though what it follows on never came), 'stale', 'rev_fork', 'inactive' (left out, since the account is), 'kept' (while
+        the account is wiped), 'frame_dropped' (kept, but without the frame), 'refused:<SQLSTATE>' (kept), the same with
+        ':frame_dropped'; of a message 'applied', 'stale_message' or 'no_news'."""
+        batch = build(events, selection=self._selection)
+        try:
+            outcomes = await self._call(lane, batch)
+            if len(outcomes) < len(events):
+                rest = build(events[len(outcomes) :], selection=self._selection, with_frames=True)
+                outcomes += await self._call(lane, rest)
+        except DataRefused:
+            # Commits before the failing one stand, so that the repetition finds them stale: they were applied just now.
+            return batch, ["applied" if outcome == "stale" else outcome for outcome in await self._isolated(lane, events)]
+        self._breaker.note(len(outcomes), 0)
+        return batch, outcomes
+
+    async def _isolated(self, lane: int, events: Sequence[RepoEvent]) -> list[str]:
+        """Applies the events so that a refused one is kept alone; halves what the server does not even take in."""
+        outcomes: list[str] = []
+        parts = deque([events])
+        while parts:
+            part = parts.popleft()
+            if self._breaker.is_open and len(part) > 1:
+                parts.extendleft((part[1:], part[:1]))
+                continue
+            try:
+                done = await self._call(lane, build(part, selection=self._selection, with_frames=True), isolate=True)
+            except DataRefused as refusal:
+                if len(part) > 1:
+                    half = len(part) // 2
+                    parts.extendleft((part[half:], part[:half]))
+                    continue
+                done = await self._keep(lane, part[0], refusal)
+            outcomes += done
+            self._breaker.note(
+                len(done), sum(outcome.startswith(REFUSED) and not outcome.startswith(PENDING) for outcome in done)
+            )
+            await self._breaker.rest()
+        return outcomes
+
+    async def _keep(self, lane: int, event: RepoEvent, refusal: "DataRefused") -> list[str]:
+        """Keeps a commit that can't even be sent."""
+        did = event.repo if isinstance(event, Commit) else event.did
+        rev = None if isinstance(event, Account | Identity) else event.rev
+        kept = Unusable(event.seq, did, rev, event.time, (), f"database_{refusal.state}", refusal.message, event.frame)
+        await self._call(lane, build([kept]))
+        return [REFUSED + refusal.state]
+
+    async def _call(self, lane: int, batch: Batch, *, isolate: bool = False) -> list[str]:
+        """One call, repeated while its failure may pass."""
+        pause = FIRST_PAUSE
+        while True:
+            try:
+                async with self._pool.connection() as connection:
+                    return await apply_all(
+                        connection, lane, self._pool.name, batch, durable=self._pool.durable, isolate=isolate
+                    )
+            except DATABASE_ERRORS as error:
+                state = sqlstate(error)
+                match remedy(error):
+                    case Remedy.DATA:
+                        raise DataRefused(state, str(error)) from None
+                    case Remedy.SCHEMA:
+                        raise Stop(
+                            f"the database's schema is not what it was at start ({state}: {error}; {statement(error)}): "
+                            "mend it, then start again"
+                        ) from None
+                    case Remedy.RETRY:
+                        what = str(error) or type(error).__name__
+                        warn_limited(log, f"retry {state}", "Database: %s (%s); repeating until it is done", what, state)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
+
+
+class DataRefused(Exception):
+    """The database can't store what a call carried: its SQLSTATE and message."""
+
+    def __init__(self, state: str, message: str) -> None:
+        super().__init__(message)
+        self.state = state
+        self.message = message

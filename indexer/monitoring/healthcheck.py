@@ -1,0 +1,39 @@
+"""`python -m indexer.monitoring.healthcheck`: exits with 0 while the worker of this machine answers /healthz. The image's HEALTHCHECK."""
+
+import http.client
+import os
+import sys
+
+from indexer.config.addresses import listening
+from indexer.descriptors import open_standard
+
+TIMEOUT = 5.0  # seconds
+EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # what listens there is reached here
+
+
+def alive(bind: str) -> bool:
+    """Whether the worker that serves at `bind` (host:port) answers that it lives."""
+    host, port = listening(bind)
+    connection = http.client.HTTPConnection(EVERYWHERE.get(host, host), port, timeout=TIMEOUT)
+    try:
+        connection.request("GET", "/healthz")
+        return connection.getresponse().status == http.client.OK
+    except (OSError, http.client.HTTPException) as error:
+        sys.stderr.write(f"{bind}: {error or type(error).__name__}\n")
+        return False
+    finally:
+        connection.close()
+
+
+def main() -> int:
+    """The exit code. With an empty HTTP_BIND there is nobody to ask."""
+    open_standard()
+    bind = os.environ.get("HTTP_BIND", "")
+    if not bind.strip():
+        sys.stderr.write("HTTP_BIND is empty: nothing to ask\n")
+        return 0
+    return 0 if alive(bind) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

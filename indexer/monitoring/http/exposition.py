@@ -1,0 +1,154 @@
+"""The counters and gauges as Prometheus reads them. Nothing is counted twice: the samples are made when somebody asks."""
+
+from collections.abc import Callable, Iterator
+from itertools import accumulate
+from time import monotonic
+
+from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, InfoMetricFamily
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from indexer.monitoring.history import History
+from indexer.metrics import Histogram
+from indexer.monitoring.readiness import NAMES, reasons
+from indexer.records.base.record_type import EVERY_OTHER
+from indexer.records import RECORD_TYPES
+from indexer.version import VERSION
+
+PREFIX = "unified_worker"
+KEPT_FOR = 1.0  # seconds: whoever asks more often gets the same again, so that asking can't take the loop's time
+
+
+class Exposition(Collector):
+    """The metrics of one worker. `relay`: its host. `ready_lag`: seconds (`indexer/monitoring/readiness.py`)."""
+
+    def __init__(self, history: History, relay: str, ready_lag: float, clock: Callable[[], float] = monotonic) -> None:
+        self._history = history
+        self._gauges = history.gauges
+        self._relay = relay
+        self._ready_lag = ready_lag
+        self._clock = clock
+        self._made: dict[str, tuple[float, bytes]] = {}
+        self._registry = CollectorRegistry()
+        self._registry.register(self)
+        ProcessCollector(registry=self._registry)
+
+    def text(self, accept: str) -> tuple[bytes, str]:
+        """The exposition in a format that `accept`, a request's header, allows; and its content type."""
+        encode, content_type = choose_encoder(accept)
+        made_at, text = self._made.get(content_type, (-KEPT_FOR, b""))
+        if self._clock() - made_at >= KEPT_FOR:
+            text = encode(self._registry)
+            self._made[content_type] = (self._clock(), text)
+        return text, content_type
+
+    def rss(self) -> float | None:
+        """The resident memory, in bytes; None where the system does not say."""
+        return self._registry.get_sample_value("process_resident_memory_bytes")
+
+    def collect(self) -> Iterator[Metric]:
+        """prometheus-client's question."""
+        yield InfoMetricFamily(
+            PREFIX, "The version, and the relay that is followed", {"version": VERSION, "relay": self._relay}
+        )
+        yield from self._counters()
+        yield from self._now()
+        yield from self._stages()
+        metrics = self._gauges.metrics
+        yield _histogram(
+            "commit_latency_seconds", "From a frame's arrival to the end of its event, which is then durable", metrics.latency
+        )
+        yield _histogram("batch_events", "Events that a lane writes by one call", metrics.batches)
+
+    def _counters(self) -> Iterator[Metric]:
+        metrics = self._gauges.metrics
+        yield _labelled("events", "Messages of the relay, by type", "type", metrics.events)
+        yield _counter("events_finished", "Events written, found stale, or refused and kept", metrics.finished)
+        yield self._operations()
+        yield _labelled("refused", "What could not be used, by reason", "reason", metrics.refused)
+        yield _labelled("filtered", "Commits left out, in whole or in part, by reason", "reason", metrics.filtered)
+        yield _counter("stale", "Commits that were not newer than what is stored", metrics.stale)
+        yield _counter(
+            "stale_messages", "#account and #identity that were not newer than what is stored", metrics.stale_messages
+        )
+        yield _counter("rev_forks", "Commits with the stored rev but other content", metrics.rev_fork)
+        yield _counter("broken_chains", "Commits that follow on a commit of their repo that never came", metrics.broken_chain)
+        yield _counter("reconnects", "Attempts to connect to the relay after the first", metrics.reconnects)
+        yield _counter("gaps", "Stretches of the stream that did not come", metrics.gaps)
+        yield _counter("dead_letters", "Operations and frames that were kept as dead letters", metrics.dead_letters)
+        yield _counter(
+            "frames_dropped", "Dead letters kept without their frame, since there is no more room", metrics.frames_dropped
+        )
+
+    def _operations(self) -> Metric:
+        family = CounterMetricFamily(
+            f"{PREFIX}_operations", "Operations written, by collection and action", labels=("collection", "action")
+        )
+        operations = self._gauges.metrics.operations
+        for record_type in RECORD_TYPES:
+            collection = label(record_type.collection)
+            family.add_metric((collection, "put"), operations[record_type.kind])
+            family.add_metric((collection, "delete"), operations[record_type.kind + 1])
+        return family
+
+    def _now(self) -> Iterator[Metric]:
+        gauges = self._gauges
+        yield _gauge("events_per_second", "Events finished a second, over the last ten seconds", self._history.rate)
+        if gauges.lag is not None:
+            yield _gauge("lag_seconds", "Age of the newest event up to which everything is written", gauges.lag)
+        if gauges.received_seq is not None:
+            yield _gauge("received_seq", "The highest seq received", gauges.received_seq)
+        if gauges.cursor is not None:
+            yield _gauge("cursor_seq", "The highest seq up to which everything is written", gauges.cursor)
+        yield _gauge("stuck_wipes", "Deleted accounts whose rows the database does not let go", gauges.metrics.stuck_wipes)
+        yield _gauge("stuck_letters", "Dead letters that wait, and were applied again in vain", gauges.metrics.stuck_letters)
+        found = {reason.name for reason in reasons(gauges, self._ready_lag)}
+        yield _gauge("connected", "Whether the relay's stream is open", gauges.connected)
+        yield _gauge("database_answering", "Whether the database answers", not found & {"starting", "database"})
+        yield _gauge("ready", "Whether /readyz says so", not found)
+        family = GaugeMetricFamily(f"{PREFIX}_not_ready", "Why /readyz says no", labels=("reason",))
+        for name in NAMES:
+            family.add_metric((name,), name in found)
+        yield family
+
+    def _stages(self) -> Iterator[Metric]:
+        gauges = self._gauges
+        events = GaugeMetricFamily(f"{PREFIX}_lane_events", "Events that wait in a lane", labels=("lane",))
+        size = GaugeMetricFamily(f"{PREFIX}_lane_bytes", "Bytes of frames that wait in a lane", labels=("lane",))
+        for lane in gauges.lanes:
+            events.add_metric((str(lane.number),), len(lane))
+            size.add_metric((str(lane.number),), lane.bytes)
+        yield from (events, size)
+        yield _gauge("lane_events_limit", "Events that a lane holds at most", gauges.lanes[0].max_events)
+        yield _gauge("pool_busy_connections", "Connections to the database in use", gauges.pool.busy)
+        yield _gauge("pool_size_connections", "Connections to the database at most (DB_POOL_SIZE)", gauges.pool.size)
+
+
+def label(collection: str) -> str:
+    """A record type's collection as a label; `other` is every one that has no table of its own."""
+    return "other" if collection == EVERY_OTHER else collection
+
+
+def _counter(name: str, meaning: str, value: float) -> Metric:
+    return CounterMetricFamily(f"{PREFIX}_{name}", meaning, value=value)
+
+
+def _gauge(name: str, meaning: str, value: float) -> Metric:
+    return GaugeMetricFamily(f"{PREFIX}_{name}", meaning, value=value)
+
+
+def _labelled(name: str, meaning: str, by: str, counts: dict[str, int]) -> Metric:
+    family = CounterMetricFamily(f"{PREFIX}_{name}", meaning, labels=(by,))
+    for key, count in sorted(counts.items()):
+        family.add_metric((key,), count)
+    return family
+
+
+def _histogram(name: str, meaning: str, histogram: Histogram) -> Metric:
+    bounds = (*(str(bound) for bound in histogram.bounds), "+Inf")
+    counts = accumulate(histogram.counts)  # Prometheus counts what lies below a bound, all of it
+    return HistogramMetricFamily(
+        f"{PREFIX}_{name}", meaning, buckets=list(zip(bounds, counts, strict=True)), sum_value=histogram.sum
+    )

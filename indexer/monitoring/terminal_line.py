@@ -1,0 +1,58 @@
+"""What a terminal shows below the log: a line made of plain numbers, once a second, and where to look."""
+
+import asyncio
+from collections.abc import Callable
+from typing import NamedTuple
+
+from indexer.log.handler import hide_status, show_status
+from indexer.formatting import duration
+
+INTERVAL = 1.0  # seconds between two looks
+
+
+class Now(NamedTuple):
+    """How it goes just now."""
+
+    state: str  # of the connection: live, catching up, not connected, …
+    events_per_second: float
+    lag: float | None  # seconds behind the relay; None before the first event
+    busy: int  # connections of the pool
+    size: int
+    waiting: int  # events in the lanes
+    refused: int  # since start
+    finished: int  # events since start
+    uptime: float  # seconds
+    notes: tuple[str, ...] = ()  # lines to keep in sight below it: where to look
+
+
+def status_line(now: Now) -> str:
+    """`live  350 events/s  lag 0.4 s  …`: what matters most comes first, since a narrow terminal shows the beginning alone."""
+    rate = f"{now.events_per_second:.1f}" if now.events_per_second < 9.95 else f"{now.events_per_second:,.0f}"
+    lag = "unknown" if now.lag is None else duration(now.lag)
+    uptime = f"{int(now.uptime)} s" if now.uptime < 60 else duration(now.uptime)
+    parts = (
+        now.state,
+        f"{rate} events/s",
+        f"lag {lag}",
+        f"pool {now.busy}/{now.size}",
+        f"queue {now.waiting:,}",
+        f"refused {now.refused:,}",
+        f"{now.finished:,} events",
+        f"up {uptime}",
+    )
+    return "  ".join(parts)
+
+
+async def keep_showing(look: Callable[[], Now]) -> None:
+    """Shows what `look` says, every second until cancelled. Without a terminal nothing is shown.
+
+    When it has ended nothing is left of it, so what else writes to the terminal (a traceback) finds an empty line. It waits
+    for that, but only a second for a terminal that takes nothing.
+    """
+    try:
+        while True:
+            now = look()
+            show_status(status_line(now), now.notes)
+            await asyncio.sleep(INTERVAL)
+    finally:
+        await asyncio.to_thread(hide_status)

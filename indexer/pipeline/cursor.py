@@ -1,0 +1,146 @@
+"""The stored cursor: the relay's seq up to which everything is in the database. One row a relay, by its host."""
+
+import asyncio
+import logging
+from datetime import datetime
+
+from indexer.database.connection.failures import DATABASE_ERRORS
+from indexer.database.connection.pool import DatabasePool
+from indexer.errors import OperatorError
+from indexer.relay.gaps import Place
+from indexer.log.handler import warn_limited
+from indexer.pipeline.watermark import Watermark
+
+log = logging.getLogger(__name__)
+
+SAVE_INTERVAL = 1.0  # seconds
+
+# Cast by their target column, which is with or without a time zone (sessions run in UTC).
+LOAD = "SELECT cursor, last_event_time::timestamptz AS time FROM {schema}.firehose_cursor WHERE service = $1"
+# Gaps in one statement with the cursor that passes them: so each is kept, and once.
+SAVE = """
+WITH noted AS (
+  INSERT INTO unified_worker.gaps (service, reason, after_seq, after_time, upto_seq, upto_time)
+  SELECT $1, * FROM unnest($4::text[], $5::bigint[], $6::timestamptz[], $7::bigint[], $8::timestamptz[])
+  ON CONFLICT DO NOTHING
+), judged AS (
+  DELETE FROM unified_worker.gaps WHERE $9 AND service = $1 AND upto_seq IS NULL
+)
+INSERT INTO {schema}.firehose_cursor (service, cursor, last_event_time, updated_at) VALUES ($1, $2, $3::timestamptz, now())
+ON CONFLICT (service) DO UPDATE SET cursor = excluded.cursor, last_event_time = excluded.last_event_time,
+  updated_at = excluded.updated_at
+"""
+# What is forgotten stays as a gap without an end, until the first event says what is missing.
+FORGET = """
+WITH forgotten AS (
+  DELETE FROM {schema}.firehose_cursor WHERE service = $1
+  RETURNING CASE WHEN cursor ~ '^[0-9]{{1,19}}$' THEN cursor::numeric END AS seq, last_event_time::timestamptz AS time
+)
+INSERT INTO unified_worker.gaps (service, reason, after_seq, after_time)
+SELECT $1, 'reset', seq, time FROM forgotten WHERE seq <= 9223372036854775807
+ON CONFLICT DO NOTHING
+"""
+# Another relay brought what came before: so it is known where that ended, though not in this one's seqs.
+FOREIGN = """
+INSERT INTO unified_worker.gaps (service, reason, after_seq, after_time)
+SELECT $1, 'other_relay', cursor::numeric, last_event_time::timestamptz FROM {schema}.firehose_cursor
+WHERE service <> $1 AND cursor ~ '^[0-9]{{1,18}}$' ORDER BY last_event_time DESC NULLS LAST LIMIT 1
+ON CONFLICT DO NOTHING
+"""
+FORGOTTEN = "SELECT after_seq, after_time, reason FROM unified_worker.gaps WHERE service = $1 AND upto_seq IS NULL"
+# Without a cursor nothing tells whether the relay has counted anew since it was followed last: then what accounts said is newer
+# or not by its time, as if it came from another relay.
+FORGET_SEQS = """
+UPDATE unified_worker.repos SET account_relay = NULLIF(account_relay, $1), handle_relay = NULLIF(handle_relay, $1)
+WHERE $1 IN (account_relay, handle_relay)
+"""
+
+
+class Cursor:
+    """Loads and saves the cursor of one relay, on the connection that holds the worker's lock, and with it the gaps.
+
+    `forgotten`: where an earlier cursor was when --reset-cursor took it away, or where another relay's is (`foreign`); None
+    once the events that came are judged.
+    """
+
+    def __init__(self, pool: DatabasePool, service: str) -> None:
+        self._pool = pool
+        self._schema = ""
+        self._told = False  # that CURSOR is ignored
+        self._service = service
+        self._saved: int | None = None
+        self.forgotten: Place | None = None
+        self.foreign = False
+
+    async def start(self, schema: str, configured: str | int, *, forget: bool) -> tuple[int | None, datetime | None]:
+        """The stored seq and the time of its event; (None, None) where this relay has none, so that CURSOR decides.
+
+        `schema`: where the tables are. `configured`: CURSOR, which a stored cursor overrules. `forget`: delete the
+        stored one first (--reset-cursor).
+        """
+        self._schema, self._saved = schema, None
+        async with self._pool.lock_connection() as connection:
+            if forget:
+                await connection.execute(FORGET.format(schema=self._schema), self._service)
+            row = await connection.fetchrow(LOAD.format(schema=self._schema), self._service)
+            if row is None or row["cursor"] is None:
+                await connection.execute(FOREIGN.format(schema=self._schema), self._service)
+                await connection.execute(FORGET_SEQS, self._service)
+            forgotten = await connection.fetchrow(FORGOTTEN, self._service)
+        self.forgotten = None if forgotten is None else Place(forgotten["after_seq"], forgotten["after_time"])
+        self.foreign = forgotten is not None and forgotten["reason"] == "other_relay"
+        if row is None or row["cursor"] is None:
+            if self.foreign:
+                self._tell_foreign()
+            log.info("No cursor is stored for %s: starting from CURSOR=%s", self._service, configured)
+            return None, None
+        if not row["cursor"].isdecimal():
+            raise OperatorError(
+                [f"the cursor stored for {self._service} is no seq ({row['cursor'][:40]!r}): start with --reset-cursor"]
+            )
+        if configured != "live" and not self._told:
+            self._told = True
+            log.warning(
+                "CURSOR=%s is ignored, since a cursor is stored for %s; --reset-cursor forgets it", configured, self._service
+            )
+        self._saved = int(row["cursor"])
+        log.info("Resuming %s from the stored cursor %d", self._service, self._saved)
+        return self._saved, row["time"]
+
+    def _tell_foreign(self) -> None:
+        time = self.forgotten and self.forgotten.time
+        log.warning(
+            "No cursor is stored for %s, but one of another relay is, of %s: what came since is missing, unless this relay "
+            "still has it and CURSOR=oldest asks for it",
+            self._service,
+            "unknown time" if time is None else time.isoformat(),
+        )
+
+    async def save(self, watermark: Watermark) -> None:
+        """Stores the watermark, if it moved, and the gaps that lie before it."""
+        seq, time, gaps = watermark.cursor, watermark.time, tuple(watermark.gaps)
+        if seq is None or seq == self._saved:
+            return
+        judged = time is not None  # before an event with a time, a reset is not (indexer/relay/gaps.py)
+        columns = [list(column) for column in zip(*((gap.reason, *gap.after, *gap.upto) for gap in gaps), strict=True)]
+        async with self._pool.lock_connection() as connection:
+            await connection.execute(
+                SAVE.format(schema=self._schema), self._service, str(seq), time, *(columns or [[]] * 5), judged
+            )
+        self._saved = seq
+        del watermark.gaps[: len(gaps)]
+        if judged:
+            self.forgotten = None
+
+    async def keep_saving(self, watermark: Watermark) -> None:
+        """Stores the watermark every second, until cancelled."""
+        while True:
+            await asyncio.sleep(SAVE_INTERVAL)
+            await self.try_saving(watermark)
+
+    async def try_saving(self, watermark: Watermark) -> None:
+        """Stores the watermark if the database lets it; else the cursor stays where it was, and a replay is harmless."""
+        try:
+            await self.save(watermark)
+        except DATABASE_ERRORS as error:
+            warn_limited(log, "cursor not saved", "The cursor could not be saved and stays where it was (%s)", error)

@@ -1,0 +1,93 @@
+"""Order per repo: each DID has its lane, each lane is worked off by one task, in order, while lanes run side by side.
+
+Lanes are bounded in number and in bytes; a full one makes the reader wait, and with it the relay.
+"""
+
+import asyncio
+from collections import deque
+from typing import NamedTuple
+
+from indexer.protocol.events import RepoEvent
+from indexer.pipeline.watermark import Ticket
+
+MAX_QUEUED_BYTES = 32 * 2**20  # in all lanes together
+MAX_QUEUED = 1_024  # events in all lanes together: a batch each for four lanes; more only leaves the CPU's cache (measured)
+MAX_BATCH_BYTES = 4 * 2**20
+MAX_BATCH = 250  # commits a call: no gain beyond (measured)
+
+
+class Placed(NamedTuple):
+    """An event in a lane, with the ticket by which its end is told."""
+
+    ticket: Ticket
+    event: RepoEvent
+
+
+class Lane:
+    """One queue: put by the reader, taken in batches by the lane's task."""
+
+    def __init__(self, number: int, max_events: int, max_bytes: int) -> None:
+        self.number = number
+        self.bytes = 0
+        self.max_events = max_events
+        self._max_bytes = max_bytes
+        self._queue: deque[Placed] = deque()
+        self._closed = False
+        self._filled = asyncio.Event()
+        self._room = asyncio.Event()
+
+    def __len__(self) -> int:
+        return len(self._queue)
+
+    async def put(self, placed: Placed) -> None:
+        """Adds an event at the end; waits while the lane is full. An event larger than the bound goes in alone."""
+        while self._queue and (len(self._queue) >= self.max_events or self.bytes >= self._max_bytes):
+            self._room.clear()
+            await self._room.wait()
+        self._queue.append(placed)
+        self.bytes += len(placed.event.frame)
+        self._filled.set()
+
+    async def take(self) -> list[Placed]:
+        """The next batch, in order: what waits now, as far as one call carries it. Empty at the end of a closed lane."""
+        while not self._queue:
+            if self._closed:
+                return []
+            self._filled.clear()
+            await self._filled.wait()
+        batch: list[Placed] = []
+        size = 0
+        while (
+            self._queue and len(batch) < MAX_BATCH and (not batch or size + len(self._queue[0].event.frame) <= MAX_BATCH_BYTES)
+        ):
+            placed = self._queue.popleft()
+            size += len(placed.event.frame)
+            batch.append(placed)
+        self.bytes -= size
+        self._room.set()
+        return batch
+
+    def close(self) -> None:
+        """Says that nothing follows: `take` gives what is left, then nothing."""
+        self._closed = True
+        self._filled.set()
+
+
+class Lanes:
+    """The lanes, and which DID goes where."""
+
+    def __init__(self, count: int) -> None:
+        self.all = tuple(Lane(number, MAX_QUEUED // count, MAX_QUEUED_BYTES // count) for number in range(count))
+
+    def __len__(self) -> int:
+        """Events that wait, in all lanes."""
+        return sum(map(len, self.all))
+
+    async def put(self, did: str, placed: Placed) -> None:
+        """Adds an event to its DID's lane; waits while that is full."""
+        await self.all[hash(did) % len(self.all)].put(placed)
+
+    def close(self) -> None:
+        """Says that nothing follows, to every lane."""
+        for lane in self.all:
+            lane.close()

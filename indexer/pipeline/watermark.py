@@ -1,0 +1,68 @@
+"""How far the stream is finished without a gap: the only thing that the cursor may say."""
+
+import asyncio
+from collections import deque
+from datetime import datetime
+from time import monotonic
+
+from indexer.relay.gaps import Gap
+
+# Lanes bound the events that wait in them; this bounds those that are finished behind one that is not, as tickets of 100 bytes:
+# messages that are ignored, and all that other lanes write while one can't.
+MAX_OPEN = 65_536
+
+
+class Ticket:
+    """One event that has arrived: its seq (None for a message without one), its time, the gap that lies before it, when it
+    arrived (by time.monotonic), and whether it is finished."""
+
+    __slots__ = ("arrived_at", "finished", "gap", "seq", "time")
+
+    def __init__(self, seq: int | None, time: datetime | None, gap: Gap | None = None) -> None:
+        self.seq = seq
+        self.time = time
+        self.gap = gap
+        self.arrived_at = monotonic()
+        self.finished = False
+
+
+class Watermark:
+    """The longest finished prefix, in the order of arrival. `cursor` is the highest seq in it, `time` that event's time; `gaps`
+    lie in it, and are to be stored with the cursor, which then takes them out."""
+
+    def __init__(self, cursor: int | None = None, time: datetime | None = None) -> None:
+        self.cursor = cursor
+        self.time = time
+        self.gaps: list[Gap] = []
+        self._open: deque[Ticket] = deque()
+        self._moved = asyncio.Event()
+
+    def __len__(self) -> int:
+        """Events that arrived and are not yet behind the watermark."""
+        return len(self._open)
+
+    async def room(self) -> None:
+        """Waits while too much has arrived behind an event that is not finished."""
+        while len(self._open) >= MAX_OPEN:
+            self._moved.clear()
+            await self._moved.wait()
+
+    def arrive(self, seq: int | None, time: datetime | None, gap: Gap | None = None) -> Ticket:
+        """Takes down an event, in the order of the stream; `finish` is to be called with what this returns."""
+        ticket = Ticket(seq, time, gap)
+        self._open.append(ticket)
+        return ticket
+
+    def finish(self, ticket: Ticket) -> None:
+        """The event is committed, kept as a dead letter, or a counted no-op."""
+        ticket.finished = True
+        waiting = self._open
+        while waiting and waiting[0].finished:
+            first = waiting.popleft()
+            self._moved.set()
+            if first.gap is not None:
+                self.gaps.append(first.gap)
+            # A seq that comes again, or goes down a little, never moves the cursor back.
+            if first.seq is not None and (self.cursor is None or first.seq > self.cursor):
+                self.cursor = first.seq
+                self.time = first.time or self.time

@@ -1,0 +1,126 @@
+"""A real browser that looks at the live page, headless: what it shows, what it asks for and what it complains about."""
+
+import contextlib
+import shutil
+from collections.abc import AsyncGenerator
+
+import pytest
+from playwright.async_api import Page, async_playwright
+
+from testing.harness import until
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+ARGUMENTS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",  # a container has little
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+WAIT = 15.0  # seconds for the page to say what it is to say
+BELOW_AXIS = 20  # pixels of a chart
+VIOLATIONS = (
+    "addEventListener('securitypolicyviolation', event => console.error('CSP', event.violatedDirective, event.blockedURI))"
+)
+# The lowest contrast of a text with what is behind it, and which text; where the state is each of those given.
+CONTRAST = """
+states => {
+  const channel = value => value / 255 <= 0.03928 ? value / 255 / 12.92 : ((value / 255 + 0.055) / 1.055) ** 2.4;
+  const light = ([r, g, b]) => 0.2126 * channel(r) + 0.7152 * channel(g) + 0.0722 * channel(b);
+  const numbers = colour => colour.match(/[\\d.]+/g).map(Number);
+  const behind = node => {
+    const colour = numbers(getComputedStyle(node).backgroundColor);
+    return colour.length === 3 || colour[3] === 1 ? colour : behind(node.parentElement);
+  };
+  let worst = [21, ""];
+  for (const state of states) {
+    document.documentElement.dataset.state = state;
+    for (const node of document.querySelectorAll("body *")) {
+      if (!node.offsetParent || ![...node.childNodes].some(child => child.nodeType === 3 && child.data.trim())) continue;
+      const [dark, bright] = [light(numbers(getComputedStyle(node).color)), light(behind(node))].sort((a, b) => a - b);
+      const ratio = (bright + 0.05) / (dark + 0.05);
+      if (ratio < worst[0]) worst = [ratio, `${state}: ${node.textContent}`];
+    }
+  }
+  return worst;
+}
+"""
+
+
+class Look:
+    """An open page; `requests` are the URLs that it has asked for, `complaints` what its console said."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.requests: list[str] = []
+        self.complaints: list[str] = []
+        page.on("request", lambda request: self.requests.append(request.url))
+        page.on("console", lambda message: self.complaints.append(f"{message.type}: {message.text}"))
+        page.on("pageerror", lambda error: self.complaints.append(f"thrown: {error}"))
+
+    async def text(self, selector: str) -> str:
+        """The text of the first such element."""
+        return (await self.page.text_content(selector)) or ""
+
+    async def texts(self, selector: str) -> list[str]:
+        """The texts of all such elements that are shown."""
+        return [await found.inner_text() for found in await self.page.locator(selector).all() if await found.is_visible()]
+
+    async def state(self) -> str:
+        """ready, behind, starting, stalled or lost."""
+        return str(await self.page.evaluate("document.documentElement.dataset.state"))
+
+    async def state_is(self, state: str) -> None:
+        """Wait until the page is in this state."""
+
+        async def reached() -> bool:
+            return await self.state() == state
+
+        await until(reached, f"the page says {state}", WAIT)
+
+    async def rate(self) -> float:
+        """Events a second, as shown."""
+        shown = (await self.text("#rate")).replace(",", "")
+        return float(shown) if shown.replace(".", "").isdigit() else -1.0
+
+    async def rate_is(self, low: float, high: float) -> None:
+        """Wait until the page shows a rate between these."""
+
+        async def shown() -> bool:
+            return low <= await self.rate() <= high
+
+        await until(shown, f"the page shows a rate of {low} to {high}", WAIT)
+
+    async def says(self, selector: str, text: str) -> None:
+        """Wait until the element has this text."""
+
+        async def shown() -> bool:
+            return await self.text(selector) == text
+
+        await until(shown, f"{selector} says {text!r}", WAIT)
+
+    async def line(self, chart: str) -> list[list[tuple[float, float]]]:
+        """The line of a chart: unbroken stretches of points, each by its time (in pixels) and its height above the axis."""
+        path = await self.page.get_attribute(f"{chart} .line", "d")
+        axis = float(await self.page.evaluate("chart => document.querySelector(chart).clientHeight", chart)) - BELOW_AXIS
+        stretches = [stretch.replace("h0", "").split("L") for stretch in str(path).split("M")[1:]]
+        points = [[tuple(map(float, point.split())) for point in stretch] for stretch in stretches]
+        return [[(x, axis - y) for x, y in stretch] for stretch in points]
+
+
+@contextlib.asynccontextmanager
+async def looking(url: str) -> AsyncGenerator[Look]:
+    """The page at this URL, open until the block ends. Skips where there is no Chromium."""
+    if CHROMIUM is None:
+        pytest.skip("no Chromium here (Debian: apt-get install chromium)")
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        page = await browser.new_page(viewport={"width": 1280, "height": 800}, reduced_motion="reduce")
+        await page.add_init_script(VIOLATIONS)
+        look = Look(page)
+        await page.goto(url)
+        yield look
+        await browser.close()

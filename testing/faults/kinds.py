@@ -1,0 +1,19 @@
+"""Every kind of fault, by name."""
+
+from testing.faults import accounts
+from testing.faults import database
+from testing.faults import network
+from testing.faults import process
+from testing.faults import relay
+from testing.faults import second_relay
+from testing.faults.kind import Kind
+
+KINDS: dict[str, Kind] = {
+    kind.name: kind for part in (accounts, relay, second_relay, network, database, process) for kind in part.KINDS
+}
+
+
+def missing() -> dict[str, str]:
+    """The kinds that this machine can't have, and why."""
+    told = {name: kind.missing() for name, kind in KINDS.items()}
+    return {name: reason for name, reason in told.items() if reason is not None}

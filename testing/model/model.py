@@ -1,0 +1,218 @@
+"""The model itself: it takes events in, one after the other, and keeps what is there."""
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, cast
+
+from relay_simulator.truth import AccountTruth, CommitTruth, IdentityTruth, OpTruth, SyncTruth, Truth
+from testing.model.checks import check
+from testing.model.expected import Expected, worked_out
+from testing.model.history import History
+from testing.model.names import Row, Rows, Stored
+from testing.model.protocol import MAX_URI, Refused, check_data_model, instant, is_handle, tid_time, without_nul
+
+MAX_BLOCK_BYTES = 2**20
+MAX_AHEAD = timedelta(minutes=5)  # a rev further ahead of its commit's time than this is refused
+HIDING = ("takendown", "suspended", "deleted", "deactivated")
+NO_HANDLE = "handle.invalid"
+
+
+@dataclass
+class Repo:
+    """An account as the stream has left it; its records are those of its accepted operations, by URI."""
+
+    rev: str = ""
+    data: str | None = None
+    active: bool = True
+    status: str | None = None
+    account_seq: int = -1
+    handle: str | None = None
+    handle_at: datetime | None = None
+    handle_seq: int = -1
+    desynchronized: bool = False
+    refused: str | None = None  # the rev of a commit that came after `rev` and was refused as a whole
+    has_user: bool = False
+    records: dict[str, Stored] = field(default_factory=dict[str, Stored])
+
+
+def every_collection(_: str) -> bool:
+    """The choice of all collections."""
+    return True
+
+
+class Model:
+    """Feed it one relay's truths in order with `apply`; `rows` says what the tables should hold.
+
+    `opted_out`: accounts that forbid the collection of their data. `collections`: which ones are indexed.
+    """
+
+    def __init__(self, opted_out: Collection[str] = (), collections: Callable[[str], bool] = every_collection) -> None:
+        self.repos: dict[str, Repo] = {}
+        self.history = History()
+        self.stale = 0  # commits and #syncs that changed nothing, because their rev is not newer; forks among them
+        self.stale_messages = 0  # #account and #identity that are not newer than the one that stands
+        self.broken_chains = 0  # commits of visible accounts that follow on one that never came
+        self.filtered = 0  # commits of inactive and opted-out accounts
+        self.refused: list[tuple[int, str, str]] = []  # seq, path, reason
+        self._opted_out = frozenset(opted_out)
+        self._collections = collections
+        self._expected: Expected | None = None
+
+    def apply(self, truth: Truth) -> None:
+        """Take one event in."""
+        self._expected = None
+        self.history.event += 1
+        match truth:
+            case CommitTruth():
+                self._commit(truth)
+            case SyncTruth():
+                self._sync(truth)
+            case IdentityTruth():
+                self._identity(truth)
+            case AccountTruth():
+                self._account(truth)
+
+    @property
+    def revs(self) -> dict[str, str]:
+        """The rev of each repo of which a commit was accepted."""
+        return {did: repo.rev for did, repo in self.repos.items() if repo.rev}
+
+    def expected(self) -> Expected:
+        """All that the tables should hold, and what of it is undetermined."""
+        if self._expected is None:
+            records = [stored for repo in self.repos.values() for stored in repo.records.values()]
+            self._expected = worked_out(records, self._handles(), self.history)
+            self._expected.rows["unified_worker.repos"] = {did: repo_row(did, repo) for did, repo in self.repos.items()}
+        return self._expected
+
+    def rows(self) -> Rows:
+        """{table: {primary key: {column: value}}}, holders of a unique key only."""
+        return self.expected().rows
+
+    def duplicate_records(self) -> set[str]:
+        """The URIs of the records that wait, because another has their unique key."""
+        return self.expected().waiting
+
+    def _repo(self, did: str) -> Repo:
+        return self.repos.setdefault(did, Repo())
+
+    def _is_stale(self, did: str, rev: str) -> bool:
+        stale = did in self.repos and rev <= self.repos[did].rev
+        self.stale += stale
+        return stale
+
+    def _commit(self, commit: CommitTruth) -> None:
+        if self._is_stale(commit.did, commit.rev):
+            return
+        repo, time = self._repo(commit.did), cast("datetime", instant(commit.time))
+        hidden = not repo.active or commit.did in self._opted_out
+        self.filtered += hidden
+        ahead = tid_time(commit.rev) > time + MAX_AHEAD
+        if ahead or commit.too_big:
+            repo.desynchronized = True
+            repo.refused = commit.rev
+            if not hidden:
+                self.refused.append((commit.seq, "", "rev is ahead of its time" if ahead else "too big"))
+            return
+        if repo.rev and commit.since is not None and commit.since not in (repo.rev, repo.refused):
+            repo.desynchronized = True
+            self.broken_chains += repo.active
+        repo.rev, repo.data, repo.refused = commit.rev, commit.data, None
+        if hidden:
+            repo.desynchronized = True
+            return
+        for place, op in enumerate(commit.ops):
+            if any(
+                (op.collection, op.rkey, "delete") == (later.collection, later.rkey, later.action)
+                for later in commit.ops[place + 1 :]
+            ):
+                continue  # nobody saw it
+            if not self._collections(op.collection):
+                repo.desynchronized = True
+                continue
+            try:
+                self._op(repo, commit, op, time)
+            except Refused as reason:
+                self.refused.append((commit.seq, f"{op.collection}/{op.rkey}", str(reason)))
+
+    def _op(self, repo: Repo, commit: CommitTruth, op: OpTruth, time: datetime) -> None:
+        uri = f"at://{commit.did}/{op.collection}/{op.rkey}"
+        if len(uri) > MAX_URI:
+            raise Refused("the uri is too long")
+        if op.action == "delete":
+            gone = repo.records.pop(uri, None)
+            if gone is not None:
+                self.history.delete(gone, time)
+            return
+        if op.fault is not None:
+            raise Refused(op.fault)
+        if op.size > MAX_BLOCK_BYTES:
+            raise Refused("the record is over 1 MB")
+        check_data_model(op.record, 1)
+        if not isinstance(op.record, dict) or op.record.get("$type") != op.collection:
+            raise Refused("$type is not the collection")
+        record = cast("dict[str, Any]", without_nul(op.record))
+        check(record, op.collection, commit.did, op.rkey)
+        repo.has_user = True
+        stored = Stored(commit.did, op.collection, op.rkey, op.cid or "", record, commit.seq, commit.rev, time)
+        self.history.put(repo.records.get(uri), stored)
+        repo.records[uri] = stored
+
+    def _sync(self, sync: SyncTruth) -> None:
+        if not self._is_stale(sync.did, sync.rev):
+            repo = self._repo(sync.did)
+            repo.desynchronized |= repo.data is None or repo.data != sync.data
+            repo.rev, repo.data, repo.refused = sync.rev, sync.data, None
+
+    def _identity(self, identity: IdentityTruth) -> None:
+        if identity.handle is None:
+            return
+        repo = self._repo(identity.did)
+        if identity.seq <= repo.handle_seq:  # of one relay seqs alone decide
+            self.stale_messages += 1
+            return
+        claim = identity.handle.lower()
+        repo.handle = claim if is_handle(claim) and claim != NO_HANDLE else None
+        repo.handle_at, repo.handle_seq = instant(identity.time), identity.seq
+
+    def _account(self, account: AccountTruth) -> None:
+        repo = self._repo(account.did)
+        if account.seq <= repo.account_seq:
+            self.stale_messages += 1
+            return
+        repo.account_seq, repo.status = account.seq, account.status
+        repo.active = account.active or (account.status is not None and account.status not in HIDING)
+        self.history.deleted.discard(account.did)
+        if not repo.active and account.status == "deleted":
+            repo.desynchronized = True
+            self.history.deleted.add(account.did)
+            self.history.wipe(account.did, list(repo.records.values()))
+            repo.records.clear()
+
+    def _handles(self) -> dict[str, str]:
+        """The handle of each account that has a row in users: its claim, if no other claimed the same later."""
+        owners: dict[str, str] = {}
+        for did, repo in sorted(self.repos.items(), key=_claimed):
+            if repo.handle is not None:
+                owners[repo.handle] = did
+        handles = {did: handle for handle, did in owners.items()}
+        return {did: handles.get(did, NO_HANDLE) for did, repo in self.repos.items() if repo.has_user}
+
+
+def _claimed(item: tuple[str, Repo]) -> tuple[float, str]:
+    did, repo = item
+    return (repo.handle_at.timestamp() if repo.handle_at else 0.0), did
+
+
+def repo_row(did: str, repo: Repo) -> Row:
+    """What the worker's own table says of a repo."""
+    return {
+        "did": did,
+        "rev": repo.rev,
+        "active": repo.active,
+        "status": repo.status,
+        "handle": repo.handle,
+        "desynchronized": repo.desynchronized,
+        "wiping": False,
+    }

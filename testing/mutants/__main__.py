@@ -1,0 +1,112 @@
+"""`python -m testing.mutants [NAME …]`: puts each bug into a copy of the project and expects the tests that it names to fail.
+
+First those tests run without any bug, and must pass. The exit code is 1 if a mutant survived.
+"""
+
+import argparse
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from itertools import repeat
+from pathlib import Path
+
+from testing.mutants import ROOT, Mutant, load
+
+LEFT_OUT = shutil.ignore_patterns(".*", "__pycache__", "data", "build", "*.egg-info")
+PATIENCE = 180.0  # seconds for the tests of one mutant; one that makes them hang is found, too
+GRACE = 20.0  # seconds for pytest to end its servers
+PASSED, FAILED = 0, 1  # pytest's exit codes
+
+
+def _pytest(root: Path, tests: list[str], *options: str, patience: float | None = None) -> tuple[int | None, str]:
+    """Runs these tests in a copy; the exit code (None: not done in time), and what was written."""
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *options, *tests]
+    environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}
+    with tempfile.TemporaryFile("w+") as output:
+        child = subprocess.Popen(
+            command, cwd=root, env=environment, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+        )
+        try:
+            code = child.wait(patience)
+        except subprocess.TimeoutExpired:
+            code = None
+            child.send_signal(signal.SIGINT)
+            try:
+                child.wait(GRACE)
+            except subprocess.TimeoutExpired:
+                os.killpg(child.pid, signal.SIGKILL)
+                child.wait()
+        output.seek(0)
+        return code, output.read()
+
+
+def _failed(output: str) -> str:
+    """The test that failed, as pytest's last lines name it."""
+    return next(
+        (
+            line.split(" - ")[0].split(maxsplit=1)[1]
+            for line in output.splitlines()
+            if line.startswith(("FAILED tests", "ERROR tests"))
+        ),
+        "?",
+    )
+
+
+def _judge(mutant: Mutant, folder: Path) -> bool | None:
+    """Whether the tests find this bug, None if they are all skipped here; tells it."""
+    copy = folder / mutant.name
+    shutil.copytree(ROOT, copy, ignore=LEFT_OUT)
+    (copy / mutant.file).write_text(mutant.applied(ROOT), encoding="utf-8")
+    start = time.monotonic()
+    code, output = _pytest(copy, list(mutant.tests), "-x", patience=PATIENCE)
+    shutil.rmtree(copy)
+    skipped = code == PASSED and " passed" not in output
+    verdicts = {FAILED: f"killed by {_failed(output)}", None: "killed, for the tests hung", PASSED: "SURVIVED"}
+    verdict = "NOT JUDGED: its tests are skipped here" if skipped else verdicts.get(code, f"BROKEN (pytest: {code})")
+    print(f"{mutant.name:34} {verdict}, {time.monotonic() - start:.0f} s", flush=True)
+    if code not in (FAILED, None):
+        print(f"    {mutant.why}\n{output[-2000:]}", flush=True)
+    return None if skipped else code in (FAILED, None)
+
+
+def _sound(tests: list[str], folder: Path, processes: int) -> bool:
+    """Whether the tests pass where there is no bug; tells it, and what is skipped."""
+    copy = folder / "sound"
+    shutil.copytree(ROOT, copy, ignore=LEFT_OUT)
+    code, output = _pytest(copy, tests, "-n", str(processes), "--dist", "loadfile", "-rs")
+    shutil.rmtree(copy)
+    print("\n".join(line for line in output.splitlines() if line.startswith("SKIPPED")), end="")
+    if code != PASSED:
+        print(f"Without any bug these tests don't all pass:\n{output[-5000:]}")
+    return code == PASSED
+
+
+def main() -> int:
+    mutants = load()
+    parser = argparse.ArgumentParser(prog="python -m testing.mutants", description="Has the tests find known small bugs.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="only these")
+    parser.add_argument("-n", type=int, default=2, dest="processes", help="side by side (2)")
+    options = parser.parse_args()
+    if unknown := set(options.names) - {mutant.name for mutant in mutants}:
+        parser.error(f"no mutant is called {', '.join(sorted(unknown))}")
+    chosen = [mutant for mutant in mutants if not options.names or mutant.name in options.names]
+    start = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="mutants-") as name, ThreadPoolExecutor(options.processes) as threads:
+        folder = Path(name)
+        tests = sorted({test for mutant in chosen for test in mutant.tests})
+        if not _sound(tests, folder, options.processes):
+            return 1
+        print(f"{len(tests)} tests pass without a bug, {time.monotonic() - start:.0f} s", flush=True)
+        verdicts = list(threads.map(_judge, chosen, repeat(folder)))
+    minutes = (time.monotonic() - start) / 60
+    print(f"{verdicts.count(True)} of {len(verdicts)} mutants killed, {minutes:.1f} minutes")
+    return 1 if False in verdicts else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

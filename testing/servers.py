@@ -1,0 +1,77 @@
+"""PostgreSQL servers for the tests: the embedded one (18) and, where Debian's package is installed, 15; to use and to kill."""
+
+import asyncio
+import contextlib
+import shutil
+import socket
+import tempfile
+from collections.abc import Generator
+from pathlib import Path
+
+import psutil
+
+from indexer.embedded.programs import programs, unprivileged_account
+from indexer.embedded.server import PostgresServer
+
+DEBIAN_15 = Path("/usr/lib/postgresql/15/bin")
+HAS_15 = (DEBIAN_15 / "postgres").exists()
+VERSIONS = (18, 15)
+# Tests that only look at what is written need no disk; those that kill the server run it with SAFE.
+FAST = {"fsync": "off", "shared_buffers": "128MB", "max_wal_size": "1GB", "autovacuum": "off"}
+SAFE = {"shared_buffers": "128MB", "max_wal_size": "1GB"}
+
+
+MEMORY = Path("/dev/shm")
+MEMORY_NEEDED = 4 * 2**30  # bytes: two servers' write-ahead logs, and a database a test
+
+
+@contextlib.contextmanager
+def server_directory(parent: Path = Path("/tmp")) -> Generator[Path]:
+    """A folder that the server's account can enter, also where the tests run as root and pytest's own folders are root's."""
+    path = Path(tempfile.mkdtemp(prefix="unified-tests-", dir=parent))
+    path.chmod(0o755)
+    try:
+        yield path / "server"
+    finally:
+        shutil.rmtree(path)
+
+
+def fast_parent() -> Path:
+    """Where FAST servers keep their data: in memory if there is room, for each test has a database of some hundred files."""
+    roomy = MEMORY.is_dir() and shutil.disk_usage(MEMORY).free >= MEMORY_NEEDED
+    return MEMORY if roomy else Path("/tmp")
+
+
+def free_port() -> int:
+    """A TCP port that nobody listens on just now, for a server that is to be reached by other users than its own."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def make_server(version: int, directory: Path, settings: dict[str, str]) -> PostgresServer:
+    """A server of that major version, not yet started."""
+    account = unprivileged_account(directory)
+    bin_dir = DEBIAN_15 if version == 15 else programs(account)
+    return PostgresServer(bin_dir, directory, account=account, settings=settings)
+
+
+async def kill9(server: PostgresServer) -> None:
+    """kill -9 for the server and all its processes, as a crash of the machine would; `server.start()` then recovers."""
+    assert server.pid is not None
+    process = psutil.Process(server.pid)
+    victims = [process, *process.children(recursive=True)]
+    process.suspend()  # else it answers the first child's death by ending the others in good order
+    for victim in victims:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            victim.kill()
+    await server.stop("immediate")  # it is dead: this reaps it and lets go of the directory
+    await asyncio.to_thread(psutil.wait_procs, victims, timeout=10)
+
+
+def alive(pid: int) -> bool:
+    """Whether the process runs; a dead one that nobody has waited for does not."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

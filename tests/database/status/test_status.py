@@ -1,0 +1,360 @@
+"""What `status` finds in a database: sizes without reading the tables, growth, runs, gaps, one account; and what it refuses."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from indexer.command_line.texts import status as texts
+from indexer.database.status import account
+from indexer.database.status import read_only as look_module
+from indexer.database.status.account import account_status as ask_account
+from indexer.database.status.read_only import look
+from indexer.database.schema.migrations import MIGRATIONS
+from indexer.database.background.runs import KEPT, Run
+from indexer.database.schema.prepare import OWN_SCHEMA, OWN_VERSION
+from indexer.database.connection.sessions import Connection
+from indexer.database.background.sizes import KEPT_DAYS, Sizes, measure
+from indexer.database.status.database import status
+from indexer.database.background.stuck import Stuck
+from indexer.errors import OperatorError, Stop, told
+from indexer.metrics import Metrics
+from indexer.records import RECORD_TYPES
+from indexer.formatting import duration, size
+from testing.commits import LIKE, POST, Stream, did, like, post, put
+from testing.database_side import Worker, connected
+
+LIKED = f"at://{did('b')}/{POST}/1"
+
+
+def status_text(found: dict[str, Any]) -> str:
+    return "\n".join(texts.status_text(found))
+
+
+def account_text(found: dict[str, Any]) -> str:
+    return "\n".join(texts.account_text(found))
+
+
+async def ask(connection: Connection) -> dict[str, Any]:
+    return await status(connection, "public", RECORD_TYPES)
+
+
+async def looked(url: str) -> dict[str, Any]:
+    """As the command asks: on a connection of its own, read-only."""
+    return await look(url, "status", lambda connection, schema: status(connection, schema, RECORD_TYPES))
+
+
+# ── sizes
+
+
+async def test_small_tables_are_counted_and_large_ones_estimated(worker: Worker) -> None:
+    connection = worker.connection
+    await connection.execute(
+        """
+        INSERT INTO likes (uri, user_did, post_uri, created_at)
+        SELECT 'at://did:plc:a/l/' || n, 'did:plc:a', repeat('p', 100) || n, now() FROM generate_series(1, 100000) AS n;
+        INSERT INTO follows (uri, follower_did, following_did, created_at)
+        SELECT 'at://did:plc:a/f/' || n, 'did:plc:a', 'did:plc:' || n, now() FROM generate_series(1, 321) AS n
+        """
+    )
+    for analyzed in (False, True):
+        if analyzed:
+            await connection.execute("ANALYZE likes")
+            await connection.execute("DELETE FROM likes WHERE uri LIKE '%7'")  # blocks stay: the estimate does too
+        sizes = {found.name: found for found in await measure(connection, RECORD_TYPES)}
+        assert (sizes["follows"].rows, sizes["follows"].exact) == (321, True)
+        assert sizes["likes"].exact is False
+        assert 0.95 < sizes["likes"].rows / 100_000 < 1.05
+        assert sizes["likes"].bytes == await connection.fetchval("SELECT pg_total_relation_size('likes')")
+        assert (sizes["posts"].rows, sizes["posts"].exact) == (0, True)
+        assert "unified_worker.repos" in sizes
+
+
+async def test_a_partitioned_table_is_the_sum_of_its_parts(worker: Worker) -> None:
+    await worker.connection.execute(
+        """
+        DROP TABLE blocks;
+        CREATE TABLE blocks (uri text) PARTITION BY HASH (uri);
+        CREATE TABLE blocks_0 PARTITION OF blocks FOR VALUES WITH (MODULUS 2, REMAINDER 0);
+        CREATE TABLE blocks_1 PARTITION OF blocks FOR VALUES WITH (MODULUS 2, REMAINDER 1);
+        INSERT INTO blocks SELECT 'u' || n FROM generate_series(1, 50) AS n
+        """
+    )
+    (found,) = (found for found in await measure(worker.connection, RECORD_TYPES) if found.name == "blocks")
+    assert (found.rows, found.exact) == (50, True)
+    assert found.bytes == await worker.value("SELECT pg_total_relation_size('blocks_0') + pg_total_relation_size('blocks_1')")
+
+
+async def test_one_sample_a_day_and_growth_by_the_oldest_of_a_week(both_worker: Worker) -> None:
+    worker, sizes = both_worker, Sizes(both_worker.pool, RECORD_TYPES)
+    samples = "SELECT count(*) FROM unified_worker.sizes WHERE name = 'posts'"
+    for _ in range(2):
+        await sizes.sample(worker.connection)
+        assert await worker.value(samples) == 1
+    found = await ask(worker.connection)
+    assert {table["growth"] for table in found["tables"]} == {None}
+    assert "growth is not known yet" in status_text(found)
+    for days in (2, 5, 30, KEPT_DAYS + 1):
+        await worker.connection.execute(
+            """INSERT INTO unified_worker.sizes (name, day, taken_at, rows, bytes)
+            SELECT 'posts', (now() AT TIME ZONE 'UTC')::date - $1::int, now() - make_interval(days => $1), $2, 0""",
+            days,
+            100 * (10 - min(days, 10)),
+        )
+    (growth,) = (table["growth"] for table in (await ask(worker.connection))["tables"] if table["name"] == "posts")
+    assert growth["over_seconds"] == pytest.approx(5 * 86_400, abs=60)
+    assert growth["rows_per_day"] == -100  # 500 five days ago, none now
+    assert growth["bytes_per_day"] > 0
+    assert status_text(await ask(worker.connection)).endswith("~ estimated; growth: over the last 5 d 0 h")
+    await worker.connection.execute("DELETE FROM unified_worker.sizes WHERE day = (now() AT TIME ZONE 'UTC')::date")
+    await sizes.sample(worker.connection)
+    assert await worker.value(samples) == 4, "today's is there again, and the oldest is gone"
+    await worker.connection.execute("UPDATE unified_worker.sizes SET taken_at = now() - interval '20 hours'")
+    assert status_text(await ask(worker.connection)).endswith("growth: over the last 20 h 0 min, extrapolated")
+
+
+# ── runs
+
+
+async def test_a_run_says_how_it_goes_and_how_it_ended(both_worker: Worker) -> None:
+    metrics = Metrics()
+    run = Run(both_worker.pool, metrics)
+    metrics.finished, metrics.refused["bad_cbor"] = 7, 3
+    await run.end("SIGTERM")
+    (relay,) = (await ask(both_worker.connection))["relays"]
+    (found,) = relay["runs"]
+    assert relay["service"] == "relay.test"
+    assert relay["cursor"] is None
+    assert relay["running"] is not None
+    assert (found["how"], found["counts"]["finished"], found["counts"]["refused"]) == ("SIGTERM", 7, {"bad_cbor": 3})
+    text = status_text(await ask(both_worker.connection))
+    assert "SIGTERM" in text
+    assert "refused       3 (bad_cbor 3)" in text
+
+
+async def test_so_many_runs_are_kept(worker: Worker) -> None:
+    await worker.connection.execute(
+        """INSERT INTO unified_worker.runs (service, started_at, version, host, pid, updated_at, counts)
+        SELECT service, now() - make_interval(hours => n), '0', 'h', 1, now(), '{}'
+        FROM generate_series(1, 150) AS n, unnest('{relay.test,another.relay}'::text[]) AS service"""
+    )
+    run = Run(worker.pool, Metrics())
+    await run.end("start")
+    await run.end("stop")
+    runs = "SELECT count(*) || ' ' || count(*) FILTER (WHERE how = 'stop') FROM unified_worker.runs WHERE service = $1"
+    assert await worker.value(runs, "relay.test") == f"{KEPT} 1"
+    assert await worker.value(runs, "another.relay") == "150 0"
+
+
+def test_a_fault_is_told_in_a_line() -> None:
+    group = BaseExceptionGroup("", [ExceptionGroup("", [Stop("it counts anew")]), ValueError("7"), KeyboardInterrupt()])
+    assert told(group) == "it counts anew; ValueError: 7; KeyboardInterrupt"
+
+
+# ── dead letters, and one account
+
+
+async def test_dead_letters_by_reason_and_those_without_room_for_their_frame(worker: Worker) -> None:
+    await worker.connection.execute(
+        """INSERT INTO unified_worker.dead_letters (did, rev, path, reason, detail, frame_sha256)
+        SELECT 'did:plc:x', '', n::text, CASE WHEN n % 3 = 0 THEN 'bad_cbor' ELSE 'foreign_key' END, '',
+          CASE WHEN n > 10 THEN '\\x00'::bytea END FROM generate_series(1, 30) AS n"""
+    )
+    found = (await ask(worker.connection))["dead_letters"]
+    assert found["by_reason"] == {"foreign_key": 20, "bad_cbor": 10}
+    assert (found["without_frame"], found["newest_only"]) == (10, None)
+    text = status_text(await ask(worker.connection))
+    assert "dead letters  30 (bad_cbor 10, foreign_key 20)" in text
+    assert "WARNING: 10 letters are without theirs; the bounds are 1,000 an account, 1.0 GB in all" in text
+
+
+async def test_what_does_not_get_on_is_told_and_counted(worker: Worker) -> None:
+    await worker.connection.execute(
+        """INSERT INTO unified_worker.repos (did, rev, wiping) SELECT 'did:plc:' || n, '', true FROM generate_series(1, 7) AS n;
+        INSERT INTO unified_worker.stuck_wipes (did, error, attempts) SELECT 'did:plc:' || n, E'23503: \x1b[2Jno', n
+        FROM generate_series(1, 6) AS n;
+        INSERT INTO unified_worker.dead_letters (did, rev, path, reason, detail, retry_at)
+        SELECT 'did:plc:x', '', n::text, CASE WHEN n < 5 THEN 'referenced' ELSE 'bad_cbor' END, '',
+          CASE WHEN n <> 3 THEN now() END FROM generate_series(1, 9) AS n"""
+    )
+    text = status_text(await ask(worker.connection))
+    assert "WARNING: 6 of them do not get on:" in text
+    assert "did:plc:5, 5 attempts since" in text
+    assert "did:plc:6" not in text, "some are enough"
+    assert "\x1b" not in text
+    assert "WARNING: 3 letters wait, and were applied again in vain" in text
+    assert "its wipe does not get on: 23503" in account_text(
+        await ask_account(worker.connection, "public", RECORD_TYPES, "did:plc:6")
+    )
+    await Stuck(worker.pool, worker.metrics).count()
+    assert (worker.metrics.stuck_wipes, worker.metrics.stuck_letters) == (6, 3)
+
+
+async def test_a_table_that_can_t_be_read_hides_no_other_s_size(worker: Worker) -> None:
+    await worker.connection.execute("CREATE ROLE blind; GRANT USAGE ON SCHEMA unified_worker TO blind")
+    await worker.connection.execute(
+        "GRANT SELECT ON ALL TABLES IN SCHEMA public, unified_worker TO blind; REVOKE SELECT ON likes FROM blind"
+    )
+    await worker.write(Stream().commit("a", put(f"{POST}/1", post())))
+    await worker.connection.execute("SET ROLE blind")
+    try:
+        sizes = {size.name: size for size in await measure(worker.connection, RECORD_TYPES)}
+    finally:
+        await worker.connection.execute("RESET ROLE; DROP OWNED BY blind; DROP ROLE blind")
+    assert (sizes["posts"].rows, sizes["posts"].exact) == (1, True)
+    assert (sizes["likes"].rows, sizes["likes"].exact) == (0, False)
+
+
+async def test_one_account(both_worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    worker, stream = both_worker, Stream()
+    await worker.write(
+        stream.commit("a", *(put(f"{POST}/{n}", post()) for n in range(4)), put(f"{LIKE}/1", like(LIKED))),
+        stream.commit("a", put(f"{LIKE}/2", like(LIKED))),  # the same like again: it waits
+        stream.commit("ab", put(f"{POST}/1", post())),
+    )
+    await worker.connection.execute(
+        "INSERT INTO unified_worker.dead_letters (did, rev, path, reason, detail) VALUES ($1, '', $2, 'bad', $2)",
+        did("a"),
+        "x/\x1b[2J\r\ny",
+    )
+    found = await ask_account(worker.connection, "public", RECORD_TYPES, did("a"))
+    assert {table: rows for table, rows in found["rows"].items() if rows} == {"posts": 4, "likes": 1, "users": 1}
+    assert (found["waiting_duplicates"], found["dead_letters"]) == (1, {"bad": 1})
+    assert found["repo"]["active"] is True
+    text = account_text(found)
+    assert "posts     4" in text
+    assert "x/\\x1b[2J\\r\\ny" in text
+    assert "\x1b" not in text
+    monkeypatch.setattr(account, "MOST_COUNTED", 3)
+    assert "posts  3 or more" in account_text(await ask_account(worker.connection, "public", RECORD_TYPES, did("a")))
+    nobody = account_text(await ask_account(worker.connection, "public", RECORD_TYPES, did("nobody")))
+    assert "nothing of it has come" in nobody
+
+
+async def test_a_count_that_takes_too_long_is_given_up_alone(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    await worker.write(Stream().commit("a", put(f"{POST}/1", post())))
+    monkeypatch.setattr(account, "PATIENCE", "50ms")
+    async with connected_twice(worker) as blocker, worker.connection.transaction():
+        await blocker.execute("BEGIN; LOCK TABLE likes")
+        found = await ask_account(worker.connection, "public", RECORD_TYPES, did("a"))
+    assert (found["rows"]["likes"], found["rows"]["posts"]) == (None, 1)
+    assert "not counted" in account_text(found)
+
+
+def connected_twice(worker: Worker) -> Any:
+    """A second connection of the test's own."""
+    return connected(worker.pool.url)
+
+
+# ── what is refused
+
+
+async def fault(url: str) -> str:
+    with pytest.raises(OperatorError) as caught:
+        await looked(url)
+    (told_of,) = caught.value.faults
+    return told_of
+
+
+async def test_a_database_that_no_worker_prepared_is_left_as_it_is(database: str) -> None:
+    for statements in ("SELECT 1", OWN_SCHEMA, OWN_VERSION):
+        async with connected(database) as connection:
+            await connection.execute(statements)
+        assert "no worker has prepared this database yet" in await fault(database)
+    async with connected(database) as connection:
+        assert await connection.fetchval("SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace") == 0
+
+
+@pytest.mark.parametrize(("version", "told_of"), [(-1, "start the worker once, which upgrades it"), (1, "use a newer one")])
+async def test_another_version_s_database_is_refused(worker: Worker, version: int, told_of: str) -> None:
+    await worker.connection.execute("DELETE FROM unified_worker.schema_version WHERE version > $1", len(MIGRATIONS) + version)
+    await worker.connection.execute(
+        "INSERT INTO unified_worker.schema_version VALUES ($1, now(), 'worker', 'public') ON CONFLICT DO NOTHING",
+        len(MIGRATIONS) + version,
+    )
+    assert told_of in await fault(worker.pool.url)
+
+
+async def test_it_reads_only_and_waits_for_no_lock_for_long(both_worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert (await looked(both_worker.pool.url))["relays"] == []
+    monkeypatch.setattr(look_module, "TIMEOUT", "100ms")
+    async with both_worker.connection.transaction():
+        await both_worker.connection.execute("LOCK TABLE posts")
+        with pytest.raises(Stop, match="did not answer within 100ms"):
+            await looked(both_worker.pool.url)
+
+    async def write(connection: Connection, schema: str) -> None:
+        await connection.execute(f"DELETE FROM {schema}.posts")
+
+    with pytest.raises(Stop, match="read-only"):
+        await look(both_worker.pool.url, "status", write)
+
+
+# ── text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (123_456, "123 kB"), (10**9, "1.0 GB"), (25 * 10**14, "2,500.0 TB")],
+)
+def test_sizes_for_people(value: int, text: str) -> None:
+    assert size(value) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(-3, "0.0 s"), (59.9, "59.9 s"), (61, "1 min 1 s"), (3661, "1 h 1 min"), (90_000, "1 d 1 h")]
+)
+def test_durations_for_people(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+def test_a_relay_whose_worker_was_killed() -> None:
+    now = datetime(2026, 7, 1, tzinfo=UTC)
+    run: dict[str, Any] = {
+        "started_at": now,
+        "updated_at": now,
+        "stopped_at": None,
+        "how": None,
+        "version": "1",
+        "host": "h",
+        "pid": 1,
+    }
+    relay: dict[str, Any] = {
+        "service": "r",
+        "cursor": "7",
+        "last_event_time": now - timedelta(hours=2),
+        "saved_at": None,
+        "gaps": 0,
+    }
+    letters: dict[str, Any] = {
+        "by_reason": {},
+        "newest_only": None,
+        "without_frame": 0,
+        "frame_bytes": 0,
+        "most_frame_bytes": 1,
+        "tried_in_vain": 0,
+    }
+    report: dict[str, Any] = {
+        "now": now,
+        "relays": [{**relay, "running": None, "runs": [{**run, "counts": {}}], "gaps": 0, "last_gaps": []}],
+        "dead_letters": {**letters, "most_frames_of_a_did": 1},
+        "accounts_being_wiped": 2,
+        "gates_being_judged": 1,
+        "stuck_wipes": 0,
+        "rebuild": {"step": "posts", "number": 2, "steps": 15, "rows": 5},
+        "tables": [],
+    }
+    text = status_text(report)
+    for part in (
+        "not running",
+        "without a word",
+        "2 h 0 min",
+        "at an unknown time",
+        "2 deleted accounts",
+        "step 2 of 15",
+    ):
+        assert part in text
+    dead = report["relays"][0]
+    dead["running"], dead["runs"] = {"pid": 5}, [{**run, "counts": {}}, {**run, "counts": {}, "how": "x", "stopped_at": now}]
+    assert "running since 2026-07-01 00:00:00: version 1, process 1 on h" in status_text(report)
+    assert "2026-07-01 00:00:00, x" in status_text(report)

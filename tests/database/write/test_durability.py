@@ -1,0 +1,73 @@
+"""What a call has acknowledged is on disk, though sessions commit without waiting for it."""
+
+import pytest
+
+from indexer.embedded.server import PostgresServer
+from indexer.protocol.events import Commit, RepoEvent, Unusable
+from testing.commits import POST, Stream, post, put
+from testing.database_side import Worker, connected, opened
+from testing.servers import kill9
+
+ENDINGS = ("applied", "stale", "fork", "refused", "kept", "stale and broken")
+
+
+@pytest.fixture
+async def lazy_server(private_server: PostgresServer) -> PostgresServer:
+    """A server that flushes by itself after 10 seconds only: what is flushed before was flushed by the call."""
+    async with connected(private_server.url) as connection:
+        await connection.execute("ALTER SYSTEM SET wal_writer_delay = '10s'")
+        await connection.execute("SELECT pg_reload_conf()")
+    return private_server
+
+
+def events(ending: str, stream: Stream) -> list[Commit | Unusable]:
+    """A batch whose last event comes to such an end."""
+    batch: list[Commit | Unusable] = [
+        stream.commit(f"{ending}{n}".replace(" ", ""), put(f"{POST}/1", post())) for n in range(5)
+    ]
+    match ending:
+        case "applied":
+            pass
+        case "stale":
+            batch.append(batch[0])
+        case "fork":
+            batch.append(stream.commit("fork0", rev=batch[0].rev, content="another tree"))
+        case "refused":
+            batch.append(stream.commit("refused0", put(f"{POST}/2", post("bad"))))
+        case "kept":
+            batch.append(stream.broken("kept0", put(f"{POST}/2", post())))
+        case _:
+            old = stream.broken("staleandbroken0", put(f"{POST}/0", post()))
+            batch += [stream.commit("staleandbroken0", put(f"{POST}/2", post())), old]
+    return batch
+
+
+async def flushed(worker: Worker, ending: str, stream: Stream) -> bool:
+    """Whether all that the call wrote is on disk when it returns."""
+    await worker.write(*events(ending, stream))
+    return await worker.value("SELECT pg_current_wal_flush_lsn() >= pg_current_wal_insert_lsn()")
+
+
+async def test_a_call_returns_when_its_commits_are_on_disk(lazy_server: PostgresServer) -> None:
+    async with opened(lazy_server.url) as worker:
+        await worker.connection.execute("ALTER TABLE posts ADD CHECK (text <> 'bad')")
+        stream = Stream()
+        assert {ending: await flushed(worker, ending, stream) for ending in ENDINGS} == dict.fromkeys(ENDINGS, True)
+    async with opened(lazy_server.url, name="another.relay", durable=False) as worker:
+        assert not await flushed(worker, "applied", Stream(seq=1000)), "this test could not have failed"
+
+
+async def test_what_is_acknowledged_survives_the_server_s_death(lazy_server: PostgresServer) -> None:
+    acknowledged: list[RepoEvent] = []
+    async with opened(lazy_server.url) as worker:
+        stream = Stream()
+        for ending in ("applied", "stale", "stale and broken"):
+            batch = events(ending, stream)
+            await worker.write(*batch)
+            acknowledged += batch
+        await kill9(lazy_server)
+    await lazy_server.start()
+    async with connected(lazy_server.url) as connection:
+        found = {row["author_did"] for row in await connection.fetch("SELECT author_did FROM posts")}
+        assert found == {event.repo for event in acknowledged if isinstance(event, Commit)}
+        assert await connection.fetchval("SELECT count(*) FROM posts") == 16

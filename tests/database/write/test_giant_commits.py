@@ -1,0 +1,129 @@
+"""Commits of 2 MB from one account leave strangers in other lanes their rate: they share no lock, and wait for no long text."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+
+from indexer.database.write.batch import bucket
+from indexer.database.functions.references import LOCK_CLASS
+from indexer.database.write.writer import Writer
+from indexer.embedded.server import PostgresServer
+from indexer.protocol.events import Commit
+from tests.conftest import fresh
+from testing.commits import LIKE, POST, Stream, did, like, post, put
+from tests.database.functions.test_lock_order import WAITS
+from testing.database_side import Worker, connected, opened
+
+WORDS = " ".join(f"word{n}" for n in range(20_000))
+SECONDS = 4.0
+
+
+def long_posts(stream: Stream, turn: int) -> Commit:
+    """20 posts of 100 kB."""
+    return stream.commit("giant", *[put(f"{POST}/{turn}-{n}", post(f"{turn} {n} {WORDS[:95_000]}")) for n in range(20)])
+
+
+def many_places(stream: Stream, turn: int, who: str = "giant", key: int | None = None) -> Commit:
+    """200 posts of 9 kB that reply to two posts and quote a third."""
+
+    def ref(name: str) -> dict[str, str]:
+        return like(f"at://{did(name)}/{POST}/1")["subject"]
+
+    def one(n: int) -> dict[str, object]:
+        reply = {"root": ref(f"r{turn}x{n}"), "parent": ref(f"p{turn}x{n}")}
+        embed = {"$type": "app.bsky.embed.record", "record": ref(f"q{turn}x{n}")}
+        return post(f"{turn} {n} {WORDS[:9_000]}", reply=reply, embed=embed)
+
+    return stream.commit(who, *[put(f"{POST}/{turn if key is None else 0}-{n}", one(n)) for n in range(200)])
+
+
+@pytest.fixture
+async def elsewhere(pg18: PostgresServer) -> AsyncIterator[Worker]:
+    async for url in fresh(pg18):
+        async with opened(url) as worker:
+            yield worker
+
+
+async def written(writer: Writer, commit: Commit) -> list[str]:
+    """The outcome of the commit, in a lane of its own."""
+    _, outcomes = await writer.write(0, [commit])
+    return outcomes
+
+
+async def likes_per_second(worker: Worker, strangers: str, beside: Callable[[int], Awaitable[object]]) -> float:
+    """How many strangers' likes one lane writes while the other work goes on, one piece after the other."""
+    stream, writer, done = Stream(), Writer(worker.pool), asyncio.Event()
+    began = time.monotonic()
+
+    async def others() -> None:
+        turn = 0
+        while not done.is_set():
+            assert await beside(turn) == ["applied"]
+            turn += 1
+
+    working = asyncio.create_task(others())
+    count = 0
+    while time.monotonic() - began < SECONDS:
+        commits = [
+            stream.commit(f"{strangers}{count + n}", put(f"{LIKE}/1", like(f"at://{did(f't{count + n}')}/{POST}/1")))
+            for n in range(5)
+        ]
+        assert set((await writer.write(1, commits))[1]) == {"applied"}
+        count += 5
+    took = time.monotonic() - began
+    done.set()
+    await working
+    return count / took
+
+
+@pytest.mark.parametrize("giant", [long_posts, many_places])
+async def test_strangers_keep_their_rate(worker: Worker, elsewhere: Worker, giant: Callable[[Stream, int], Commit]) -> None:
+    """Compared with the same commits going into another database of the server: so it is no question of CPU."""
+    stream, other = Stream(), Stream()
+    there, here = Writer(elsewhere.pool), Writer(worker.pool)
+    free = await likes_per_second(worker, "before", lambda turn: written(there, giant(other, turn)))
+    beside = await likes_per_second(worker, "beside", lambda turn: written(here, giant(stream, turn)))
+    assert beside > free / 2
+
+
+async def slowness(worker: Worker) -> float:
+    """Seconds that the texts of all posts take to be taken apart."""
+    began = time.monotonic()
+    await worker.value("SELECT sum(length(to_tsvector('simple', text))) FROM posts")
+    return time.monotonic() - began
+
+
+async def test_a_long_text_is_taken_apart_before_the_locks(worker: Worker, database: str) -> None:
+    """What a post of 2 MB takes until it waits for a lock is most of what it takes in all."""
+    stream, words = Stream(), " ".join(f"w{n}" for n in range(14_000))[:95_000]
+    place = f"at://{did('held')}/{POST}/1"
+    reply = {"root": like(place)["subject"], "parent": like(place)["subject"]}
+    commit = stream.commit("giant", *[put(f"{POST}/{n}", post(f"{n} {words}", reply=reply)) for n in range(15)])
+    async with connected(database) as holder:
+        await holder.execute("SELECT pg_advisory_lock($1, $2)", LOCK_CLASS, bucket(place))
+        writing = asyncio.create_task(worker.write(commit))
+        began = time.monotonic()
+        while not await worker.value(WAITS, LOCK_CLASS):
+            await asyncio.sleep(0.005)
+        before = time.monotonic() - began
+    await writing
+    assert before > 0.5 * await slowness(worker)
+
+
+async def test_giants_of_all_lanes_fit_the_server_s_table_of_locks(any_database: str) -> None:
+    """Each replaces 200 replies with quotes by others: 1,600 places."""
+    async with opened(any_database, size=5) as worker:
+        writers = [Writer(worker.pool) for _ in range(4)]
+        stream = Stream()
+        for turn in (0, 100):
+            commits = [many_places(stream, turn + lane, f"giant{lane}", turn) for lane in range(4)]
+            done = await asyncio.gather(*(writer.write(n, [commits[n]]) for n, writer in enumerate(writers)))
+            assert [outcomes for _, outcomes in done] == [["applied"]] * 4
+        assert await worker.value("SELECT count(*) FROM posts") == 800
+
+
+def test_strangers_share_no_lock() -> None:
+    """Among as many places as a thousand commits have, hardly two have one number."""
+    assert len({bucket(f"at://{did(str(n))}/{POST}/1") for n in range(4_000)}) >= 3_998

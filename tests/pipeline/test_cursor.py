@@ -1,0 +1,217 @@
+"""The stored cursor: one row a relay, in the worker's own tables and in an application's."""
+
+import logging
+from datetime import timedelta
+
+import pytest
+
+from indexer.pipeline.cursor import Cursor
+from indexer.errors import OperatorError
+from indexer.relay.gaps import Gap, Place
+from indexer.log.handler import RateLimited
+from indexer.protocol.events import Account, Identity
+from indexer.relay.position import Stream
+from indexer.pipeline.watermark import Watermark
+from testing.commits import START, did
+from testing.database_side import Worker
+
+HOUR = timedelta(hours=1)
+
+
+def cursor(worker: Worker, host: str = "relay.test") -> Cursor:
+    return Cursor(worker.pool, host)
+
+
+async def test_what_is_saved_is_where_the_next_start_begins(both_worker: Worker) -> None:
+    first = cursor(both_worker)
+    assert await first.start("public", "live", forget=False) == (None, None)
+    await first.save(Watermark(None, None))
+    assert await both_worker.value("SELECT count(*) FROM firehose_cursor") == 0
+    await first.save(Watermark(7, START))
+    await first.save(Watermark(2**63 - 1, START))
+    assert await cursor(both_worker).start("public", "live", forget=False) == (2**63 - 1, START)
+    assert await cursor(both_worker, "another.relay").start("public", "live", forget=False) == (None, None)
+    row = await both_worker.connection.fetchrow("SELECT service, cursor FROM firehose_cursor")
+    assert row is not None
+    assert tuple(row) == ("relay.test", str(2**63 - 1))
+
+
+async def test_what_did_not_move_is_not_written(worker: Worker) -> None:
+    first = cursor(worker)
+    await first.start("public", "live", forget=False)
+    await first.save(Watermark(7, START))
+    version = await worker.value("SELECT xmin::text FROM firehose_cursor")
+    await first.save(Watermark(7, START))
+    assert await worker.value("SELECT xmin::text FROM firehose_cursor") == version
+
+
+@pytest.mark.parametrize(("configured", "warned"), [("live", False), ("oldest", True), (5, True)])
+async def test_a_stored_cursor_overrules_the_configured_one(
+    worker: Worker, configured: str | int, warned: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    await worker.connection.execute("INSERT INTO firehose_cursor (service, cursor) VALUES ('relay.test', '7')")
+    with caplog.at_level(logging.WARNING):
+        assert await cursor(worker).start("public", configured, forget=False) == (7, None)
+    assert ["--reset-cursor" in message for message in caplog.messages] == [True] * warned
+
+
+async def test_forgetting_is_for_one_relay(worker: Worker) -> None:
+    await worker.connection.execute("INSERT INTO firehose_cursor (service, cursor) VALUES ('relay.test', '7'), ('other', '9')")
+    assert await cursor(worker).start("public", "oldest", forget=True) == (None, None)
+    assert await worker.column("SELECT service FROM firehose_cursor") == ["other"]
+
+
+async def test_without_a_cursor_what_accounts_say_is_judged_by_its_time(worker: Worker) -> None:
+    """The relay may count anew, from below: its lower seqs must not make news of the accounts stale for ever."""
+    relay = worker.pool.name
+    known = Account(1_000_000, did("a"), START, False, "deactivated", b"")
+    named = Identity(1_000_001, did("a"), START, "a.test", b"")
+    assert await worker.write(known, named) == ["applied", "applied"]
+    assert await worker.write(known._replace(seq=7, time=START + HOUR, active=True)) == ["stale_message"]
+    await cursor(worker, relay).start("public", "oldest", forget=False)  # none was stored yet; so it is after --reset-cursor
+    assert await worker.write(known._replace(seq=5), named._replace(seq=6)) == ["stale_message", "stale_message"], "a replay"
+    news = known._replace(seq=7, time=START + HOUR, active=True, status=None)
+    renamed = named._replace(seq=8, time=START + HOUR, handle="b.test")
+    assert await worker.write(news, renamed) == ["applied", "applied"]
+    row = await worker.connection.fetchrow("SELECT active, handle, account_seq, handle_seq FROM unified_worker.repos")
+    assert row is not None
+    assert tuple(row) == (True, "b.test", 7, 8)
+
+
+@pytest.mark.parametrize("stored", ["", "seven", "-7", "7.0", "2026-01-01", "7\n"])
+async def test_a_stored_cursor_that_is_no_seq_is_the_operator_s(worker: Worker, stored: str) -> None:
+    await worker.connection.execute("INSERT INTO firehose_cursor (service, cursor) VALUES ('relay.test', $1)", stored)
+    with pytest.raises(OperatorError, match="start with --reset-cursor"):
+        await cursor(worker).start("public", "live", forget=False)
+
+
+async def test_a_row_without_a_cursor_is_none(worker: Worker) -> None:
+    await worker.connection.execute("INSERT INTO firehose_cursor (service) VALUES ('relay.test')")
+    assert await cursor(worker).start("public", "live", forget=False) == (None, None)
+
+
+async def test_a_cursor_that_can_t_be_saved_just_now_is_told_and_ends_nothing(
+    worker: Worker, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("indexer.pipeline.cursor.warn_limited", RateLimited().warn)  # one that no other test has used up
+    kept = cursor(worker)
+    await kept.start("public", "live", forget=False)
+    await worker.connection.execute(
+        """CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN RAISE EXCEPTION 'no space left' USING ERRCODE = '53100'; END $$;
+        CREATE TRIGGER full_disk BEFORE INSERT ON firehose_cursor EXECUTE FUNCTION full_disk()"""
+    )
+    await kept.try_saving(Watermark(7, START))
+    assert "The cursor could not be saved and stays where it was (no space left)" in caplog.text
+    await worker.connection.execute("DROP TRIGGER full_disk ON firehose_cursor")
+    await kept.try_saving(Watermark(7, START))
+    assert await worker.value("SELECT cursor FROM firehose_cursor") == "7"
+
+
+GAPS = """
+SELECT concat_ws(' ', service, reason, after_seq, coalesce(upto_seq::text, '?')) FROM unified_worker.gaps ORDER BY id
+"""
+LATER = Place(90, START + timedelta(days=1))
+
+
+def passed(watermark: Watermark, seq: int, gap: Gap | None = None) -> Watermark:
+    """The watermark, after one more event."""
+    watermark.finish(watermark.arrive(seq, START, gap))
+    return watermark
+
+
+async def test_a_gap_is_stored_with_the_cursor_that_passes_it_and_once(both_worker: Worker) -> None:
+    kept = cursor(both_worker)
+    await kept.start("public", "live", forget=False)
+    watermark = passed(Watermark(), 7)
+    gap = Gap("retention", Place(7, START), LATER)
+    early = watermark.arrive(8, None)
+    ticket = watermark.arrive(90, LATER.time, gap)
+    watermark.finish(ticket)
+    await kept.save(watermark)
+    assert await both_worker.column(GAPS) == []  # an event before it is not finished
+    watermark.finish(early)
+    for _ in range(2):
+        await kept.save(watermark)
+        assert await both_worker.column(GAPS) == ["relay.test retention 7 90"]
+        assert watermark.gaps == []
+    row = await both_worker.connection.fetchrow("SELECT after_time, upto_time FROM unified_worker.gaps")
+    assert tuple(row or ()) == (START, LATER.time)
+    # The same stretch again: the same gap. Two at once are two.
+    await kept.start("public", "live", forget=True)
+    await kept.save(passed(passed(Watermark(), 90, gap), 200, Gap("unreadable", Place(91, None), Place(200, None))))
+    assert await both_worker.column(GAPS) == ["relay.test retention 7 90", "relay.test unreadable 91 200"]
+
+
+async def test_a_gap_that_can_t_be_stored_just_now_is_stored_with_the_next_cursor(worker: Worker) -> None:
+    kept = cursor(worker)
+    await kept.start("public", "live", forget=False)
+    watermark = passed(Watermark(), 90, Gap("reset", Place(7, START), LATER))
+    await worker.connection.execute("ALTER TABLE firehose_cursor RENAME TO gone")
+    await kept.try_saving(watermark)
+    await worker.connection.execute("ALTER TABLE gone RENAME TO firehose_cursor")
+    assert await worker.column(GAPS) == []
+    await kept.try_saving(watermark)
+    assert await worker.column(GAPS) == ["relay.test reset 7 90"]
+    assert await worker.value("SELECT cursor FROM firehose_cursor") == "90"
+
+
+async def test_what_a_reset_forgets_is_known_until_it_is_judged(both_worker: Worker) -> None:
+    await cursor(both_worker).start("public", "live", forget=True)  # there is nothing to forget
+    assert await both_worker.column(GAPS) == []
+    first = cursor(both_worker)
+    await first.start("public", "live", forget=False)
+    await first.save(Watermark(7, START))
+    for forget in (True, False, True):  # a start that was killed before an event came, and other ones after it
+        kept = cursor(both_worker)
+        assert await kept.start("public", "live", forget=forget) == (None, None)
+        assert kept.forgotten == Place(7, START)
+        assert await both_worker.column(GAPS) == ["relay.test reset 7 ?"]
+    another = cursor(both_worker, "another.relay")
+    await another.start("public", "live", forget=False)
+    assert another.forgotten is None
+    await kept.save(Watermark(80, None))  # an event without a time: not judged yet
+    again = cursor(both_worker)
+    assert await again.start("public", "live", forget=False) == (80, None)
+    assert again.forgotten == Place(7, START)
+    await again.save(passed(Watermark(80, None), 90, Gap("renumbered", Place(7, START), LATER)))
+    assert again.forgotten is None
+    assert await both_worker.column(GAPS) == ["relay.test renumbered 7 90"]
+    last = cursor(both_worker)
+    await last.start("public", "live", forget=False)
+    assert last.forgotten is None
+
+
+@pytest.mark.parametrize("stored", ["seven", "", "99999999999999999999", "9223372036854775808", None])
+async def test_a_stored_cursor_that_is_no_seq_can_be_forgotten(worker: Worker, stored: str | None) -> None:
+    await worker.connection.execute("INSERT INTO firehose_cursor (service, cursor) VALUES ('relay.test', $1)", stored)
+    assert await cursor(worker).start("public", "live", forget=True) == (None, None)
+    assert await worker.column(GAPS) == []
+    assert await worker.value("SELECT count(*) FROM firehose_cursor") == 0
+
+
+@pytest.mark.parametrize("seconds", [-1, 1])
+async def test_what_another_relay_brought_before_is_not_forgotten(
+    both_worker: Worker, seconds: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    old = cursor(both_worker, "old.test")
+    await old.start("public", "live", forget=False)
+    assert old.foreign is False
+    await old.save(Watermark(900, START))
+    new = cursor(both_worker)
+    for _ in range(2):  # an end before the first event changes nothing
+        new = cursor(both_worker)
+        with caplog.at_level(logging.WARNING):
+            assert await new.start("public", "live", forget=False) == (None, None)
+        assert "one of another relay is" in caplog.text
+        assert (new.forgotten, new.foreign) == (Place(900, START), True)
+        caplog.clear()
+    time = START + timedelta(seconds=seconds)
+    gap = Stream("relay.test", None, None, forgotten=new.forgotten, foreign=True).arrived(7, time, 0)
+    assert gap == (Gap("other_relay", Place(900, START), Place(7, time)) if seconds > 0 else None)
+    await new.save(passed(Watermark(6, time), 7, gap))
+    assert await both_worker.column(GAPS) == ["relay.test other_relay 900 7"] * (seconds > 0)
+    caplog.clear()
+    again = cursor(both_worker)
+    await again.start("public", "live", forget=False)
+    assert (again.foreign, "another relay" in caplog.text) == (False, False)

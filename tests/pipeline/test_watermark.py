@@ -1,0 +1,76 @@
+"""The watermark against its definition: the longest finished prefix in the order of arrival, and the highest seq in it."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from indexer.pipeline.watermark import Watermark
+
+START = datetime(2026, 7, 1, tzinfo=UTC)
+seqs = st.none() | st.integers(0, 30)
+
+
+def time_of(place: int) -> datetime:
+    return START + timedelta(seconds=place)
+
+
+@given(st.lists(seqs, max_size=25), st.none() | st.integers(0, 30), st.data())
+def test_finishing_in_any_order(arrived: list[int | None], start: int | None, data: st.DataObject) -> None:
+    watermark = Watermark(start)
+    tickets = [watermark.arrive(seq, time_of(place)) for place, seq in enumerate(arrived)]
+    finished: set[int] = set()
+    before = start
+    for place in data.draw(st.permutations(range(len(arrived)))):
+        watermark.finish(tickets[place])
+        finished.add(place)
+        prefix = next((n for n in range(len(arrived)) if n not in finished), len(arrived))
+        known = [seq for seq in (start, *arrived[:prefix]) if seq is not None]
+        assert watermark.cursor == max(known, default=None)
+        assert len(watermark) == len(arrived) - prefix
+        assert before is None or (watermark.cursor is not None and watermark.cursor >= before), "it never goes back"
+        before = watermark.cursor
+        if watermark.cursor is not None and watermark.cursor != start:
+            assert watermark.time == time_of(arrived.index(watermark.cursor))
+
+
+@given(st.lists(st.booleans(), max_size=60))
+def test_arriving_and_finishing_in_turn(steps: list[bool]) -> None:
+    """Seqs that rise: the cursor is always below every event that is not finished."""
+    watermark, seq = Watermark(), 0
+    waiting = [watermark.arrive(0, None)]
+    for step in steps:
+        if step or not waiting:
+            seq += 1
+            waiting.append(watermark.arrive(seq, None))
+        else:
+            watermark.finish(waiting.pop(len(waiting) // 2))
+        if waiting and watermark.cursor is not None:
+            assert watermark.cursor < min(ticket.seq for ticket in waiting if ticket.seq is not None)
+    for ticket in waiting:
+        watermark.finish(ticket)
+    assert (watermark.cursor, len(watermark)) == (seq, 0)
+
+
+def test_an_event_without_a_time_keeps_the_last_one() -> None:
+    watermark = Watermark(1, START)
+    watermark.finish(watermark.arrive(2, None))
+    assert (watermark.cursor, watermark.time) == (2, START)
+
+
+async def test_what_arrives_behind_one_that_is_not_finished_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("indexer.pipeline.watermark.MAX_OPEN", 3)
+    watermark = Watermark()
+    first, *others = [watermark.arrive(seq, None) for seq in (1, 2, 3)]
+    for ticket in others:
+        watermark.finish(ticket)
+    waiting = asyncio.create_task(watermark.room())
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert not waiting.done()
+    watermark.finish(first)
+    async with asyncio.timeout(10):
+        await waiting
+    assert watermark.cursor == 3

@@ -1,0 +1,183 @@
+"""The house keeps its shape: imports run one way, downward, and each library has one place."""
+
+import ast
+import re
+from collections.abc import Iterator
+from functools import cache
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("indexer", "relay_simulator", "benchmarks")
+FILES = sorted([ROOT / "unified_worker.py", *(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))])
+TEST_FILES = sorted((ROOT / "tests").rglob("*.py"))
+MODULES = {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path for path in FILES}
+INDEXER = {name: path for name, path in MODULES.items() if name.split(".")[0] == "indexer"}
+PURE = {"asyncio", "asyncpg", "websockets", "uvloop", "socket", "logging", "os", "pathlib", "threading", "subprocess", "time"}
+SERVICE_SUFFIX = re.compile(r"(manager|helpers?|utils?|common|misc)$")
+
+
+@cache
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def typing_only(module: ast.Module) -> set[ast.AST]:
+    """The statements under `if TYPE_CHECKING:`, which do not run."""
+    blocks = (node for node in ast.walk(module) if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test))
+    return {inner for block in blocks for statement in block.body for inner in ast.walk(statement)}
+
+
+def imports(path: Path, *, running: bool = False) -> set[str]:
+    """The modules that a file imports, by full name. `running`: without those that only a type checker sees."""
+    skipped: set[ast.AST] = typing_only(tree(path)) if running else set()
+    found: set[str] = set()
+    for node in ast.walk(tree(path)):
+        if node in skipped:
+            continue
+        match node:
+            case ast.Import(names=names):
+                found |= {alias.name for alias in names}
+            case ast.ImportFrom(module=str(module), names=names, level=0):
+                # `from package import module` imports the module.
+                inner = {f"{module}.{alias.name}" for alias in names} & set(MODULES)
+                found |= inner if len(inner) == len(names) else inner | {module}
+            case ast.ImportFrom(level=level):
+                assert level == 0, f"{path.relative_to(ROOT)}:{node.lineno}: imports are absolute"
+            case _:
+                pass
+    return found
+
+
+def top(name: str) -> str:
+    return name.split(".")[0]
+
+
+def users_of(library: str) -> set[str]:
+    return {name for name, path in INDEXER.items() if library in map(top, imports(path))}
+
+
+def test_there_is_something_to_look_at() -> None:
+    assert {"indexer.protocol.events", "indexer.errors", "indexer.records.like", "indexer.relay.firehose"} <= set(INDEXER)
+
+
+def test_the_protocol_is_pure() -> None:
+    for name, path in INDEXER.items():
+        if name.startswith("indexer.protocol"):
+            used = imports(path)
+            assert not PURE & set(map(top, used)), name
+            above = {module for module in used if top(module) == "indexer" and not module.startswith("indexer.protocol")}
+            assert above <= {"indexer.errors"}, name
+            assert not any(isinstance(node, ast.AsyncFunctionDef | ast.Await) for node in ast.walk(tree(path))), name
+
+
+def test_one_place_for_the_websocket() -> None:
+    assert users_of("websockets") == {"indexer.relay.firehose", "indexer.relay.connection"}
+
+
+def test_one_place_for_the_database() -> None:
+    outside = {name for name in users_of("asyncpg") if not name.startswith("indexer.database.")}
+    assert outside == set()
+    assert "asyncpg" not in map(top, imports(ROOT / "unified_worker.py"))
+
+
+def test_one_place_for_http() -> None:
+    for library in ("aiohttp", "prometheus_client"):
+        users = users_of(library)
+        assert users
+        assert all(name.startswith("indexer.monitoring.http.") for name in users)
+
+
+def test_one_place_for_processes() -> None:
+    assert users_of("subprocess") == {"indexer.embedded.cluster", "indexer.embedded.programs", "indexer.embedded.server"}
+
+
+def test_record_types_do_not_know_one_another() -> None:
+    files = {name: path for name, path in INDEXER.items() if name.startswith("indexer.records.")}
+    assert len(files) >= 5
+    for name, path in files.items():
+        used = imports(path)
+        assert not used & (set(files) | {"indexer.records"}), name
+        assert not {"asyncpg", "asyncio"} & set(map(top, used)), name
+        assert not any(module.startswith("indexer.database") for module in used), name
+
+
+def test_the_record_types_are_found_never_listed() -> None:
+    namers = {name for name, path in INDEXER.items() if any(module.startswith("indexer.records.") for module in imports(path))}
+    assert namers <= {"indexer.pipeline.processor"}  # its process_post, process_like … each name one; its dispatch does not
+
+
+@pytest.mark.parametrize(
+    ("package", "forbidden"),
+    [
+        ("indexer", {"relay_simulator", "benchmarks", "tests", "unified_worker"}),
+        ("relay_simulator", {"indexer", "benchmarks", "tests", "unified_worker"}),
+        ("benchmarks", {"tests"}),
+    ],
+)
+def test_packages_look_downward(package: str, forbidden: set[str]) -> None:
+    for name, path in MODULES.items():
+        if top(name) == package:
+            assert not forbidden & set(map(top, imports(path))), name
+
+
+def test_no_import_runs_in_a_circle() -> None:
+    graph = {name: imports(path, running=True) & set(INDEXER) - {name} for name, path in INDEXER.items()}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(" -> ".join(error.args[1]))
+
+
+def broad_handlers(module: ast.Module) -> Iterator[int]:
+    """The lines of handlers that catch whatever comes. BaseException may be caught to let go of something, and raised on."""
+    for node in ast.walk(module):
+        if isinstance(node, ast.ExceptHandler):
+            caught: set[str] = set() if node.type is None else set(re.findall(r"\w+", ast.unparse(node.type)))
+            raised_on = any(isinstance(inner, ast.Raise) and inner.exc is None for inner in ast.walk(node))
+            if node.type is None or "Exception" in caught or ("BaseException" in caught and not raised_on):
+                yield node.lineno
+
+
+@pytest.mark.parametrize("path", [*INDEXER.values(), ROOT / "unified_worker.py"], ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_error_is_swallowed(path: Path) -> None:
+    assert not list(broad_handlers(tree(path)))
+
+
+@pytest.mark.parametrize(
+    "clause",
+    ["except:", "except Exception:", "except (OSError, Exception) as e:", "except BaseException:", "except* Exception:"],
+)
+def test_a_swallowed_error_would_be_seen(clause: str) -> None:
+    assert list(broad_handlers(ast.parse(f"try:\n    pass\n{clause}\n    pass\n"))) == [3]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_file_says_what_it_is_for(path: Path) -> None:
+    assert ast.get_docstring(tree(path)), "a module docstring is missing"
+    assert not SERVICE_SUFFIX.search(path.stem), "a name that says nothing"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_public_classes_and_names_say_what_they_are(path: Path) -> None:
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.ClassDef):
+            assert not re.search(r"(Manager|Helper|Util)s?$", node.name), f"line {node.lineno}"
+            assert node.name.startswith("_") or ast.get_docstring(node), f"line {node.lineno}: {node.name} has no docstring"
+
+
+def test_test_modules_have_names_of_their_own() -> None:
+    names = [path.name for path in TEST_FILES if path.name.startswith("test_")]
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize("place", ["indexer/__init__.py", "docs/architecture.md"])
+def test_the_house_is_drawn_as_it_stands(place: str) -> None:
+    """Both drawings name each file once, and none that is gone. Record types are added without a word here."""
+    drawing = ast.get_docstring(tree(ROOT / place)) if place.endswith(".py") else (ROOT / place).read_text(encoding="utf-8")
+    named = set(re.findall(r"\b([a-z_]+\.py)\b", drawing or ""))
+    there = {path.name for name, path in INDEXER.items() if not name.startswith("indexer.records.")} - {"__init__.py"}
+    assert not there - named, "a file is not drawn"
+    assert not named - {path.name for path in [*FILES, *TEST_FILES]}, "a file that is drawn is not there"

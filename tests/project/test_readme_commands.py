@@ -1,0 +1,199 @@
+"""The README's commands run as they are written: by a shell, in a copy of the project, without this process's environment.
+
+Their packages stand ready (a .pth file, PYTHONPATH, stamps), so that no index is asked. What make would install is looked at.
+"""
+
+import contextlib
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import sysconfig
+from collections.abc import AsyncGenerator
+from pathlib import Path
+from typing import Self
+
+import pytest
+
+from relay_simulator.server import RelayServer
+from testing.documents import ROOT, blocks, read
+from testing.harness import connected, saved, stored_cursor, traffic, until
+
+README = read("README.md")
+PORT = 2471  # of `make relay`
+PLACEHOLDER = "postgresql://user:password@host/database"
+LEFT_OUT = shutil.ignore_patterns(".*", "__pycache__", "data", "build", "dist", "*.egg-info")  # what a clone lacks
+NOT_HERE = {
+    "make test": "it is the suite that this test is part of",
+    "docker compose -f docker-compose.unified.yml up -d": "no Docker engine is here; test_packaging.py looks at the file",
+    "docker compose -f docker-compose.unified.yml logs -f unified-worker": "the same",
+}
+TRIED = (
+    "make run",
+    "make demo",
+    "make relay",
+    "RELAY_URL=ws://127.0.0.1:2471 make run",
+    "python3 -m venv .venv && . .venv/bin/activate",
+    "pip install -r requirements.lock",
+    f"DATABASE_URL={PLACEHOLDER} python unified_worker.py",
+    "python unified_worker.py status",
+    "python unified_worker.py status --did did:plc:…",
+    "python unified_worker.py rebuild-derived",
+    "python unified_worker.py dead-letters",
+    "python unified_worker.py dead-letters retry",
+    "python unified_worker.py check",
+)
+
+
+def commands() -> list[str]:
+    """Every command of the README, without the words after it."""
+    prompts = re.findall(r"^\$ (.+)$", README, re.MULTILINE)
+    lines = [line for block in blocks(README, "sh") for line in block.splitlines()]
+    return [re.split(r"\s+#", line)[0].strip() for line in (*lines, *prompts)]
+
+
+def test_every_command_is_tried_or_it_is_said_why_not() -> None:
+    assert set(commands()) == {*TRIED, *NOT_HERE}
+
+
+class Shell:
+    """A shell in its own process group that runs one script; its output in a file. Ended with Ctrl-C, or killed."""
+
+    def __init__(self, folder: Path, script: str, **env: str) -> None:
+        self._output = folder / f"shell-{len(list(folder.glob('shell-*')))}.log"
+        packages = sysconfig.get_path("purelib")
+        bare = {"PATH": f"{folder / 'bin'}:/usr/bin:/bin", "PYTHONPATH": packages, "NO_PROXY": "127.0.0.1"}
+        with self._output.open("wb") as output:
+            self._process = subprocess.Popen(
+                ["/bin/sh", "-ec", script], cwd=folder / "project", env=bare | env, stdout=output, stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL, process_group=0,
+            )  # fmt: skip
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+
+    @property
+    def output(self) -> str:
+        return self._output.read_text()
+
+    async def says(self, pattern: str) -> None:
+        """Waits for it, unless the shell ends without."""
+        await until(lambda: re.search(pattern, self.output) is not None or self._process.poll() is not None, pattern)
+        assert re.search(pattern, self.output), self.output
+
+    async def ends(self) -> int:
+        await until(lambda: self._process.poll() is not None, f"it ends; it said:\n{self.output}")
+        return self._process.wait()
+
+    async def interrupted(self) -> None:
+        """Ctrl-C goes to all who run in a terminal."""
+        os.killpg(self._process.pid, signal.SIGINT)
+        await self.ends()
+
+
+@pytest.fixture
+def bare(tmp_path: Path) -> Path:
+    """A folder with the project's files in it, as a clone has them, and `python3` among its programs."""
+    shutil.copytree(ROOT, tmp_path / "project", ignore=LEFT_OUT)
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "python3").symlink_to(Path(sys.executable).resolve())
+    for folder in (tmp_path, *tmp_path.parents[:2]):
+        folder.chmod(0o755)  # PostgreSQL's account enters it, where we are root
+    return tmp_path
+
+
+@pytest.fixture
+def installed(bare: Path) -> Path:
+    """The same after make has installed: nothing is asked of an index again."""
+    assert "requirements-dev.lock" in dry(bare, "relay")
+    assert "requirements-embedded.lock" in dry(bare, "run")
+    venv = bare / "project" / ".venv"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", venv], check=True)
+    (site,) = venv.glob("lib/python3*/site-packages")
+    (site / "packages.pth").write_text(sysconfig.get_path("purelib"))
+    for stamp in (".created", ".installed-run", ".installed-dev"):
+        (venv / stamp).touch()
+    assert "pip install" not in dry(bare, "relay") + dry(bare, "run")
+    return bare
+
+
+def dry(folder: Path, target: str) -> str:
+    """What make would do."""
+    done = subprocess.run(["make", "--dry-run", target], cwd=folder / "project", capture_output=True, text=True, check=True)
+    return done.stdout
+
+
+async def test_make_run_by_itself(installed: Path) -> None:
+    stream = traffic(1_000)
+    async with RelayServer(stream.frames) as relay:
+        (installed / "project" / ".env").write_text(f"RELAY_URL={relay.url}\nCURSOR=oldest\nHTTP_BIND=127.0.0.1:0\n")
+        async with Shell(installed, "make run") as shell:
+            await shell.says("Live page: http")
+            await shell.says("in the database, ")
+            await shell.interrupted()
+            assert "[INFO] Stopped" in shell.output
+
+
+async def test_make_demo(installed: Path) -> None:
+    async with Shell(installed, "make demo", DEMO="--seconds 0.1") as shell:
+        assert await shell.ends() == 0, shell.output
+        assert "firehose_cursor: everything up to seq" in shell.output
+
+
+@contextlib.asynccontextmanager
+async def port_for_us() -> AsyncGenerator[None]:
+    """Waits until nobody else has the simulator's port."""
+
+    def free() -> bool:
+        with socket.socket() as tried:
+            return tried.connect_ex(("127.0.0.1", PORT)) != 0
+
+    await until(free, f"port {PORT} is free")
+    yield
+
+
+async def test_make_relay_and_make_run_beside_it(installed: Path) -> None:
+    (installed / "project" / ".env").write_text("HTTP_BIND=127.0.0.1:0\n")
+    async with port_for_us(), Shell(installed, "make relay") as relay:
+        await relay.says(rf"500 new frames a second at ws://127\.0\.0\.1:{PORT}")
+        async with Shell(installed, "RELAY_URL=ws://127.0.0.1:2471 make run") as worker:
+            await worker.says("in the database, ")
+            await worker.interrupted()
+            assert "[INFO] Stopped" in worker.output
+        await relay.interrupted()
+        assert "Traceback" not in relay.output
+
+
+async def test_a_python_without_the_packages_is_told_what_to_type(bare: Path) -> None:
+    async with Shell(bare, "python3 -S -m relay_simulator --now --rate 500", PYTHONPATH="") as shell:
+        assert await shell.ends() == 1
+        assert "`make relay`" in shell.output
+        assert "Traceback" not in shell.output
+
+
+async def test_a_database_of_ones_own_and_the_commands_beside_the_worker(bare: Path, database: str) -> None:
+    stream = traffic(1_000)
+    did = next(iter(stream.model.repos))
+    async with RelayServer(stream.frames) as relay:
+        (bare / "project" / ".env").write_text(f"RELAY_URL={relay.url}\nCURSOR=oldest\nHTTP_BIND=\n")
+        (own,) = (block for block in blocks(README, "sh") if PLACEHOLDER in block)
+        async with Shell(bare, own.replace(PLACEHOLDER, f"'{database}'"), PIP_NO_INDEX="1") as worker:
+            await worker.says("Connected to ")
+            await saved(database, relay.url, stream.last_seq)
+            for command in (one.replace("did:plc:…", did) for one in TRIED if one.startswith("python unified_worker.py ")):
+                activated = f". .venv/bin/activate; {command}"
+                async with Shell(bare, activated, DATABASE_URL=database) as shell:
+                    assert await shell.ends() == 0, f"{command}: {shell.output}"
+            await worker.interrupted()
+            assert "[INFO] Stopped" in worker.output
+    assert await stored_cursor(database, relay.url) == stream.last_seq
+    async with connected(database) as connection:
+        assert await connection.fetchval("SELECT count(*) FROM posts") > 0
