@@ -17,35 +17,35 @@ from typing import assert_never
 
 from indexer.command_line import process
 from indexer.config.settings import Config
-from indexer.pipeline.cursor import Cursor
-from indexer.database.connection.failures import DATABASE_ERRORS, Remedy, remedy
 from indexer.database.background.judge import Judge
-from indexer.database.background.waiting import Pending
-from indexer.database.connection.pool import DatabasePool, LockLost
-from indexer.database.schema.ready import START_PATIENCE, make_ready
+from indexer.database.background.opt_outs import UserSettings
 from indexer.database.background.rebuild import Rebuild
 from indexer.database.background.runs import Run
-from indexer.database.background.opt_outs import UserSettings
 from indexer.database.background.sizes import Sizes
 from indexer.database.background.stuck import Stuck
 from indexer.database.background.sweeper import Sweeper
+from indexer.database.background.waiting import Pending
 from indexer.database.background.wiper import Wiper
+from indexer.database.connection.failures import DATABASE_ERRORS, Remedy, remedy
+from indexer.database.connection.pool import DatabasePool, LockLost
+from indexer.database.schema.ready import START_PATIENCE, make_ready
 from indexer.errors import Stop, told
-from indexer.relay.firehose import Firehose
-from indexer.monitoring.gauges import Gauges
 from indexer.json import SafeJSONEncoder
-from indexer.pipeline.lanes import Lane, Lanes, Placed
 from indexer.log.handler import warn_limited
 from indexer.metrics import Metrics
-from indexer.pipeline.processor import EventProcessor
+from indexer.monitoring.gauges import Gauges
 from indexer.monitoring.progress import Progress
+from indexer.pipeline.cursor import Cursor
+from indexer.pipeline.lanes import Lane, Lanes, Placed
+from indexer.pipeline.processor import EventProcessor
+from indexer.pipeline.watermark import Ticket, Watermark
 from indexer.protocol.events import Account, Commit, Identity, Ignored, Info, StreamError, Sync, Unusable
 from indexer.protocol.frames import decode
-from indexer.records.base.record_type import RecordType
 from indexer.records import RECORD_TYPES
-from indexer.selection import Selection
+from indexer.records.base.record_type import RecordType
+from indexer.relay.firehose import Firehose
 from indexer.relay.position import Stream
-from indexer.pipeline.watermark import Ticket, Watermark
+from indexer.selection import Selection
 
 __all__ = ["DatabasePool", "EventProcessor", "SafeJSONEncoder", "UnifiedWorker", "main"]
 

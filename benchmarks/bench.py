@@ -26,8 +26,8 @@ from benchmarks.stream import dids, make_stream
 from benchmarks.throughput import BARE_WORKER, CLASSIC, WORKER, Run, fresh_database, run_into
 from indexer.embedded.programs import EmbeddedPostgres
 from indexer.embedded.server import PostgresServer
-from indexer.records.base.record_type import RecordType
 from indexer.records import RECORD_TYPES
+from indexer.records.base.record_type import RecordType
 from relay_simulator.mix import Mix
 
 LIVE_RATE = 2_000  # events a second: the most that the public relay has been seen to keep up

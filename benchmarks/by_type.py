@@ -18,15 +18,15 @@ import psutil
 from benchmarks.bare import BARE_TYPES
 from benchmarks.stream import make_stream
 from benchmarks.throughput import fresh_database
-from indexer.database.write.batch import KINDS, OTHER, build
-from indexer.database.write.apply import apply_all
 from indexer.database.connection.sessions import SESSION_SETTINGS, Connection
-from indexer.pipeline.lanes import MAX_BATCH
+from indexer.database.write.apply import apply_all
+from indexer.database.write.batch import KINDS, OTHER, build
 from indexer.embedded.server import PostgresServer
+from indexer.pipeline.lanes import MAX_BATCH
 from indexer.protocol.events import Commit
 from indexer.protocol.frames import decode
-from indexer.records.base.record_type import RecordType
 from indexer.records import RECORD_TYPES
+from indexer.records.base.record_type import RecordType
 from relay_simulator.frames_file import read_frames
 from relay_simulator.mix import Mix
 

@@ -23,16 +23,16 @@ if TYPE_CHECKING:
     from asyncpg.prepared_stmt import PreparedStatement
 
 from benchmarks.bare import bare
-from indexer.database.write.batch import Batch, build
 from indexer.config.settings import Config
 from indexer.database.connection.sessions import SESSION_SETTINGS, Connection
-from indexer.relay.firehose import Firehose
-from indexer.pipeline.lanes import MAX_QUEUED
+from indexer.database.write.batch import Batch, build
 from indexer.metrics import Metrics
+from indexer.pipeline.lanes import MAX_QUEUED
 from indexer.protocol.events import Commit
 from indexer.protocol.frames import decode
-from indexer.records.base.record_type import RecordType
 from indexer.records import follow, like, post, profile, repost
+from indexer.records.base.record_type import RecordType
+from indexer.relay.firehose import Firehose
 
 PARAMETERS = {
     "p_did": "text",

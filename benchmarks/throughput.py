@@ -12,11 +12,11 @@ import asyncpg
 from benchmarks.expected import EDGE, Expected
 from benchmarks.processes import POLL, ROOT, START_TIMEOUT, Child, ChildFailed, child, relay, relay_url, server_cpu
 from indexer.database.connection.pool import DatabasePool
-from indexer.database.schema.ready import make_ready
 from indexer.database.connection.sessions import Connection
+from indexer.database.schema.ready import make_ready
 from indexer.embedded.server import PostgresServer
-from indexer.records.base.record_type import RecordType
 from indexer.records import RECORD_TYPES
+from indexer.records.base.record_type import RecordType
 
 DATABASE = "bench"
 SLOWEST = 500  # commits a second: below that a run is given up

@@ -8,9 +8,9 @@ import sys
 from collections.abc import Sequence
 
 from indexer.command_line import process
-from indexer.monitoring import history
-from indexer.database.write.batch import Batch
 from indexer.config.settings import Config
+from indexer.database.write.batch import Batch
+from indexer.monitoring import history
 from indexer.pipeline.lanes import Lane
 from indexer.pipeline.processor import EventProcessor
 from unified_worker import UnifiedWorker

@@ -3,11 +3,11 @@
 import json
 from collections.abc import Iterable
 
-from indexer.records.base.derived_tables import DERIVED_TABLES
 from indexer.database.connection.sessions import Connection
 from indexer.protocol.events import Commit
-from indexer.records.base.record_type import EVERY_OTHER, RecordType
 from indexer.records import RECORD_TYPES
+from indexer.records.base.derived_tables import DERIVED_TABLES
+from indexer.records.base.record_type import EVERY_OTHER, RecordType
 from testing.commits import Stream, post, put
 from testing.garbage import BLOCK, FOLLOW, GENERATOR, GENERIC, LABELER, LIKE, POST, REPOST
 from testing.samples import ME, SAMPLES, Record, Samples, facet, ref

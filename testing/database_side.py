@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import asyncpg
 
 from indexer.database.connection.pool import DatabasePool
-from indexer.database.schema.ready import make_ready
 from indexer.database.connection.sessions import Connection
+from indexer.database.schema.ready import make_ready
 from indexer.database.write.writer import Writer
 from indexer.metrics import Metrics
 from indexer.pipeline.processor import EventProcessor

@@ -24,8 +24,7 @@ from indexer.config.settings import Config
 from relay_simulator.generator import Generator, Settings
 from relay_simulator.mix import Mix
 from relay_simulator.truth import Sent
-from testing.model import Model
-from testing.model import compare
+from testing.model import Model, compare
 from testing.model.compare import Expecting
 from unified_worker import UnifiedWorker
 

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
 from typing import Any, Literal, NamedTuple
 
-from indexer.records.base.derived_tables import DERIVED_TABLES
 from indexer.database.connection.sessions import Connection
 from indexer.protocol.events import Account, Identity, RepoEvent
 from indexer.records import RECORD_TYPES
+from indexer.records.base.derived_tables import DERIVED_TABLES
 from testing.commits import CID, LIKE, POST, START, Op, Stream, at, delete, did, like, post, put
 from testing.garbage import GENERATOR, LABELER, POST_GATE, THREAD_GATE, VERIFICATION
 

@@ -19,7 +19,7 @@ CONFIG = DEPLOYED / "prometheus" / "prometheus.yml"
 RULES = DEPLOYED / "prometheus" / "alerts.yml"
 DASHBOARD = DEPLOYED / "grafana" / "dashboards" / "unified-worker.json"
 PAGE = ROOT / "docs" / "monitoring.md"
-UNIT_TESTS = tuple(sorted(Path(__file__).parent.glob("*.yml")))
+UNIT_TESTS = tuple(sorted((ROOT / "tests" / "project" / "monitoring").glob("*.yml")))
 
 
 class Query(NamedTuple):

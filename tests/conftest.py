@@ -3,17 +3,25 @@
 database        the URL of a fresh, empty database on PostgreSQL 18
 any_database    the same, once on each PostgreSQL there is (18, and 15 where Debian's package is installed)
 private_server  a running PostgreSQL 18 of the test's own, with fsync on
+worker          a worker's database side on PostgreSQL 18, in a schema of its own
+any_worker      the same, once on each PostgreSQL there is
+both_worker     on PostgreSQL 18, once in a schema of its own and once in an application's
+application     the URL of a database with an application's tables
+
+The databases of the workers are copies of one that a worker has made ready, which takes less time than making each.
 """
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from secrets import token_hex
 
 import asyncpg
 import pytest
 
 from indexer.embedded.server import PostgresServer
+from testing.application_schema import TABLES
+from testing.database_side import Worker, connected, opened
 from testing.servers import FAST, HAS_15, SAFE, fast_parent, make_server, server_directory
 
 _numbers = itertools.count(1)
@@ -58,12 +66,6 @@ async def administer(server: PostgresServer, statement: str) -> None:
         await connection.close()
 
 
-@pytest.fixture
-async def database(pg18: PostgresServer) -> AsyncIterator[str]:
-    async for url in fresh(pg18):
-        yield url
-
-
 @pytest.fixture(params=["pg18", "pg15"])
 def any_server(request: pytest.FixtureRequest) -> PostgresServer:
     """Each PostgreSQL there is, in turn. Not async: a server starts in a loop of its own, and only one can run at a time."""
@@ -83,3 +85,73 @@ async def private_server() -> AsyncIterator[PostgresServer]:
         await server.start()
         yield server
         await server.stop("immediate")
+
+
+@pytest.fixture(scope="session")
+def ready(pg18: PostgresServer) -> Callable[[str], str]:
+    """By kind ('own', 'application'): the name of a database that a worker has made ready, to be copied."""
+    made: set[str] = set()
+
+    async def make(kind: str) -> None:
+        await administer(pg18, f"CREATE DATABASE ready_{kind}")
+        async with connected(pg18.url_of(f"ready_{kind}")) as connection:
+            if kind == "application":
+                await connection.execute(TABLES)
+        async with opened(pg18.url_of(f"ready_{kind}")):
+            pass
+
+    def of(kind: str) -> str:
+        if kind not in made:
+            # In a loop of its own: pytest's runs just now.
+            with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
+                runner.run(make(kind))
+            made.add(kind)
+        return f"ready_{kind}"
+
+    return of
+
+
+def kind_of(request: pytest.FixtureRequest) -> str | None:
+    """Which ready database the test's worker begins with; None for a test without one."""
+    if "both_worker" in request.fixturenames:
+        return request.node.callspec.params["both_worker"]
+    return "own" if "worker" in request.fixturenames else None
+
+
+@pytest.fixture
+def template(request: pytest.FixtureRequest) -> str:
+    """The database that this test's is a copy of. Not async, so that the ready ones can be made on the way."""
+    kind = kind_of(request)
+    return "template1" if kind is None else request.getfixturevalue("ready")(kind)
+
+
+@pytest.fixture
+async def database(pg18: PostgresServer, template: str) -> AsyncIterator[str]:
+    async for url in fresh(pg18, template):
+        yield url
+
+
+@pytest.fixture
+async def worker(database: str) -> AsyncIterator[Worker]:
+    async with opened(database) as ready:
+        yield ready
+
+
+@pytest.fixture
+async def any_worker(any_database: str) -> AsyncIterator[Worker]:
+    async with opened(any_database) as ready:
+        yield ready
+
+
+@pytest.fixture
+async def application(database: str) -> str:
+    """The URL of a database with an application's tables."""
+    async with connected(database) as connection:
+        await connection.execute(TABLES)
+    return database
+
+
+@pytest.fixture(params=["own", "application"])
+async def both_worker(database: str) -> AsyncIterator[Worker]:
+    async with opened(database) as ready:
+        yield ready

@@ -16,15 +16,15 @@ from types import TracebackType
 import uvloop
 
 from indexer.command_line import cli
-from indexer.log import handler
-from indexer.config.settings import Config
+from indexer.command_line.signals import StreamWorker, Words, signalled, until_signal
 from indexer.config.database_url import redacted
+from indexer.config.settings import Config
 from indexer.descriptors import open_standard
 from indexer.embedded.programs import EmbeddedPostgres
 from indexer.errors import OperatorError, Stop, leaves, told
-from indexer.command_line.signals import StreamWorker, Words, signalled, until_signal
-from indexer.version import VERSION
+from indexer.log import handler
 from indexer.monitoring.observers import views
+from indexer.version import VERSION
 
 log = logging.getLogger(__name__)
 

@@ -5,20 +5,20 @@ import logging
 from collections import Counter
 from collections.abc import AsyncGenerator
 
+from indexer.command_line.stdout import table
 from indexer.config.settings import Config
-from indexer.database.dead_letters import queries
+from indexer.database.background.opt_outs import opted_out
 from indexer.database.connection.failures import DATABASE_ERRORS, Remedy, remedy, sqlstate
-from indexer.database.dead_letters.queries import Choice
 from indexer.database.connection.pool import DatabasePool
+from indexer.database.connection.sessions import Connection
+from indexer.database.dead_letters import queries
+from indexer.database.dead_letters.queries import Choice
 from indexer.database.dead_letters.retry import Fate, Kept, Verdict, retry
 from indexer.database.schema.session import session
-from indexer.database.connection.sessions import Connection
-from indexer.database.background.opt_outs import opted_out
 from indexer.errors import Stop
+from indexer.formatting import printable
 from indexer.log.handler import warn_limited
 from indexer.selection import Selection
-from indexer.command_line.stdout import table
-from indexer.formatting import printable
 
 log = logging.getLogger(__name__)
 

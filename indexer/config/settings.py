@@ -12,9 +12,9 @@ from dotenv import dotenv_values
 
 from indexer.config.addresses import host_name, listening, normalised_relay, perhaps_without_tls
 from indexer.config.database_url import faults_of
+from indexer.config.misspelt import misspelt
 from indexer.errors import OperatorError
 from indexer.log.formats import LogFormat
-from indexer.config.misspelt import misspelt
 from indexer.protocol.syntax import is_nsid
 
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")

@@ -18,8 +18,8 @@ from pathlib import Path
 from types import TracebackType
 
 from indexer.embedded.cluster import Account, spawn_as
-from indexer.errors import OperatorError
 from indexer.embedded.server import PostgresServer
+from indexer.errors import OperatorError
 
 log = logging.getLogger(__name__)
 

@@ -19,7 +19,19 @@ from types import MappingProxyType
 from typing import Literal
 from urllib.parse import quote
 
-from indexer.embedded.cluster import DATABASE, LOG_FILE, POLL, READY, STOP_TIMEOUT, USER, Account, Cluster, InUse, environment, spawn_as
+from indexer.embedded.cluster import (
+    DATABASE,
+    LOG_FILE,
+    POLL,
+    READY,
+    STOP_TIMEOUT,
+    USER,
+    Account,
+    Cluster,
+    InUse,
+    environment,
+    spawn_as,
+)
 from indexer.errors import OperatorError
 
 log = logging.getLogger(__name__)

@@ -5,8 +5,8 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import TextIO
 
-from indexer.log.formats import OFF
 from indexer.formatting import printable
+from indexer.log.formats import OFF
 
 ERASE = "\r\x1b[J"  # from the start of the line to the end of the screen: a narrowed terminal may have broken the line in two
 REVERSE = "\x1b[7m"

@@ -5,12 +5,12 @@ from time import monotonic
 from typing import Protocol
 
 from indexer.database.connection.pool import DatabasePool
-from indexer.relay.firehose import Firehose
-from indexer.pipeline.lanes import Lane, Lanes
 from indexer.metrics import Metrics
+from indexer.pipeline.lanes import Lane, Lanes
 from indexer.pipeline.processor import EventProcessor
-from indexer.relay.position import Stream
 from indexer.pipeline.watermark import Watermark
+from indexer.relay.firehose import Firehose
+from indexer.relay.position import Stream
 
 
 class Stages(Protocol):

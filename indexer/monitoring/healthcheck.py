@@ -1,4 +1,4 @@
-"""`python -m indexer.monitoring.healthcheck`: exits with 0 while the worker of this machine answers /healthz. The image's HEALTHCHECK."""
+"""`python -m indexer.monitoring.healthcheck`, the image's HEALTHCHECK: exit code 0 while the worker here answers /healthz."""
 
 import http.client
 import os

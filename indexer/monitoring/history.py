@@ -5,8 +5,8 @@ from collections import deque
 from time import monotonic, time
 from typing import NamedTuple
 
-from indexer.monitoring.gauges import Gauges
 from indexer.metrics import Histogram
+from indexer.monitoring.gauges import Gauges
 
 INTERVAL = 1.0  # seconds between two samples
 KEPT = 900  # samples: 15 minutes

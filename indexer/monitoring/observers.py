@@ -10,9 +10,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 from indexer.config.settings import Config
+from indexer.embedded.server import PostgresServer
 from indexer.monitoring.gauges import Gauges
 from indexer.monitoring.history import History
-from indexer.embedded.server import PostgresServer
 from indexer.monitoring.readiness import reasons, state
 from indexer.monitoring.terminal_line import Now, keep_showing
 from indexer.monitoring.welcome import first_events, greet

@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Callable
 from typing import NamedTuple
 
-from indexer.log.handler import hide_status, show_status
 from indexer.formatting import duration
+from indexer.log.handler import hide_status, show_status
 
 INTERVAL = 1.0  # seconds between two looks
 

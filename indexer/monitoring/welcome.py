@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from indexer.config.addresses import on_this_machine
-from indexer.metrics import Metrics
 from indexer.formatting import duration
+from indexer.metrics import Metrics
 
 PATIENCE = 10.0  # seconds until it is told why nothing has come
 LOOK = 0.1  # seconds between two looks

@@ -7,9 +7,9 @@ from datetime import datetime
 from indexer.database.connection.failures import DATABASE_ERRORS
 from indexer.database.connection.pool import DatabasePool
 from indexer.errors import OperatorError
-from indexer.relay.gaps import Place
 from indexer.log.handler import warn_limited
 from indexer.pipeline.watermark import Watermark
+from indexer.relay.gaps import Place
 
 log = logging.getLogger(__name__)
 

@@ -7,8 +7,8 @@ import asyncio
 from collections import deque
 from typing import NamedTuple
 
-from indexer.protocol.events import RepoEvent
 from indexer.pipeline.watermark import Ticket
+from indexer.protocol.events import RepoEvent
 
 MAX_QUEUED_BYTES = 32 * 2**20  # in all lanes together
 MAX_QUEUED = 1_024  # events in all lanes together: a batch each for four lanes; more only leaves the CPU's cache (measured)

@@ -8,19 +8,19 @@ import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from indexer.database.write.batch import KINDS, OTHER, Batch, build, row_of
-from indexer.database.write.apply import apply_one
 from indexer.database.connection.pool import DatabasePool
 from indexer.database.connection.sessions import Connection
 from indexer.database.functions.install import MODE_DIRECT, MODE_LIVE
+from indexer.database.write.apply import apply_one
+from indexer.database.write.batch import KINDS, OTHER, Batch, build, row_of
 from indexer.database.write.writer import REFUSED, Writer
 from indexer.log.handler import warn_limited
 from indexer.metrics import Metrics
 from indexer.pipeline.recent_posts import Newest
 from indexer.protocol.events import Commit, RepoEvent
 from indexer.protocol.syntax import parse_at_uri
-from indexer.records.base.record_type import Place, Record, RecordType
 from indexer.records import follow, like, post, profile, repost
+from indexer.records.base.record_type import Place, Record, RecordType
 from indexer.selection import EVERYTHING, Selection
 
 log = logging.getLogger(__name__)

@@ -1,4 +1,7 @@
-"""The record types, one file each, found by looking into this folder: adding a type is adding a file."""
+"""The record types, one file each, found by looking into this folder: adding a type is adding a file.
+
+A file has the name of the last word of its collection. base/ is what they are made of.
+"""
 
 import importlib
 import pkgutil
@@ -8,7 +11,7 @@ from indexer.records.base.record_type import RecordType
 
 def find() -> tuple[RecordType, ...]:
     """The `RECORD` of each file in this folder, ordered by collection."""
-    names = [module.name for module in pkgutil.iter_modules(__path__)]
+    names = [module.name for module in pkgutil.iter_modules(__path__) if not module.ispkg]
     found: list[RecordType] = [importlib.import_module(f"{__name__}.{name}").RECORD for name in names]
     return tuple(sorted(found, key=lambda record_type: record_type.collection))
 

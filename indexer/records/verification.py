@@ -1,8 +1,8 @@
 """app.bsky.graph.verification: one account vouches for another. One of them counts for an account: the first that came."""
 
-from indexer.records.base.effects import MAX_URI_CHARS, Effect, authority, notification
 from indexer.errors import Rejected
 from indexer.protocol.syntax import is_handle
+from indexer.records.base.effects import MAX_URI_CHARS, Effect, authority, notification
 from indexer.records.base.record_type import (
     CID,
     CREATED_AT,

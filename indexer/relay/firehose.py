@@ -14,9 +14,9 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed, InvalidProxy, WebSocketException
 
 from indexer.config.addresses import SUBSCRIBE_PATH
-from indexer.relay.backoff import Backoff
 from indexer.errors import OperatorError
 from indexer.metrics import Metrics
+from indexer.relay.backoff import Backoff
 from indexer.relay.connection import asked_to_wait, open_connection, told
 
 PING_INTERVAL = 20.0  # seconds of silence before a ping, and for its answer

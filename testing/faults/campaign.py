@@ -8,9 +8,9 @@ from collections import deque
 from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 
-from testing.harness import ROOT
 from testing.faults.cluster import make_template
 from testing.faults.run import Outcome, Plan, play
+from testing.harness import ROOT
 from testing.servers import fast_parent, server_directory
 
 MOST_SECONDS = 300.0  # of a run; one that takes longer hangs

@@ -7,11 +7,11 @@ from random import Random
 import asyncpg
 import psutil
 
-from testing.hostile import HOSTILE, change
 from testing.faults.cluster import mountable
 from testing.faults.kind import Kind
 from testing.faults.scene import Scene
 from testing.faults.witness import GONE, MINE
+from testing.hostile import HOSTILE, change
 from testing.servers import kill9
 
 WORKERS = "datname = current_database() AND application_name LIKE '%python%'"

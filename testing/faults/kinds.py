@@ -1,11 +1,6 @@
 """Every kind of fault, by name."""
 
-from testing.faults import accounts
-from testing.faults import database
-from testing.faults import network
-from testing.faults import process
-from testing.faults import relay
-from testing.faults import second_relay
+from testing.faults import accounts, database, network, process, relay, second_relay
 from testing.faults.kind import Kind
 
 KINDS: dict[str, Kind] = {

@@ -10,9 +10,9 @@ from statistics import median
 
 import psutil
 
-from testing.harness import ROOT
 from testing.faults.kinds import KINDS
 from testing.faults.run import Outcome
+from testing.harness import ROOT
 
 DOCUMENT = ROOT / "docs" / "faults.md"
 BEGIN, END = "<!-- the last campaign: written by `python -m testing.faults --write` -->", "<!-- its end -->"

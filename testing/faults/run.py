@@ -15,11 +15,11 @@ from relay_simulator.generator import Generator, Settings
 from relay_simulator.mix import Mix
 from relay_simulator.records import Record
 from relay_simulator.truth import AccountTruth, CommitTruth, Sent
-from testing.harness import differences, settled, told
 from testing.faults.kind import Kind
 from testing.faults.kinds import KINDS
 from testing.faults.scene import PATIENCE, Scene, Wishes, raised
 from testing.faults.witness import GONE
+from testing.harness import differences, settled, told
 from testing.model import UNDETERMINED
 from testing.model.names import Rows
 from testing.model.protocol import instant, tid_time

@@ -15,12 +15,12 @@ from indexer.embedded.server import SOCKET, PostgresServer
 from relay_simulator.frames_file import FrameLog
 from relay_simulator.server import RelayServer
 from relay_simulator.truth import Sent
-from testing.harness import until
 from testing.faults.cluster import SETTINGS, own_directory, second_server
 from testing.faults.feed import Feed
 from testing.faults.keeper import Keeper
 from testing.faults.proxy import Proxy, to_port, to_socket
 from testing.faults.witness import GONE, MINE, Witness
+from testing.harness import until
 from testing.servers import MEMORY, make_server
 
 RATE = 900.0  # messages a second

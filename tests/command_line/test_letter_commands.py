@@ -12,15 +12,15 @@ from indexer.command_line import cli
 from indexer.config.settings import Config
 from indexer.database.dead_letters.queries import drop
 from indexer.database.functions.dead_letters import KEEP, PENDING
-from indexer.database.schema.migrations import MIGRATIONS
 from indexer.database.functions.rebuild_steps import REBUILDING
+from indexer.database.schema.migrations import MIGRATIONS
 from indexer.errors import OperatorError, Stop
 from indexer.protocol.events import Unusable
 from indexer.protocol.frames import decode
 from testing.commits import LIKE, POST, Stream, delete, did, like, post, put
-from tests.database.functions.test_dead_letters import check_sizes
 from testing.database_side import Worker, connected
 from testing.harness import until
+from tests.database.functions.test_dead_letters import check_sizes
 
 SUBJECT = f"at://{did('x')}/{POST}/1"
 

@@ -13,8 +13,8 @@ import pytest
 
 import unified_worker
 from indexer.config.settings import SETTINGS, Config
-from indexer.errors import OperatorError
 from indexer.embedded.server import PostgresServer
+from indexer.errors import OperatorError
 from relay_simulator.server import RelayServer
 from testing.authors import Author, liking
 from testing.harness import (

@@ -11,10 +11,10 @@ from dotenv import dotenv_values
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from indexer.config.addresses import normalised_relay
 from indexer.command_line.cli import parse
-from indexer.config.settings import SETTINGS, Address, Config
+from indexer.config.addresses import normalised_relay
 from indexer.config.database_url import redacted
+from indexer.config.settings import SETTINGS, Address, Config
 from indexer.errors import OperatorError
 from indexer.version import VERSION
 

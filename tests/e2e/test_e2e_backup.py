@@ -8,8 +8,8 @@ import pytest
 
 from indexer.embedded.server import PostgresServer
 from relay_simulator.server import RelayServer
-from tests.conftest import administer
 from testing.harness import connected, differences, finished, running, stored_cursor, traffic, until
+from tests.conftest import administer
 
 RATE = 2_000.0  # frames a second: the stream flows on while the dump is taken
 

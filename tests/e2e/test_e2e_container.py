@@ -72,7 +72,8 @@ async def reachable(_needs_namespaces: None) -> AsyncIterator[str]:
 
 def healthcheck(bind: str) -> int:
     """The exit code of the image's HEALTHCHECK."""
-    return subprocess.run([sys.executable, "-m", "indexer.monitoring.healthcheck"], cwd=ROOT, env={"HTTP_BIND": bind}).returncode
+    command = [sys.executable, "-m", "indexer.monitoring.healthcheck"]
+    return subprocess.run(command, cwd=ROOT, env={"HTTP_BIND": bind}).returncode
 
 
 async def test_it_runs_as_nobody_on_a_read_only_file_system(reachable: str, tmp_path: Path) -> None:

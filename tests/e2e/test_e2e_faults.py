@@ -11,15 +11,15 @@ from relay_simulator.encoding import seq_of
 from relay_simulator.generator import Generator, Settings
 from relay_simulator.mix import Mix
 from relay_simulator.truth import Sent
-from testing.database_side import opened
 from testing.authors import Author
-from testing.harness import told
+from testing.database_side import opened
 from testing.faults.cluster import make_template
 from testing.faults.kinds import KINDS, missing
 from testing.faults.plan import plans
 from testing.faults.run import Plan, play
 from testing.faults.weave import woven
 from testing.faults.witness import Witness
+from testing.harness import told
 from testing.servers import fast_parent, server_directory
 
 SERVICE = "relay.test"

@@ -4,9 +4,9 @@ from pathlib import Path
 
 from relay_simulator.server import RelayServer
 from testing.application_schema import TABLES
-from tests.database.dead_letters.test_foreign_keys import KEY
 from testing.authors import Author, liking
 from testing.harness import Process, connected, saved, settings, told, until
+from tests.database.dead_letters.test_foreign_keys import KEY
 
 POST = f"at://did:plc:{'z' * 24}/app.bsky.feed.post/post1"  # what `liking` likes
 

@@ -16,11 +16,11 @@ import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from indexer.embedded.server import PostgresServer
+from indexer.metrics import BATCH_BOUNDS, LATENCY_BOUNDS
 from indexer.monitoring.http.exposition import label
 from indexer.monitoring.http.live import MOST_STREAMS
 from indexer.monitoring.http.server import MOST_CONNECTIONS
-from indexer.metrics import BATCH_BOUNDS, LATENCY_BOUNDS
-from indexer.embedded.server import PostgresServer
 from indexer.monitoring.readiness import NAMES, reasons
 from indexer.records import RECORD_TYPES
 from indexer.version import VERSION

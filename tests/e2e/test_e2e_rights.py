@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from indexer.database.background.rebuild import Rebuild
 from indexer.database.connection.pool import DatabasePool
 from indexer.database.schema.ready import make_ready
-from indexer.database.background.rebuild import Rebuild
 from indexer.errors import OperatorError
 from indexer.records import RECORD_TYPES
 from relay_simulator.server import RelayServer

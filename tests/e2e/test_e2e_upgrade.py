@@ -21,8 +21,7 @@ from relay_simulator.generator import Generator, Settings
 from relay_simulator.mix import Mix
 from relay_simulator.server import RelayServer
 from testing.harness import ROOT, Process, Traffic, connected, differences, saved, settings, stored_cursor, told, until
-from testing.model import Model
-from testing.model import compare
+from testing.model import Model, compare
 from testing.model.expected import Expected
 from testing.model.names import UNDETERMINED
 

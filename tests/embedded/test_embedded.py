@@ -18,8 +18,8 @@ import pytest
 from indexer.embedded import programs
 from indexer.embedded.cluster import spawn_as
 from indexer.embedded.programs import EmbeddedPostgres, unprivileged_account
-from indexer.errors import OperatorError
 from indexer.embedded.server import PostgresServer
+from indexer.errors import OperatorError
 from testing.servers import SAFE, alive, kill9, make_server, server_directory
 
 ROOT = Path(__file__).parents[2]

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 
 from indexer.log.formats import LineFormatter
 from indexer.log.handler import MOST_WAITING, Outlet, complain, configure, show_status
-from indexer.monitoring.terminal_line import Now, keep_showing, status_line
 from indexer.log.terminal import cut
+from indexer.monitoring.terminal_line import Now, keep_showing, status_line
 from testing.screens import GO_ON, STOP, Screen
 
 ROOT = Path(__file__).parents[2]

@@ -6,16 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from indexer.database.write.batch import build
 from indexer.config.settings import Config
+from indexer.database.write.batch import build
+from indexer.metrics import LATENCY_BOUNDS, Histogram
 from indexer.monitoring.history import KEPT, History, quantile
 from indexer.monitoring.http import exposition
 from indexer.monitoring.http.exposition import Exposition
-from indexer.metrics import LATENCY_BOUNDS, Histogram
+from indexer.monitoring.observers import views
 from indexer.pipeline.recent_posts import INTERVAL, MOST_SHOWN, Newest
 from indexer.protocol.events import Commit
 from indexer.protocol.frames import decode
-from indexer.monitoring.observers import views
 from relay_simulator.generator import Generator, Settings
 from relay_simulator.mix import Mix
 from relay_simulator.truth import CommitTruth, OpTruth

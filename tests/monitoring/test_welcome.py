@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 import psutil
 import pytest
 
-from indexer.metrics import Metrics
 from indexer.embedded.server import PostgresServer
+from indexer.metrics import Metrics
 from indexer.monitoring.welcome import first_events, greet
 from relay_simulator.server import RelayServer
 from testing.harness import Process, finished, running, settings, traffic, until

@@ -5,13 +5,13 @@ from datetime import timedelta
 
 import pytest
 
-from indexer.pipeline.cursor import Cursor
 from indexer.errors import OperatorError
-from indexer.relay.gaps import Gap, Place
 from indexer.log.handler import RateLimited
-from indexer.protocol.events import Account, Identity
-from indexer.relay.position import Stream
+from indexer.pipeline.cursor import Cursor
 from indexer.pipeline.watermark import Watermark
+from indexer.protocol.events import Account, Identity
+from indexer.relay.gaps import Gap, Place
+from indexer.relay.position import Stream
 from testing.commits import START, did
 from testing.database_side import Worker
 

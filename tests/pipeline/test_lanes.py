@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from indexer.pipeline import lanes as lanes_module
 from indexer.pipeline.lanes import MAX_BATCH, MAX_BATCH_BYTES, MAX_QUEUED, MAX_QUEUED_BYTES, Lane, Lanes, Placed
-from indexer.protocol.events import Unusable
 from indexer.pipeline.watermark import Ticket
+from indexer.protocol.events import Unusable
 
 
 def placed(seq: int, did: str = "did:plc:a", size: int = 1) -> Placed:

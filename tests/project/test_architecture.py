@@ -10,12 +10,19 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("indexer", "relay_simulator", "benchmarks")
+PACKAGES = ("indexer", "relay_simulator", "benchmarks", "testing")
 FILES = sorted([ROOT / "unified_worker.py", *(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))])
 TEST_FILES = sorted((ROOT / "tests").rglob("*.py"))
 MODULES = {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path for path in FILES}
 INDEXER = {name: path for name, path in MODULES.items() if name.split(".")[0] == "indexer"}
 PURE = {"asyncio", "asyncpg", "websockets", "uvloop", "socket", "logging", "os", "pathlib", "threading", "subprocess", "time"}
+BASE = "indexer.records.base"
+# Each folder of the package may import only those before it; the files at its top come before all of them.
+ORDER = (
+    *("log", "embedded", "protocol", "config", "records"),
+    *("database.connection", "database.write", "database.functions", "database.dead_letters", "database.schema"),
+    *("relay", "pipeline", "database.recount", "database.background", "database.status", "monitoring", "command_line"),
+)
 SERVICE_SUFFIX = re.compile(r"(manager|helpers?|utils?|common|misc)$")
 
 
@@ -95,7 +102,7 @@ def test_one_place_for_processes() -> None:
 
 
 def test_record_types_do_not_know_one_another() -> None:
-    files = {name: path for name, path in INDEXER.items() if name.startswith("indexer.records.")}
+    files = {name: path for name, path in INDEXER.items() if re.fullmatch(r"indexer\.records\.[a-z]+", name) and name != BASE}
     assert len(files) >= 5
     for name, path in files.items():
         used = imports(path)
@@ -105,7 +112,8 @@ def test_record_types_do_not_know_one_another() -> None:
 
 
 def test_the_record_types_are_found_never_listed() -> None:
-    namers = {name for name, path in INDEXER.items() if any(module.startswith("indexer.records.") for module in imports(path))}
+    types = {name for name in INDEXER if re.fullmatch(r"indexer\.records\.[a-z]+", name) and name != BASE}
+    namers = {name for name, path in INDEXER.items() if imports(path) & types}
     assert namers <= {"indexer.pipeline.processor"}  # its process_post, process_like … each name one; its dispatch does not
 
 
@@ -173,11 +181,42 @@ def test_test_modules_have_names_of_their_own() -> None:
     assert len(names) == len(set(names))
 
 
-@pytest.mark.parametrize("place", ["indexer/__init__.py", "docs/architecture.md"])
-def test_the_house_is_drawn_as_it_stands(place: str) -> None:
-    """Both drawings name each file once, and none that is gone. Record types are added without a word here."""
-    drawing = ast.get_docstring(tree(ROOT / place)) if place.endswith(".py") else (ROOT / place).read_text(encoding="utf-8")
-    named = set(re.findall(r"\b([a-z_]+\.py)\b", drawing or ""))
-    there = {path.name for name, path in INDEXER.items() if not name.startswith("indexer.records.")} - {"__init__.py"}
-    assert not there - named, "a file is not drawn"
-    assert not named - {path.name for path in [*FILES, *TEST_FILES]}, "a file that is drawn is not there"
+FOLDERS = [path for path in INDEXER.values() if path.name == "__init__.py"]
+
+
+def folder_of(name: str) -> str:
+    """The folder of a module as ORDER names it; empty for a file at the package's top."""
+    parts = name.split(".")[1:] if MODULES[name].name == "__init__.py" else name.split(".")[1:-1]
+    return ".".join(parts[: 2 if parts[:1] == ["database"] else 1])
+
+
+def test_the_order_names_every_folder() -> None:
+    assert {folder_of(name) for name in INDEXER} == {"", "database", *ORDER}
+
+
+@pytest.mark.parametrize("name", INDEXER)
+def test_a_folder_imports_only_those_before_it(name: str) -> None:
+    places = {"": -1, "database": -1} | {folder: place for place, folder in enumerate(ORDER)}
+    for module in imports(INDEXER[name], running=True) & set(INDEXER):
+        assert places[folder_of(module)] <= places[folder_of(name)], f"{name} imports {module}"
+
+
+@pytest.mark.parametrize("path", FOLDERS, ids=lambda path: path.parent.name)
+def test_a_folder_maps_what_is_in_it(path: Path) -> None:
+    """Each __init__ names its files and folders once, and nothing that is gone. Record types and commands need no word."""
+    if path.parent.name in ("protocol", "commands"):
+        return
+    inside = {each.name for each in path.parent.glob("*.py")} - {"__init__.py"}
+    inside |= {f"{each.name}/" for each in path.parent.iterdir() if each.is_dir() and each.name != "__pycache__"}
+    if path.parent.name == "records":
+        inside = {"base/"}
+    mapped = re.findall(r"^([a-z_]+(?:\.py|/)) ", ast.get_docstring(tree(path)) or "", re.MULTILINE)
+    assert sorted(mapped) == sorted(inside) or (path.parent.name == "records" and not mapped)
+
+
+def test_no_folder_is_for_one_file_and_none_lies_deep() -> None:
+    folders = {path.parent for path in INDEXER.values()}
+    for folder in folders:
+        inside = [each for each in folder.iterdir() if each.suffix == ".py" or each in folders]
+        assert len(inside) > 2, f"{folder} is for one file"
+        assert len(folder.relative_to(ROOT).parts) <= 3, f"{folder} lies too deep"

@@ -19,18 +19,18 @@ METHODS = {"execute", "executemany", "fetch", "fetchval", "fetchrow", "fetchmany
 OF_CONNECTION = re.compile(r"(^|[._])(connection|conn|pool)$")
 FILLED_IN = {"schema", "self._schema", "step.name"}
 ELSEWHERE = {
-    "schema.prepare": "the functions, which sql.functions makes of the record types",
-    "schema._own_schema": "the tables, which tables.create makes of the record types, and the migrations",
-    "schema._any_rows": "the tables' names",
-    "schema._mend_times": "the tables' and columns' names, of the record types",
+    "prepare.prepare": "the functions, which sql.functions makes of the record types",
+    "prepare._own_schema": "the tables, which tables.create makes of the record types, and the migrations",
+    "prepare._any_rows": "the tables' names",
+    "prepare._mend_times": "the tables' and columns' names, of the record types",
     "optional_columns.settle": "the tables' and columns' names and types, of the record types",
-    "check._unassignable": "the tables' and columns' names and types, of the record types",
-    "account_status._count": "the tables' and columns' names, of the record types",
-    "audit.look": "what should be and what is there, of constants (audit_rows, audit_notices, audit_books)",
-    "audit._keys": "the tables' and columns' names, and numbers",
-    "letter_queries._drop": "one of two constants that lock",
+    "compatibility._unassignable": "the tables' and columns' names and types, of the record types",
+    "account._count": "the tables' and columns' names, of the record types",
+    "compare.look": "what should be and what is there, of constants (audit_rows, audit_notices, audit_books)",
+    "compare._keys": "the tables' and columns' names, and numbers",
+    "queries._drop": "one of two constants that lock",
     "sizes._count": "a table, as the server quoted its name",
-    "pending._look": "table and column of a foreign key, as the server quoted them (letters.AWAITED)",
+    "waiting._look": "table and column of a foreign key, as the server quoted them (letters.AWAITED)",
 }
 
 

@@ -7,12 +7,12 @@ import asyncpg
 import pytest
 
 from indexer.config.settings import SETTINGS
-from indexer.records.base.record_type import EVERY_OTHER
 from indexer.records import RECORD_TYPES
+from indexer.records.base.record_type import EVERY_OTHER
 from testing.commits import Stream, delete, did, like, post, put
-from testing.new_type import run, with_file
 from testing.database_side import opened
 from testing.documents import blocks, log_lines, read, said
+from testing.new_type import run, with_file
 
 README = read("README.md")
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from indexer.pipeline import lanes
 from indexer import program_name
 from indexer.command_line import signals
 from indexer.config.settings import SETTINGS, Config
+from indexer.pipeline import lanes
 from unified_worker import MOST_LANES
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "systemd"

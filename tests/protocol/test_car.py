@@ -2,12 +2,12 @@ from hashlib import sha256
 from typing import Any
 
 import pytest
-from testing.frames import car, cid_of, encode, section, varint
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from indexer.errors import Rejected
 from indexer.protocol.car import split
+from testing.frames import car, cid_of, encode, section, varint
 
 BLOCKS = [encode({"n": n, "text": "x" * (n * 60)}) for n in range(8)]
 ROOT = cid_of(BLOCKS[0])

@@ -7,12 +7,12 @@ from typing import Any, cast
 import cbor2
 import libipld
 import pytest
-from testing.frames import cid_of, encode, needs_vectors, vector
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from indexer.errors import Rejected
 from indexer.protocol.data_model import MAX_DEPTH, to_json_form
+from testing.frames import cid_of, encode, needs_vectors, vector
 
 LINK = cid_of(b"x")
 LINK_TEXT = libipld.encode_cid(LINK)

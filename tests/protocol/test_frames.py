@@ -2,7 +2,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from testing.frames import COMMIT_HEADER, DID, LIKE, REV, TIME, car, cid_of, commit_frame, commit_payload, encode, frame, like
 
 from indexer.protocol.car import split
 from indexer.protocol.events import (
@@ -20,6 +19,7 @@ from indexer.protocol.events import (
 )
 from indexer.protocol.frames import decode
 from indexer.protocol.syntax import tid_time
+from testing.frames import COMMIT_HEADER, DID, LIKE, REV, TIME, car, cid_of, commit_frame, commit_payload, encode, frame, like
 
 INSTANT = datetime(2026, 7, 4, 14, 38, 7, 517000, UTC)
 RECORDS: dict[str, Any] = {f"{LIKE}/{n}": like(n) for n in range(3)}

@@ -5,7 +5,6 @@ from typing import Any
 
 import cbor2
 import pytest
-from testing.frames import COMMIT_HEADER, DID, LIKE, REV, commit_frame, commit_payload, encode, frame, like
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,6 +13,7 @@ from indexer.protocol.events import Commit, Event, RefusedOp, Unusable
 from indexer.protocol.frames import decode
 from indexer.protocol.salvage import salvage
 from indexer.protocol.syntax import is_did, is_tid
+from testing.frames import COMMIT_HEADER, DID, LIKE, REV, commit_frame, commit_payload, encode, frame, like
 
 REASONS = set(frames.__doc__.replace(",", " ").split()) if frames.__doc__ else set[str]()
 RECORDS: dict[str, Any] = {f"{LIKE}/{n}": like(n) for n in range(3)}

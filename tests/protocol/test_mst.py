@@ -2,13 +2,13 @@ from typing import Any
 
 import libipld
 import pytest
-from testing.frames import cid_of, encode, needs_recorded, needs_vectors, recorded, vector, vector_lines
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from indexer.errors import Rejected
 from indexer.protocol import car, mst
 from indexer.protocol.mst import Change
+from testing.frames import cid_of, encode, needs_recorded, needs_vectors, recorded, vector, vector_lines
 
 VALUE = cid_of(b"value")
 OTHER = cid_of(b"other")

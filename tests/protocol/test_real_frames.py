@@ -4,11 +4,11 @@ import json
 from typing import Any
 
 import libipld
-from testing.frames import DATA, needs_recorded, recorded
 
 from indexer.protocol.data_model import to_json_form
 from indexer.protocol.events import Account, Commit, Unusable
 from indexer.protocol.frames import decode
+from testing.frames import DATA, needs_recorded, recorded
 
 
 @needs_recorded

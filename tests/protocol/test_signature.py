@@ -5,11 +5,11 @@ from typing import Any
 import libipld
 import pytest
 from coincurve import PrivateKey
-from testing.frames import DATA, DID, REV, cid_of, encode, needs_recorded, needs_vectors, recorded, vector
 
 from indexer.errors import Rejected
 from indexer.protocol import car
 from indexer.protocol.signature import signing_key, verify, verify_commit
+from testing.frames import DATA, DID, REV, cid_of, encode, needs_recorded, needs_vectors, recorded, vector
 
 KEY: Any = PrivateKey(bytes(31) + b"\x07")
 DID_KEY = "did:key:" + libipld.encode_multibase("z", b"\xe7\x01" + KEY.public_key.format())

@@ -4,7 +4,6 @@ from functools import cache
 from random import Random
 
 import pytest
-from testing.frames import encode
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -12,8 +11,8 @@ from indexer.protocol.events import Commit
 from indexer.protocol.frames import decode
 from indexer.protocol.mst import MAX_KEY_BYTES
 from relay_simulator.encoding import cid_of
-from testing.fuzz import corpus
-from testing.fuzz import targets
+from testing.frames import encode
+from testing.fuzz import corpus, targets
 from testing.fuzz.bombs import BOMBS, commit, creations, record
 from testing.fuzz.mutations import changed, mutate, parts_of
 

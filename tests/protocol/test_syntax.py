@@ -3,7 +3,6 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from testing.frames import needs_vectors, vector_lines
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -19,6 +18,7 @@ from indexer.protocol.syntax import (
     tid_second,
     tid_time,
 )
+from testing.frames import needs_vectors, vector_lines
 
 
 def is_at_uri(text: str) -> bool:

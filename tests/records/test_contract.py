@@ -15,15 +15,15 @@ import pytest
 import pytest_asyncio
 from hypothesis import HealthCheck, given, seed, settings
 
+from indexer.database.background.rebuild import Rebuild
+from indexer.database.background.wiper import wipe_step
 from indexer.database.recount.compare import look
 from indexer.database.recount.notifications import notifications
 from indexer.database.recount.rows import derived
-from indexer.database.background.rebuild import Rebuild
-from indexer.database.background.wiper import wipe_step
 from indexer.embedded.server import PostgresServer
 from indexer.protocol.events import Account
-from indexer.records.base.record_type import RecordType
 from indexer.records import RECORD_TYPES
+from indexer.records.base.record_type import RecordType
 from testing.application_schema import TABLES
 from testing.commits import START, Stream, delete, did, put
 from testing.contract import EMPTY, WAITING, Snapshot, changes, samples_of, snapshot, world

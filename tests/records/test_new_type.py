@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from testing.commits import Stream, at, delete, did, like, post, put, repost
-from testing.new_type import run, with_file
 from testing.database_side import connected, opened
+from testing.new_type import run, with_file
 
 STATUS, PRAISE = "app.bsky.actor.status", "app.bsky.feed.praise"
 POST_URI = f"at://{did('a')}/app.bsky.feed.post/1"

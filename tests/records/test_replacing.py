@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from testing.commits import CID, FOLLOW, LIKE, POST, REPOST, Op, Stream, delete, did, follow, like, post, put, repost
-from testing.meetings import verification
 from testing.database_side import Worker
+from testing.meetings import verification
 
 A = did("a")
 SUBJECT, OTHER = (f"at://{A}/{POST}/{rkey}" for rkey in "12")

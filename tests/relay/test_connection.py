@@ -10,11 +10,11 @@ from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 import psutil
 import pytest
 
-from indexer.relay.backoff import Backoff
-from indexer.relay.firehose import Firehose
 from indexer.metrics import Metrics
-from indexer.relay.redirects import followed
+from indexer.relay.backoff import Backoff
 from indexer.relay.connection import MAX_TOLD_CHARACTERS
+from indexer.relay.firehose import Firehose
+from indexer.relay.redirects import followed
 
 Speech = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 DEADLINE = 60.0  # seconds

@@ -19,11 +19,11 @@ from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
 from indexer.config.addresses import SUBSCRIBE_PATH
-from indexer.relay.backoff import MAX_RETRY_AFTER, Backoff, retry_after
 from indexer.errors import OperatorError
-from indexer.relay.firehose import Firehose
 from indexer.metrics import Metrics
+from indexer.relay.backoff import MAX_RETRY_AFTER, Backoff, retry_after
 from indexer.relay.connection import CLOSE_TIMEOUT, MAX_MESSAGE_BYTES
+from indexer.relay.firehose import Firehose
 
 Script = Callable[[ServerConnection, int | None], Awaitable[None]]
 DEADLINE = 60.0  # seconds: a test that waits longer has failed

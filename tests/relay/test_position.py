@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from indexer.config.settings import Config
 from indexer.errors import Stop
-from indexer.relay.gaps import MAX_DROP, MAX_JUMP, Place
 from indexer.protocol.events import Unusable
 from indexer.protocol.frames import decode
+from indexer.relay.gaps import MAX_DROP, MAX_JUMP, Place
 from indexer.relay.position import Stream
 from relay_simulator.encoding import frame
 from unified_worker import UnifiedWorker

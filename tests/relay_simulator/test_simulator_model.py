@@ -4,8 +4,7 @@ from typing import Any
 
 from relay_simulator.encoding import tid
 from relay_simulator.truth import CommitTruth, Json, OpTruth, SyncTruth
-from testing.model import FOLLOW, LIKE, POST, PROFILE, REPOST, Model, instant
-from testing.model import compare
+from testing.model import FOLLOW, LIKE, POST, PROFILE, REPOST, Model, compare, instant
 
 ALICE, BOB = "did:plc:alice", "did:plc:bob"
 SUBJECT = f"at://{BOB}/{POST}/3k"

@@ -6,17 +6,17 @@ from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Sequence
 
 from indexer.command_line.command import Command
-from indexer.config.settings import Config
-from indexer.database.recount.compare import Example, Found, Sample, has_application, is_rebuilding, look
-from indexer.database.recount.bookkeeping import books
-from indexer.database.recount.notifications import notifications
-from indexer.database.recount.rows import derived
-from indexer.database.connection.pool import DatabasePool
-from indexer.database.schema.session import SessionLost, session
-from indexer.records import RECORD_TYPES
 from indexer.command_line.signals import Words, until_signal
 from indexer.command_line.stdout import say
+from indexer.config.settings import Config
+from indexer.database.connection.pool import DatabasePool
+from indexer.database.recount.bookkeeping import books
+from indexer.database.recount.compare import Example, Found, Sample, has_application, is_rebuilding, look
+from indexer.database.recount.notifications import notifications
+from indexer.database.recount.rows import derived
+from indexer.database.schema.session import SessionLost, session
 from indexer.formatting import printable
+from indexer.records import RECORD_TYPES
 
 DESCRIPTION = """\
 Compares counts, references and bookkeeping with a recount from the record tables: of a random sample, or of everything. Changes

@@ -4,17 +4,17 @@ import logging
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from pathlib import Path
 
-from indexer.command_line.texts import dead_letters
 from indexer.command_line.command import Command
+from indexer.command_line.retry_run import Retrying
+from indexer.command_line.signals import Words, until_signal
+from indexer.command_line.stdout import say, say_bytes
+from indexer.command_line.texts import dead_letters
 from indexer.config.settings import Config
 from indexer.database.dead_letters import queries
 from indexer.database.dead_letters.queries import Choice, Dropped, Letter
 from indexer.database.schema.session import session
 from indexer.errors import OperatorError, Stop
 from indexer.protocol.syntax import is_did
-from indexer.command_line.retry_run import Retrying
-from indexer.command_line.signals import Words, until_signal
-from indexer.command_line.stdout import say, say_bytes
 
 log = logging.getLogger(__name__)
 

@@ -5,13 +5,13 @@ import math
 from argparse import Namespace
 
 from indexer.command_line.command import Command
+from indexer.command_line.signals import Words, until_signal
+from indexer.config.database_url import redacted
 from indexer.config.settings import Config
+from indexer.database.background.rebuild import Rebuild
 from indexer.database.connection.pool import DatabasePool, LockLost
 from indexer.database.schema.ready import START_PATIENCE, make_ready
-from indexer.database.background.rebuild import Rebuild
-from indexer.config.database_url import redacted
 from indexer.records import RECORD_TYPES
-from indexer.command_line.signals import Words, until_signal
 from indexer.version import VERSION
 
 log = logging.getLogger(__name__)

@@ -6,16 +6,16 @@ from datetime import datetime
 from typing import Any
 
 from indexer.command_line.command import Command
+from indexer.command_line.stdout import say
+from indexer.command_line.texts.status import account_text, status_text
 from indexer.config.settings import Config
-from indexer.database.status.account import account_status
-from indexer.database.status.read_only import look
 from indexer.database.connection.sessions import Connection
+from indexer.database.status.account import account_status
 from indexer.database.status.database import status
+from indexer.database.status.read_only import look
 from indexer.errors import OperatorError
 from indexer.protocol.syntax import is_did
 from indexer.records import RECORD_TYPES
-from indexer.command_line.texts.status import account_text, status_text
-from indexer.command_line.stdout import say
 
 DESCRIPTION = """\
 Tells of the database: each relay's cursor and lag, whether its worker runs and how the last run ended, what was refused, gaps,

@@ -8,15 +8,15 @@ from typing import Any, cast
 import libipld
 
 from indexer import json
+from indexer.command_line.stdout import table
 from indexer.database.dead_letters.queries import Letter, Reason
 from indexer.errors import Rejected
+from indexer.formatting import printable
 from indexer.protocol.dag_cbor import decode_frame
 from indexer.protocol.data_model import to_json_form
 from indexer.protocol.events import Commit
 from indexer.protocol.frames import decode
 from indexer.protocol.salvage import record_paths
-from indexer.command_line.stdout import table
-from indexer.formatting import printable
 
 DUMPED = 256  # bytes of a frame that does not decode
 MAX_TEXT = 200  # characters of a text in a frame's field

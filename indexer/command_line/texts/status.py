@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from indexer.relay.gaps import MEANING
 from indexer.command_line.stdout import table
 from indexer.formatting import ago, bounded, duration, instant, number, printable, signed, size
+from indexer.relay.gaps import MEANING
 
 Told = Mapping[str, Any]
 WIDTH = 14  # of the names on the left

@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 import asyncpg
 
-from indexer.database.schema import tables
 from indexer.database.connection.failures import DATABASE_ERRORS, is_everybodys
 from indexer.database.connection.pool import DatabasePool
 from indexer.database.connection.sessions import Connection
+from indexer.database.schema import tables
 from indexer.log.handler import warn_limited
 from indexer.records.base.record_type import RecordType
 

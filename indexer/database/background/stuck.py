@@ -4,8 +4,8 @@ import asyncio
 import logging
 
 from indexer.database.connection.failures import DATABASE_ERRORS
-from indexer.database.functions.dead_letters import PENDING
 from indexer.database.connection.pool import DatabasePool
+from indexer.database.functions.dead_letters import PENDING
 from indexer.log.handler import warn_limited
 from indexer.metrics import Metrics
 

@@ -15,10 +15,10 @@ from collections.abc import Sequence
 import asyncpg
 
 from indexer.database.connection.failures import DATABASE_ERRORS, is_everybodys
-from indexer.database.functions.dead_letters import PENDING
 from indexer.database.connection.pool import DatabasePool
-from indexer.database.dead_letters.retry import APPLIED, Kept, postpone, retry
 from indexer.database.connection.sessions import Connection
+from indexer.database.dead_letters.retry import APPLIED, Kept, postpone, retry
+from indexer.database.functions.dead_letters import PENDING
 from indexer.log.handler import warn_limited
 from indexer.selection import EVERYTHING, Selection
 

@@ -4,9 +4,9 @@ from collections.abc import AsyncGenerator
 from datetime import datetime
 from typing import NamedTuple
 
-from indexer.database.functions.rebuild_steps import REBUILDING
-from indexer.database.dead_letters.retry import Kept
 from indexer.database.connection.sessions import Connection
+from indexer.database.dead_letters.retry import Kept
+from indexer.database.functions.rebuild_steps import REBUILDING
 
 CHOSEN = "($1::text IS NULL OR l.reason = $1) AND ($2::text IS NULL OR l.did = $2)"
 LETTER = """

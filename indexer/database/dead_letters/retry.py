@@ -14,12 +14,12 @@ from typing import NamedTuple
 
 import asyncpg
 
-from indexer.database.write.batch import MAX_PATH_BYTES, build
-from indexer.database.write.apply import apply_one
 from indexer.database.connection.failures import Remedy, remedy, sqlstate
-from indexer.database.functions.rebuild_steps import REBUILDING
 from indexer.database.connection.sessions import Connection
 from indexer.database.functions.install import MODE_LIVE, MODE_RETRY
+from indexer.database.functions.rebuild_steps import REBUILDING
+from indexer.database.write.apply import apply_one
+from indexer.database.write.batch import MAX_PATH_BYTES, build
 from indexer.protocol.events import Account, Commit, Event, Identity, Sync, Unusable
 from indexer.protocol.frames import decode
 from indexer.selection import Selection

@@ -7,15 +7,15 @@ and outside a block with EXCEPTION; so names are qualified, and what needs one t
 
 from collections.abc import Collection, Sequence
 
-from indexer.database.write.batch import REFUSED
-from indexer.database.functions.accounts import ACCOUNTS, wipe
-from indexer.database.functions.write_branches import Texts, shows
 from indexer.database.connection.failures import SCHEMA_CLASSES, SERVER_CLASSES
-from indexer.database.functions.judging import judging
+from indexer.database.functions.accounts import ACCOUNTS, wipe
 from indexer.database.functions.dead_letters import LETTERS
+from indexer.database.functions.judging import judging
 from indexer.database.functions.rebuild_steps import REBUILDING
 from indexer.database.functions.rebuild_steps import functions as rebuild_functions
 from indexer.database.functions.references import LOCK_CLASS, REFERENCES, lock_commit
+from indexer.database.functions.write_branches import Texts, shows
+from indexer.database.write.batch import REFUSED
 from indexer.records.base.record_type import RecordType
 
 MODE_LIVE = 0  # the rev guard decides

@@ -5,8 +5,8 @@ into `unified_worker.judgements`, and a worker judges them in steps (`judge.py`)
 What is judged is judged under the lock of the gated post, which each commit of a gate, a reply or a quote holds as well.
 """
 
-from indexer.database.write.batch import BUCKETS
 from indexer.database.functions.references import LOCK_CLASS
+from indexer.database.write.batch import BUCKETS
 from indexer.records.base.effects import MAX_URI_CHARS, came
 
 AT_ONCE = 200  # replies or quotes that a commit judges itself: it may change 200 gates

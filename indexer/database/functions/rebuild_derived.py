@@ -6,8 +6,8 @@ Texts are templates: {schema}, {rows} a chunk's rows, {range} the condition on t
 
 from collections.abc import Iterable, Sequence
 
-from indexer.records.base.derived_tables import COUNTS
 from indexer.database.functions.expected import Expected, expected, reasons
+from indexer.records.base.derived_tables import COUNTS
 from indexer.records.base.effects import TIMES
 from indexer.records.base.record_type import RecordType
 

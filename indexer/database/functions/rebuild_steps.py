@@ -11,11 +11,11 @@ meanwhile. (A lock on the table `repos` would do too, but would end each autovac
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from indexer.database.write.batch import BUCKETS
 from indexer.database.functions import rebuild_derived as derived
 from indexer.database.functions import rebuild_rows as rows
 from indexer.database.functions.expected import expected
 from indexer.database.functions.references import LOCK_CLASS
+from indexer.database.write.batch import BUCKETS
 from indexer.records.base.record_type import RecordType
 
 REBUILDING = f"{LOCK_CLASS}, {BUCKETS}"  # of the locks' class; the buckets of URIs are below

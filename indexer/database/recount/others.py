@@ -5,8 +5,8 @@ So a new type's derived rows are no differences, and a missing one is found. The
 
 from collections.abc import Sequence
 
-from indexer.database.recount.compare import Scope, Source
 from indexer.database.functions.expected import Expected, expected, reasons
+from indexer.database.recount.compare import Scope, Source
 from indexer.records.base.record_type import RecordType
 
 RECOUNTED = {

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import asyncpg
 from asyncpg import Record
 
-from indexer.records.base.derived_tables import COUNTS, DERIVED_TABLES, FLAGS
 from indexer.database.connection.failures import Remedy, remedy
 from indexer.database.connection.sessions import Connection
 from indexer.database.schema.tables import CURSOR_COLUMNS, CURSOR_TABLE
+from indexer.records.base.derived_tables import COUNTS, DERIVED_TABLES, FLAGS
 from indexer.records.base.record_type import RecordType
 
 COLUMNS = """

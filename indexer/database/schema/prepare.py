@@ -8,14 +8,11 @@ from typing import NamedTuple
 
 import asyncpg
 
-from indexer.database.schema import compatibility
-from indexer.database.schema import finite_times
-from indexer.database.functions import optional_columns
-from indexer.database.functions import install
-from indexer.database.schema import tables
+from indexer.database.connection.sessions import Connection
+from indexer.database.functions import install, optional_columns
+from indexer.database.schema import compatibility, finite_times, tables
 from indexer.database.schema.advice import advice, warnings
 from indexer.database.schema.migrations import MIGRATIONS
-from indexer.database.connection.sessions import Connection
 from indexer.errors import OperatorError
 from indexer.records.base.record_type import RecordType
 

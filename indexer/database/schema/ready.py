@@ -8,12 +8,12 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import asyncpg
 
+from indexer.config.database_url import redacted
 from indexer.database.connection.failures import DATABASE_ERRORS, READ_ONLY, sqlstate
 from indexer.database.connection.pool import POOLER, DatabasePool, LockLost
-from indexer.database.schema.prepare import prepare, prepared
 from indexer.database.connection.sessions import Connection
 from indexer.database.connection.tls import tls_fault
-from indexer.config.database_url import redacted
+from indexer.database.schema.prepare import prepare, prepared
 from indexer.errors import OperatorError
 from indexer.log.handler import warn_limited
 from indexer.records.base.record_type import RecordType

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 from indexer.database.connection.failures import DATABASE_ERRORS, Remedy, remedy, sqlstate
 from indexer.database.connection.pool import DatabasePool, LockLost
-from indexer.database.schema.ready import find_ready, make_ready
 from indexer.database.connection.sessions import Connection
+from indexer.database.schema.ready import find_ready, make_ready
 from indexer.errors import OperatorError, Stop
 from indexer.records import RECORD_TYPES
 

@@ -4,10 +4,10 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from indexer.database.functions.dead_letters import MAX_FRAMES_BYTES, MAX_LETTERS_OF_A_DID, PENDING
+from indexer.database.background.sizes import measure
 from indexer.database.connection.pool import lock_key
 from indexer.database.connection.sessions import Connection
-from indexer.database.background.sizes import measure
+from indexer.database.functions.dead_letters import MAX_FRAMES_BYTES, MAX_LETTERS_OF_A_DID, PENDING
 from indexer.records.base.record_type import RecordType
 
 GAPS_SHOWN = 5  # a relay

@@ -5,8 +5,8 @@ from typing import TypeVar
 
 import asyncpg
 
-from indexer.database.schema.session import session
 from indexer.database.connection.sessions import Connection
+from indexer.database.schema.session import session
 from indexer.errors import Stop
 
 T = TypeVar("T")

@@ -1,7 +1,7 @@
 """The two ways into the database's functions: a batch that commits by itself, and one commit inside a caller's transaction."""
 
-from indexer.database.write.batch import Batch
 from indexer.database.connection.sessions import Connection
+from indexer.database.write.batch import Batch
 
 APPLY_ONE = f"SELECT unified_worker.apply_commit({', '.join(f'${n}' for n in range(1, 23))})"
 APPLY_ALL = f"CALL unified_worker.apply_commits({', '.join(f'${n}' for n in range(1, 27))})"

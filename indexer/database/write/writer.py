@@ -9,11 +9,11 @@ import logging
 from collections import deque
 from collections.abc import Sequence
 
-from indexer.database.write.batch import Batch, build
-from indexer.database.write.apply import apply_all
-from indexer.database.write.breaker import Breaker
 from indexer.database.connection.failures import DATABASE_ERRORS, Remedy, remedy, sqlstate, statement
 from indexer.database.connection.pool import DatabasePool
+from indexer.database.write.apply import apply_all
+from indexer.database.write.batch import Batch, build
+from indexer.database.write.breaker import Breaker
 from indexer.errors import Stop
 from indexer.log.handler import warn_limited
 from indexer.protocol.events import Account, Commit, Identity, RepoEvent, Unusable

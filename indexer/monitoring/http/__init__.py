@@ -1,1 +1,9 @@
-"""Looking on by HTTP: server.py serves exposition.py (/metrics), health.py (/healthz, /readyz), live.py and its page."""
+"""Monitoring by HTTP: the only aiohttp and prometheus_client.
+
+server.py      what is asked, who answers, how many may ask at once
+hosts.py       by which names we answer
+exposition.py  /metrics
+health.py      /healthz and /readyz
+live.py        the page's stream of events
+page/          the page: HTML, CSS and four scripts
+"""

@@ -10,11 +10,11 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from indexer.monitoring.history import History
 from indexer.metrics import Histogram
+from indexer.monitoring.history import History
 from indexer.monitoring.readiness import NAMES, reasons
-from indexer.records.base.record_type import EVERY_OTHER
 from indexer.records import RECORD_TYPES
+from indexer.records.base.record_type import EVERY_OTHER
 from indexer.version import VERSION
 
 PREFIX = "unified_worker"

@@ -12,8 +12,8 @@ from aiohttp.client_exceptions import ClientConnectionResetError
 
 from indexer.monitoring.history import History, Sample
 from indexer.monitoring.http.exposition import Exposition, label
-from indexer.pipeline.recent_posts import Post
 from indexer.monitoring.readiness import reasons, state
+from indexer.pipeline.recent_posts import Post
 from indexer.records import RECORD_TYPES
 from indexer.version import VERSION
 

@@ -15,12 +15,12 @@ from aiohttp.typedefs import Handler, Middleware
 
 from indexer.config.settings import Address
 from indexer.errors import OperatorError
+from indexer.log.handler import warn_limited
 from indexer.monitoring.history import History
 from indexer.monitoring.http.exposition import Exposition
 from indexer.monitoring.http.health import Health
 from indexer.monitoring.http.hosts import Hosts
 from indexer.monitoring.http.live import Live
-from indexer.log.handler import warn_limited
 
 log = logging.getLogger(__name__)
 
@@ -139,7 +139,7 @@ def _only_for(hosts: Hosts) -> Middleware:
 
 def whole_page() -> str:
     """page.html with its style and its scripts in it, where it names their files."""
-    folder = files("indexer.monitoring.http")
+    folder = files("indexer.monitoring.http") / "page"
     page = folder.joinpath("page.html").read_text(encoding="utf-8")
     return re.sub(r"/\* (\w+\.(?:css|js)) \*/", lambda named: folder.joinpath(named[1]).read_text(encoding="utf-8"), page)
 

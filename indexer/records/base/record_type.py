@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple, cast
 
-from indexer.records.base.effects import MAX_URI_CHARS, Effect
 from indexer.errors import Rejected
 from indexer.protocol.syntax import AtUri, is_did, parse_at_uri, parse_datetime
+from indexer.records.base.effects import MAX_URI_CHARS, Effect
 
 # The narrowest columns that an existing database has; the same on both databases, so that the rows don't depend on which of the
 # two was met. (URIs: effects.MAX_URI_CHARS.)

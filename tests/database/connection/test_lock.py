@@ -13,11 +13,11 @@ import pytest
 
 from indexer.database.connection import pool as pool_module
 from indexer.database.connection.pool import DatabasePool, LockLost
-from indexer.database.schema.ready import make_ready
 from indexer.database.connection.sessions import SESSION_SETTINGS
+from indexer.database.schema.ready import make_ready
 from indexer.database.write.writer import Writer
-from indexer.errors import OperatorError
 from indexer.embedded.server import SOCKET
+from indexer.errors import OperatorError
 from indexer.records import RECORD_TYPES
 from testing.commits import POST, Stream, did, post, put
 from testing.database_side import Worker, connected, opened

@@ -11,8 +11,8 @@ import pytest
 
 from indexer.database.connection.sessions import SESSION_SETTINGS
 from indexer.embedded.programs import unprivileged_account
-from indexer.errors import OperatorError
 from indexer.embedded.server import PostgresServer, spawn_as
+from indexer.errors import OperatorError
 from testing.database_side import opened
 from testing.servers import server_directory
 

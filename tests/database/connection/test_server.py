@@ -14,14 +14,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from indexer.config.database_url import faults_of
 from indexer.database.connection import pool as module
 from indexer.database.connection.pool import DatabasePool, LockLost
-from indexer.database.schema.ready import make_ready
 from indexer.database.connection.server import HOST_TIMEOUT, hosts
+from indexer.database.schema.ready import make_ready
 from indexer.database.write.writer import Writer
-from indexer.config.database_url import faults_of
-from indexer.errors import OperatorError
 from indexer.embedded.server import PostgresServer
+from indexer.errors import OperatorError
 from indexer.records import RECORD_TYPES
 from testing.commits import LIKE, Stream, did, like, put
 from testing.database_side import connected

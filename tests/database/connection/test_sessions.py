@@ -4,15 +4,15 @@ import asyncpg
 import pytest
 
 from indexer.database.connection.pool import DatabasePool
-from indexer.database.schema.ready import make_ready
 from indexer.database.connection.sessions import SESSION_SETTINGS, settle
+from indexer.database.schema.ready import make_ready
 from indexer.metrics import Metrics
 from indexer.pipeline.processor import EventProcessor
 from indexer.records import RECORD_TYPES
 from testing.commits import LIKE, POST, Stream, did, like, put
+from testing.database_side import Worker
 from testing.hostile import HOSTILE, change
 from tests.database.schema.test_schema import write_story
-from testing.database_side import Worker
 
 
 async def story(url: str) -> object:

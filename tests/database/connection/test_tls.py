@@ -16,8 +16,8 @@ import asyncpg
 import pytest
 
 from indexer.database.connection.pool import DatabasePool
-from indexer.database.schema.ready import START_PATIENCE, make_ready
 from indexer.database.connection.tls import tls_fault
+from indexer.database.schema.ready import START_PATIENCE, make_ready
 from indexer.embedded.programs import unprivileged_account
 from indexer.errors import OperatorError
 from indexer.records import RECORD_TYPES

@@ -4,10 +4,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from indexer.database.write.batch import build
-from indexer.database.write.apply import apply_one
 from indexer.database.background.waiting import Pending
 from indexer.database.functions.install import MODE_RETRY
+from indexer.database.write.apply import apply_one
+from indexer.database.write.batch import build
 from testing.application_schema import TABLES
 from testing.commits import FOLLOW, LIKE, POST, Stream, delete, did, follow, like, post, put
 from testing.database_side import Worker, connected, opened

@@ -10,21 +10,21 @@ from typing import Any
 
 import pytest
 
-from indexer.database.write.batch import KINDS
+from indexer.command_line.retry_run import Retrying
 from indexer.config.settings import Config
-from indexer.database.dead_letters.queries import Choice, frames
 from indexer.database.background.waiting import Pending
+from indexer.database.dead_letters.queries import Choice, frames
 from indexer.database.dead_letters.retry import Fate, Verdict, retry
+from indexer.database.write.batch import KINDS
 from indexer.errors import Rejected, Stop
 from indexer.protocol.events import Account, RepoEvent, Unusable
 from indexer.protocol.frames import decode
-from indexer.command_line.retry_run import Retrying
 from indexer.selection import EVERYTHING, Selection
 from relay_simulator.encoding import Value, frame, tid
 from testing.commits import LIKE, POST, PROFILE, Op, Stream, delete, did, like, post, profile, put
+from testing.database_side import Worker, connected
 from tests.database.functions.test_dead_letters import check_sizes
 from tests.database.functions.test_meetings import HELD, held
-from testing.database_side import Worker, connected
 
 SUBJECT = f"at://{did('x')}/{POST}/1"
 NO_LIKES = "ALTER TABLE likes ADD CONSTRAINT refusing CHECK (false) NOT VALID"

@@ -5,14 +5,14 @@ from typing import Any
 
 import pytest
 
+from indexer.database.background.opt_outs import UserSettings
+from indexer.database.background.rebuild import Rebuild
+from indexer.database.background.sweeper import Sweeper
+from indexer.database.background.waiting import Pending
+from indexer.database.background.wiper import Wiper, wipe_step
 from indexer.database.functions.accounts import MOST_REFUSED
 from indexer.database.recount.compare import look
 from indexer.database.recount.notifications import notifications
-from indexer.database.background.waiting import Pending
-from indexer.database.background.rebuild import Rebuild
-from indexer.database.background.opt_outs import UserSettings
-from indexer.database.background.sweeper import Sweeper
-from indexer.database.background.wiper import Wiper, wipe_step
 from indexer.database.write.writer import Writer
 from indexer.log.handler import RateLimited
 from indexer.metrics import Metrics

@@ -4,8 +4,8 @@ from hashlib import sha256
 
 import pytest
 
-from indexer.database.functions.dead_letters import KEEP, MAX_FRAMES_BYTES, MAX_LETTERS_OF_A_DID, PENDING
 from indexer.database.background.sweeper import Sweeper
+from indexer.database.functions.dead_letters import KEEP, MAX_FRAMES_BYTES, MAX_LETTERS_OF_A_DID, PENDING
 from indexer.log.handler import RateLimited
 from indexer.protocol.events import Commit, RefusedOp, Unusable
 from indexer.protocol.frames import decode

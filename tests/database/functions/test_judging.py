@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from indexer.database.write.batch import last_ops
 from indexer.database.background import judge
 from indexer.database.background.judge import Judge
-from indexer.database.functions.judging import AT_ONCE
 from indexer.database.background.rebuild import Rebuild
+from indexer.database.functions.judging import AT_ONCE
+from indexer.database.write.batch import last_ops
 from indexer.database.write.writer import Writer
 from testing.commits import LIKE, POST, Stream, at, delete, did, like, post, put
 from testing.database_side import Worker

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from indexer.database.write.batch import bucket
 from indexer.database.functions.references import LOCK_CLASS
+from indexer.database.write.batch import bucket
 from testing.commits import LIKE, POST, Op, Stream, delete, did, like, post, put
 from testing.database_side import Worker, connected
 from testing.samples import ref

@@ -11,14 +11,14 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from indexer.database.functions.references import BUCKET
 from indexer.database.background.wiper import wipe_step
+from indexer.database.functions.references import BUCKET
 from indexer.database.write.writer import Writer
 from indexer.protocol.events import RepoEvent
 from testing.commits import Stream, put
-from testing.meetings import MEETINGS, TOKEN_LENGTH, WITHOUT_LOCK, Act, Meeting, Pair, Wipe, by, outcomes
 from testing.database_side import Worker, connected, opened
 from testing.garbage import GENERIC
+from testing.meetings import MEETINGS, TOKEN_LENGTH, WITHOUT_LOCK, Act, Meeting, Pair, Wipe, by, outcomes
 
 ROUNDS = 1_100
 AT_ONCE = 2  # pairs in a batch: few, so that both lanes begin together often

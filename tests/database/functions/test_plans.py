@@ -6,10 +6,10 @@ from typing import Any
 
 import asyncpg
 
-from indexer.database.write.batch import build
-from indexer.database.write.apply import apply_all
-from indexer.database.connection.sessions import Connection
 from indexer.database.background.wiper import wipe_step
+from indexer.database.connection.sessions import Connection
+from indexer.database.write.apply import apply_all
+from indexer.database.write.batch import build
 from indexer.protocol.events import Account, Identity, RepoEvent
 from indexer.records import RECORD_TYPES
 from testing.commits import START, Stream, delete, put

@@ -9,18 +9,18 @@ from typing import Any
 
 import pytest
 
-from indexer.database.schema import tables
-from indexer.records.base.derived_tables import DERIVED_TABLES
-from indexer.database.schema.migrations import MIGRATIONS
-from indexer.database.connection.pool import DatabasePool
-from indexer.database.schema.ready import make_ready
 from indexer.database.background.rebuild import Rebuild
-from indexer.database.functions.rebuild_steps import ONE_REBUILD, REBUILDING, Step
-from indexer.database.schema.prepare import OWN_SCHEMA, OWN_VERSION
+from indexer.database.connection.pool import DatabasePool
 from indexer.database.connection.sessions import Connection
+from indexer.database.functions.rebuild_steps import ONE_REBUILD, REBUILDING, Step
+from indexer.database.schema import tables
+from indexer.database.schema.migrations import MIGRATIONS
+from indexer.database.schema.prepare import OWN_SCHEMA, OWN_VERSION
+from indexer.database.schema.ready import make_ready
 from indexer.errors import Stop
 from indexer.protocol.events import Account
 from indexer.records import RECORD_TYPES
+from indexer.records.base.derived_tables import DERIVED_TABLES
 from relay_simulator.server import RelayServer
 from testing import application_schema
 from testing.commits import (
@@ -44,8 +44,7 @@ from testing.commits import (
 )
 from testing.database_side import Worker, connected, opened
 from testing.harness import SWEEP, Process, finished, running, settings, traffic, until
-from testing.model import GENERATOR, LABELER, LIST, LIST_ITEM, POST_GATE, STARTER_PACK, THREAD_GATE, VERIFICATION
-from testing.model import compare
+from testing.model import GENERATOR, LABELER, LIST, LIST_ITEM, POST_GATE, STARTER_PACK, THREAD_GATE, VERIFICATION, compare
 
 # What a rebuild is to bring back: all but ids, when a row was written, the CIDs that no record table holds, and what was read.
 DERIVED = {

@@ -6,16 +6,16 @@ import pytest
 
 from indexer.command_line.commands.check import Check
 from indexer.config.settings import Config
-from indexer.database.recount.compare import COMPARE, PLANS, Sample, Scope, look
+from indexer.database.background.rebuild import Rebuild
 from indexer.database.recount.bookkeeping import books
+from indexer.database.recount.compare import COMPARE, PLANS, Sample, Scope, look
 from indexer.database.recount.notifications import notifications
 from indexer.database.recount.rows import derived
-from indexer.database.background.rebuild import Rebuild
 from indexer.records import RECORD_TYPES
 from testing.commits import LIKE, POST, REPOST, Stream, did, like, put
-from tests.database.functions.test_rebuild import NOBODY, tell, uri
 from testing.database_side import Worker, connected
 from testing.model import GENERATOR, LABELER
+from tests.database.functions.test_rebuild import NOBODY, tell, uri
 
 KINDS = {
     kind.name: kind

@@ -4,9 +4,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from indexer.database.schema import tables
-from indexer.database.recount.compare import look
 from indexer.database.recount.bookkeeping import books
+from indexer.database.recount.compare import look
+from indexer.database.schema import tables
 from indexer.database.schema.finite_times import SINCE
 from indexer.database.schema.migrations import MIGRATIONS
 from indexer.database.schema.prepare import OWN_SCHEMA, OWN_VERSION

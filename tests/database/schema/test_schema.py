@@ -7,19 +7,17 @@ from dataclasses import replace
 import asyncpg
 import pytest
 
-from indexer.pipeline.cursor import Cursor
-from indexer.database.schema import prepare
-from indexer.database.schema import tables
-from indexer.database.schema.migrations import MIGRATIONS
 from indexer.database.connection.pool import DatabasePool
-from indexer.database.schema.ready import make_ready
+from indexer.database.schema import prepare, tables
+from indexer.database.schema.migrations import MIGRATIONS
 from indexer.database.schema.prepare import OWN_SCHEMA, OWN_VERSION
-from indexer.errors import OperatorError
+from indexer.database.schema.ready import make_ready
 from indexer.embedded.server import PostgresServer
-from indexer.records.base.record_type import RecordType
-from indexer.records import RECORD_TYPES
+from indexer.errors import OperatorError
+from indexer.pipeline.cursor import Cursor
 from indexer.pipeline.watermark import Watermark
-from tests.conftest import fresh
+from indexer.records import RECORD_TYPES
+from indexer.records.base.record_type import RecordType
 from testing.application_schema import CATALOG, TABLES
 from testing.commits import (
     CID,
@@ -40,6 +38,7 @@ from testing.commits import (
     repost,
 )
 from testing.database_side import Worker, connected, opened
+from tests.conftest import fresh
 
 
 async def test_who_made_the_tables_is_kept(any_database: str) -> None:

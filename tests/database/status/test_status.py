@@ -6,21 +6,21 @@ from typing import Any
 import pytest
 
 from indexer.command_line.texts import status as texts
+from indexer.database.background.runs import KEPT, Run
+from indexer.database.background.sizes import KEPT_DAYS, Sizes, measure
+from indexer.database.background.stuck import Stuck
+from indexer.database.connection.sessions import Connection
+from indexer.database.schema.migrations import MIGRATIONS
+from indexer.database.schema.prepare import OWN_SCHEMA, OWN_VERSION
 from indexer.database.status import account
 from indexer.database.status import read_only as look_module
 from indexer.database.status.account import account_status as ask_account
-from indexer.database.status.read_only import look
-from indexer.database.schema.migrations import MIGRATIONS
-from indexer.database.background.runs import KEPT, Run
-from indexer.database.schema.prepare import OWN_SCHEMA, OWN_VERSION
-from indexer.database.connection.sessions import Connection
-from indexer.database.background.sizes import KEPT_DAYS, Sizes, measure
 from indexer.database.status.database import status
-from indexer.database.background.stuck import Stuck
+from indexer.database.status.read_only import look
 from indexer.errors import OperatorError, Stop, told
+from indexer.formatting import duration, size
 from indexer.metrics import Metrics
 from indexer.records import RECORD_TYPES
-from indexer.formatting import duration, size
 from testing.commits import LIKE, POST, Stream, did, like, post, put
 from testing.database_side import Worker, connected
 

@@ -11,8 +11,8 @@ import pytest
 from indexer.database.connection.failures import Remedy, remedy
 from indexer.database.connection.pool import LockLost
 from indexer.database.connection.sessions import Connection
-from indexer.errors import Stop
 from indexer.embedded.server import PostgresServer
+from indexer.errors import Stop
 from indexer.protocol.events import Commit
 from indexer.protocol.frames import decode
 from testing.commits import LIKE, POST, Stream, delete, did, like, post, put

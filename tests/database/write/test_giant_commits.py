@@ -6,15 +6,15 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
-from indexer.database.write.batch import bucket
 from indexer.database.functions.references import LOCK_CLASS
+from indexer.database.write.batch import bucket
 from indexer.database.write.writer import Writer
 from indexer.embedded.server import PostgresServer
 from indexer.protocol.events import Commit
-from tests.conftest import fresh
 from testing.commits import LIKE, POST, Stream, did, like, post, put
-from tests.database.functions.test_lock_order import WAITS
 from testing.database_side import Worker, connected, opened
+from tests.conftest import fresh
+from tests.database.functions.test_lock_order import WAITS
 
 WORDS = " ".join(f"word{n}" for n in range(20_000))
 SECONDS = 4.0

@@ -4,23 +4,23 @@ from typing import Any
 
 import pytest
 
-from indexer.pipeline.cursor import Cursor
-from indexer.database.background.rebuild import Rebuild
 from indexer.database.background.opt_outs import UserSettings
+from indexer.database.background.rebuild import Rebuild
 from indexer.database.background.wiper import wipe_step
-from indexer.errors import OperatorError
 from indexer.embedded.server import PostgresServer
+from indexer.errors import OperatorError
+from indexer.pipeline.cursor import Cursor
+from indexer.pipeline.watermark import Watermark
 from indexer.protocol.events import Account
 from indexer.protocol.frames import decode
 from indexer.selection import Selection
-from indexer.pipeline.watermark import Watermark
 from relay_simulator.encoding import frame
-from tests.conftest import fresh
 from testing.application_schema import TABLES
 from testing.commits import LIKE, POST, PROFILE, START, Stream, at, delete, did, like, post, profile, put
-from tests.database.schema.test_schema import write_story
 from testing.database_side import TABLES as LOOKED_AT
 from testing.database_side import Worker, connected, opened
+from tests.conftest import fresh
+from tests.database.schema.test_schema import write_story
 
 LIST, GENERIC = "app.bsky.graph.list", "com.example.thing"
 TEXTS = [

@@ -1,0 +1,5 @@
+"""What commands print: pure text from plain values.
+
+status.py        what `status` found
+dead_letters.py  dead letters
+"""

@@ -1,0 +1,8 @@
+"""Connections to one server, and what its errors ask for.
+
+pool.py      DatabasePool: connections, and the one that holds the lock
+server.py    the one server that all of them lead to
+sessions.py  the settings of each session
+failures.py  SQLSTATE -> retry, operator, or dead letter
+tls.py       what is wrong with the connection's encryption
+"""

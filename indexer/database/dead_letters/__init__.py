@@ -1,0 +1,5 @@
+"""Dead letters, as operators and background work see them.
+
+retry.py    a kept frame applied again with the current code
+queries.py  list, show, choose, drop
+"""

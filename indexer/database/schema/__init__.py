@@ -1,0 +1,11 @@
+"""A database made ready at start.
+
+ready.py          connected, locked, prepared; or what is in the way
+session.py        the one connection of a command
+prepare.py        our bookkeeping, the tables if there are none, the functions
+tables.py         the tables of an empty database
+compatibility.py  may we write into this existing database? every fault with its remedy
+advice.py         what an existing database lacks, though it works
+migrations.py     our bookkeeping, in numbered steps
+finite_times.py   times that an earlier version wrote as infinity
+"""

@@ -1,0 +1,6 @@
+"""What `status` reads, without writing.
+
+read_only.py  one read-only connection, for no longer than a person waits
+database.py   relays, runs, gaps, dead letters, tables
+account.py    one account
+"""

@@ -1,0 +1,7 @@
+"""One batch of a lane, until it is written.
+
+batch.py    events -> the arrays of one call: pure
+apply.py    the calls themselves
+writer.py   repeat, isolate, or stop, by what the database answers
+breaker.py  a pause where the database refuses too much
+"""

@@ -1,0 +1,6 @@
+"""How a log line gets out, even if nobody reads.
+
+handler.py   lines on stdout that never block, warnings that may not flood it
+formats.py   text for people, JSON for programs
+terminal.py  the terminal: its size, and what stays below the log
+"""

@@ -1,0 +1,12 @@
+"""What the worker is doing, for people and programs. Nothing of it is awaited by the stream.
+
+observers.py      starts all of this
+gauges.py         the worker's state at this moment
+readiness.py      whether that is well, and if not, why
+history.py        the last fifteen minutes, a sample per second
+progress.py       the progress log
+terminal_line.py  the line below the log, on a terminal
+welcome.py        the first minute of --embedded
+healthcheck.py    asks /healthz: the image's health check
+http/             /metrics, /healthz, /readyz, /live and the page
+"""

@@ -1,0 +1,8 @@
+"""Order and progress: from an event to its lane, and from a written batch to the cursor.
+
+lanes.py         order per repo: bounded queues, a task each
+processor.py     EventProcessor: a lane's batch -> rows, outcomes -> counts
+watermark.py     the longest finished prefix of the stream
+cursor.py        the watermark, stored every second, with the gaps that it passes
+recent_posts.py  a few of the newest posts, for the live page
+"""
