@@ -61,7 +61,7 @@ def process_of(version: Version, folder: Path) -> type[Process]:
     place = folder / version.name
     with tarfile.open(fileobj=io.BytesIO(archived.stdout)) as archive:
         archive.extractall(place, filter="data")
-    steps = "from indexer.database.schema.migrations import MIGRATIONS; print(len(MIGRATIONS))"
+    steps = "from indexer.database.migrations import MIGRATIONS; print(len(MIGRATIONS))"  # where they were until 0.1.0
     counted = subprocess.run([sys.executable, "-c", steps], cwd=place, capture_output=True, text=True, check=True)
     assert int(counted.stdout) == version.step
 
