@@ -5,6 +5,7 @@ import re
 from indexer.database.connection import failures, pool
 from testing.documents import ROOT, read
 from tests.project.test_architecture import ORDER
+from tests.project.test_packaging import requirements
 
 PAGE = read("docs/architecture.md")
 
@@ -43,3 +44,8 @@ def test_the_page_about_tests_lists_every_folder_of_tests() -> None:
     listed = set(re.findall(r"`((?:tests|testing)/[a-z0-9_]+)/`", read("docs/testing.md")))
     folders = [path for top in ("tests", "testing") for path in (ROOT / top).iterdir() if any(path.rglob("*.py"))]
     assert listed == {str(path.relative_to(ROOT)) for path in folders}
+
+
+def test_it_says_what_each_library_is_for() -> None:
+    table = PAGE.partition("### The libraries")[2].partition("## ")[0]
+    assert set(re.findall(r"^\| `([a-z0-9-]+)`", table, re.MULTILINE)) == set(requirements("requirements.txt"))

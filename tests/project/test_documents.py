@@ -13,7 +13,7 @@ DOCUMENTS = sorted(
 )
 FOLDERS = "indexer|tests|testing|benchmarks|relay_simulator|deploy|docs"
 # Archaic or translated words that stop a reader whose English is a second language. What is left may only become less.
-HARD_WORDS = re.compile(r"\b(told|anew|amiss|beside|heeded|goes on|went on|so many|a look)\b", re.IGNORECASE)
+HARD_WORDS = re.compile(r"\b(told|anew|amiss|beside|heeded|goes on|went on|so many|a look(?!-))\b", re.IGNORECASE)
 HARD_WORDS_LEFT = {"CHANGELOG.md": 8, "docs/tables.md": 2}
 CURRENT = [name for name in DOCUMENTS if name != "CHANGELOG.md"]  # that one speaks of earlier layouts too
 

@@ -7,6 +7,7 @@ import pytest
 
 from indexer.database.functions.dead_letters import MAX_FRAMES_BYTES, MAX_LETTERS_OF_A_DID, PENDING
 from indexer.database.schema.compatibility import needs
+from indexer.monitoring.readiness import NAMES
 from indexer.records import RECORD_TYPES
 from testing.application_schema import TABLES
 from testing.commits import FOLLOW, LIKE, POST, Stream, did, follow, like, post, put
@@ -131,3 +132,9 @@ def test_its_diagram_leads_from_every_state_to_an_end() -> None:
     assert ends == {"Applied", "Closed", "Dropped"}
     for state in states - ends:
         assert {after for before, after in arrows if before == state} >= {"Closed", "Dropped"}, state
+
+
+@pytest.mark.parametrize("page", ["docs/operations.md", "docs/monitoring.md"])
+def test_the_reasons_of_readyz_are_all_named(page: str) -> None:
+    (row,) = re.findall(r"^\| `/readyz` \|.*$", read(page), re.MULTILINE)
+    assert tuple(re.findall(r"`([a-z_]+)`", row)) == NAMES
