@@ -42,8 +42,8 @@ SETTINGS = (
         "The PostgreSQL database, as postgresql://user:password@host:5432/database. Required, except with --embedded.",
     ),
     Setting("RELAY_URL", "wss://bsky.network", "The relay to follow: a host, or a ws:// or wss:// URL."),
-    Setting("DB_POOL_SIZE", "20", f"The most connections to the database that are open at once, 1 to {MAX_POOL_SIZE}."),
-    Setting("LOG_LEVEL", "INFO", "The least level that is logged: DEBUG, INFO, WARNING or ERROR."),
+    Setting("DB_POOL_SIZE", "20", f"The largest number of open connections to the database, 1 to {MAX_POOL_SIZE}."),
+    Setting("LOG_LEVEL", "INFO", "The lowest level that is logged: DEBUG, INFO, WARNING or ERROR."),
     Setting(
         "CURSOR",
         "live",
@@ -58,22 +58,24 @@ SETTINGS = (
     Setting(
         "COLLECTIONS",
         "*",
-        "What is indexed, by comma: collections (app.bsky.feed.post), or all that begin alike (app.bsky.*). *: everything.",
+        "Comma-separated collections to index (app.bsky.feed.post), or prefixes of them (app.bsky.*). *: everything.",
     ),
-    Setting("IDLE_TIMEOUT", "60", "Seconds without an event after which the relay is connected to anew; 0 = never."),
+    Setting("IDLE_TIMEOUT", "60", "Reconnect after this many seconds without an event. 0: never."),
     Setting(
         "HTTP_BIND",
         "127.0.0.1:8080",
-        "Where the live page, /metrics, /healthz and /readyz are served, host:port (port 0: any that is free). Empty: nowhere.",
+        "The address, host:port, of the live page, /metrics, /healthz and /readyz. Port 0: any free port. Empty: no HTTP.",
         off=True,
     ),
     Setting(
         "HTTP_HOSTS",
         "",
-        "Names that HTTP answers to besides HTTP_BIND and localhost, by comma: a container's, a proxy's. *: any.",
+        "Comma-separated host names that HTTP accepts besides HTTP_BIND and localhost, of a container or a proxy. *: any.",
     ),
-    Setting("READY_LAG_SECONDS", "60", "How many seconds behind the relay the worker is still ready, for /readyz; 0 = any."),
-    Setting("LOG_FORMAT", "text", "text: lines to read, coloured in a terminal. json: an object a line, for log shippers."),
+    Setting("READY_LAG_SECONDS", "60", "The worker is ready (/readyz) up to this many seconds behind the relay. 0: any."),
+    Setting(
+        "LOG_FORMAT", "text", "text: lines for people, coloured in a terminal. json: an object per line, for log shippers."
+    ),
 )
 LOG_FORMATS = ("text", "json")
 _OFF = {setting.name for setting in SETTINGS if setting.off}

@@ -124,7 +124,7 @@ KINDS = (
     Kind("net_refused", "network", "relay: no connection for up to 2.5 s", _refused),
     Kind("db_net_reset", "network", "database: one, half or all connections reset", _reset_database),
     Kind("db_net_cut_amid_answer", "network", "database: reset in the middle of an answer", _cut_amid_answer),
-    Kind("db_net_stalled", "network", "database: silent for up to 3 s, then goes on or is reset", _stalled_database),
+    Kind("db_net_stalled", "network", "database: silent for up to 3 s, then continues or is reset", _stalled_database),
     Kind("db_net_half_open", "network", "database: half-open and silent for good", _half_open_database),
     Kind("db_net_refused", "network", "database: no connection for up to 2.5 s", _refused_database),
     Kind(

@@ -5,7 +5,9 @@ from collections.abc import Sequence
 
 import pytest
 
+from indexer.database.functions.dead_letters import MAX_FRAMES_BYTES, MAX_LETTERS_OF_A_DID, PENDING
 from indexer.database.schema.compatibility import needs
+from indexer.monitoring.readiness import NAMES
 from indexer.records import RECORD_TYPES
 from testing.application_schema import TABLES
 from testing.commits import FOLLOW, LIKE, POST, Stream, did, follow, like, post, put
@@ -15,6 +17,8 @@ from testing.servers import FAST, fast_parent, make_server, server_directory
 
 MOVING = read("CONSOLIDATION_GUIDE.md")
 OPERATIONS = read("docs/operations.md")
+TROUBLESHOOTING = read("docs/troubleshooting.md")
+DEAD_LETTERS = read("docs/dead-letters.md")
 AGED = ("posts", "likes", "notifications", "generic_records")
 SUBJECT = f"at://{did('author')}/{POST}/1"
 
@@ -98,8 +102,8 @@ async def test_a_server_starts_with_the_settings(ini: str) -> None:
             await server.stop("immediate")
 
 
-def test_every_log_line_that_operations_explains_is_one() -> None:
-    lines = log_lines(OPERATIONS.partition("## Troubleshooting")[2], 1)
+def test_every_log_line_of_what_is_seen_is_one() -> None:
+    lines = log_lines(TROUBLESHOOTING.partition("## By what you see")[2], 1)
     assert len(lines) >= 10
     assert [line for line in lines if not said(line)] == []
 
@@ -112,3 +116,25 @@ async def test_the_application_sees_what_is_older_than_the_worker(database: str)
             "INSERT INTO posts (uri, cid, author_did, text, created_at) VALUES ('u', 'c', 'd', 't', now())"
         )
         assert [row["uri"] for row in await worker.connection.fetch(query)] == ["u"]
+
+
+def test_the_dead_letters_page_names_what_waits_and_the_bounds() -> None:
+    assert re.findall(r"^- `([a-z_]+)`: ", DEAD_LETTERS, re.MULTILINE) == re.findall(r"'(\w+)'", PENDING)
+    assert f"{MAX_LETTERS_OF_A_DID:,} frames per DID, and {MAX_FRAMES_BYTES / 1e9:.0f} GB" in DEAD_LETTERS
+
+
+def test_its_diagram_leads_from_every_state_to_an_end() -> None:
+    (diagram,) = blocks(DEAD_LETTERS, "mermaid")
+    arrows = re.findall(r"^ *(\S+) --> ([^\s:]+)", diagram, re.MULTILINE)
+    states = {state for arrow in arrows for state in arrow} - {"[*]"}
+    assert states == {"Kept", "Waiting", "FrameDropped", "Applied", "Closed", "Dropped"}
+    ends = {before for before, after in arrows if after == "[*]"}
+    assert ends == {"Applied", "Closed", "Dropped"}
+    for state in states - ends:
+        assert {after for before, after in arrows if before == state} >= {"Closed", "Dropped"}, state
+
+
+@pytest.mark.parametrize("page", ["docs/operations.md", "docs/monitoring.md"])
+def test_the_reasons_of_readyz_are_all_named(page: str) -> None:
+    (row,) = re.findall(r"^\| `/readyz` \|.*$", read(page), re.MULTILINE)
+    assert tuple(re.findall(r"`([a-z_]+)`", row)) == NAMES

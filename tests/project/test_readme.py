@@ -1,6 +1,7 @@
-"""What the README says is true: settings, record types, the example of a new record type, the monitoring queries."""
+"""What README and the pages behind it say is true: settings, record types, the example of one, the queries, log lines."""
 
 import re
+from itertools import pairwise
 from pathlib import Path
 
 import asyncpg
@@ -11,10 +12,29 @@ from indexer.records import RECORD_TYPES
 from indexer.records.base.record_type import EVERY_OTHER
 from testing.commits import Stream, delete, did, like, post, put
 from testing.database_side import opened
-from testing.documents import blocks, log_lines, read, said
+from testing.documents import blocks, log_lines, read, said, statements
 from testing.new_type import run, with_file
 
 README = read("README.md")
+ADDING = read("docs/adding-a-record-type.md")
+TROUBLESHOOTING = read("docs/troubleshooting.md")
+MONITORING = read("docs/operations.md").partition("### Queries")[2].partition("\n## ")[0]
+QUERIES = [query for page in (MONITORING, TROUBLESHOOTING, ADDING) for sql in blocks(page, "sql") for query in statements(sql)]
+MOST_LINES = 180
+
+
+def test_it_stays_a_front_page() -> None:
+    assert README.count("\n") <= MOST_LINES
+    first_screen = README.partition("## ")[0]
+    assert "(docs/live-page.png)" in first_screen
+    assert "**No history from before the start.**" in first_screen
+    assert "**Signatures are not checked.**" in first_screen
+
+
+def test_its_promises_are_numbered_one_by_one() -> None:
+    numbers = [int(number) for number in re.findall(r"^(\d)\. \*\*", README.partition("## Promises")[2], re.MULTILINE)]
+    assert len(numbers) >= 6
+    assert all(after == before + 1 for before, after in pairwise([0, *numbers]))
 
 
 def test_every_setting_is_in_the_table_with_its_default() -> None:
@@ -32,15 +52,16 @@ def test_every_record_type_is_in_the_table() -> None:
 
 
 def test_every_log_line_that_it_explains_is_one() -> None:
-    table = README.partition("## Troubleshooting")[2].partition("## FAQ")[0]
+    table = TROUBLESHOOTING.partition("## By the log line")[2].partition("## By what you see")[0]
     lines = [line for line in log_lines(table, 0) if line.rstrip(" …") != "DATABASE_URL"]
+    assert len(lines) == len(set(lines))
     assert len(lines) >= 10
     assert [line for line in lines if not said(line)] == []
 
 
 async def test_the_example_of_a_record_type_works(database: str, tmp_path: Path) -> None:
     """As one more file: its rows and what follows from them; the check finds nothing, and the rebuild changes nothing."""
-    (code,) = blocks(README, "python")
+    (code,) = blocks(ADDING, "python")
     collection, stream = "com.example.feed.clap", Stream()
     async with opened(database) as worker:
         await worker.write(stream.commit("a", put("app.bsky.feed.post/1", post())))
@@ -70,15 +91,18 @@ async def test_the_example_of_a_record_type_works(database: str, tmp_path: Path)
     ]
 
 
-@pytest.mark.parametrize("query", blocks(README, "sql")[0].split(";\n"), ids=lambda query: query.strip()[:40])
+@pytest.mark.parametrize("query", QUERIES, ids=lambda query: query.strip()[:40])
 async def test_the_monitoring_queries_run(database: str, query: str) -> None:
     async with opened(database) as worker:
-        statement = await worker.connection.prepare(query) if query.strip() else None
-        if statement is not None:
-            assert isinstance(await statement.fetch(), list)
+        statement = await worker.connection.prepare(query)
+        assert isinstance(await statement.fetch(), list)
 
 
-async def test_its_application_name_is_found_as_the_readme_says(database: str) -> None:
+def test_there_are_queries_of_each_page() -> None:
+    assert len(QUERIES) >= 10
+
+
+async def test_its_application_name_is_found_as_the_queries_say(database: str) -> None:
     async with opened(database):
         connection = await asyncpg.connect(database)
         found = await connection.fetchval("SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE '%python%'")

@@ -1,4 +1,4 @@
-"""The README's commands run as they are written: by a shell, in a copy of the project, without this process's environment.
+"""The commands of README and guides run as they are written: by a shell, in a copy of the project, without our environment.
 
 Their packages stand ready (a .pth file, PYTHONPATH, stamps), so that no index is asked. What make would install is looked at.
 """
@@ -23,6 +23,7 @@ from testing.documents import ROOT, blocks, read
 from testing.harness import connected, saved, stored_cursor, traffic, until
 
 README = read("README.md")
+PAGES = (README, *(read(f"docs/{name}.md") for name in ("operations", "dead-letters", "troubleshooting", "performance")))
 PORT = 2471  # of `make relay`
 PLACEHOLDER = "postgresql://user:password@host/database"
 LEFT_OUT = shutil.ignore_patterns(".*", "__pycache__", "data", "build", "dist", "*.egg-info")  # what a clone lacks
@@ -30,6 +31,9 @@ NOT_HERE = {
     "make test": "it is the suite that this test is part of",
     "docker compose -f docker-compose.unified.yml up -d": "no Docker engine is here; test_packaging.py looks at the file",
     "docker compose -f docker-compose.unified.yml logs -f unified-worker": "the same",
+    'pg_dump --format=custom --file=unified.dump "$DATABASE_URL"': "test_e2e_backup.py does it while a worker runs",
+    "createdb restored && pg_restore --exit-on-error --dbname=restored unified.dump": "the same",
+    "DATABASE_URL=postgresql://…/restored python unified_worker.py": "the same",
 }
 TRIED = (
     "make run",
@@ -49,9 +53,9 @@ TRIED = (
 
 
 def commands() -> list[str]:
-    """Every command of the README, without the words after it."""
-    prompts = re.findall(r"^\$ (.+)$", README, re.MULTILINE)
-    lines = [line for block in blocks(README, "sh") for line in block.splitlines()]
+    """Every command of these pages, without the words after it."""
+    prompts = [line for page in PAGES for line in re.findall(r"^\$ (.+)$", page, re.MULTILINE)]
+    lines = [line for page in PAGES for block in blocks(page, "sh") for line in block.splitlines()]
     return [re.split(r"\s+#", line)[0].strip() for line in (*lines, *prompts)]
 
 
