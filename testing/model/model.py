@@ -28,8 +28,8 @@ class Repo:
     status: str | None = None
     account_seq: int = -1
     handle: str | None = None
-    handle_at: datetime | None = None
     handle_seq: int = -1
+    claimed: int | None = None  # the seq since which its claim of the handle stands
     desynchronized: bool = False
     refused: str | None = None  # the rev of a commit that came after `rev` and was refused as a whole
     has_user: bool = False
@@ -173,8 +173,12 @@ class Model:
             self.stale_messages += 1
             return
         claim = identity.handle.lower()
+        before, repo.handle_seq = repo.handle, identity.seq
         repo.handle = claim if is_handle(claim) and claim != NO_HANDLE else None
-        repo.handle_at, repo.handle_seq = instant(identity.time), identity.seq
+        if repo.handle is None or identity.did in self.history.deleted:
+            repo.claimed = None
+        elif repo.handle != before or repo.claimed is None:
+            repo.claimed = identity.seq
 
     def _account(self, account: AccountTruth) -> None:
         repo = self._repo(account.did)
@@ -183,26 +187,24 @@ class Model:
             return
         repo.account_seq, repo.status = account.seq, account.status
         repo.active = account.active or (account.status is not None and account.status not in HIDING)
+        if repo.handle is not None and account.did in self.history.deleted:
+            repo.claimed = account.seq  # it is back, behind those that claimed the handle meanwhile
         self.history.deleted.discard(account.did)
         if not repo.active and account.status == "deleted":
             repo.desynchronized = True
+            repo.claimed = None
             self.history.deleted.add(account.did)
             self.history.wipe(account.did, list(repo.records.values()))
             repo.records.clear()
 
     def _handles(self) -> dict[str, str]:
-        """The handle of each account that has a row in users: its claim, if no other claimed the same later."""
+        """The handle of each account that has a row in users: its claim, if no other's of the same handle stands longer."""
         owners: dict[str, str] = {}
-        for did, repo in sorted(self.repos.items(), key=_claimed):
-            if repo.handle is not None:
-                owners[repo.handle] = did
+        standing = [(repo.claimed, did, repo.handle) for did, repo in self.repos.items() if repo.claimed is not None]
+        for _, did, handle in sorted(standing):
+            owners.setdefault(cast("str", handle), did)
         handles = {did: handle for handle, did in owners.items()}
         return {did: handles.get(did, NO_HANDLE) for did, repo in self.repos.items() if repo.has_user}
-
-
-def _claimed(item: tuple[str, Repo]) -> tuple[float, str]:
-    did, repo = item
-    return (repo.handle_at.timestamp() if repo.handle_at else 0.0), did
 
 
 def repo_row(did: str, repo: Repo) -> Row:

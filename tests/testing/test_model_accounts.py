@@ -102,7 +102,7 @@ def test_a_deleted_account_goes_with_all_that_it_caused() -> None:
     assert story.model.duplicate_records() == set()
     assert story.rows("verifications").keys() == {uri(BOB, VERIFICATION, "v")}
     user = story.row("users", ALICE)
-    assert (user["handle"], user["display_name"], user["profile_record"]) == ("alice.test", None, None)
+    assert (user["handle"], user["display_name"], user["profile_record"]) == ("handle.invalid", None, None)
     assert story.repo(ALICE)["status"] == "deleted"
     theirs_still = {uri(BOB, VERIFICATION, "v") + "#notification/verified"}
     assert story.rows("notifications").keys() == theirs_still, "at rest there are none to her"
@@ -126,7 +126,7 @@ def test_a_wipe_takes_the_word_that_a_verification_was_taken_back() -> None:
     assert story.notices() == set()
 
 
-def test_a_handle_is_that_of_who_claimed_it_last() -> None:
+def test_a_handle_is_that_of_who_claimed_it_first() -> None:
     story = Story()
     story.by(ALICE, post("root"))
     story.identity(BOB, "Name.Test")
@@ -134,15 +134,31 @@ def test_a_handle_is_that_of_who_claimed_it_last() -> None:
     story.by(BOB, post("p"))
     assert story.row("users", BOB)["handle"] == "name.test"
     story.identity(ALICE, "name.test")
-    assert (story.row("users", ALICE)["handle"], story.row("users", BOB)["handle"]) == ("name.test", "handle.invalid")
-    assert story.repo(BOB)["handle"] == "name.test"
-    story.identity(ALICE, None)  # says nothing
-    assert story.row("users", ALICE)["handle"] == "name.test"
-    story.identity(ALICE, "handle.invalid")
+    story.identity(BOB, "name.test")
     assert (story.row("users", ALICE)["handle"], story.row("users", BOB)["handle"]) == ("handle.invalid", "name.test")
-    assert story.repo(ALICE)["handle"] is None
-    story.identity(BOB, "no handle")
+    assert story.repo(ALICE)["handle"] == "name.test"
+    story.identity(BOB, None)  # says nothing
+    assert story.row("users", BOB)["handle"] == "name.test"
+    story.identity(BOB, "handle.invalid")
+    assert (story.row("users", ALICE)["handle"], story.row("users", BOB)["handle"]) == ("name.test", "handle.invalid")
     assert story.repo(BOB)["handle"] is None
+    story.identity(ALICE, "no handle")
+    assert story.repo(ALICE)["handle"] is None
+
+
+def test_a_deleted_account_lets_go_of_its_handle() -> None:
+    story = Story()
+    for who in (ALICE, BOB):
+        story.by(who, post("p"))
+        story.identity(who, "name.test")
+    story.account(ALICE, False, "deactivated")
+    assert (story.row("users", ALICE)["handle"], story.row("users", BOB)["handle"]) == ("name.test", "handle.invalid")
+    story.account(ALICE, False, "deleted")
+    assert (story.row("users", ALICE)["handle"], story.row("users", BOB)["handle"]) == ("handle.invalid", "name.test")
+    story.account(ALICE, True)
+    assert (story.row("users", ALICE)["handle"], story.row("users", BOB)["handle"]) == ("handle.invalid", "name.test")
+    story.identity(BOB, "bob.test")
+    assert (story.row("users", ALICE)["handle"], story.row("users", BOB)["handle"]) == ("name.test", "bob.test")
 
 
 def test_a_message_without_a_handle_leaves_no_trace() -> None:

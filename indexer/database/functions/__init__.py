@@ -3,7 +3,8 @@
 install.py           apply_commit and apply_commits, and all functions in their order
 write_branches.py    the branches that put and delete each record type
 references.py        what records say of others, and the locks where repos meet
-accounts.py          #account, #identity, and the wipe
+accounts.py          #account, and the wipe
+handles.py           #identity, and which account holds a handle
 dead_letters.py      keeping and closing dead letters
 judging.py           what gates say of replies and quotes
 optional_columns.py  columns that an application's tables may lack

@@ -1,47 +1,16 @@
-"""What #account and #identity messages do, and the wipe of an account that was deleted.
+"""What #account messages do, and the wipe of an account that was deleted.
 
 A message applies if it is newer than the last of its kind: by seq if that came from the same relay, else by time.
 """
 
 from collections.abc import Mapping, Sequence
 
+from indexer.database.functions.handles import HANDLES
 from indexer.records.base.record_type import RecordType
 
 # Statuses of the lexicon com.atproto.sync.subscribeRepos#account that hide an account; others, and those to come, are details.
 HIDING = ("takendown", "suspended", "deleted", "deactivated")
 
-# A handle is held by one account: the one that claimed it last, among those whose last word names it.
-HANDLE_OF = """
-CREATE OR REPLACE FUNCTION unified_worker.handle_of(p_did text) RETURNS text LANGUAGE sql STABLE AS
-$handle$
-  SELECT coalesce((
-    SELECT r.handle FROM unified_worker.repos AS r WHERE r.did = p_did AND r.handle IS NOT NULL AND NOT EXISTS (
-      SELECT FROM unified_worker.repos AS o
-      WHERE o.handle = r.handle AND o.did <> r.did AND (o.handle_at, o.did) > (r.handle_at, r.did))), 'handle.invalid')
-$handle$;
-"""
-SHOW_HANDLE = """
-CREATE OR REPLACE FUNCTION unified_worker.show_handle(p_did text) RETURNS void LANGUAGE plpgsql AS $show$
-DECLARE
-  v_handle text := unified_worker.handle_of(p_did);
-BEGIN
-  UPDATE {schema}.users SET handle = v_handle, search_vector = to_tsvector('simple', nullif(left(
-    concat_ws(' ', nullif(v_handle, 'handle.invalid'), display_name, description), 25000), ''))
-  WHERE did = p_did AND handle <> v_handle;
-END $show$;
-"""
-# The handle's lock: somebody may be claiming it just now, who would not see this row yet.
-ENSURE_USER = """
-CREATE OR REPLACE FUNCTION unified_worker.ensure_user(p_did text, p_handle text) RETURNS void LANGUAGE plpgsql AS $ensure$
-BEGIN
-  PERFORM unified_worker.lock(ARRAY[p_handle]);
-  INSERT INTO {schema}.users (did, handle) VALUES (p_did, 'handle.invalid') ON CONFLICT (did) DO NOTHING;
-  IF FOUND THEN
-    PERFORM unified_worker.show_handle(p_did);
-  END IF;
-  UPDATE unified_worker.repos SET has_user = true WHERE did = p_did AND NOT has_user;
-END $ensure$;
-"""
 # The row of an account whose commit was refused as a whole, and that row with it; unless that is what the database refuses.
 TRY_USER = """
 CREATE OR REPLACE FUNCTION unified_worker.try_user(p_did text) RETURNS void LANGUAGE plpgsql AS $try$
@@ -54,34 +23,7 @@ EXCEPTION WHEN OTHERS THEN
   END IF;
 END $try$;
 """
-# Of all others that claim the old or the new handle, only the last one may hold it, or have held it: thousands may claim one.
-IDENTITY = """
-CREATE OR REPLACE FUNCTION unified_worker.apply_identity(
-  p_relay text, p_did text, p_seq bigint, p_at timestamptz, p_handle text) RETURNS text LANGUAGE plpgsql AS $identity$
-DECLARE
-  v_old text; v_did text;
-BEGIN
-  SELECT r.handle INTO v_old FROM unified_worker.repos AS r WHERE r.did = p_did FOR UPDATE;
-  PERFORM unified_worker.lock(ARRAY[v_old, p_handle]);
-  INSERT INTO unified_worker.repos AS r (did, rev, handle, handle_at, handle_seq, handle_relay)
-  VALUES (p_did, '', p_handle, p_at, p_seq, p_relay)
-  ON CONFLICT (did) DO UPDATE SET handle = excluded.handle, handle_at = excluded.handle_at, handle_seq = excluded.handle_seq,
-    handle_relay = excluded.handle_relay, updated_at = now()
-    WHERE CASE WHEN r.handle_relay = p_relay THEN r.handle_seq < p_seq ELSE coalesce(r.handle_at < p_at, true) END;
-  IF NOT FOUND THEN
-    RETURN 'stale_message';
-  END IF;
-  PERFORM unified_worker.show_handle(p_did);
-  FOR v_did IN
-    SELECT DISTINCT c.did FROM unnest(ARRAY[v_old, p_handle]) AS h (handle), LATERAL (
-      SELECT r.did FROM unified_worker.repos AS r WHERE r.handle = h.handle AND r.did <> p_did
-      ORDER BY r.handle_at DESC, r.did DESC LIMIT 1) AS c
-  LOOP
-    PERFORM unified_worker.show_handle(v_did);
-  END LOOP;
-  RETURN 'applied';
-END $identity$;
-"""
+# Who is deleted lets go of its handle, and who returns stands behind those that claimed it meanwhile.
 ACCOUNT = """
 CREATE OR REPLACE FUNCTION unified_worker.apply_account(
   p_relay text, p_did text, p_seq bigint, p_at timestamptz, p_active boolean, p_status text)
@@ -89,7 +31,10 @@ RETURNS text LANGUAGE plpgsql AS $account$
 DECLARE
   v_visible boolean := p_active OR coalesce(p_status NOT IN ({hiding}), false);
   v_gone boolean := NOT p_active AND coalesce(p_status = 'deleted', false);
+  v_handle text; v_was_gone boolean;
 BEGIN
+  SELECT r.handle, NOT r.active AND coalesce(r.status = 'deleted', false) INTO v_handle, v_was_gone
+  FROM unified_worker.repos AS r WHERE r.did = p_did FOR UPDATE;
   INSERT INTO unified_worker.repos AS r
     (did, rev, active, status, account_at, account_seq, account_relay, wiping, desynchronized)
   VALUES (p_did, '', v_visible, p_status, p_at, p_seq, p_relay, v_gone, v_gone)
@@ -99,6 +44,9 @@ BEGIN
     WHERE CASE WHEN r.account_relay = p_relay THEN r.account_seq < p_seq ELSE coalesce(r.account_at < p_at, true) END;
   IF NOT FOUND THEN
     RETURN 'stale_message';
+  END IF;
+  IF v_handle IS NOT NULL AND v_gone <> v_was_gone THEN
+    PERFORM unified_worker.claim(p_relay, p_did, p_seq, v_handle);
   END IF;
   IF v_gone THEN
     PERFORM unified_worker.close_letters(p_did, l.path) FROM (
@@ -155,7 +103,7 @@ CREATE OR REPLACE FUNCTION unified_worker.sweep(p_dids text[]) RETURNS void LANG
 $sweep$;
 """
 
-ACCOUNTS = (HANDLE_OF, SHOW_HANDLE, ENSURE_USER, TRY_USER, IDENTITY, ACCOUNT, MESSAGE, KEEP_WIPING, SWEEP)
+ACCOUNTS = (*HANDLES, TRY_USER, ACCOUNT, MESSAGE, KEEP_WIPING, SWEEP)
 
 # Rows that a transaction of a wipe takes: few, since other accounts' commits wait for its locks.
 WIPE_ROWS = 100

@@ -256,5 +256,20 @@ MIGRATIONS: tuple[str, ...] = (
       the same transaction: a worker judges them in steps. kind: replies or quotes. after: the last URI that was judged.
       asked: another number each time that the gate changes. cleared: it was deleted meanwhile, so that nothing older is
       forbidden any more.';
+
+    -- Before, the last claim by its own time held the handle: who holds one keeps it.
+    ALTER TABLE unified_worker.repos ADD handle_place int, ADD place_relay text, ADD place_seq bigint,
+      ADD placed_at timestamptz;
+    UPDATE unified_worker.repos AS r SET handle_place = CASE WHEN p.from_last = 1 THEN 0 ELSE p.from_first END, place_seq = 0
+    FROM (SELECT did, row_number() OVER (PARTITION BY handle ORDER BY coalesce(handle_at, '-infinity'), did) AS from_first,
+        row_number() OVER (PARTITION BY handle ORDER BY coalesce(handle_at, '-infinity') DESC, did DESC) AS from_last
+      FROM unified_worker.repos WHERE handle IS NOT NULL AND (active OR status IS DISTINCT FROM 'deleted')) AS p
+    WHERE r.did = p.did;
+    DROP INDEX unified_worker.repos_handle_handle_at_idx;
+    CREATE INDEX ON unified_worker.repos (handle, handle_place, place_seq, did) WHERE handle_place IS NOT NULL;
+    CREATE INDEX ON unified_worker.repos (handle, place_relay, place_seq) WHERE handle_place IS NOT NULL;
+    COMMENT ON COLUMN unified_worker.repos.handle_place IS 'Where the account stands among those that claim its handle: the
+      least holds it, among equals that of the least place_seq. Null: it claims none, or is deleted.';
+    COMMENT ON COLUMN unified_worker.repos.place_seq IS 'The seq (place_relay''s) of the message that brought the place.';
     """,
 )

@@ -25,7 +25,6 @@ from testing.database_side import Worker, opened
 from testing.garbage import VERIFICATION
 
 REPO = "SELECT active, status, wiping, desynchronized, rev FROM unified_worker.repos WHERE did = $1"
-HANDLES = "SELECT did, handle FROM users ORDER BY 1"
 
 
 def account(stream: Stream, name: str, active: bool, status: str | None = None, *, seq: int | None = None) -> Account:
@@ -100,21 +99,6 @@ async def test_messages_apply_by_seq_on_one_relay_and_by_time_on_another(worker:
     names = identity(stream, "a", "old.test"), identity(stream, "a", "new.test")
     assert await worker.write(names[1], names[0]) == ["applied", "stale_message"]
     assert await worker.value("SELECT handle FROM unified_worker.repos") == "new.test"
-
-
-async def test_a_handle_is_held_by_who_claimed_it_last(both_worker: Worker) -> None:
-    stream = Stream()
-    await both_worker.write(*(stream.commit(name, put(f"{PROFILE}/self", profile(name.upper()))) for name in "ab"))
-    assert await both_worker.write(identity(stream, "a", "x.test"), identity(stream, "c", "c.test")) == ["applied"] * 2
-    search = await both_worker.value("SELECT search_vector::text FROM users WHERE did = $1", did("a"))
-    assert "x.test" in search
-    assert "'a'" in search
-    await both_worker.write(identity(stream, "b", "x.test"))
-    assert dict(await both_worker.connection.fetch(HANDLES)) == {did("a"): "handle.invalid", did("b"): "x.test"}
-    assert await both_worker.write(identity(stream, "b", None)) == ["no_news"]
-    await both_worker.write(identity(stream, "b", "handle.invalid"), stream.commit("c", put(f"{POST}/1", post())))
-    found = dict(await both_worker.connection.fetch(HANDLES))
-    assert found == {did("a"): "x.test", did("b"): "handle.invalid", did("c"): "c.test"}, "a claims it still"
 
 
 async def written(worker: Worker, stream: Stream) -> None:

@@ -17,8 +17,10 @@ MOST = 12  # times as long
 
 CLAIMS = """
 WITH claimed AS (
-  INSERT INTO unified_worker.repos (did, rev, handle, handle_at, handle_seq, handle_relay)
-  SELECT 'did:plc:claims' || n, '', 'victim.example.com', now() - interval '1 day' * n, n, 'relay.test'
+  INSERT INTO unified_worker.repos
+    (did, rev, handle, handle_at, handle_seq, handle_relay, handle_place, place_relay, place_seq, placed_at)
+  SELECT 'did:plc:claims' || n, '', 'victim.example.com', now() - interval '1 day' * n, n, 'relay.test',
+    n, 'relay.test', n, now()
   FROM generate_series(1, 5000) AS n RETURNING did)
 INSERT INTO users (did, handle) SELECT did, 'handle.invalid' FROM claimed
 """

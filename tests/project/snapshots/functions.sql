@@ -172,9 +172,9 @@ END $lock$;
 CREATE OR REPLACE FUNCTION unified_worker.handle_of(p_did text) RETURNS text LANGUAGE sql STABLE AS
 $handle$
   SELECT coalesce((
-    SELECT r.handle FROM unified_worker.repos AS r WHERE r.did = p_did AND r.handle IS NOT NULL AND NOT EXISTS (
-      SELECT FROM unified_worker.repos AS o
-      WHERE o.handle = r.handle AND o.did <> r.did AND (o.handle_at, o.did) > (r.handle_at, r.did))), 'handle.invalid')
+    SELECT r.handle FROM unified_worker.repos AS r WHERE r.did = p_did AND r.handle_place IS NOT NULL AND r.did = (
+      SELECT o.did FROM unified_worker.repos AS o WHERE o.handle = r.handle AND o.handle_place IS NOT NULL
+      ORDER BY o.handle_place, o.place_seq, o.did LIMIT 1)), 'handle.invalid')
 $handle$;
 
 CREATE OR REPLACE FUNCTION unified_worker.show_handle(p_did text) RETURNS void LANGUAGE plpgsql AS $show$
@@ -196,6 +196,55 @@ BEGIN
   UPDATE unified_worker.repos SET has_user = true WHERE did = p_did AND NOT has_user;
 END $ensure$;
 
+CREATE OR REPLACE FUNCTION unified_worker.claim(p_relay text, p_did text, p_seq bigint, p_old text)
+RETURNS void LANGUAGE plpgsql AS $claim$
+DECLARE
+  v_handle text; v_place int; v_did text;
+BEGIN
+  SELECT CASE WHEN r.active OR r.status IS DISTINCT FROM 'deleted' THEN r.handle END, r.handle_place INTO v_handle, v_place
+  FROM unified_worker.repos AS r WHERE r.did = p_did;
+  PERFORM unified_worker.lock(ARRAY[p_old, v_handle]);
+  IF v_place IS NULL OR v_handle IS DISTINCT FROM p_old THEN
+    UPDATE unified_worker.repos SET place_relay = p_relay, place_seq = p_seq, placed_at = now(),
+      handle_place = CASE WHEN v_handle IS NOT NULL THEN coalesce((
+        SELECT CASE WHEN o.placed_at > now() - interval '1 hour' THEN o.handle_place END FROM unified_worker.repos AS o
+        WHERE o.handle = v_handle AND o.handle_place IS NOT NULL AND o.did <> p_did
+          AND o.place_relay = p_relay AND o.place_seq > p_seq
+        ORDER BY o.place_seq LIMIT 1), (
+        SELECT o.handle_place + 1 FROM unified_worker.repos AS o
+        WHERE o.handle = v_handle AND o.handle_place IS NOT NULL AND o.did <> p_did
+        ORDER BY o.handle_place DESC LIMIT 1), 1) END
+    WHERE did = p_did;
+  END IF;
+  PERFORM unified_worker.show_handle(p_did);
+  FOR v_did IN
+    SELECT DISTINCT c.did FROM unnest(ARRAY[p_old, v_handle]) AS h (handle), LATERAL (
+      SELECT r.did FROM unified_worker.repos AS r
+      WHERE r.handle = h.handle AND r.handle_place IS NOT NULL AND r.did <> p_did
+      ORDER BY r.handle_place, r.place_seq, r.did LIMIT 1) AS c
+  LOOP
+    PERFORM unified_worker.show_handle(v_did);
+  END LOOP;
+END $claim$;
+
+CREATE OR REPLACE FUNCTION unified_worker.apply_identity(
+  p_relay text, p_did text, p_seq bigint, p_at timestamptz, p_handle text) RETURNS text LANGUAGE plpgsql AS $identity$
+DECLARE
+  v_old text;
+BEGIN
+  SELECT r.handle INTO v_old FROM unified_worker.repos AS r WHERE r.did = p_did FOR UPDATE;
+  INSERT INTO unified_worker.repos AS r (did, rev, handle, handle_at, handle_seq, handle_relay)
+  VALUES (p_did, '', p_handle, p_at, p_seq, p_relay)
+  ON CONFLICT (did) DO UPDATE SET handle = excluded.handle, handle_at = excluded.handle_at, handle_seq = excluded.handle_seq,
+    handle_relay = excluded.handle_relay, updated_at = now()
+    WHERE CASE WHEN r.handle_relay = p_relay THEN r.handle_seq < p_seq ELSE coalesce(r.handle_at < p_at, true) END;
+  IF NOT FOUND THEN
+    RETURN 'stale_message';
+  END IF;
+  PERFORM unified_worker.claim(p_relay, p_did, p_seq, v_old);
+  RETURN 'applied';
+END $identity$;
+
 CREATE OR REPLACE FUNCTION unified_worker.try_user(p_did text) RETURNS void LANGUAGE plpgsql AS $try$
 BEGIN
   PERFORM unified_worker.ensure_user(r.did, r.handle) FROM unified_worker.repos AS r WHERE r.did = p_did AND NOT r.has_user;
@@ -206,39 +255,16 @@ EXCEPTION WHEN OTHERS THEN
   END IF;
 END $try$;
 
-CREATE OR REPLACE FUNCTION unified_worker.apply_identity(
-  p_relay text, p_did text, p_seq bigint, p_at timestamptz, p_handle text) RETURNS text LANGUAGE plpgsql AS $identity$
-DECLARE
-  v_old text; v_did text;
-BEGIN
-  SELECT r.handle INTO v_old FROM unified_worker.repos AS r WHERE r.did = p_did FOR UPDATE;
-  PERFORM unified_worker.lock(ARRAY[v_old, p_handle]);
-  INSERT INTO unified_worker.repos AS r (did, rev, handle, handle_at, handle_seq, handle_relay)
-  VALUES (p_did, '', p_handle, p_at, p_seq, p_relay)
-  ON CONFLICT (did) DO UPDATE SET handle = excluded.handle, handle_at = excluded.handle_at, handle_seq = excluded.handle_seq,
-    handle_relay = excluded.handle_relay, updated_at = now()
-    WHERE CASE WHEN r.handle_relay = p_relay THEN r.handle_seq < p_seq ELSE coalesce(r.handle_at < p_at, true) END;
-  IF NOT FOUND THEN
-    RETURN 'stale_message';
-  END IF;
-  PERFORM unified_worker.show_handle(p_did);
-  FOR v_did IN
-    SELECT DISTINCT c.did FROM unnest(ARRAY[v_old, p_handle]) AS h (handle), LATERAL (
-      SELECT r.did FROM unified_worker.repos AS r WHERE r.handle = h.handle AND r.did <> p_did
-      ORDER BY r.handle_at DESC, r.did DESC LIMIT 1) AS c
-  LOOP
-    PERFORM unified_worker.show_handle(v_did);
-  END LOOP;
-  RETURN 'applied';
-END $identity$;
-
 CREATE OR REPLACE FUNCTION unified_worker.apply_account(
   p_relay text, p_did text, p_seq bigint, p_at timestamptz, p_active boolean, p_status text)
 RETURNS text LANGUAGE plpgsql AS $account$
 DECLARE
   v_visible boolean := p_active OR coalesce(p_status NOT IN ('takendown', 'suspended', 'deleted', 'deactivated'), false);
   v_gone boolean := NOT p_active AND coalesce(p_status = 'deleted', false);
+  v_handle text; v_was_gone boolean;
 BEGIN
+  SELECT r.handle, NOT r.active AND coalesce(r.status = 'deleted', false) INTO v_handle, v_was_gone
+  FROM unified_worker.repos AS r WHERE r.did = p_did FOR UPDATE;
   INSERT INTO unified_worker.repos AS r
     (did, rev, active, status, account_at, account_seq, account_relay, wiping, desynchronized)
   VALUES (p_did, '', v_visible, p_status, p_at, p_seq, p_relay, v_gone, v_gone)
@@ -248,6 +274,9 @@ BEGIN
     WHERE CASE WHEN r.account_relay = p_relay THEN r.account_seq < p_seq ELSE coalesce(r.account_at < p_at, true) END;
   IF NOT FOUND THEN
     RETURN 'stale_message';
+  END IF;
+  IF v_handle IS NOT NULL AND v_gone <> v_was_gone THEN
+    PERFORM unified_worker.claim(p_relay, p_did, p_seq, v_handle);
   END IF;
   IF v_gone THEN
     PERFORM unified_worker.close_letters(p_did, l.path) FROM (
