@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from indexer.monitoring.readiness import reasons
-from relay_simulator.records import POST
+from relay_simulator.records import POST, Record
 from relay_simulator.repository import written
 from relay_simulator.server import RelayServer
 from testing.authors import SECOND, START, Author, liking
@@ -20,7 +20,7 @@ AHEAD = datetime.now(UTC).timestamp() - START / SECOND + YEAR
 async def test_times_of_the_far_future_are_not_believed(database: str, crowd: int) -> None:
     """`crowd`: honest accounts before; thirty are enough for a median."""
     liar, last = Author("liar"), Author("last")
-    future = {"$type": POST, "text": "first for ever", "createdAt": "2999-01-01T00:00:00Z"}
+    future: Record = {"$type": POST, "text": "first for ever", "createdAt": "2999-01-01T00:00:00Z"}
     names = [f"crowd{letter}{other}" for letter in "abcdef" for other in "abcdef"][:crowd]
     stream = [Author(name).commit(seq, seq / 10, liking("create", "x", seq)) for seq, name in enumerate(names, 1)]
     stream += [
