@@ -10,71 +10,69 @@ RUN := $(VENV)/.installed-run
 DEV := $(VENV)/.installed-dev
 FUZZ := $(VENV)/.installed-fuzz
 
-.PHONY: help run relay demo test soak faults fuzz mutants check format lock bench clean
+.PHONY: help run relay demo test soak faults fuzz mutants check spell format hooks coverage lock bench clean
 
-help:
-	@echo "make run    follow the relay into an embedded PostgreSQL (data in ./data/postgres; settings: .env)"
-	@echo "make relay  a simulated relay at ws://127.0.0.1:2471 (RELAY='--now --rate 500'); then RELAY_URL=ws://127.0.0.1:2471 make run"
-	@echo "make demo   30 seconds of a simulated relay, then what is in the database (DEMO='--seconds 300': longer)"
-	@echo "make test   the test suite (under 5 minutes)"
-	@echo "make soak   the long runs"
-	@echo "make faults relay, network, database and process fail, alone and together (10 to 40 minutes)"
-	@echo "make fuzz   ten minutes of hostile frames, CARs, records and trees, by atheris (Linux; SECONDS_EACH=150: a target)"
-	@echo "make mutants  known small bugs, each of which the tests must find (under 30 minutes; MUTANTS='name …': only these)"
-	@echo "make check  lint, format, types, known vulnerabilities of what is installed"
-	@echo "make format put the sources into the format that check asks for"
-	@echo "make lock   newest versions that requirements*.txt allow, into requirements*.lock"
-	@echo "make bench  measure throughput and latency (about 5 minutes; BENCH=--quick: one, BENCH=--long: half an hour)"
-	@echo "make clean  remove .venv and caches; data stay"
+help:  ## this list
+	@sed -n 's/^\([a-z]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{ printf "make %-9s %s\n", $$1, $$2 }'
 
 # exec, so that signals reach the worker itself.
-run: $(RUN)
+run: $(RUN)  ## follow the relay into an embedded PostgreSQL (data in ./data/postgres; settings: .env)
 	@exec $(BIN)/python unified_worker.py --embedded
 
-relay: $(DEV)
+relay: $(DEV)  ## a simulated relay at ws://127.0.0.1:2471 (RELAY='--now --rate 500'); then RELAY_URL=ws://127.0.0.1:2471 make run
 	@exec $(BIN)/python -u -m relay_simulator $(RELAY)
 
-demo: $(DEV)
+demo: $(DEV)  ## 30 seconds of a simulated relay, then what is in the database (DEMO='--seconds 300': longer)
 	@$(BIN)/python -m benchmarks.demo $(DEMO)
 
-test: $(DEV)
-	$(BIN)/python -m pytest -m "not soak" -n 2 --dist worksteal
+test: $(DEV)  ## the test suite, under 5 minutes (T=tests/pipeline: only these; T='-k lanes')
+	$(BIN)/python -m pytest -m "not soak" -n 2 --dist worksteal $(T)
 
-soak: $(DEV)
+soak: $(DEV)  ## the long runs
 	$(BIN)/python -m pytest -m soak --timeout 7200
 
-faults: $(DEV)
+faults: $(DEV)  ## relay, network, database and process fail, alone and together, 10 to 40 minutes (FAULTS='--help')
 	@$(BIN)/python -m testing.faults $(FAULTS)
 
-fuzz: $(FUZZ)
+fuzz: $(FUZZ)  ## ten minutes of hostile frames, CARs, records and trees, by atheris (Linux; SECONDS_EACH=150: for each target)
 	$(BIN)/python -m testing.fuzz --seconds $(SECONDS_EACH)
 
-mutants: $(DEV)
+mutants: $(DEV)  ## known small bugs, each of which the tests must find, under 30 minutes (MUTANTS='name …': only these)
 	$(BIN)/python -m testing.mutants $(MUTANTS)
 
-check: $(DEV)
+check: $(DEV)  ## lint, format, spelling, types, known vulnerabilities of what is installed
 	$(BIN)/python -m pip check
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
+	$(BIN)/codespell
 	@$(BIN)/python -m testing.dependency_audit
 
-format: $(DEV)
+spell: $(DEV)  ## spelling alone
+	$(BIN)/codespell
+
+format: $(DEV)  ## put the sources into the format that check asks for
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+hooks: $(DEV)  ## the checks that take seconds, before each commit
+	$(BIN)/pre-commit install
+
+coverage: $(DEV)  ## which lines the suite runs, by module
+	$(BIN)/python -m pytest -m "not soak" -n 2 --dist worksteal --cov --cov-branch --cov-report=term:skip-covered $(T)
+
 # Each lock holds the versions of the one before it, so that all who install from them run the same.
-lock: $(DEV)
+lock: $(DEV)  ## newest versions that requirements*.txt allow, into requirements*.lock
 	$(LOCK) requirements.txt --output-file requirements.lock
 	$(LOCK) requirements.txt requirements-embedded.txt --constraints requirements.lock --output-file requirements-embedded.lock
 	$(LOCK) requirements-dev.txt --constraints requirements-embedded.lock --output-file requirements-dev.lock
 	$(LOCK) requirements-fuzz.txt --constraints requirements-dev.lock --output-file requirements-fuzz.lock
 
-bench: $(DEV)
+bench: $(DEV)  ## measure throughput and latency, about 5 minutes (BENCH=--quick: one, BENCH=--long: half an hour)
 	@$(BIN)/python -m benchmarks.bench $(BENCH)
 
-clean:
-	rm -rf $(VENV) dist .pytest_cache .ruff_cache .hypothesis
+clean:  ## remove .venv and caches; data stay
+	rm -rf $(VENV) .coverage dist .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A stamp is younger than the files that it was installed from, or make installs again.

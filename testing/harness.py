@@ -264,6 +264,6 @@ class Hurried(Process):
 
     program = (
         "-c",
-        f"import sys; sys.path.insert(0, {str(ROOT)!r}); from indexer import signals; signals.GRACE = 1.0; "
+        f"import sys; sys.path.insert(0, {str(ROOT)!r}); from indexer.command_line import signals; signals.GRACE = 1.0; "
         "import unified_worker; unified_worker.main()",
     )

@@ -56,6 +56,7 @@ RECORD = RecordType(
         INDEXED_AT,
     ),
     unique=("subject_did",),
+    rivals=True,
     timed=True,
     effects=(
         notification("verified", suffix="verified", author=AUTHOR, recipient="{subject_did}", cid="{cid}"),

@@ -70,6 +70,11 @@ async def rows(url: str, tables: list[str]) -> dict[str, list[dict[str, Any]]]:
     return found
 
 
+def known_to_both(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows without what only the worker notes: that a commit followed on one that never came."""
+    return [{name: value for name, value in row.items() if name not in ("desynchronized", "broken_rev")} for row in rows]
+
+
 async def test_both_designs_leave_the_same_rows(pg18: PostgresServer, folder: Path) -> None:
     expected = make_stream(folder / "frames.bin", COMMITS, LIVELY)
     left: list[dict[str, list[dict[str, Any]]]] = []
@@ -82,7 +87,7 @@ async def test_both_designs_leave_the_same_rows(pg18: PostgresServer, folder: Pa
         assert min(result.python_us, result.postgres_us, result.peak_rss, *result.rss) > 0
     worker, classic = left
     for table in worker:
-        assert worker[table] == classic[table]
+        assert known_to_both(worker[table]) == known_to_both(classic[table])
     assert worker["unified_worker.duplicate_records"]
 
 

@@ -52,7 +52,7 @@ class Brisk(Process):
 
     program = (
         "-c",
-        f"import sys; sys.path.insert(0, {str(ROOT)!r}); from indexer import history; history.RATE_OVER = 3; "
+        f"import sys; sys.path.insert(0, {str(ROOT)!r}); from indexer.monitoring import history; history.RATE_OVER = 3; "
         "import unified_worker; unified_worker.main()",
     )
 
@@ -250,7 +250,7 @@ async def test_what_the_page_makes_of_numbers(database: str, tmp_path: Path) -> 
             assert [words.split("\n")[0] for words in grave] == ["Refused", "Dead letters", "Gaps"]
             assert "too_big\u00a04, missing_field\u00a03" in grave[0]
             assert all(command in "".join(grave) for command in ("dead-letters retry", "status"))
-            assert [words.split()[-1] for words in await look.texts("#counts .none")] == ["0"] * 5
+            assert [words.split()[-1] for words in await look.texts("#counts .none")] == ["0"] * 6
             assert await look.texts("#busy th") == [f"app.bsky.feed.{name}" for name in ("like", "repost", "post")]
             assert await look.text("#quiet-title") == "13 quiet"
             assert await look.texts("#quiet th") == []

@@ -20,7 +20,12 @@ LEFT_WRONG = "UPDATE post_aggregations SET like_count = like_count + 7; DELETE F
 
 
 async def wrong_rows(url: str, model: Model) -> list[str]:
-    return [line for line in await differences(url, model) if not line.startswith(UNKNOWABLE)]
+    return [line for line in await differences(url, model) if not line.startswith(UNKNOWABLE) and not is_verdict(line)]
+
+
+def is_verdict(line: str) -> bool:
+    """Whether it is of a reply older than its gate, which is there when the replay begins: nobody knows which came first."""
+    return "violates_thread_gate is True" in line or line.endswith("#notification/reply is missing")
 
 
 @pytest.mark.parametrize("left_wrong", ["", LEFT_WRONG], ids=["left right", "left wrong"])

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from indexer.database.schema.migrations import MIGRATIONS
+from indexer.database.schema.prepare import DERIVED_SINCE
 from relay_simulator.generator import Generator, Settings
 from relay_simulator.mix import Mix
 from relay_simulator.server import RelayServer
@@ -61,7 +62,7 @@ def process_of(version: Version, folder: Path) -> type[Process]:
     place = folder / version.name
     with tarfile.open(fileobj=io.BytesIO(archived.stdout)) as archive:
         archive.extractall(place, filter="data")
-    steps = "from indexer.database.schema.migrations import MIGRATIONS; print(len(MIGRATIONS))"
+    steps = "from indexer.database.migrations import MIGRATIONS; print(len(MIGRATIONS))"  # where they were until 0.1.0
     counted = subprocess.run([sys.executable, "-c", steps], cwd=place, capture_output=True, text=True, check=True)
     assert int(counted.stdout) == version.step
 
@@ -78,6 +79,10 @@ def stream_of(mix: Mix) -> Traffic:
 
 # What records said in these before their columns came is lost.
 LATER = (("posts", "self_labels"), ("thread_gates", "hidden_replies"), ("post_gates", "detached_embedding_uris"))
+# An older version let a gate judge replies that were older than it; whether a reply is, it did not note.
+VERDICTS = (("posts", "violates_thread_gate"), ("posts", "violates_embedding_rules"))
+# It knew no follower rule: such a gate admitted everybody.
+RULES = tuple(("thread_gates", f"allow_{rule}") for rule in ("mentions", "following", "followers", "list_members", "list_uris"))
 
 
 class WithoutLaterColumns:
@@ -89,9 +94,12 @@ class WithoutLaterColumns:
     def expected(self) -> Expected:
         """The model's expectations."""
         expected = self._model.expected()
-        for table, column in LATER:
+        for table, column in (*LATER, *VERDICTS, *RULES):
             for row in expected.rows[table].values():
                 row[column] = UNDETERMINED
+        told = expected.rows["notifications"]
+        optional = {uri for uri, row in told.items() if row["reason"] in ("reply", "quote")}
+        expected.optional.setdefault("notifications", set()).update(optional)
         return expected
 
 
@@ -131,10 +139,14 @@ async def refusals_are_judged_again(folder: Path, url: str) -> None:
             assert await retrying.ends() in (0, 1), retrying.output
 
 
+UNKNOWN = ("app.bsky.graph.verification", "#notification/reply", "#notification/quote")
+
+
 async def unlike(url: str, version: Version, model: Model) -> list[str]:
-    """Where the database is not what the model says."""
+    """Where the database is not what the model says. Which verification came first an older version did not note."""
     if version.step > 1:
-        return await differences(url, WithoutLaterColumns(model))
+        found = await differences(url, WithoutLaterColumns(model))
+        return [line for line in found if not any(part in line for part in UNKNOWN)]
     async with connected(url) as connection:
         return await compare(WithoutCids(model), connection)
 
@@ -179,7 +191,7 @@ async def test_an_upgrade_in_mid_stream(database: str, tmp_path: Path, version: 
             for frame in stream.frames[FIRST + MORE :]:
                 relay.append(frame)
             await saved(database, relay.url, stream.last_seq)
-            if version.step == 1:
+            if version.step < DERIVED_SINCE:
                 await until(lambda: rebuilt(database), "what follows from the older version's records is made")
             after.signal(signal.SIGTERM)
             assert await after.ends(10) == 0

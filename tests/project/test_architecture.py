@@ -207,7 +207,7 @@ def test_a_folder_maps_what_is_in_it(path: Path) -> None:
     if path.parent.name in ("protocol", "commands"):
         return
     inside = {each.name for each in path.parent.glob("*.py")} - {"__init__.py"}
-    inside |= {f"{each.name}/" for each in path.parent.iterdir() if each.is_dir() and each.name != "__pycache__"}
+    inside |= {f"{each.name}/" for each in path.parent.iterdir() if any(inner.is_file() for inner in each.glob("*"))}
     if path.parent.name == "records":
         inside = {"base/"}
     mapped = re.findall(r"^([a-z_]+(?:\.py|/)) ", ast.get_docstring(tree(path)) or "", re.MULTILINE)

@@ -83,7 +83,7 @@ def holders(schema: str, record_type: RecordType) -> Kind:
     came first. And none that waits stands in the table too."""
     order = 'x.came_at, x.created_at, x.uri COLLATE "C"'
     came = "'epoch'::timestamptz"
-    if record_type.shared:
+    if record_type.rivals:
         came = "coalesce((SELECT c.at FROM unified_worker.commit_times AS c WHERE c.uri = t.uri), 'epoch')"
     table, collection = f"{schema}.{record_type.table}", record_type.collection
     matches = " AND ".join(f"t.{name} = k.key[{place}]" for place, name in enumerate(record_type.unique, 1))

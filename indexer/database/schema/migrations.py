@@ -161,6 +161,18 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE INDEX ON unified_worker.dead_letters (did) WHERE frame_sha256 IS NOT NULL;
     """,
     """
+    -- Functions whose parameters have other names can't be replaced; and an older worker is to stop.
+    DO $$
+    DECLARE
+      v_old text;
+    BEGIN
+      FOR v_old IN
+        SELECT oid::regprocedure::text FROM pg_catalog.pg_proc WHERE pronamespace = 'unified_worker'::regnamespace
+      LOOP
+        EXECUTE 'DROP ROUTINE ' || v_old;
+      END LOOP;
+    END $$;
+
     CREATE INDEX ON unified_worker.repos (did) WHERE status = 'deleted' AND NOT active;
     CREATE TABLE unified_worker.sweep (
       one boolean PRIMARY KEY DEFAULT true CHECK (one),

@@ -50,7 +50,7 @@ SERVER = "SELECT current_setting('server_version_num')::int, current_setting('se
 
 DOLLAR_QUOTE = re.compile(r"\$\w+\$")  # the functions' texts are between such
 OLDEST_SERVER = 15_00_00
-DERIVED_SINCE = 2  # the schema version that brought the tables of what follows from records
+DERIVED_SINCE = 4  # the schema version from which on derived rows mean what they do now: older ones are rebuilt
 
 
 async def prepare(connection: Connection, record_types: Sequence[RecordType]) -> str:
@@ -70,14 +70,10 @@ async def prepare(connection: Connection, record_types: Sequence[RecordType]) ->
         lacking = await optional_columns.settle(connection, schema, record_types)
         for statement in install.functions(schema, record_types, lacking):
             await connection.execute(statement)
-        if (
-            0 < before.version < DERIVED_SINCE
-            and before.tables_by == "worker"
-            and await _any_rows(connection, schema, record_types)
-        ):
+        mended = 0 < before.version < finite_times.SINCE and await _mend_times(connection, schema, record_types)
+        older = 0 < before.version < DERIVED_SINCE and before.tables_by == "worker"
+        if mended or (older and await _any_rows(connection, schema, record_types)):
             await connection.execute("SELECT unified_worker.begin_rebuild()")  # the worker sees to it, beside the stream
-        elif 0 < before.version < finite_times.SINCE and await _mend_times(connection, schema, record_types):
-            await connection.execute("SELECT unified_worker.begin_rebuild()")
         told = await warnings(connection)
         if before.tables_by == "application":
             told += await advice(connection, schema, record_types)

@@ -100,6 +100,8 @@ class RecordType:
     `share`: of the live network's operations, as far as it is worth a word: what is frequent is looked for first.
     `timed`: `unified_worker.commit_times` keeps when the record's last commit came, since others are judged by it and the
     table has no column for it.
+    `rivals`: what different accounts write competes for one unique key, so the earliest commit holds it, whatever a record says
+    of its own age.
     """
 
     collection: str
@@ -121,6 +123,7 @@ class RecordType:
     record_uri: str = "t.uri"
     share: float = 0.0
     timed: bool = False
+    rivals: bool = False
 
     @property
     def author(self) -> str | None:

@@ -1122,7 +1122,7 @@ BEGIN
   END IF;
   SELECT t.* INTO r FROM public.list_items AS t WHERE t.list_uri = p_key[1] AND t.subject_did = p_key[2];
   IF FOUND THEN
-    v_came := coalesce((SELECT c.at FROM unified_worker.commit_times AS c WHERE c.uri = r.uri), 'epoch');
+    v_came := 'epoch';
     IF (v_came, r.created_at, r.uri COLLATE "C") <= (v_first.came_at, v_first.created_at, v_first.uri) THEN
       RETURN;
     END IF;
@@ -2694,7 +2694,7 @@ BEGIN
             PERFORM unified_worker.settle_list_items(v_key);
           END IF;
           INSERT INTO unified_worker.duplicate_records (uri, collection, key, came_at, created_at, record)
-          VALUES (v_uri, 'app.bsky.graph.listitem', ARRAY[v_rest ->> 'list', v_subject]::text[], coalesce(p_at, now()), v_created_at,
+          VALUES (v_uri, 'app.bsky.graph.listitem', ARRAY[v_rest ->> 'list', v_subject]::text[], 'epoch', v_created_at,
             jsonb_build_object('uri', v_uri, 'cid', v_cid, 'list_uri', v_rest ->> 'list', 'subject_did', v_subject, 'created_at', v_created_at, 'indexed_at', now(), 'record_cid', v_cid))
           ON CONFLICT (uri) DO UPDATE SET key = excluded.key, came_at = excluded.came_at, created_at = excluded.created_at,
             record = excluded.record;
