@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import aclosing
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import assert_never
 
 from indexer.command_line import process
@@ -87,6 +87,7 @@ class UnifiedWorker:
         self._run = Run(self.pool, self.metrics)
         self._reset_cursor = reset_cursor
         self._start = config.start
+        self._now = datetime.now(UTC)
         self._begin(None, None)
 
     async def initialize(self, patience: float = START_PATIENCE) -> None:
@@ -184,13 +185,14 @@ class UnifiedWorker:
     async def on_message_handler(self, frame: bytes) -> None:
         """One message of the stream: decoded, and placed in its repo's lane, or finished here."""
         await self.watermark.room()
-        event = decode(frame, self.stream.time)
+        self._now = datetime.now(UTC)
+        event = decode(frame, self.stream.time, self._now)
         self.metrics.events[type(event).__name__.lower()] += 1
         match event:
             case Commit():
-                await self.lanes.put(event.repo, Placed(self._arrived(event.seq, event.time), event))
+                await self.lanes.put(event.repo, Placed(self._arrived(event.seq, event.time, event.repo), event))
             case Sync() | Identity() | Account():
-                await self.lanes.put(event.did, Placed(self._arrived(event.seq, event.time), event))
+                await self.lanes.put(event.did, Placed(self._arrived(event.seq, event.time, event.did), event))
             case Unusable():
                 seq = None if event.salvaged else event.seq  # a wrong bit must not lead the cursor anywhere
                 await self.lanes.put(event.did or "", Placed(self._arrived(seq), event))
@@ -209,17 +211,22 @@ class UnifiedWorker:
             case _:
                 assert_never(event)
 
-    def _arrived(self, seq: int | None, time: datetime | None = None) -> Ticket:
+    def _arrived(self, seq: int | None, time: datetime | None = None, repo: str = "") -> Ticket:
         """Takes down that an event arrived, in the order of the stream; its ticket is to be finished."""
         gap = None
+        if time is self.stream.time or time is self._now:
+            time = None  # what stands in for a time that is not believed says nothing of where the stream is
+        if time is not None:
+            time = min(time, self._now)
         if seq is not None:
-            gap = self.stream.arrived(seq, time, self.metrics.reconnects, passing_over=self.firehose.passing_over)
+            reconnects, passing_over = self.metrics.reconnects, self.firehose.passing_over
+            gap = self.stream.arrived(seq, time, reconnects, repo=repo, passing_over=passing_over)
             self.metrics.gaps += gap is not None
             self.firehose.received(seq)
             self.metrics.last_event_time = self.stream.time
             if self._start is None:  # where "live" began, in case that the database goes before a cursor is stored
                 self._start = seq - 1
-        return self.watermark.arrive(seq, time, gap)
+        return self.watermark.arrive(seq, None if time is None else self.stream.time, gap)
 
     async def _write(self, lane: Lane) -> None:
         """Applies what a lane holds, batch by batch, until it is closed and drained."""

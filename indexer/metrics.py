@@ -60,7 +60,7 @@ class Metrics:
     frames_dropped: int = 0  # dead letters that were kept without their frame, since there is no more room
     stuck_wipes: int = 0  # deleted accounts whose rows the database does not let go, as of the last minute
     stuck_letters: int = 0  # letters that wait and were applied again in vain, as of the last minute
-    last_event_time: datetime | None = None  # aware, in UTC: that event's own time, for the lag behind the relay
+    last_event_time: datetime | None = None  # aware, in UTC: the stream's time there, for the lag behind the relay
     latency: Histogram = field(default_factory=lambda: Histogram(LATENCY_BOUNDS))  # seconds from a frame's arrival to its end
     batches: Histogram = field(default_factory=lambda: Histogram(BATCH_BOUNDS))  # events a call
 

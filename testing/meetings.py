@@ -190,10 +190,10 @@ def wipe_of_the_root_s_author_and_reply(p: Pair) -> Meeting:
     return Meeting(before, Act("a", end="wiped"), by("b", reply(p.uri("a"))))
 
 
-def first_commit_and_a_claim_of_its_handle(p: Pair) -> Meeting:
+def first_commit_and_the_holder_lets_go_of_its_handle(p: Pair) -> Meeting:
     handle = f"{p.token}.test"
-    before = [by("b", put(A_POST, post())), Act("a", handle=handle)]
-    return Meeting(before, by("a", put(A_POST, post())), Act("b", handle=handle))
+    claims = [Act("b", handle=handle), Act("a", handle=handle)]
+    return Meeting(claims, by("a", put(A_POST, post())), Act("b", handle=f"{p.token}-other.test"))
 
 
 def two_claims_of_a_handle(p: Pair) -> Meeting:
@@ -232,7 +232,7 @@ MEETINGS: tuple[Callable[[Pair], Meeting], ...] = (
     wipe_of_the_next_and_deletion_of_the_holder,
     wipe_of_the_holder_and_an_older,
     wipe_of_the_root_s_author_and_reply,
-    first_commit_and_a_claim_of_its_handle,
+    first_commit_and_the_holder_lets_go_of_its_handle,
     two_claims_of_a_handle,
     like_and_unlike,
     the_last_two_unlikes,

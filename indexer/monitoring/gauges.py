@@ -90,12 +90,12 @@ class Gauges:
 
     @property
     def written_time(self) -> datetime | None:
-        """That event's own time, aware; None before the first one where no cursor was stored."""
+        """The stream's time there, aware; None before the first one where no cursor was stored."""
         return self._stages.watermark.time
 
     @property
     def lag(self) -> float | None:
-        """Seconds from the time of the newest event up to which everything is written; None while there is none.
+        """Seconds from the time of the stream up to which everything is written; None while there is none.
 
         A relay's clock may run ahead of ours: never negative.
         """

@@ -16,7 +16,12 @@ log = logging.getLogger(__name__)
 SAVE_INTERVAL = 1.0  # seconds
 
 # Cast by their target column, which is with or without a time zone (sessions run in UTC).
-LOAD = "SELECT cursor, last_event_time::timestamptz AS time FROM {schema}.firehose_cursor WHERE service = $1"
+# A time ahead of the clock was stored before such times were bounded; it would hide a gap.
+LOAD = """
+SELECT cursor,
+  CASE WHEN last_event_time::timestamptz < now() + interval '5 minutes' THEN last_event_time::timestamptz END AS time
+FROM {schema}.firehose_cursor WHERE service = $1
+"""
 # Gaps in one statement with the cursor that passes them: so each is kept, and once.
 SAVE = """
 WITH noted AS (

@@ -5,7 +5,7 @@ Sources: the lexicon com.atproto.sync.subscribeRepos, https://atproto.com/specs/
 """
 
 from datetime import datetime, timedelta
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import libipld
 
@@ -22,7 +22,8 @@ MAX_DID_CHARACTERS = 255  # what the tables' key columns take
 MAX_URI_CHARACTERS = 512  # the same for at://did/collection/rkey
 MAX_SEQ = 2**63 - 1  # a PostgreSQL bigint
 MAX_REPEATED_BYTES = 2**16  # of blocks that several ops write: 200 ops on one block of 1 MB would be rows of 200 MB
-MAX_REV_AHEAD = timedelta(minutes=5)  # of the frame's time: one skewed clock must not lock an account out
+# A time of our clock, a rev of its frame's time: one skewed clock must not lock an account out.
+MAX_AHEAD = timedelta(minutes=5)
 
 _REPO_VERSION = 3
 _PATH_KEPT_CHARACTERS = 1024
@@ -52,6 +53,19 @@ def frame_time(fields: dict[str, Any]) -> datetime | None:
     return parse_datetime(time) if type(time) is str else None
 
 
+class Clock(NamedTuple):
+    """The time of the stream and of our clock, in UTC. None: not known, so nothing is measured by it."""
+
+    stream: datetime | None = None
+    ours: datetime | None = None
+
+    def bounded(self, time: datetime | None) -> datetime | None:
+        """What an event says of its own time; the stream's where it is later than our clock can be."""
+        if time is None or self.ours is None or time - self.ours <= MAX_AHEAD:
+            return time
+        return self.stream or self.ours
+
+
 def shown(value: object) -> str:
     """A value from the network for a `detail`: short, ASCII, no control characters."""
     if isinstance(value, str):
@@ -59,11 +73,11 @@ def shown(value: object) -> str:
     return ascii(value) if isinstance(value, (int, float, bool)) or value is None else f"a {type(value).__name__}"
 
 
-def commit(fields: dict[str, Any], frame: bytes, previous_time: datetime | None) -> Commit:
+def commit(fields: dict[str, Any], frame: bytes, clock: Clock) -> Commit:
     """A #commit's payload. Raises Rejected for what makes the whole commit unusable."""
     seq = checked_seq(fields)
     did = checked_did(fields.get("repo"))
-    rev, time = _rev_and_time(fields, previous_time)
+    rev, time = _rev_and_time(fields, clock)
     since: object = fields.get("since")
     known_since = since if type(since) is str and is_tid(since) else None
     if fields.get("tooBig") is True:
@@ -81,21 +95,21 @@ def commit(fields: dict[str, Any], frame: bytes, previous_time: datetime | None)
     return Commit(seq, did, rev, known_since, time, data, False, usable, refused, frame)
 
 
-def sync(fields: dict[str, Any], frame: bytes, previous_time: datetime | None) -> Sync:
+def sync(fields: dict[str, Any], frame: bytes, clock: Clock) -> Sync:
     """A #sync's payload. Raises Rejected."""
     seq = checked_seq(fields)
     did = checked_did(fields.get("did"))
-    rev, time = _rev_and_time(fields, previous_time)
+    rev, time = _rev_and_time(fields, clock)
     return Sync(seq, did, rev, time, _commit_block(fields, did, rev)[1], frame)
 
 
-def _rev_and_time(fields: dict[str, Any], previous_time: datetime | None) -> tuple[str, datetime]:
+def _rev_and_time(fields: dict[str, Any], clock: Clock) -> tuple[str, datetime]:
     rev: object = fields.get("rev")
     if type(rev) is not str or not is_tid(rev):
         raise Rejected("bad_rev", shown(rev))
-    own_time = frame_time(fields)
-    measure = own_time or previous_time
-    if measure is not None and tid_second(rev) - measure > MAX_REV_AHEAD:
+    own_time = clock.bounded(frame_time(fields))
+    measure = own_time or clock.stream or clock.ours
+    if measure is not None and tid_second(rev) - measure > MAX_AHEAD:
         raise Rejected("rev_in_future", f"rev {rev} is {tid_second(rev) - measure} ahead of the stream")
     return rev, own_time or tid_time(rev)
 

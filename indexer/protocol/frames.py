@@ -11,10 +11,10 @@ Reasons of `Unusable`, for a whole frame:
     bad_seq                   not an integer of 0 to 2**63-1
     bad_did, did_too_long     not a DID; over 255 characters
     bad_rev                   not a TID, or absent (repositories before version 3 had none)
-    bad_time                  neither the message nor its neighbour tells the time (#identity, #account)
+    bad_time                  neither the message nor the stream tells the time (#identity, #account)
     bad_active                `active` of an #account is no boolean
     bad_info                  an #info without a name
-    rev_in_future             the rev is more than 5 minutes ahead of the message's time (or, without one, of the neighbour's)
+    rev_in_future             the rev is more than 5 minutes ahead of the message's time (the stream's where that is unusable)
     bad_ops, too_many_ops     `ops` is no list; over 200
     bad_blocks                `blocks` is no byte string
     blocks_too_large          over 2 MB
@@ -57,11 +57,12 @@ _MAX_WORD_CHARACTERS = 1024  # a status, an error's name or message; real ones a
 _LEGACY = {"#handle": "legacy_handle", "#migrate": "legacy_migrate", "#tombstone": "legacy_tombstone"}
 
 
-def decode(frame: bytes, previous_time: datetime | None = None) -> Event:
+def decode(frame: bytes, stream_time: datetime | None = None, now: datetime | None = None) -> Event:
     """The event that a message says, whatever its bytes are; never raises.
 
-    `previous_time` is that of the frame before, in UTC: it stands in where this frame's own `time` is unusable. `Commit.ops`
-    hold record blocks that are not yet decoded (data_model.to_json_form does that), only their hash and size are checked.
+    `stream_time`, in UTC, stands in where this frame's own `time` is unusable, or more than 5 minutes later than `now`: our
+    clock's time. `Commit.ops` hold record blocks that are not yet decoded (data_model.to_json_form does that), only their hash
+    and size are checked.
     """
     if len(frame) > MAX_FRAME_BYTES:
         return _unusable(frame, None, "frame_too_large", f"{len(frame)} bytes, at most {MAX_FRAME_BYTES}")
@@ -72,12 +73,12 @@ def decode(frame: bytes, previous_time: datetime | None = None) -> Event:
     payload = values[1] if len(values) == 2 else None
     fields = cast("dict[str, Any]", payload) if type(payload) is dict else None
     try:
-        return _event(values, fields, frame, previous_time)
+        return _event(values, fields, frame, commits.Clock(stream_time, now))
     except Rejected as rejected:
         return _unusable(frame, fields or {}, rejected.reason, rejected.detail)
 
 
-def _event(values: list[object], fields: dict[str, Any] | None, frame: bytes, previous_time: datetime | None) -> Event:
+def _event(values: list[object], fields: dict[str, Any] | None, frame: bytes, clock: commits.Clock) -> Event:
     header = cast("dict[str, object]", values[0]) if values and type(values[0]) is dict else {}
     op = header.get("op")
     if type(op) is not int:
@@ -95,13 +96,13 @@ def _event(values: list[object], fields: dict[str, Any] | None, frame: bytes, pr
         raise Rejected("bad_payload", f"a {type(values[1]).__name__}")
     match kind:
         case "#commit":
-            return commits.commit(fields, frame, previous_time)
+            return commits.commit(fields, frame, clock)
         case "#sync":
-            return commits.sync(fields, frame, previous_time)
+            return commits.sync(fields, frame, clock)
         case "#identity":
-            return _identity(fields, frame, previous_time)
+            return _identity(fields, frame, clock)
         case "#account":
-            return _account(fields, frame, previous_time)
+            return _account(fields, frame, clock)
         case "#info":
             return _info(fields)
         case _:
@@ -112,23 +113,23 @@ def _stream_error(fields: dict[str, Any]) -> StreamError:
     return StreamError(_word(fields.get("error")) or "Unnamed", _word(fields.get("message")))
 
 
-def _identity(fields: dict[str, Any], frame: bytes, previous_time: datetime | None) -> Identity:
+def _identity(fields: dict[str, Any], frame: bytes, clock: commits.Clock) -> Identity:
     seq = commits.checked_seq(fields)
     did = commits.checked_did(fields.get("did"))
     handle: object = fields.get("handle")
     told = None
     if handle is not None:
         told = handle.lower() if type(handle) is str and is_handle(handle) else NO_HANDLE
-    return Identity(seq, did, _account_time(fields, previous_time), told, frame)
+    return Identity(seq, did, _account_time(fields, clock), told, frame)
 
 
-def _account(fields: dict[str, Any], frame: bytes, previous_time: datetime | None) -> Account:
+def _account(fields: dict[str, Any], frame: bytes, clock: commits.Clock) -> Account:
     seq = commits.checked_seq(fields)
     did = commits.checked_did(fields.get("did"))
     active: object = fields.get("active")
     if type(active) is not bool:
         raise Rejected("bad_active", commits.shown(active))
-    return Account(seq, did, _account_time(fields, previous_time), active, _word(fields.get("status")), frame)
+    return Account(seq, did, _account_time(fields, clock), active, _word(fields.get("status")), frame)
 
 
 def _info(fields: dict[str, Any]) -> Info:
@@ -138,14 +139,14 @@ def _info(fields: dict[str, Any]) -> Info:
     return Info(name, _word(fields.get("message")))
 
 
-def _account_time(fields: dict[str, Any], previous_time: datetime | None) -> datetime:
-    """The message's time; one without a zone counts as UTC (real relays have sent it), else the neighbour's stands in.
+def _account_time(fields: dict[str, Any], clock: commits.Clock) -> datetime:
+    """The message's time; one without a zone counts as UTC (real relays have sent it), else the stream's stands in.
 
     Whether an account is visible is worth more than the exactness of a time that only orders it against another relay's word.
     """
     time: object = fields.get("time")
     own_time = parse_datetime(time) or parse_datetime(time + "Z") if type(time) is str else None
-    known = own_time or previous_time
+    known = clock.bounded(own_time) or clock.stream
     if known is None:
         raise Rejected("bad_time", commits.shown(time))
     return known

@@ -19,7 +19,7 @@ MEANING: dict[Reason, str] = {
 
 
 class Place(NamedTuple):
-    """An event's place in the stream: its seq and its own time."""
+    """An event's place in the stream: its seq and the stream's time there."""
 
     seq: int
     time: datetime | None

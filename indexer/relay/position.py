@@ -5,12 +5,13 @@ from datetime import datetime
 
 from indexer.errors import Stop
 from indexer.relay.gaps import MAX_DROP, MEANING, Gap, Place, Reason, Seam
+from indexer.relay.stream_time import StreamTime
 
 log = logging.getLogger(__name__)
 
 
 class Stream:
-    """The highest seq received and the time of its event; (None, None) where nothing came yet and no cursor is stored.
+    """The highest seq received and the time of the stream there; (None, None) where nothing came yet and no cursor is stored.
 
     `forgotten`: where an operator took the cursor away (--reset-cursor), or where another relay was that was followed before
     this one (`foreign`), until what came after that is judged; `start`: what the relay is asked for instead (None: live, 0:
@@ -29,6 +30,7 @@ class Stream:
     ) -> None:
         self.seq = seq
         self.time = time
+        self._times = StreamTime()
         self._host = host
         self._connections = -1  # none yet: the first event follows the cursor's own, perhaps of long ago
         self._outdated = -1  # the connection on which the relay said that it no longer holds what we ask for
@@ -43,9 +45,12 @@ class Stream:
         if connections != self._connections:
             self._outdated = connections
 
-    def arrived(self, seq: int, time: datetime | None, connections: int, *, passing_over: bool = False) -> Gap | None:
+    def arrived(
+        self, seq: int, time: datetime | None, connections: int, *, repo: str = "", passing_over: bool = False
+    ) -> Gap | None:
         """Takes down an event; returns the gap before it, which has been told. `connections`: how often the relay was connected
-        to by now. `passing_over`: this connection leaves something out, to get past a message that can't be read.
+        to by now. `time`: the event's own, bounded by our clock; `repo`: whose it is.
+        `passing_over`: this connection leaves something out, to get past a message that can't be read.
 
         Raises Stop for a relay whose numbering is another than before: neither numbering's cursor means anything in the other.
         """
@@ -57,6 +62,8 @@ class Stream:
             )
         if connections != self._connections:
             self._connect(connections, passing_over)
+        if time is not None:
+            time = self._times.take(repo, time)
         gap = None if self._seam is None else self._judge(self._seam, seq, time)
         if self.seq is None or seq > self.seq:
             self.seq = seq
@@ -65,6 +72,7 @@ class Stream:
 
     def _connect(self, connections: int, passing_over: bool) -> None:
         self._connections = connections
+        self._times.clear()
         if self._seam is not None and self._seam.reset:
             return  # still to be judged
         known: Reason | None = "unreadable" if passing_over else "retention" if self._outdated == connections else None

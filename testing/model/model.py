@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from statistics import median_low, quantiles
 from typing import Any, cast
 
 from relay_simulator.truth import AccountTruth, CommitTruth, IdentityTruth, OpTruth, SyncTruth, Truth
@@ -55,6 +56,8 @@ class Model:
         self.broken_chains = 0  # commits of visible accounts that follow on one that never came
         self.filtered = 0  # commits of inactive and opted-out accounts
         self.refused: list[tuple[int, str, str]] = []  # seq, path, reason
+        self._last: datetime | None = None
+        self._times: dict[str, datetime] = {}  # what each account said last, the newest at the end
         self._opted_out = frozenset(opted_out)
         self._collections = collections
         self._expected: Expected | None = None
@@ -102,10 +105,25 @@ class Model:
         self.stale += stale
         return stale
 
+    def _time(self, did: str, text: str) -> datetime:
+        """When an event was made; one that lies ahead of our clock is of the stream's time."""
+        own, now = cast("datetime", instant(text)), datetime.now(UTC)
+        if own <= now + MAX_AHEAD:
+            self._times.pop(did, None)
+            self._times[did] = self._last = own
+            return own
+        times = sorted(list(self._times.values())[-301:])
+        if len(times) >= 15:
+            low, _, high = quantiles(time.timestamp() for time in times)
+            if high - low <= 10:
+                return median_low(times)
+        return self._last or now
+
     def _commit(self, commit: CommitTruth) -> None:
+        time = self._time(commit.did, commit.time)
         if self._is_stale(commit.did, commit.rev):
             return
-        repo, time = self._repo(commit.did), cast("datetime", instant(commit.time))
+        repo = self._repo(commit.did)
         hidden = not repo.active or commit.did in self._opted_out
         self.filtered += hidden
         ahead = tid_time(commit.rev) > time + MAX_AHEAD
@@ -160,12 +178,14 @@ class Model:
         repo.records[uri] = stored
 
     def _sync(self, sync: SyncTruth) -> None:
+        self._time(sync.did, sync.time)
         if not self._is_stale(sync.did, sync.rev):
             repo = self._repo(sync.did)
             repo.desynchronized |= repo.data is None or repo.data != sync.data
             repo.rev, repo.data, repo.refused = sync.rev, sync.data, None
 
     def _identity(self, identity: IdentityTruth) -> None:
+        self._time(identity.did, identity.time)
         if identity.handle is None:
             return
         repo = self._repo(identity.did)
@@ -181,6 +201,7 @@ class Model:
             repo.claimed = identity.seq
 
     def _account(self, account: AccountTruth) -> None:
+        self._time(account.did, account.time)
         repo = self._repo(account.did)
         if account.seq <= repo.account_seq:
             self.stale_messages += 1

@@ -334,3 +334,36 @@ def test_a_frame_of_5_mb_is_taken_and_a_larger_one_keeps_its_seq() -> None:
     commit_of(commit_frame(RECORDS, filler="x" * room))
     event = unusable(commit_frame(RECORDS, filler="x" * (room + 1)))
     assert (event.reason, event.seq, event.did, event.rev) == ("frame_too_large", 1, DID, REV)
+
+
+@pytest.mark.parametrize("time", ["2999-01-01T00:00:00Z", "2026-07-04T14:43:08.518Z"])
+def test_a_time_ahead_of_our_clock_counts_as_the_stream_s(time: str) -> None:
+    """INSTANT is our clock; the second is a second more than 5 minutes ahead."""
+    stream = tid_time(REV) - timedelta(minutes=1)
+    for message in (
+        commit_frame(RECORDS, time=time),
+        sync_frame(time=time),
+        frame({"seq": 7, "did": DID, "time": time, "active": True}, {"op": 1, "t": "#account"}),
+        frame({"seq": 7, "did": DID, "time": time}, {"op": 1, "t": "#identity"}),
+    ):
+        event = decode(message, stream, INSTANT)
+        assert isinstance(event, Commit | Sync | Account | Identity), event
+        assert event.time == stream
+        unknown = decode(message, None, INSTANT)
+        assert isinstance(unknown, Commit | Sync | Account | Identity), unknown
+        assert unknown.time == INSTANT
+
+
+def test_a_rev_and_a_time_ahead_of_our_clock_are_refused_together() -> None:
+    now = tid_time(REV) - timedelta(days=365)
+    for message in (commit_frame(RECORDS), commit_frame(RECORDS, time="bad"), sync_frame()):
+        for stream in (None, now - timedelta(seconds=1)):
+            event = decode(message, stream, now)
+            assert isinstance(event, Unusable)
+            assert event.reason == "rev_in_future"
+
+
+def test_a_replay_s_jump_in_time_is_believed_up_to_our_clock() -> None:
+    event = decode(commit_frame(RECORDS, time=TIME), tid_time(REV) - timedelta(days=2), INSTANT + timedelta(days=1))
+    assert isinstance(event, Commit)
+    assert abs(event.time - tid_time(REV)) < timedelta(minutes=5)

@@ -24,7 +24,7 @@ from indexer.protocol.events import Account, Commit, Event, Identity, Sync, Unus
 from indexer.protocol.frames import decode
 from indexer.selection import Selection
 
-# When it was first seen stands in for the time that a frame does not tell, as its neighbour's does in the stream.
+# When it was first seen stands in for the stream's time and for our clock.
 FRAME = """
 SELECT frame, (SELECT min(first_seen) FROM unified_worker.dead_letters WHERE frame_sha256 = $1) AS seen
 FROM unified_worker.dead_frames WHERE sha256 = $1
@@ -122,7 +122,7 @@ async def retry(connection: Connection, kept: Kept, selection: Selection) -> dic
     row = await connection.fetchrow(FRAME, kept.sha256)
     if row is None:
         return {}
-    event = decode(row["frame"], row["seen"])
+    event = decode(row["frame"], row["seen"], row["seen"])
     try:
         async with connection.transaction():
             await connection.execute(SHARE)

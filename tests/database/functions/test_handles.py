@@ -65,6 +65,7 @@ async def test_what_a_holder_does_that_keeps_its_handle(worker: Worker, database
     stream = Stream()
     await users(worker, stream, "ab")
     await worker.write(identity(stream, "a", "x.test"), identity(stream, "b", "x.test"), identity(stream, "a", "x.test"))
+    assert await held(worker) == {"a": "x.test", "b": NONE}
     for status in ("deactivated", "takendown", "suspended", "throttled"):
         await worker.write(account(stream, "a", False, status), identity(stream, "b", "x.test"))
         assert await held(worker) == {"a": "x.test", "b": NONE}
