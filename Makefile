@@ -10,7 +10,7 @@ RUN := $(VENV)/.installed-run
 DEV := $(VENV)/.installed-dev
 FUZZ := $(VENV)/.installed-fuzz
 
-.PHONY: help run relay demo test soak faults fuzz mutants check spell format hooks coverage lock bench clean
+.PHONY: help run relay demo test soak faults fuzz mutants check spell format hooks coverage sql lock bench clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{ printf "make %-9s %s\n", $$1, $$2 }'
@@ -60,6 +60,9 @@ hooks: $(DEV)  ## the checks that take seconds, before each commit
 
 coverage: $(DEV)  ## which lines the suite runs, by module
 	$(BIN)/python -m pytest -m "not soak" -n 2 --dist worksteal --cov --cov-branch --cov-report=term:skip-covered $(T)
+
+sql: $(DEV)  ## the generated SQL functions, as tests/project/snapshots/functions.sql has them
+	@$(BIN)/python -m testing.print_sql
 
 # Each lock holds the versions of the one before it, so that all who install from them run the same.
 lock: $(DEV)  ## newest versions that requirements*.txt allow, into requirements*.lock

@@ -253,14 +253,12 @@ def test_the_image_holds_the_worker_and_nothing_else(dockerfile: list[tuple[str,
 
 
 def test_every_target_that_the_makefile_names_is_there() -> None:
-    make = shutil.which("make")
-    if make is None:
-        pytest.skip("make is not installed")
-    listed = re.findall(r'"make (\w+)', (ROOT / "Makefile").read_text())
-    assert {"run", "demo", "test", "soak", "check", "bench", "clean"} <= set(listed)
-    for target in listed:
-        done = subprocess.run([make, "--dry-run", target], cwd=ROOT, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
+    """`make help` is made of them: each says what it does."""
+    text = (ROOT / "Makefile").read_text()
+    phony = re.search(r"^\.PHONY: (.*)$", text, re.MULTILINE)
+    assert phony is not None
+    described = set(re.findall(r"^([a-z]+):[^#\n]*## \S", text, re.MULTILINE))
+    assert set(phony[1].split()) == described
 
 
 def test_the_ci_script_is_sound() -> None:
