@@ -119,15 +119,15 @@ def kind_of(request: pytest.FixtureRequest) -> str | None:
 
 
 @pytest.fixture
-def template(request: pytest.FixtureRequest) -> str:
+def ready_template(request: pytest.FixtureRequest) -> str:
     """The database that this test's is a copy of. Not async, so that the ready ones can be made on the way."""
     kind = kind_of(request)
     return "template1" if kind is None else request.getfixturevalue("ready")(kind)
 
 
 @pytest.fixture
-async def database(pg18: PostgresServer, template: str) -> AsyncIterator[str]:
-    async for url in fresh(pg18, template):
+async def database(pg18: PostgresServer, ready_template: str) -> AsyncIterator[str]:
+    async for url in fresh(pg18, ready_template):
         yield url
 
 

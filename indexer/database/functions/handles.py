@@ -10,9 +10,11 @@ HANDLE_OF = """
 CREATE OR REPLACE FUNCTION unified_worker.handle_of(p_did text) RETURNS text LANGUAGE sql STABLE AS
 $handle$
   SELECT coalesce((
-    SELECT r.handle FROM unified_worker.repos AS r WHERE r.did = p_did AND r.handle_place IS NOT NULL AND r.did = (
+    -- As a CASE, so that the account is found by its key: the partial index of claims would be read whole.
+    SELECT CASE WHEN r.handle_place IS NOT NULL AND r.did = (
       SELECT o.did FROM unified_worker.repos AS o WHERE o.handle = r.handle AND o.handle_place IS NOT NULL
-      ORDER BY o.handle_place, o.place_seq, o.did LIMIT 1)), 'handle.invalid')
+      ORDER BY o.handle_place, o.place_seq, o.did LIMIT 1) THEN r.handle END
+    FROM unified_worker.repos AS r WHERE r.did = p_did), 'handle.invalid')
 $handle$;
 """
 SHOW_HANDLE = """
