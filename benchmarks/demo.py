@@ -2,10 +2,15 @@
 
 import argparse
 import asyncio
+import fcntl
+import os
 import socket
 import sys
+import tempfile
 import textwrap
-from contextlib import suppress
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import asyncpg
 
@@ -47,8 +52,8 @@ def _say(text: str) -> None:
 
 async def demo(seconds: float) -> None:
     """Runs it all in a temporary folder, then shows the database and removes it."""
-    with child_folder() as folder:
-        page = f"127.0.0.1:{_free_port()}"
+    with child_folder() as folder, _page_port() as port:
+        page = f"127.0.0.1:{port}"
         _say(
             f"A simulated relay sends {RATE} events a second of {ACCOUNTS:,} made-up accounts, each commit signed and over a "
             f"real Merkle tree, as it happens. An empty PostgreSQL is made in {folder}. The worker, started as an operator "
@@ -75,17 +80,22 @@ async def demo(seconds: float) -> None:
     _say("The database was in a temporary folder and is gone now. `make run` follows a real relay into one that stays.")
 
 
-def _free_port() -> int:
-    """The usual port of the live page, or any that is free."""
-    for port in (PAGE_PORT, 0):
-        with socket.socket() as tried:
-            tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                tried.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return int(tried.getsockname()[1])
-    raise ChildFailed("no port of 127.0.0.1 is free for the live page")
+@contextmanager
+def _page_port() -> Generator[int]:
+    """The usual port of the live page; any other if it is taken, also by a demonstration whose worker does not listen yet."""
+    with (
+        (Path(tempfile.gettempdir()) / f"demo-page-{PAGE_PORT}-{os.getuid()}.lock").open("w") as reserved,
+        socket.socket() as probe,
+    ):
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            fcntl.flock(reserved, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            probe.bind(("127.0.0.1", PAGE_PORT))
+        except OSError:
+            probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+        probe.close()
+        yield port
 
 
 async def _first_event(url: str, worker: Child) -> None:

@@ -130,8 +130,10 @@ def installed(bare: Path) -> Path:
 
 
 def dry(folder: Path, target: str) -> str:
-    """What make would do."""
-    done = subprocess.run(["make", "--dry-run", target], cwd=folder / "project", capture_output=True, text=True, check=True)
+    """What make would do, whatever the make that runs these tests was asked for."""
+    env = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MFLAGS", "MAKEOVERRIDES")}
+    command = ["make", "--dry-run", target]
+    done = subprocess.run(command, cwd=folder / "project", env=env, capture_output=True, text=True, check=True)
     return done.stdout
 
 
