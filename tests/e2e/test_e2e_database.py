@@ -47,16 +47,19 @@ async def stopped_for(server: PostgresServer, seconds: float) -> None:
     assert await differences(server.url, stream.model) == []
 
 
+@pytest.mark.promise(2)
 async def test_the_database_is_stopped_for_five_seconds(private_server: PostgresServer) -> None:
     await stopped_for(private_server, 5)
 
 
 @pytest.mark.soak
+@pytest.mark.promise(2)
 async def test_the_database_is_stopped_for_twenty_seconds(private_server: PostgresServer) -> None:
     await stopped_for(private_server, 20)
 
 
 @pytest.mark.parametrize("durable", ["on", "off"])
+@pytest.mark.promise(2)
 async def test_the_database_crashes(private_server: PostgresServer, durable: str) -> None:
     """kill -9 of the server. With SYNCHRONOUS_COMMIT=off the last calls may be lost there: the stored cursor knows."""
     stream = traffic(4_000, awkward=True, seed=6)
@@ -106,6 +109,7 @@ async def test_the_lock_s_connection_is_ended_while_it_starts(database: str) -> 
 
 
 @pytest.mark.parametrize("size", ["1", "20"])
+@pytest.mark.promise(2)
 async def test_all_connections_are_ended_at_once(database: str, size: str) -> None:
     stream = traffic(4_000, awkward=True, seed=8)
     async with RelayServer(stream.frames, rate=2 * RATE) as relay, running(database, relay.url, DB_POOL_SIZE=size) as worker:
@@ -117,6 +121,7 @@ async def test_all_connections_are_ended_at_once(database: str, size: str) -> No
 
 
 @pytest.mark.parametrize("how", ["pg_terminate_backend", "pg_cancel_backend"])
+@pytest.mark.promise(2)
 async def test_calls_are_broken_off_one_by_one(database: str, how: str) -> None:
     """Calls that wait for a table are ended, with or without their connection; the lock's connection is left alone."""
     stream = traffic(4_500, awkward=True, seed=9)
