@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from indexer.database.background.wiper import wipe_step
+from indexer.database.write.outcome import APPLIED
 from indexer.database.write.writer import Writer
 from indexer.protocol.events import RepoEvent
 from testing.commits import Stream, put
@@ -62,7 +63,7 @@ async def apply(worker: Worker, lane: int, events: Sequence[RepoEvent | Wipe]) -
     batch = [event for event in events if not isinstance(event, Wipe)]
     if batch:
         _, outcomes = await Writer(worker.pool).write(lane, batch)
-        assert set(outcomes) == {"applied"}
+        assert set(outcomes) == {APPLIED}
     for event in events:
         if isinstance(event, Wipe):
             async with worker.pool.connection() as connection:
