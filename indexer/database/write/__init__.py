@@ -2,6 +2,7 @@
 
 batch.py    events -> the arrays of one call: pure
 apply.py    the calls themselves
+outcome.py  what the database says became of a commit
 writer.py   repeat, isolate, or stop, by what the database answers
 breaker.py  a pause where the database refuses too much
 """

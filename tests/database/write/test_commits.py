@@ -6,6 +6,7 @@ import itertools
 import asyncpg
 import pytest
 
+from indexer.database.write.outcome import APPLIED, Outcome, Result
 from indexer.database.write.writer import Writer
 from indexer.protocol.events import Account, Commit, Sync, Unusable
 from indexer.selection import Selection
@@ -266,6 +267,6 @@ async def test_what_came_and_was_left_out_breaks_no_chain(worker: Worker, how: s
     if how == "inactive":
         await worker.write(Account(stream.seq + 1, did("a"), first.time, True, None, b""))
     last = stream.commit("a", put(f"{POST}/3", post()))._replace(since=out.rev or tid(1, 0))
-    assert (await writer.write(0, [last]))[1] == ["applied"]
+    assert (await writer.write(0, [last]))[1] == [APPLIED]
     lost = stream.commit("a", put(f"{POST}/4", post()))._replace(since=tid(2, 0))
-    assert (await writer.write(0, [lost]))[1] == ["broken_chain"], "what was forgiven is forgiven once"
+    assert (await writer.write(0, [lost]))[1] == [Outcome(Result.BROKEN_CHAIN)], "what was forgiven is forgiven once"
