@@ -5,7 +5,7 @@ from hashlib import sha256
 import pytest
 
 from indexer.database.background.sweeper import Sweeper
-from indexer.database.functions.dead_letters import KEEP, MAX_FRAMES_BYTES, MAX_LETTERS_OF_A_DID, PENDING
+from indexer.database.functions.dead_letters import MAX_FRAMES_BYTES, MAX_LETTERS_OF_A_DID, functions
 from indexer.log.handler import RateLimited
 from indexer.protocol.events import Commit, RefusedOp, Unusable
 from indexer.protocol.frames import decode
@@ -139,8 +139,8 @@ async def test_a_path_too_long_for_a_key_is_named_by_its_hash(worker: Worker) ->
 
 
 async def bound(worker: Worker, *, of_a_did: int = MAX_LETTERS_OF_A_DID, size: int = MAX_FRAMES_BYTES) -> None:
-    """The function as the worker makes it, with other bounds."""
-    await worker.connection.execute(KEEP.format(letters=of_a_did, bytes=size, pending=PENDING))
+    """The functions as the worker makes them, with other bounds."""
+    await worker.connection.execute("".join(functions(of_a_did, size)))
 
 
 def bad_commits(stream: Stream, name: str, count: int) -> list[Commit]:

@@ -2902,8 +2902,7 @@ BEGIN
           || CASE WHEN bool_and(unified_worker.keep(
           p_did[i], p_rev[i], CASE WHEN p_lo[i] <= p_hi[i] THEN coalesce(unified_worker.path_of(p_uri[j]), p_rest[j] ->> 'path')
             ELSE encode(sha256(p_frame[i]), 'hex') END, p_seq[i],
-          v_reason, concat_ws(E'
-', v_message, nullif(v_detail, '')), p_frame[i], v_awaited))
+          v_reason, concat_ws(E'\n', v_message, nullif(v_detail, '')), p_frame[i], v_awaited))
           THEN '' ELSE ':frame_dropped' END
         INTO v_outcome FROM generate_series(p_lo[i], greatest(p_lo[i], p_hi[i])) AS j;
         UPDATE unified_worker.repos SET refused_rev = p_rev[i] WHERE did = p_did[i] AND rev < p_rev[i];
