@@ -2,8 +2,8 @@
 
 import json
 from argparse import ArgumentParser, Namespace
+from dataclasses import asdict
 from datetime import datetime
-from typing import Any
 
 from indexer.command_line.command import Command
 from indexer.command_line.stdout import say
@@ -13,6 +13,7 @@ from indexer.database.connection.sessions import Connection
 from indexer.database.status.account import account_status
 from indexer.database.status.database import status
 from indexer.database.status.read_only import look
+from indexer.database.status.results import AccountStatus, Status
 from indexer.errors import OperatorError
 from indexer.protocol.syntax import is_did
 from indexer.records import RECORD_TYPES
@@ -36,16 +37,16 @@ async def run(config: Config, options: Namespace) -> int:
     if did is not None and not is_did(did):
         raise OperatorError([f"--did is {did[:80]!r}; write a DID, like did:plc:ewvi7nxzyoun6zhxrhs64oiz"])
 
-    async def ask(connection: Connection, schema: str) -> dict[str, Any]:
+    async def ask(connection: Connection, schema: str) -> Status | AccountStatus:
         if did is None:
             return await status(connection, schema, RECORD_TYPES)
         return await account_status(connection, schema, RECORD_TYPES, did)
 
-    told = await look(config.database_url, "status", ask)
+    found = await look(config.database_url, "status", ask)
     if options.json:
-        say(json.dumps(told, default=datetime.isoformat, indent=2))
+        say(json.dumps(asdict(found), default=datetime.isoformat, indent=2))
     else:
-        say(*(status_text(told) if did is None else account_text(told)))
+        say(*(status_text(found) if isinstance(found, Status) else account_text(found)))
     return 0
 
 
