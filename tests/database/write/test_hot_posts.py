@@ -5,6 +5,8 @@ import random
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
+import pytest
+
 from indexer.database.write.outcome import APPLIED
 from indexer.database.write.writer import Writer
 from indexer.protocol.events import Commit
@@ -62,6 +64,7 @@ def _quote(ref: object) -> dict[str, object]:
     return {"$type": "app.bsky.embed.record", "record": ref}
 
 
+@pytest.mark.promise(3)
 async def test_commits_of_ten_operations_on_twenty_posts(database: str) -> None:
     rng, stream = random.Random(20), Stream()
     fans = [[Fan(f"f{lane}n{n}", rng) for n in range(ACCOUNTS)] for lane in range(LANES)]
