@@ -21,7 +21,8 @@ from indexer.pipeline.recent_posts import Newest
 from indexer.protocol.events import Commit, RepoEvent
 from indexer.protocol.syntax import parse_at_uri
 from indexer.records import follow, like, post, profile, repost
-from indexer.records.base.record_type import Place, Record, RecordType
+from indexer.records.base.record_type import RecordType
+from indexer.records.base.values import Place, Record
 from indexer.selection import EVERYTHING, Selection
 
 log = logging.getLogger(__name__)

@@ -15,7 +15,8 @@ from indexer.protocol.data_model import to_json_form
 from indexer.protocol.events import Account, Commit, Identity, RecordOp, RepoEvent, Sync, Unusable
 from indexer.protocol.syntax import NO_HANDLE
 from indexer.records import RECORD_TYPES
-from indexer.records.base.record_type import EVERY_OTHER, Place, Record, RecordType, Row
+from indexer.records.base.record_type import EVERY_OTHER, RecordType
+from indexer.records.base.values import Place, Record, Row
 from indexer.selection import EVERYTHING, Selection
 
 REFUSED = -1  # `kind` of an operation that is kept instead of applied: its rest is {"path", "reason", "detail"}
