@@ -19,21 +19,23 @@ from indexer.protocol.syntax import is_did
 from indexer.records import RECORD_TYPES
 
 DESCRIPTION = """\
-Tells of the database: each relay's cursor and lag, whether its worker runs and how the last run ended, what was refused, gaps,
-dead letters, rows and bytes of each table and how they grow. Looks only, and works while a worker runs and while none does."""
+Show each relay's cursor and lag, whether its worker runs and how the last run ended, what was refused, gaps, dead letters,
+and the rows, bytes and growth of each table. Read-only; works whether or not a worker is running."""
 
 
 def add_options(parser: ArgumentParser) -> None:
     """--did and --json."""
-    parser.add_argument("--did", help="tell of this account instead: its repo, its rows, its dead letters")
-    parser.add_argument("--json", action="store_true", help="as JSON: times in ISO 8601, durations in seconds, sizes in bytes")
+    parser.add_argument("--did", help="show this account instead: its repo, its rows, its dead letters")
+    parser.add_argument(
+        "--json", action="store_true", help="print JSON: times in ISO 8601, durations in seconds, sizes in bytes"
+    )
 
 
 async def run(config: Config, options: Namespace) -> int:
     """Prints what is asked for on stdout; 0."""
     did: str | None = options.did
     if did is not None and not is_did(did):
-        raise OperatorError([f"--did is {did[:80]!r}; write a DID, as did:plc:ewvi7nxzyoun6zhxrhs64oiz"])
+        raise OperatorError([f"--did is {did[:80]!r}; write a DID, like did:plc:ewvi7nxzyoun6zhxrhs64oiz"])
 
     async def ask(connection: Connection, schema: str) -> Status | AccountStatus:
         if did is None:
@@ -50,7 +52,7 @@ async def run(config: Config, options: Namespace) -> int:
 
 COMMAND = Command(
     name="status",
-    summary="cursor, lag, gaps, refusals, tables and growth; --did: of one account",
+    summary="show cursor, lag, gaps, refusals, tables and growth; --did: of one account",
     description=DESCRIPTION,
     run=run,
     add_options=add_options,
