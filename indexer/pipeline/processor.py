@@ -10,10 +10,10 @@ from datetime import UTC, datetime
 
 from indexer.database.connection.pool import DatabasePool
 from indexer.database.connection.sessions import Connection
-from indexer.database.functions.install import MODE_DIRECT, MODE_LIVE
 from indexer.database.write.apply import apply_one
 from indexer.database.write.batch import KINDS, OTHER, Batch, build, row_of
 from indexer.database.write.outcome import APPLIED, Outcome, Result
+from indexer.database.write.parameters import Mode
 from indexer.database.write.writer import Writer
 from indexer.log.handler import warn_limited
 from indexer.metrics import Metrics
@@ -21,7 +21,8 @@ from indexer.pipeline.recent_posts import Newest
 from indexer.protocol.events import Commit, RepoEvent
 from indexer.protocol.syntax import parse_at_uri
 from indexer.records import follow, like, post, profile, repost
-from indexer.records.base.record_type import Place, Record, RecordType
+from indexer.records.base.record_type import RecordType
+from indexer.records.base.values import Place, Record
 from indexer.selection import EVERYTHING, Selection
 
 log = logging.getLogger(__name__)
@@ -93,13 +94,13 @@ class EventProcessor:
     async def process_commit(self, connection: Connection, commit: Commit) -> str:
         """Applies one commit; the outcome: 'applied', 'broken_chain', 'stale', 'rev_fork', 'inactive', 'kept',
         'frame_dropped'."""
-        return str(await apply_one(connection, MODE_LIVE, build([commit], selection=self._selection, with_frames=True)))
+        return str(await apply_one(connection, Mode.LIVE, build([commit], selection=self._selection, with_frames=True)))
 
     async def ensure_user(self, connection: Connection, did: str) -> None:
         """Sees to it that the account has a row in users."""
         batch = Batch()
         batch.close(did, user=True, time=datetime.now(UTC))
-        await apply_one(connection, MODE_DIRECT, batch)
+        await apply_one(connection, Mode.DIRECT, batch)
 
     async def process_post(self, connection: Connection, uri: str, cid: str, did: str, record: Record) -> None:
         """Writes a post's row. `record` is in JSON form; Rejected for one that can't be used; so for the four below."""
@@ -128,7 +129,7 @@ class EventProcessor:
         batch = Batch()
         batch.mark(kind + 1, uri)
         batch.close(parts.authority, user=False, time=datetime.now(UTC))
-        await apply_one(connection, MODE_DIRECT, batch)
+        await apply_one(connection, Mode.DIRECT, batch)
 
     async def _put(self, connection: Connection, record_type: RecordType, uri: str, cid: str, did: str, record: Record) -> None:
         now = datetime.now(UTC)
@@ -136,4 +137,4 @@ class EventProcessor:
         batch = Batch()
         batch.put(record_type.kind, uri, cid, row_of(record_type, record, at, record_type.collection), now)
         batch.close(did, user=True, time=now)
-        await apply_one(connection, MODE_DIRECT, batch)
+        await apply_one(connection, Mode.DIRECT, batch)

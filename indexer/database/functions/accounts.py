@@ -6,6 +6,7 @@ A message applies if it is newer than the last of its kind: by seq if that came 
 from collections.abc import Sequence
 
 from indexer.database.functions.sql_files import statements
+from indexer.database.write.parameters import Mode, call_with
 from indexer.records.base.record_type import RecordType
 
 # Statuses of the lexicon com.atproto.sync.subscribeRepos#account that hide an account; others, and those to come, are details.
@@ -14,6 +15,19 @@ HIDING = ("takendown", "suspended", "deleted", "deactivated")
 # Rows that a transaction of a wipe takes: few, since other accounts' commits wait for its locks.
 WIPE_ROWS = 100
 MOST_REFUSED = 1_000  # records that a wipe passes over, since the database does not let them go
+
+# The commit that deletes them: it takes no locks, and makes no row for the account.
+TAKE = {
+    "did": "p_did",
+    "user": "false",
+    "filtered": "false",
+    "bucket_lo": "1",
+    "bucket_hi": "0",
+    "lo": "1",
+    "hi": "cardinality(v_uris)",
+    "kind": "v_kinds",
+    "uri": "v_uris",
+}
 
 # Where accounts compete for a key, others move the account's records between their table and those that wait: so both are
 # looked through at once.
@@ -32,8 +46,8 @@ def functions(schema: str, not_data_classes: str) -> list[str]:
     ]
 
 
-def wipe(schema: str, record_types: Sequence[RecordType], mode: int, not_data_classes: str) -> list[str]:
-    """The procedure that takes away an account's rows, with all that follows from them. `mode`: apply_commit's for it."""
+def wipe(schema: str, record_types: Sequence[RecordType], not_data_classes: str) -> list[str]:
+    """The procedure that takes away an account's rows, with all that follows from them."""
     branches = [
         WIPE_BRANCH.format(
             delete=record_type.kind + 1,
@@ -47,9 +61,15 @@ def wipe(schema: str, record_types: Sequence[RecordType], mode: int, not_data_cl
     branches += [WIPE_WAITING.format(delete=record_type.kind + 1, collection=record_type.collection) for record_type in shared]
     rows = "\n        UNION ALL ".join(branches)
     collections = ", ".join(f"'{record_type.collection}'" for record_type in shared) or "''"
-    bounds = {"step": WIPE_ROWS, "most_refused": MOST_REFUSED}
     return statements(
-        "wipe", schema=schema, rows=rows, shared=collections, wipe=mode, not_data_classes=not_data_classes, **bounds
+        "wipe",
+        schema=schema,
+        rows=rows,
+        shared=collections,
+        take=call_with(Mode.WIPE, TAKE),
+        not_data_classes=not_data_classes,
+        step=WIPE_ROWS,
+        most_refused=MOST_REFUSED,
     )
 
 

@@ -2,18 +2,17 @@
 -- and says COMMIT. A procedure may do that only outside a transaction block, without a SET clause and outside a block with
 -- EXCEPTION; so names are qualified, and what needs one transaction calls the function.
 -- {schema}: where the record tables are.
--- {op_parameters}: the parameters of operations. {call}: the call of apply_commit for the commit i.
+-- {parameters}, {arrays}: what write/parameters.py lists, for one commit and for many. {call}: the call for the commit i.
 -- {live}, {retry}, {wipe}: modes. {refused}: the kind of an operation that was refused before.
 -- {broken}: whether a commit goes on from a rev that did not come.
 -- {ahead}, {arms}: the branches of each record type: what is made before the locks are taken, and what puts and deletes.
 -- {lock_class}: the first key of the locks where commits meet. {rebuilding}: the keys of the lock that a rebuild holds.
 -- {not_data_classes}: the classes of SQLSTATEs that are no fault of the data.
 
--- p_user: whether the account needs its row; NULL for a #sync. p_filtered: operations were left out before. p_buckets: locks.
 -- Every condition is made ready again in each transaction (0.2 µs): what is rare is asked for together, and told apart after that.
 CREATE OR REPLACE FUNCTION unified_worker.apply_commit(
-  p_mode int, p_did text, p_rev text, p_since text, p_data text, p_seq bigint, p_at timestamptz, p_user boolean,
-  p_filtered boolean, p_frame bytea, p_buckets int[], p_bucket_lo int, p_bucket_hi int, p_lo int, p_hi int, {op_parameters})
+  p_mode int,
+  {parameters})
 RETURNS text LANGUAGE plpgsql AS $apply$
 DECLARE
   -- Without defaults, each of which would be evaluated: v_held is set on every way, the others are false where null.
@@ -144,9 +143,7 @@ END $apply$;
 -- Durable on return: sessions run with synchronous_commit off; the last transaction turns it on, and must write something.
 CREATE OR REPLACE PROCEDURE unified_worker.apply_commits(
   p_lane int, p_relay text, p_durable boolean, p_isolate boolean,
-  p_did text[], p_rev text[], p_since text[], p_data text[], p_seq bigint[], p_at timestamptz[], p_user boolean[],
-  p_filtered boolean[], p_frame bytea[], p_buckets int[], p_bucket_lo int[], p_bucket_hi int[], p_lo int[], p_hi int[],
-  {op_parameters},
+  {arrays},
   INOUT p_outcome text[])
 LANGUAGE plpgsql AS $apply$
 DECLARE

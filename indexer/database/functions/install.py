@@ -9,23 +9,13 @@ from indexer.database.connection.failures import SCHEMA_CLASSES, SERVER_CLASSES
 from indexer.database.functions import accounts, dead_letters, judging, rebuild_steps, references
 from indexer.database.functions.sql_files import statements
 from indexer.database.functions.write_branches import Texts, shows
+from indexer.database.write import parameters
 from indexer.database.write.batch import REFUSED
+from indexer.database.write.parameters import Mode
 from indexer.records.base.record_type import RecordType
-
-MODE_LIVE = 0  # the rev guard decides
-MODE_RETRY = 1  # an operation that was kept: no guard, but only while its dead letter is open
-MODE_DIRECT = 2  # rows handed in by a caller of `process_*`: no guard, no commit
-MODE_WIPE = 3  # rows taken away with their account: besides, letters stay, for they came after it
 
 # Whether a commit goes on from a rev that did not come. Both revs must be known.
 BROKEN = """p_since <> r.rev AND r.rev <> '' AND p_since IS DISTINCT FROM r.refused_rev AND r.refused_rev IS DISTINCT FROM ''"""
-
-OP_PARAMETERS = """p_kind smallint[], p_uri text[], p_cid text[], p_subject text[], p_subject_cid text[],
-  p_created_at timestamptz[], p_rest jsonb[]"""
-OP_ARGUMENTS = "p_kind, p_uri, p_cid, p_subject, p_subject_cid, p_created_at, p_rest"
-
-CALL = """unified_worker.apply_commit({live}, p_did[i], p_rev[i], p_since[i], p_data[i], p_seq[i], p_at[i], p_user[i],
-        p_filtered[i], p_frame[i], p_buckets, p_bucket_lo[i], p_bucket_hi[i], p_lo[i], p_hi[i], {op_arguments})"""
 
 
 def literals(*texts: str) -> str:
@@ -52,7 +42,7 @@ def functions(schema: str, record_types: Sequence[RecordType], lacking: Collecti
         *shows(schema, record_types),
         *(statement for text in texts for statement in text.functions()),
         *references.lock_commit(meetings),
-        *accounts.wipe(schema, record_types, MODE_WIPE, not_data_classes),
+        *accounts.wipe(schema, record_types, not_data_classes),
         *rebuild_steps.functions(schema, record_types),
         *_write_path(schema, texts, not_data_classes),
     ]
@@ -64,15 +54,16 @@ def _write_path(schema: str, texts: Sequence[Texts], not_data_classes: str) -> l
     return statements(
         "apply_commits",
         schema=schema,
-        live=MODE_LIVE,
-        retry=MODE_RETRY,
-        wipe=MODE_WIPE,
+        live=Mode.LIVE,
+        retry=Mode.RETRY,
+        wipe=Mode.WIPE,
         refused=REFUSED,
         broken=BROKEN,
         lock_class=references.LOCK_CLASS,
         rebuilding=rebuild_steps.REBUILDING,
-        op_parameters=OP_PARAMETERS,
-        call=CALL.format(live=MODE_LIVE, op_arguments=OP_ARGUMENTS),
+        parameters=parameters.of_one(),
+        arrays=parameters.of_all(),
+        call=parameters.call_in_loop(Mode.LIVE),
         not_data_classes=not_data_classes,
         ahead="\n".join(text.ahead() for text in texts if text.ahead()),
         arms="\n".join([*(text.put() for text in often), *(text.delete() for text in often)]),

@@ -9,7 +9,8 @@ What is judged is judged under the lock of the gated post, which each commit of 
 from indexer.database.functions.references import LOCK_CLASS
 from indexer.database.functions.sql_files import statements
 from indexer.database.write.batch import BUCKETS
-from indexer.records.base.effects import MAX_URI_CHARS, came
+from indexer.records.base.effects import came
+from indexer.records.base.values import MAX_URI_CHARS
 
 AT_ONCE = 200  # replies or quotes that a commit judges itself: it may change 200 gates
 

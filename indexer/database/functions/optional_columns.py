@@ -3,7 +3,8 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from indexer.database.connection.sessions import Connection
-from indexer.records.base.record_type import Column, RecordType
+from indexer.records.base.columns import Column
+from indexer.records.base.record_type import RecordType
 
 LACKING = """
 SELECT w.table_name, w.column_name FROM unnest($2::text[], $3::text[]) AS w (table_name, column_name)

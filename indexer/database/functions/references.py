@@ -9,8 +9,7 @@ import hashlib
 from collections.abc import Mapping
 
 from indexer.database.functions.sql_files import statements
-from indexer.records.base.effects import MAX_URI_CHARS
-from indexer.records.base.record_type import MAX_CID_CHARS, MAX_DID_CHARS
+from indexer.records.base.values import MAX_CID_CHARS, MAX_DID_CHARS, MAX_URI_CHARS
 
 LOCK_CLASS = int.from_bytes(hashlib.sha256(b"unified_worker:meet").digest()[:4], "big") >> 1
 

@@ -2,7 +2,7 @@
 -- {schema}: where the record tables are.
 -- {rows}: the query for the next records to take, of every type.
 -- {shared}: the collections in which accounts compete for one key.
--- {wipe}: the mode of apply_commit in which rows go with their account.
+-- {take}: the call of apply_commit that deletes the records v_uris, whose kinds of deletion are v_kinds.
 -- {step}: the most rows of one transaction.
 -- {most_refused}: the most records that a wipe passes over.
 -- {not_data_classes}: the classes of SQLSTATEs that are no fault of the data.
@@ -14,7 +14,7 @@
 CREATE OR REPLACE PROCEDURE unified_worker.wipe(p_did text, p_most int, INOUT p_done boolean) LANGUAGE plpgsql AS $wipe$
 DECLARE
   v_first text := 'at://' || p_did || '/'; v_end text := 'at://' || p_did || '0';  -- '0' is the character after '/'
-  v_kinds smallint[]; v_uris text[]; v_none text[]; v_taken int := 0; v_rows int := {step}; v_refused text[] := '{}';
+  v_kinds smallint[]; v_uris text[]; v_taken int := 0; v_rows int := {step}; v_refused text[] := '{}';
   v_state text; v_message text; v_detail text;
 BEGIN
   p_done := false;
@@ -40,10 +40,8 @@ BEGIN
         DELETE FROM unified_worker.stuck_wipes WHERE did = p_did;
         p_done := true;
       ELSE
-        v_none := array_fill(NULL::text, ARRAY[cardinality(v_uris)]);
         BEGIN
-          PERFORM unified_worker.apply_commit({wipe}, p_did, NULL, NULL, NULL, NULL, NULL, false, false, NULL, NULL::int[], 1,
-            0, 1, cardinality(v_uris), v_kinds, v_uris, v_none, v_none, v_none, v_none::timestamptz[], v_none::jsonb[]);
+          PERFORM {take};
           SET CONSTRAINTS ALL IMMEDIATE;
           v_taken := v_taken + cardinality(v_uris);
           v_rows := least(2 * v_rows, {step});

@@ -9,7 +9,8 @@ from collections.abc import Collection, Iterable, Sequence
 
 from indexer.database.functions.optional_columns import KEEP_NO_MORE, keep, value_of
 from indexer.database.functions.sql_files import statements
-from indexer.records.base.record_type import Column, RecordType
+from indexer.records.base.columns import Column
+from indexer.records.base.record_type import RecordType
 
 AHEAD = """\
         WHEN {put} THEN

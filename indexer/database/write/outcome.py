@@ -1,7 +1,7 @@
 """What became of a commit or message, as the database says it: its words are read here, and nowhere else."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -79,6 +79,9 @@ def parse(word: str) -> Outcome:
     raise Stop(f"the database's functions are of another version (outcome {word!r}): start this worker again")
 
 
-def parse_all(words: Iterable[str]) -> list[Outcome]:
+def parse_all(words: Sequence[str]) -> list[Outcome]:
     """The outcomes of a call, in its order."""
-    return [BY_WORD.get(word) or parse(word) for word in words]
+    try:
+        return [BY_WORD[word] for word in words]  # nearly always
+    except KeyError:
+        return list(map(parse, words))

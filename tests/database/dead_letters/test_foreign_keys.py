@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from indexer.database.background.waiting import Pending
-from indexer.database.functions.install import MODE_RETRY
 from indexer.database.write.apply import apply_one
 from indexer.database.write.batch import build
+from indexer.database.write.parameters import Mode
 from testing.application_schema import TABLES
 from testing.commits import FOLLOW, LIKE, POST, Stream, delete, did, follow, like, post, put
 from testing.database_side import Worker, connected, opened
@@ -237,7 +237,7 @@ async def test_a_letter_that_is_closed_while_it_is_looked_at_is_not_applied(keye
     await keyed.write(early)
     await keyed.write(stream.commit("author", put(f"{POST}/1", post()), put(f"{POST}/2", post())))
     await keyed.write(stream.commit("a", delete(f"{LIKE}/1")))
-    await apply_one(keyed.connection, MODE_RETRY, build([early]))
+    await apply_one(keyed.connection, Mode.RETRY, build([early]))
     assert [uri for uri, _ in await likes(keyed)] == [f"at://{did('a')}/{LIKE}/2"]
 
 
