@@ -123,7 +123,7 @@ async def test_show_tells_all_of_one(worker: Worker, run: Commands, tmp_path: Pa
     assert await run.raw("dead-letters", "show", letter, "--raw", "-") == commit.frame
     assert await run("dead-letters", "show", letter, "--raw", str(tmp_path / "frame")) == ""
     assert (tmp_path / "frame").read_bytes() == commit.frame
-    with pytest.raises(OperatorError, match="can't be written"):
+    with pytest.raises(OperatorError, match="cannot be written"):
         await run("dead-letters", "show", letter, "--raw", str(tmp_path))
 
 

@@ -142,7 +142,7 @@ def _write(path: str, letter: Letter, frame: bytes | None) -> None:
     try:
         Path(path).write_bytes(frame)
     except OSError as error:
-        raise OperatorError([f"--raw: {path} can't be written ({error.strerror}): name another file"]) from None
+        raise OperatorError([f"--raw: {path} cannot be written ({error.strerror}): name another file"]) from None
 
 
 async def _retry(config: Config, options: Namespace) -> int:

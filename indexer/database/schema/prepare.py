@@ -65,7 +65,7 @@ async def prepare(connection: Connection, record_types: Sequence[RecordType]) ->
             before = await _own_schema(connection, schema, record_types)
         except asyncpg.InsufficientPrivilegeError as error:
             raise OperatorError(
-                [f"the database user may not prepare the schema ({error}): let the owner of unified_worker start it"]
+                [f"the database user may not prepare the schema ({error}): let the owner of unified_worker start the worker"]
             ) from None
         lacking = await optional_columns.settle(connection, schema, record_types)
         await connection.execute(";\n".join(install.functions(schema, record_types, lacking)))  # in one round trip
