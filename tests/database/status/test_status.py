@@ -186,9 +186,7 @@ async def test_what_does_not_get_on_is_told_and_counted(worker: Worker) -> None:
     assert "did:plc:6" not in text, "some are enough"
     assert "\x1b" not in text
     assert "WARNING: 3 waiting letters failed again when they were retried" in text
-    assert "its wipe is stuck: 23503" in account_text(
-        await ask_account(worker.connection, "public", RECORD_TYPES, "did:plc:6")
-    )
+    assert "its wipe is stuck: 23503" in account_text(await ask_account(worker.connection, "public", RECORD_TYPES, "did:plc:6"))
     await Stuck(worker.pool, worker.metrics).count()
     assert (worker.metrics.stuck_wipes, worker.metrics.stuck_letters) == (6, 3)
 
