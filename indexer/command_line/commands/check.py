@@ -5,6 +5,7 @@ import random
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Sequence
 
+from indexer.command_line import program_name
 from indexer.command_line.command import Command
 from indexer.command_line.signals import Words, until_signal
 from indexer.command_line.stdout import say
@@ -154,7 +155,7 @@ def _verdict(found: Sequence[Found]) -> list[str]:
     lines = [f"{f'Differences: {total:,},' if total else 'No differences'} in {looked:,} rows, {seconds:.1f} s."]
     if late := [one.kind.name for one in found if one.looked is None]:
         lines.append(f"Not checked, because that took over a minute (an index may be missing; try --full): {', '.join(late)}.")
-    remedies = {one.kind.remedy: None for one in differing}
+    remedies = {one.kind.remedy or program_name.line("rebuild-derived"): None for one in differing}
     return lines + [f"Remedy: {remedy}" for remedy in remedies]
 
 

@@ -33,7 +33,6 @@ def authors(schema: str, record_types: Sequence[RecordType]) -> Kind:
         has=lambda _: f"SELECT u.did AS key, {THERE} FROM {schema}.users AS u WHERE u.did IN (SELECT key FROM should)",
         remedy=USER_AGAIN,
         sources=tuple(Source(table, author) for table, author in written),
-        derived=False,
     )
 
 
@@ -48,7 +47,6 @@ def has_user(schema: str) -> Kind:
         has=lambda _: f"SELECT u.did AS key, {THERE} FROM {schema}.users AS u WHERE u.did IN (SELECT key FROM should)",
         remedy=USER_AGAIN,
         sources=(Source("unified_worker.repos", "t.did", "t.has_user"),),
-        derived=False,
     )
 
 
@@ -74,7 +72,6 @@ def held(shared: Sequence[str]) -> Kind:
             Source("unified_worker.dead_letters", "t.did", "t.did <> ''"),
             Source("unified_worker.duplicate_records", author, mine),
         ),
-        derived=False,
     )
 
 
@@ -114,7 +111,6 @@ def holders(schema: str, record_type: RecordType) -> Kind:
         has=has,
         remedy=f"SELECT unified_worker.settle_{record_type.table}('{{key}}')",
         sources=(Source("unified_worker.duplicate_records", "t.uri", f"t.collection = '{collection}'"),),
-        derived=False,
     )
 
 
@@ -135,7 +131,6 @@ def dead_frames() -> Kind:
             Source("unified_worker.dead_letters", "encode(t.frame_sha256, 'hex')"),
             Source("unified_worker.dead_frames", "encode(t.sha256, 'hex')"),
         ),
-        derived=False,
     )
 
 
@@ -151,7 +146,6 @@ def dead_frames_size() -> Kind:
         should=lambda _: f"SELECT 'bytes' AS key, {said(bytes=f'({total})')}, false AS optional",
         has=lambda _: f"SELECT 'bytes' AS key, {said(bytes='s.bytes')} FROM unified_worker.dead_frames_size AS s",
         remedy=f"UPDATE unified_worker.dead_frames_size SET bytes = ({total})",
-        derived=False,
     )
 
 
@@ -166,7 +160,6 @@ def cursors(schema: str) -> Kind:
         ),
         has=lambda _: f"SELECT c.service AS key, {said(cursor='c.cursor', is_seq=seq)} FROM {schema}.firehose_cursor AS c",
         remedy="start the worker with --reset-cursor",
-        derived=False,
     )
 
 
@@ -182,7 +175,6 @@ def finite(schema: str, record_type: RecordType) -> Kind:
         ),
         remedy=next(statement for statement in mending(schema, [record_type])),
         sources=(Source(f"{schema}.{record_type.table}", key),),
-        derived=False,
     )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from indexer.database.recount.compare import Kind, Scope, Source
 from indexer.database.recount.others import Others
-from indexer.database.recount.rows import DID, REBUILD, REPOST, STARTER_PACK, names_record, quoting, said
+from indexer.database.recount.rows import DID, REPOST, STARTER_PACK, names_record, quoting, said
 from indexer.records.base.record_type import RecordType
 
 REASONS = (
@@ -64,7 +64,7 @@ def notifications(schema: str, record_types: Sequence[RecordType], *, strict: bo
         Source(f"{schema}.users", f"'at://' || t.did || '/{PROFILE}/self'", "t.profile_record ? 'joinedViaStarterPack'"),
         *others.sources(),
     )
-    return Kind(name="notifications", should=should, has=has, remedy=REBUILD, sources=sources)
+    return Kind(name="notifications", should=should, has=has, sources=sources)
 
 
 def called_for(schema: str, scope: Scope) -> list[str]:
