@@ -17,7 +17,6 @@ from indexer.database.recount.notifications import notifications
 from indexer.database.recount.rows import derived
 from indexer.database.schema.session import SessionLost, session
 from indexer.formatting import printable
-from indexer.records import RECORD_TYPES
 
 DESCRIPTION = """\
 Compare counts, references and bookkeeping with a recount from the record tables: of a random sample, or of everything.
@@ -98,9 +97,9 @@ class Check:
     async def _run(self) -> None:
         async with session(self._url, "check") as (self._pool, connection, schema):
             kinds = [
-                *derived(schema, RECORD_TYPES),
-                notifications(schema, RECORD_TYPES, strict=self._strict),
-                *books(schema, RECORD_TYPES),
+                *derived(schema),
+                notifications(schema, strict=self._strict),
+                *books(schema),
             ]
             if await is_rebuilding(connection):
                 say("Derived rows are not checked: a rebuild is running, or was interrupted (rebuild-derived completes it).")

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from indexer.database.recount.compare import Kind, Scope, Source
 from indexer.database.recount.rows import said
 from indexer.database.schema.finite_times import infinite, mending, times
+from indexer.records import RECORD_TYPES
 from indexer.records.base.record_type import RecordType
 
 THERE = said(there="true")
@@ -12,14 +13,14 @@ USER_AGAIN = "UPDATE unified_worker.repos SET has_user = false WHERE did = '…'
 KEYS = "SELECT k AS key FROM unnest($1::text[]) AS k"
 
 
-def authors(schema: str, record_types: Sequence[RecordType]) -> Kind:
+def authors(schema: str) -> Kind:
     """Whoever has written a record that stands in a table has a row in users."""
     written = [
         (
             f"{schema}.{record_type.table}",
             f"t.{record_type.author}" if record_type.author else f"split_part(t.{record_type.key}, '/', 3)",
         )
-        for record_type in record_types
+        for record_type in RECORD_TYPES
         if not record_type.row_stays
     ]
 
@@ -178,14 +179,14 @@ def finite(schema: str, record_type: RecordType) -> Kind:
     )
 
 
-def books(schema: str, record_types: Sequence[RecordType]) -> list[Kind]:
+def books(schema: str) -> list[Kind]:
     """All kinds of this file."""
     return [
-        authors(schema, record_types),
-        *(holders(schema, record_type) for record_type in record_types if record_type.unique),
-        *(finite(schema, record_type) for record_type in record_types if times(record_type)),
+        authors(schema),
+        *(holders(schema, record_type) for record_type in RECORD_TYPES if record_type.unique),
+        *(finite(schema, record_type) for record_type in RECORD_TYPES if times(record_type)),
         has_user(schema),
-        held([record_type.collection for record_type in record_types if record_type.shared]),
+        held([record_type.collection for record_type in RECORD_TYPES if record_type.shared]),
         dead_frames(),
         dead_frames_size(),
         cursors(schema),

@@ -1,11 +1,9 @@
 """What follows from records, recounted for a check: plain joins over the record tables, and none of the SQL that writes or
 rebuilds those rows, whose faults it would share. Each kind as `audit` compares it."""
 
-from collections.abc import Sequence
-
 from indexer.database.recount.compare import Kind, Scope, Source
 from indexer.database.recount.others import Others
-from indexer.records.base.record_type import RecordType
+from indexer.records import RECORD_TYPES
 
 DID = "did:[a-z]+:[a-zA-Z0-9._:%-]*[a-zA-Z0-9._-]"
 POST, REPOST, STARTER_PACK = "app.bsky.feed.post", "app.bsky.feed.repost", "app.bsky.graph.starterpack"
@@ -240,14 +238,14 @@ def gates(schema: str) -> Kind:
     )
 
 
-def derived(schema: str, record_types: Sequence[RecordType]) -> list[Kind]:
+def derived(schema: str) -> list[Kind]:
     """All kinds of this file."""
     return [
-        counts(schema, Others(schema, record_types, "post_aggregations")),
-        *(shown(schema, record_type.table, record_type.shows) for record_type in record_types if record_type.shows),
-        feed_items(schema, Others(schema, record_types, "feed_items")),
-        quotes(schema, Others(schema, record_types, "quotes")),
-        viewer_states(schema, Others(schema, record_types, "post_viewer_states")),
-        thread_contexts(schema, Others(schema, record_types, "thread_contexts")),
+        counts(schema, Others(schema, "post_aggregations")),
+        *(shown(schema, record_type.table, record_type.shows) for record_type in RECORD_TYPES if record_type.shows),
+        feed_items(schema, Others(schema, "feed_items")),
+        quotes(schema, Others(schema, "quotes")),
+        viewer_states(schema, Others(schema, "post_viewer_states")),
+        thread_contexts(schema, Others(schema, "thread_contexts")),
         gates(schema),
     ]
