@@ -1,4 +1,4 @@
-"""Applying dead letters again, all or some: one commit after the other, until none is left to try or a signal comes."""
+"""One run of `dead-letters retry`: apply the chosen letters, commit by commit, until none is left or a signal comes."""
 
 import asyncio
 import logging
@@ -24,11 +24,11 @@ log = logging.getLogger(__name__)
 
 PAUSE = 1.0  # seconds after a failure that may pass
 CLOSED = "closed meanwhile"  # by a later operation, or by another who retries
-NO_FRAME = "its frame was dropped: it can't be applied again"
+NO_FRAME = "its frame was dropped, so it cannot be applied again"
 
 
 class Retrying:
-    """One run of it, on a connection of its own; it takes no relay's lock, so a worker may run.
+    """One retry run on its own connection. It takes no relay's lock, so a worker may run.
 
     `chosen`: which letters, or the id of one, with which those of its commit and reason go.
     """
@@ -43,23 +43,23 @@ class Retrying:
 
     @property
     def all_applied(self) -> bool:
-        """Whether no letter that was chosen is left."""
+        """Whether none of the chosen letters is left."""
         return not self._stopping and all(fate in (Fate.APPLIED.value, CLOSED) for _, fate, _ in self._counts)
 
     async def initialize(self) -> None:
-        """Nothing: connecting is part of the run."""
+        """Do nothing: `run` connects."""
 
     def stop(self) -> None:
-        """Ends the run after the commit in hand."""
+        """End the run after the current commit."""
         self._stopping = True
 
     def abandon(self) -> None:
-        """Cuts the database's connection; the commit in hand is as it was."""
+        """Close the database connection at once; the current commit is unchanged."""
         if self._pool is not None:
             self._pool.terminate()
 
     async def run(self) -> None:
-        """Tries them all. Stop where the letter that was asked for is not there."""
+        """Try all chosen letters. Raises Stop if the letter with the given id does not exist."""
         async with session(self._config.database_url, "dead-letters", prepares=True) as (self._pool, connection, schema):
             selection = Selection(self._config.collections, await opted_out(connection, schema))
             async for kept, ids in self._frames(connection):
@@ -114,6 +114,6 @@ class Retrying:
                     raise
                 if remedy(error) is not Remedy.RETRY:
                     return dict.fromkeys(ids, Verdict(Fate.REFUSED, f"database_{sqlstate(error)}: {error}"))
-                warn_limited(log, "retry", "A dead letter can't be applied just now (%s); trying again", error)
+                warn_limited(log, "retry", "Could not apply a dead letter (%s); trying again", error)
             await asyncio.sleep(PAUSE)
         return {}

@@ -1,4 +1,4 @@
-"""Addresses of the network as operators write them: a relay's, and one to listen on."""
+"""Network addresses as operators write them: a relay's address, and one to listen on."""
 
 import re
 from ipaddress import ip_address
@@ -9,7 +9,7 @@ SUBSCRIBE_PATH = "/xrpc/com.atproto.sync.subscribeRepos"
 
 
 def listening(text: str) -> tuple[str, int]:
-    """`host:port` as both, an IPv6 address without its brackets. Raises ValueError for anything else."""
+    """Split `host:port`; an IPv6 address loses its brackets. Raises ValueError for anything else."""
     host, _, port = text.strip().rpartition(":")
     bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
     if not _is_host(bare, bracketed=bare != host) or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > MAX_PORT:
@@ -18,14 +18,14 @@ def listening(text: str) -> tuple[str, int]:
 
 
 def host_name(text: str) -> str | None:
-    """A name, or an address without its brackets, in lower case; None for anything else."""
+    """Return a name, or an address without its brackets, in lower case; None for anything else."""
     bare = text[1:-1] if text.startswith("[") and text.endswith("]") else text
     is_one = _is_host(bare, bracketed=True) or (bare == text and _is_host(bare, bracketed=False))
     return bare.lower() if is_one else None
 
 
 def on_this_machine(relay_url: str) -> bool:
-    """Whether that relay is one of this machine, as far as its URL tells."""
+    """Whether that relay is on this machine, as far as its URL shows."""
     return _reach_of(relay_url.partition("://")[2]) == "this machine"
 
 
@@ -34,7 +34,7 @@ def perhaps_without_tls(relay: str) -> str | None:
     reason to leave TLS out: that is an operator's own decision."""
     if "://" in relay or _reach_of(relay) != "a private network":
         return None
-    return f"is in a private network and names no scheme: wss (with TLS) is taken; write ws://{relay} for a relay without TLS"
+    return f"is in a private network and has no scheme: using wss (with TLS); write ws://{relay} for a relay without TLS"
 
 
 def _reach_of(text: str) -> str:
@@ -59,13 +59,13 @@ def _is_host(host: str, *, bracketed: bool) -> bool:
 
 
 def normalised_relay(text: str) -> str:
-    """A relay's host or URL as `ws(s)://host[:port]`. The endpoint's own path may be there. A bare host means wss, unless it is
-    this machine itself: what stays in it needs no TLS, and no authority certifies `localhost`.
+    """Return a relay's host or URL as `ws(s)://host[:port]`. The endpoint's own path is accepted. A bare host means wss, unless
+    it is this machine: local traffic needs no TLS, and no authority certifies `localhost`.
 
     Raises ValueError with what is wrong and the remedy. The text itself is not in it: it may hold a password.
     """
     if re.match(r"wss?:/[^/]", text, re.IGNORECASE):
-        raise ValueError("has one slash where two belong; write wss://host")
+        raise ValueError("has one slash instead of two; write wss://host")
     url = text if "://" in text else f"{'ws' if _reach_of(text) == 'this machine' else 'wss'}://{text}"
     try:
         parts = urlsplit(url)
@@ -74,11 +74,11 @@ def normalised_relay(text: str) -> str:
         raise ValueError("has an unusable host or port; write wss://host or wss://host:port, port 1 to 65535") from None
     host = (parts.hostname or "").lower()
     if parts.scheme not in ("ws", "wss"):
-        raise ValueError("must begin with wss:// or ws://, or be a host alone (wss://bsky.network)")
+        raise ValueError("must begin with wss:// or ws://, or be only a host (wss://bsky.network)")
     if "@" in parts.netloc:
-        raise ValueError("holds a user or password; a relay takes none: write wss://host")
+        raise ValueError("contains a user or password, which relays do not use: write wss://host")
     if parts.query or parts.fragment or parts.path.rstrip("/") not in ("", SUBSCRIBE_PATH):
-        raise ValueError("holds a path or a query; write wss://host alone, and set CURSOR for where to start")
+        raise ValueError("contains a path or a query; write only wss://host, and set CURSOR for where to start")
     is_ipv6 = _is_host(host, bracketed=True)
     if not (is_ipv6 or _is_host(host, bracketed=False)) or port == 0:
         raise ValueError("has an unusable host or port; write wss://host or wss://host:port, port 1 to 65535")

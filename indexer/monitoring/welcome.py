@@ -1,4 +1,4 @@
-"""The first minute of `--embedded`: what happens now, how to look at it and how to end it, and when the first event is in."""
+"""The first minute of `--embedded`: say what happens, how to see it and how to stop, and when the first events are stored."""
 
 import asyncio
 import logging
@@ -19,13 +19,13 @@ log = logging.getLogger(__name__)
 
 
 def greet(relay_url: str, directory: Path) -> None:
-    """Says what this is. `directory` is where the data are."""
-    log.info("What %s sends (posts, likes, follows, …) becomes rows of the PostgreSQL in %s", relay_url, directory)
-    log.info("Ctrl-C ends it; the data stay, and the next start goes on from where this one was")
+    """Log what happens now. `directory` is where the data is."""
+    log.info("Indexing what %s sends (posts, likes, follows, …) into the PostgreSQL in %s", relay_url, directory)
+    log.info("Ctrl-C stops the worker; the data stays, and the next start resumes where this one stopped")
 
 
 async def first_events(metrics: Metrics, *, connected: Callable[[], bool], relay_url: str, psql: str, began: float) -> None:
-    """Says once that the first events are in the database; before that, and once, why not, if it takes over ten seconds.
+    """Log once that the first events are in the database. If that takes over ten seconds, first log once why.
 
     `connected` says whether there is a connection to the relay now, `psql` is the shell command that opens the database,
     `began` the start by time.monotonic(). Returns with the first event.
@@ -45,9 +45,9 @@ async def first_events(metrics: Metrics, *, connected: Callable[[], bool], relay
 
 def _why(metrics: Metrics, connected: bool, relay_url: str) -> str:
     if metrics.events:
-        return "the relay sends, but the database has not taken anything yet"
+        return "the relay sends events, but the database has not stored any yet"
     if connected:
-        return f"{relay_url} is connected to, but is silent; RELAY_URL can name another relay"
+        return f"{relay_url} is connected but silent; set RELAY_URL to use another relay"
     failed = f"cannot be reached (failed attempts: {metrics.reconnects})" if metrics.reconnects else "has not answered yet"
     if on_this_machine(relay_url):
         return f"{relay_url} {failed}. Is that relay running (`make relay`)? The worker keeps trying"

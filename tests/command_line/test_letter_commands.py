@@ -68,7 +68,7 @@ async def test_list_shows_the_newest_below_a_summary(worker: Worker, run: Comman
     assert [row.split()[0] for row in rows] == numbers[:-3:-1]
     assert rows[0].split()[1:4] == ["3", "wrong_type", "1"]
     assert rows[0].endswith(f"{did('c')}  {LIKE}/2")
-    assert lines[-1].startswith("4 more;")
+    assert lines[-1].startswith("4 more:")
     assert len({len(line[: line.index("did:")]) for line in rows}) == 1, "columns are aligned"
     assert (await run("dead-letters", "--limit", "2")).splitlines() == lines  # `list` is meant where no word stands
     assert await run("dead-letters", "--did", did("a")) == await run("dead-letters", "list", "--did", did("a"))
@@ -123,7 +123,7 @@ async def test_show_tells_all_of_one(worker: Worker, run: Commands, tmp_path: Pa
     assert await run.raw("dead-letters", "show", letter, "--raw", "-") == commit.frame
     assert await run("dead-letters", "show", letter, "--raw", str(tmp_path / "frame")) == ""
     assert (tmp_path / "frame").read_bytes() == commit.frame
-    with pytest.raises(OperatorError, match="can't be written"):
+    with pytest.raises(OperatorError, match="cannot be written"):
         await run("dead-letters", "show", letter, "--raw", str(tmp_path))
 
 

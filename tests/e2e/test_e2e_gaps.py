@@ -167,7 +167,7 @@ async def test_a_relay_that_counts_anew_and_the_two_ways_on(database: str, tmp_p
         assert await gaps(database) == []
         async with Process(tmp_path, "--reset-cursor", **env) as worker:
             await saved(database, relay.url, 60)
-            await worker.says(r"\[WARNING\] Gap: after seq 50200 .* goes on with seq 1 .*the relay counts anew")
+            await worker.says(r"\[WARNING\] Gap: after seq 50200 .* goes on with seq 1 .*the relay restarted its numbering")
         assert relay.cursors == [50_200, 0]
         assert await gaps(database) == ["renumbered 50200 1 80"]
         assert not await active()

@@ -1,8 +1,12 @@
 """The constructors of columns: name, type and value, each said once."""
 
+import re
+from pathlib import Path
+
 import pytest
 
 from indexer.records.base.columns import Column, author, created, flag, json, key, subject, subject_cid, text
+from testing.documents import ROOT
 
 KEY = 'text COLLATE "C"'
 
@@ -41,3 +45,9 @@ def test_a_flag_is_the_record_s_or_the_default() -> None:
 def test_what_a_column_has_besides_is_passed_on() -> None:
     assert text("x", cleared="NULL").cleared == "NULL"
     assert json("x", optional=True).optional
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "indexer" / "records").glob("*.py")), ids=lambda path: path.stem)
+def test_a_record_file_writes_no_such_column_by_hand(path: Path) -> None:
+    by_hand = re.compile(r"""value="(v_rest ->>? '\w+'|v_subject|v_subject_cid|v_created_at)\"""")
+    assert not by_hand.search(path.read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""What `status` found, as text for people: pure, from the types of database/status/results.py."""
+"""The result of `status` as text: pure, from the types of database/status/results.py."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -27,17 +27,17 @@ MEANINGS: dict[str, str] = {**MEANING}  # another version may have stored other 
 
 
 def status_text(found: Status) -> list[str]:
-    """The whole report: a block a relay, then what they share. Times are in UTC."""
+    """The whole report: a block per relay, then what relays share. Times are in UTC."""
     lines: list[str] = []
     for relay in found.relays:
         lines += [printable(relay.service), *_relay(relay, found.now), ""]
     if not found.relays:
-        lines += ["No relay was ever followed into this database.", ""]
+        lines += ["No relay has been indexed into this database yet.", ""]
     lines += ["database", *_letters(found.dead_letters)]
     if found.accounts_being_wiped:
-        lines.append(_line("wipes", f"the rows of {number(found.accounts_being_wiped)} deleted accounts are still going"))
+        lines.append(_line("wipes", f"still deleting the rows of {number(found.accounts_being_wiped)} deleted accounts"))
     if found.stuck_wipes:
-        lines.append(_line("", f"WARNING: {number(found.stuck_wipes)} of them do not get on:"))
+        lines.append(_line("", f"WARNING: {number(found.stuck_wipes)} of them are stuck:"))
         lines += [_line("", _stuck(wipe)) for wipe in found.longest_stuck_wipes]
     if found.gates_being_judged:
         what = "changed, and replies or quotes are still being judged"
@@ -50,7 +50,7 @@ def status_text(found: Status) -> list[str]:
 
 
 def account_text(found: AccountStatus) -> list[str]:
-    """What is known of one account."""
+    """The report about one account."""
     most = found.most_counted
     lines = [printable(found.did), *_repo(found.repo), _reasons("dead letters", found.dead_letters)]
     for letter in found.last_dead_letters:
@@ -58,7 +58,7 @@ def account_text(found: AccountStatus) -> list[str]:
         lines.append(_line("", f"{instant(letter.last_seen)}  {letter.path}  {why}"))
     if found.waiting_duplicates:
         waiting = bounded(found.waiting_duplicates, most)
-        lines.append(_line("duplicates", f"{waiting} records wait, since older ones hold their unique keys"))
+        lines.append(_line("duplicates", f"{waiting} records wait, because older ones have the same unique keys"))
     rows = [(name, bounded(count, most)) for name, count in found.rows.items() if count != 0]
     return [*lines, "", *table([("table", "rows"), *rows], frozenset({1}))]
 
@@ -79,12 +79,12 @@ def _at(time: datetime | None) -> str:
 
 def _repo(repo: Repo | None) -> list[str]:
     if repo is None:
-        return [_line("repo", "nothing of it has come")]
+        return [_line("repo", "nothing has arrived from it")]
     status = f", {repo.status}" if repo.status else ""
     flags = (
-        (repo.desynchronized, "desynchronized: something of it could not be applied, or was left out"),
-        (repo.held, "held: something of it may wait, as a dead letter or a duplicate"),
-        (repo.wiping, "wiping: deleted, and its rows are still going"),
+        (repo.desynchronized, "desynchronized: something of the repo could not be applied, or was left out"),
+        (repo.held, "held: something of the repo may be waiting, as a dead letter or a duplicate"),
+        (repo.wiping, "wiping: deleted, and its rows are still being removed"),
     )
     lines = [
         _line("account", ("active" if repo.active else "not active") + status + _at(repo.account_at)),
@@ -93,7 +93,7 @@ def _repo(repo: Repo | None) -> list[str]:
         *(_line("", what) for flag, what in flags if flag),
     ]
     if repo.wipe_error:
-        lines.append(_line("", f"WARNING: its wipe does not get on: {repo.wipe_error[:MOST_OF_AN_ERROR]}"))
+        lines.append(_line("", f"WARNING: its wipe is stuck: {repo.wipe_error[:MOST_OF_AN_ERROR]}"))
     return lines if repo.wiped_at is None else [*lines, _line("wiped", instant(repo.wiped_at))]
 
 
@@ -128,24 +128,24 @@ def _worker(running: LockHolder | None, run: PastRun | None) -> str:
 
 def _stop(run: PastRun) -> str:
     if run.stopped_at is None:
-        return f"without a word: killed, or cut off from the database; last heard of {instant(run.updated_at)}"
+        return f"did not shut down cleanly: killed, or cut off from the database; last seen {instant(run.updated_at)}"
     return f"{instant(run.stopped_at)}, {run.how}"
 
 
 def _counts(run: PastRun, name: str, now: datetime) -> list[str]:
     counts = run.counts
     more = ", ".join(f"{what} {number(counts.get(key, 0))}" for key, what in COUNTED.items())
-    lines = [_line(name, f"{number(counts.get('finished', 0))} events; {more}; noted {ago(run.updated_at, now)}")]
+    lines = [_line(name, f"{number(counts.get('finished', 0))} events; {more}; recorded {ago(run.updated_at, now)}")]
     lines += [_reasons(kind, counts.get(kind, {})) for kind in ("refused", "filtered")]
     if dropped := counts.get("frames_dropped", 0):
-        lines.append(_line("dropped", f"{number(dropped)} frames of dead letters, for which there was no room"))
+        lines.append(_line("dropped", f"{number(dropped)} frames of dead letters, because there was no more room"))
     return lines
 
 
 def _gap(gap: Gap) -> str:
     after = f"after {number(gap.after_seq)}{_at(gap.after_time)}"
     if gap.upto_seq is None:
-        return f"{after}: --reset-cursor took the cursor away; what is missing is known with the first event"
+        return f"{after}: --reset-cursor removed the cursor; the first event will show what is missing"
     why = MEANINGS.get(gap.reason, gap.reason)
     return f"{after}, up to {number(gap.upto_seq)}{_at(gap.upto_time)}: {why}; noticed {instant(gap.noticed_at)}"
 
@@ -153,14 +153,14 @@ def _gap(gap: Gap) -> str:
 def _letters(letters: Letters) -> list[str]:
     lines = [_reasons("dead letters", letters.by_reason)]
     if letters.newest_only is not None:
-        lines.append(_line("", f"of the newest {number(letters.newest_only)} alone"))
+        lines.append(_line("", f"of the newest {number(letters.newest_only)} only"))
     most = size(letters.most_frame_bytes)
     lines.append(_line("their frames", f"{size(letters.frame_bytes)} of {most}"))
     if letters.tried_in_vain:
-        lines.append(_line("", f"WARNING: {number(letters.tried_in_vain)} letters wait, and were applied again in vain"))
+        lines.append(_line("", f"WARNING: {number(letters.tried_in_vain)} waiting letters failed again when they were retried"))
     if letters.without_frame:
-        bounds = f"{number(letters.most_frames_of_a_did)} an account, {most} in all"
-        lines.append(_line("", f"WARNING: {number(letters.without_frame)} letters are without theirs; the bounds are {bounds}"))
+        bounds = f"{number(letters.most_frames_of_a_did)} per account, {most} in all"
+        lines.append(_line("", f"WARNING: {number(letters.without_frame)} letters have no frame; the limits are {bounds}"))
     return lines
 
 
@@ -169,7 +169,7 @@ def _stuck(wipe: StuckWipe) -> str:
 
 
 def _tables(tables: Sequence[Table]) -> list[str]:
-    rows: list[tuple[str, ...]] = [("table", "rows", "size", "rows a day", "size a day")]
+    rows: list[tuple[str, ...]] = [("table", "rows", "size", "rows per day", "size per day")]
     bytes_a_day, over = 0, 0.0
     for one in tables:
         growth = one.growth
@@ -186,5 +186,5 @@ def _tables(tables: Sequence[Table]) -> list[str]:
 
 def _growth_over(seconds: float) -> str:
     if not seconds:
-        return "growth is not known yet: it takes ten minutes"
+        return "growth is not known in the first ten minutes"
     return f"growth: over the last {duration(seconds)}" + (", extrapolated" if seconds < DAY else "")

@@ -1,4 +1,4 @@
-"""Rebuilds derived rows from the record tables, chunk by chunk, beside a running worker or without one.
+"""Rebuild derived rows from the record tables, chunk by chunk, with or without a running worker.
 
 How far it has come stands in `unified_worker.rebuild`, written with each chunk, so what was interrupted goes on from there. Two
 processes that rebuilt at once would do no harm, only double work: a lock of the session keeps it to one.
@@ -39,12 +39,13 @@ SELECT EXISTS (
     AND a.attname = $2 AND i.indisvalid AND i.indpred IS NULL)
 """
 
-NO_INDEX = "There is no index on %s (%s): commits wait while the table is looked through (CREATE INDEX CONCURRENTLY ON %s (%s))"
-BUSY = "another process rebuilds the derived rows of this database just now: wait for it, or stop it"
+NO_INDEX = "There is no index on %s (%s): commits wait while the whole table is read (CREATE INDEX CONCURRENTLY ON %s (%s))"
+BUSY = "another process is rebuilding the derived rows of this database: wait for it, or stop it"
 
 
 class Rebuild:
-    """One rebuild, on the pool's connections. `most_rows`: of a chunk, as CHUNK_MS allows. `tell_steps`: a line a step."""
+    """One rebuild on the pool's connections. `most_rows`: the largest chunk, as CHUNK_MS allows. `tell_steps`: log a line
+    per step."""
 
     def __init__(self, pool: DatabasePool, *, most_rows: int = MOST_ROWS, tell_steps: bool = False) -> None:
         self._pool = pool
@@ -55,18 +56,18 @@ class Rebuild:
         self._told_at = time.monotonic()
 
     async def finish(self) -> None:
-        """The worker's way: goes on with a rebuild that an upgrade asked for, or that was interrupted; else does nothing."""
+        """Finish a rebuild that an upgrade asked for, or that was interrupted; otherwise do nothing. The worker uses this."""
         while True:
             try:
                 if await self._is_under_way() and await self._take_lock():
                     await self._go_on()
                 return
             except DATABASE_ERRORS as error:
-                warn_limited(log, "rebuild", "Derived rows could not be rebuilt just now (%s); trying again", error)
+                warn_limited(log, "rebuild", "Could not rebuild derived rows (%s); trying again", error)
             await asyncio.sleep(PAUSE)
 
     async def run(self) -> bool:
-        """The command's way: goes on with an unfinished rebuild, else begins anew. False: `stop` came before the end."""
+        """Resume an unfinished rebuild, or begin a new one. False if `stop` came before the end. The command uses this."""
         if not await self._take_lock():
             raise Stop(BUSY)
         if not await self._is_under_way():
@@ -74,7 +75,7 @@ class Rebuild:
         return await self._go_on()
 
     def stop(self) -> None:
-        """Ends the run after the chunk that is being worked on."""
+        """End the run after the current chunk."""
         self._stopping = True
 
     async def _take_lock(self) -> bool:
@@ -102,9 +103,9 @@ class Rebuild:
         async with self._pool.lock_connection() as connection:
             rows, changed, skipped = await connection.fetchrow(TOTALS) or (0, 0, 0)
             await connection.execute(RELEASE_LOCK)
-        log.info("Derived rows are rebuilt: %s rows looked through, %s written or deleted", f"{rows:,}", f"{changed:,}")
+        log.info("Derived rows are rebuilt: %s rows checked, %s written or deleted", f"{rows:,}", f"{changed:,}")
         if skipped:
-            log.warning("The database refused what follows from %s rows: that is as it was", f"{skipped:,}")
+            log.warning("The database refused the derived rows of %s rows: these are unchanged", f"{skipped:,}")
         return True
 
     async def _take(self, step: Step, name: str) -> bool:
@@ -115,7 +116,7 @@ class Rebuild:
         while not done:
             chunk = await self._chunk(step, indexed)
             if chunk is None:
-                log.info("Rebuilding derived rows: stopped in %s; the next rebuild goes on there", name)
+                log.info("Rebuilding derived rows: stopped in %s; the next rebuild resumes there", name)
                 return False
             rows += chunk["p_read"]
             done = chunk["p_done"]
@@ -147,13 +148,13 @@ class Rebuild:
                 match remedy(error):
                     case Remedy.SCHEMA:
                         raise Stop(
-                            f"derived rows can't be rebuilt ({sqlstate(error)}: {error}): start the worker first"
+                            f"cannot rebuild derived rows ({sqlstate(error)}: {error}): start the worker first"
                         ) from None
                     case Remedy.DATA:
-                        warn_limited(log, "rebuild refused", "The database refuses what follows from a row (%s)", error)
+                        warn_limited(log, "rebuild refused", "The database refuses the derived rows of a row (%s)", error)
                         rows, skip = max(rows // 2, 1), rows == 1
                     case Remedy.RETRY:
-                        warn_limited(log, "rebuild", "Derived rows can't be rebuilt just now (%s); trying again", error)
+                        warn_limited(log, "rebuild", "Cannot rebuild derived rows now (%s); trying again", error)
                         rows = max(rows // 2, 1)  # it may have taken longer than the server allows
                         await asyncio.sleep(PAUSE)
             else:

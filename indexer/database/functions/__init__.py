@@ -15,6 +15,9 @@ dead_letters.sql     keeping and closing dead letters
 judging.sql          what gates say of replies and quotes
 judge_gate.sql       judges what a gate changed: one function per kind of gate
 rebuild_step.sql     one pass of a rebuild
+begin_rebuild.sql    asks for a rebuild
+show_count.sql       brings a count into the tables that show it: one function per count
+value_of.sql         a column that a table may lack: one function per column that effects need
 
 Python makes what depends on the record types, and gives the bounds:
 

@@ -28,13 +28,6 @@ WORK = """
     {statement};
     GET DIAGNOSTICS v_count = ROW_COUNT;
     p_changed := p_changed + v_count;"""
-BEGIN = """
-CREATE OR REPLACE FUNCTION unified_worker.begin_rebuild() RETURNS void LANGUAGE sql AS $begin$
-  DELETE FROM unified_worker.rebuild;
-  INSERT INTO unified_worker.rebuild (step, number)
-  SELECT step, number FROM unnest(ARRAY[{names}]) WITH ORDINALITY AS s (step, number);
-$begin$;
-"""
 
 
 class Step(NamedTuple):
@@ -98,7 +91,7 @@ def functions(schema: str, record_types: Sequence[RecordType]) -> list[str]:
     """The statements that (re)make the functions, for tables that live in `schema`."""
     made = [statement for step in steps(record_types) for statement in _function(schema, step)]
     names = ", ".join(f"'{step.name}'" for step in steps(record_types))
-    return [*made, BEGIN.format(names=names)]
+    return [*made, *statements("begin_rebuild", names=names)]
 
 
 def _function(schema: str, step: Step) -> list[str]:

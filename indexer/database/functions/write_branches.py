@@ -91,16 +91,6 @@ REMOVE_LOCK = """
 TAKE = "DELETE FROM {table} AS t WHERE t.{key} = {key_value}"
 CLEAR = "UPDATE {table} AS t SET {clears} WHERE t.{key} = {key_value} AND ({filled})"
 
-# A count that is shown in tables of its own subject.
-SHOW = """
-CREATE OR REPLACE FUNCTION unified_worker.show_{column}(p_uri text) RETURNS void LANGUAGE plpgsql AS $show$
-BEGIN
-  CASE split_part(p_uri, '/', 4)
-{arms}
-    ELSE NULL;
-  END CASE;
-END $show$;
-"""
 SHOW_ARM = """\
     WHEN '{collection}' THEN
       UPDATE {table} AS t SET {column} = coalesce((
@@ -199,7 +189,8 @@ class Texts:
         names = self._names | {"removed": kept + self._effects("removed", self._of_row)}
         clears = ", ".join(f"{column.name} = {column.cleared}" for column in self._columns if column.cleared)
         meets = array(map(self._in_schema, self.type.meets))
-        made = [value_of(column, self._kept, self._names) for column in self.type.columns if column.needed is not None]
+        needed = [column for column in self.type.columns if column.needed is not None]
+        made = [statement for column in needed for statement in value_of(column, self._kept, self._names)]
         made += [function.format(schema=self._schema) for function in self.type.functions]
         made += statements(
             "remove",
@@ -240,17 +231,14 @@ def _bracketed(expression: str) -> str:
 
 def shows(schema: str, record_types: Sequence[RecordType]) -> list[str]:
     """The functions that bring a count into the tables that show it."""
-    columns = sorted({record_type.shows for record_type in record_types if record_type.shows})
-    return [
-        SHOW.format(
-            column=column,
-            arms="\n".join(
-                SHOW_ARM.format(
-                    collection=record_type.collection, table=f"{schema}.{record_type.table}", column=column, schema=schema
-                )
-                for record_type in record_types
-                if record_type.shows == column
-            ),
-        )
-        for column in columns
-    ]
+    made: list[str] = []
+    for column in sorted({record_type.shows for record_type in record_types if record_type.shows}):
+        arms = [
+            SHOW_ARM.format(
+                collection=record_type.collection, table=f"{schema}.{record_type.table}", column=column, schema=schema
+            )
+            for record_type in record_types
+            if record_type.shows == column
+        ]
+        made += statements("show_count", column=column, arms="\n".join(arms))
+    return made

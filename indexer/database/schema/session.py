@@ -1,4 +1,4 @@
-"""One connection for a command, which is no worker: reached, lent, given back; what fails on the way is told in words."""
+"""One connection for a command: open it, lend it, close it; and report failures in words."""
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -13,7 +13,7 @@ from indexer.records import RECORD_TYPES
 
 
 class Session(NamedTuple):
-    """`schema`: where the record tables are."""
+    """A command's connection. `schema`: where the record tables are."""
 
     pool: DatabasePool
     connection: Connection
@@ -39,7 +39,9 @@ async def session(url: str, name: str, *, prepares: bool = False) -> AsyncGenera
         if sqlstate(error) == "42501":
             raise OperatorError([f"the database user may not do that ({told}): GRANT it, or use the worker's user"]) from None
         if isinstance(error, LockLost) or remedy(error) is Remedy.RETRY:
-            raise SessionLost(f"the database connection failed ({told}): what was told is done; run it again") from None
+            raise SessionLost(
+                f"the database connection failed ({told}): what was reported is done; run the command again"
+            ) from None
         raise Stop(f"the database refused it ({sqlstate(error)}: {told})") from None
     finally:
         pool.terminate()

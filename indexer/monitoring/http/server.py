@@ -1,4 +1,4 @@
-"""The HTTP server: what is asked, who answers, and how many may ask at once. The only place of aiohttp with its neighbours."""
+"""The HTTP server: paths, handlers, and the limit of connections. Only this folder imports aiohttp."""
 
 import asyncio
 import base64
@@ -27,13 +27,13 @@ log = logging.getLogger(__name__)
 MOST_CONNECTIONS = 100  # open at once; more are closed at once, so that they can't use up the process's files
 KEEP_ALIVE = 30.0  # seconds without a request
 MOST_OF_A_NAME = 100  # characters of a name that is refused, for the log
-REFUSED = "HTTP: a request for the name %s was refused (421); HTTP_HOSTS says which names are answered to"
-NOT_HERE = "The worker does not answer to this name: write it into HTTP_HOSTS (names, by comma), or ask for the address.\n"
+NAME_REFUSED = "HTTP: a request for the name %s was refused (421); HTTP_HOSTS lists the accepted names"
+NOT_HERE = "The worker does not answer to this name: add it to HTTP_HOSTS (comma-separated names), or use the address.\n"
 SHUTDOWN = 0.5  # seconds for what is being answered; the worker is to be gone within ten
 
 
 class HttpServer:
-    """`async with HttpServer(…)` serves until the block ends; `run` is the task that open pages live on."""
+    """`async with HttpServer(…)` serves until the block ends; open pages need the task `run`."""
 
     def __init__(self, address: Address, hosts: Hosts, history: History, relay: str, ready_lag: float) -> None:
         self._address = address
@@ -60,7 +60,9 @@ class HttpServer:
             told = f"HTTP_BIND: cannot listen on {self._address} ({error.strerror or error})"
             if chosen:
                 raise OperatorError([f"{told}: write another address, or nothing (HTTP_BIND=) for no HTTP"]) from None
-            log.warning("%s: going on without the live page, /metrics, /healthz and /readyz; HTTP_BIND sets another", told)
+            log.warning(
+                "%s: continuing without the live page, /metrics, /healthz and /readyz; HTTP_BIND sets another address", told
+            )
             return self
         self._stack.callback(listening.close)
         self._stack.callback(self._live.close)
@@ -75,7 +77,7 @@ class HttpServer:
         await self._stack.aclose()
 
     async def run(self) -> None:
-        """Feeds the open pages, until cancelled."""
+        """Feed the open pages, until cancelled."""
         await self._live.run()
 
     def _protocol(self) -> asyncio.Protocol:
@@ -128,9 +130,7 @@ def _only_for(hosts: Hosts) -> Middleware:
         for host in request.headers.getall("Host", []):
             if host and not hosts.allow(host):
                 name = host[:MOST_OF_A_NAME]
-                warn_limited(
-                    log, "host", "HTTP: a request for %s was refused (421); HTTP_HOSTS=… names who may be asked for", name
-                )
+                warn_limited(log, "host", NAME_REFUSED, name)
                 raise web.HTTPMisdirectedRequest(text=NOT_HERE)
         return await handler(request)
 
@@ -138,14 +138,14 @@ def _only_for(hosts: Hosts) -> Middleware:
 
 
 def whole_page() -> str:
-    """page.html with its style and its scripts in it, where it names their files."""
+    """page.html with its style and scripts put in where it names their files."""
     folder = files("indexer.monitoring.http") / "page"
     page = folder.joinpath("page.html").read_text(encoding="utf-8")
     return re.sub(r"/\* (\w+\.(?:css|js)) \*/", lambda named: folder.joinpath(named[1]).read_text(encoding="utf-8"), page)
 
 
 def policy(page: str) -> str:
-    """The page's own style and script, by their hashes, and its stream; nothing else, from nowhere."""
+    """The Content-Security-Policy: the page's own style and script, by their hashes, and its stream; nothing else."""
     hashes = {
         tag: f"'sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}'"
         for tag, content in re.findall(r"<(style|script)>(.*?)</\1>", page, re.DOTALL)

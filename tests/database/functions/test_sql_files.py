@@ -51,6 +51,11 @@ def test_every_statement_of_a_file_is_read(path: Path) -> None:
     assert COMMENTS.sub("", left).strip() == ""
 
 
+@pytest.mark.parametrize("path", sorted(FUNCTIONS[0].parent.glob("*.py")), ids=lambda path: path.name)
+def test_no_function_stands_in_python(path: Path) -> None:
+    assert "CREATE OR REPLACE" not in path.read_text(encoding="utf-8")
+
+
 def test_a_name_without_a_value_is_an_error() -> None:
     with pytest.raises(KeyError, match="schema"):
         sql_files.statements("handles")

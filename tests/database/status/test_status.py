@@ -94,7 +94,7 @@ async def test_one_sample_a_day_and_growth_by_the_oldest_of_a_week(both_worker: 
         assert await worker.value(samples) == 1
     found = await ask(worker.connection)
     assert {table.growth for table in found.tables} == {None}
-    assert "growth is not known yet" in status_text(found)
+    assert "growth is not known in the first ten minutes" in status_text(found)
     for days in (2, 5, 30, KEPT_DAYS + 1):
         await worker.connection.execute(
             """INSERT INTO unified_worker.sizes (name, day, taken_at, rows, bytes)
@@ -167,7 +167,7 @@ async def test_dead_letters_by_reason_and_those_without_room_for_their_frame(wor
     assert (found.without_frame, found.newest_only) == (10, None)
     text = status_text(await ask(worker.connection))
     assert "dead letters  30 (bad_cbor 10, foreign_key 20)" in text
-    assert "WARNING: 10 letters are without theirs; the bounds are 1,000 an account, 1.0 GB in all" in text
+    assert "WARNING: 10 letters have no frame; the limits are 1,000 per account, 1.0 GB in all" in text
 
 
 async def test_what_does_not_get_on_is_told_and_counted(worker: Worker) -> None:
@@ -180,12 +180,12 @@ async def test_what_does_not_get_on_is_told_and_counted(worker: Worker) -> None:
           CASE WHEN n <> 3 THEN now() END FROM generate_series(1, 9) AS n"""
     )
     text = status_text(await ask(worker.connection))
-    assert "WARNING: 6 of them do not get on:" in text
+    assert "WARNING: 6 of them are stuck:" in text
     assert "did:plc:5, 5 attempts since" in text
     assert "did:plc:6" not in text, "some are enough"
     assert "\x1b" not in text
-    assert "WARNING: 3 letters wait, and were applied again in vain" in text
-    assert "its wipe does not get on: 23503" in account_text(await ask_account(worker.connection, "public", "did:plc:6"))
+    assert "WARNING: 3 waiting letters failed again when they were retried" in text
+    assert "its wipe is stuck: 23503" in account_text(await ask_account(worker.connection, "public", "did:plc:6"))
     await Stuck(worker.pool, worker.metrics).count()
     assert (worker.metrics.stuck_wipes, worker.metrics.stuck_letters) == (6, 3)
 
@@ -229,7 +229,7 @@ async def test_one_account(both_worker: Worker, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(account, "MOST_COUNTED", 3)
     assert "posts  3 or more" in account_text(await ask_account(worker.connection, "public", did("a")))
     nobody = account_text(await ask_account(worker.connection, "public", did("nobody")))
-    assert "nothing of it has come" in nobody
+    assert "nothing has arrived from it" in nobody
 
 
 async def test_a_count_that_takes_too_long_is_given_up_alone(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -327,7 +327,7 @@ def test_a_relay_whose_worker_was_killed() -> None:
     text = status_text(report)
     for part in (
         "not running",
-        "without a word",
+        "did not shut down cleanly",
         "2 h 0 min",
         "at an unknown time",
         "2 deleted accounts",
