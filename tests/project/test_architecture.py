@@ -213,7 +213,10 @@ def test_a_folder_imports_only_those_before_it(name: str) -> None:
         assert places[folder_of(module)] <= places[folder_of(name)], f"{name} imports {module}"
 
 
-@pytest.mark.parametrize("path", FOLDERS, ids=lambda path: path.parent.name)
+MAPPED = [*FOLDERS, *(ROOT / folder / "__init__.py" for folder in ("benchmarks", "testing", "testing/model"))]
+
+
+@pytest.mark.parametrize("path", MAPPED, ids=lambda path: path.parent.name)
 def test_a_folder_maps_what_is_in_it(path: Path) -> None:
     """Each __init__ names its files and folders once, and nothing that is gone. Record types and commands need no word."""
     if path.parent.name in ("protocol", "commands"):

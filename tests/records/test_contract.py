@@ -27,7 +27,8 @@ from indexer.records.base.record_type import RecordType
 from testing.application_schema import TABLES
 from testing.commits import START, Stream, delete, did, put
 from testing.contract import EMPTY, WAITING, Snapshot, changes, samples_of, snapshot, world
-from testing.database_side import Worker, connected, opened
+from testing.database_side import Worker, opened
+from testing.databases import connected
 from testing.garbage import DID as SOMEONE
 from testing.garbage import GENERIC, PROFILE, key_of, records
 from testing.samples import ME

@@ -13,7 +13,8 @@ from indexer.database.schema.prepare import OWN_SCHEMA, OWN_VERSION
 from indexer.protocol.syntax import parse_datetime
 from indexer.records import RECORD_TYPES
 from testing.commits import FOLLOW, LIKE, POST, PROFILE, Stream, did, follow, like, post, profile, put
-from testing.database_side import Worker, connected, opened
+from testing.database_side import Worker, opened
+from testing.databases import connected
 
 ENDS = (
     *("0001-01-01T00:00:00Z", "0001-01-01T00:00:00.0000001Z", "0001-01-01T05:00:00+05:00"),

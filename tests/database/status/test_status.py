@@ -23,7 +23,8 @@ from indexer.errors import OperatorError, Stop, told
 from indexer.formatting import duration, size
 from indexer.metrics import Metrics
 from testing.commits import LIKE, POST, Stream, did, like, post, put
-from testing.database_side import Worker, connected
+from testing.database_side import Worker
+from testing.databases import connected
 
 LIKED = f"at://{did('b')}/{POST}/1"
 
