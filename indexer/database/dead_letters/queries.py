@@ -95,7 +95,7 @@ async def summary(connection: Connection, choice: Choice) -> list[Reason]:
 
 
 async def newest(connection: Connection, choice: Choice, most: int) -> list[Letter]:
-    """The newest letters, at most `limit`, newest first."""
+    """The newest letters, at most `most`, newest first."""
     return [Letter(*row) for row in await connection.fetch(NEWEST, *choice, most)]
 
 
