@@ -18,8 +18,9 @@ from indexer.errors import OperatorError, Stop
 from indexer.protocol.events import Unusable
 from indexer.protocol.frames import decode
 from testing.commits import LIKE, POST, Stream, delete, did, like, post, put
-from testing.database_side import Worker, connected
-from testing.harness import until
+from testing.database_side import Worker
+from testing.databases import connected
+from testing.waiting import until
 from tests.database.functions.test_dead_letters import check_sizes
 
 SUBJECT = f"at://{did('x')}/{POST}/1"
