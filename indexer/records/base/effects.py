@@ -228,7 +228,7 @@ def notification(
         subject=subject,
         cid=cid,
         created_at=created_at,
-        when=condition,
+        when=called,
     )
     notify = put(derived.insert("n"), "uri", NOTIFY_AGAIN)
     gone = f"DELETE FROM {{schema}}.notifications AS n WHERE n.uri = v_uri || '{ending}';"
