@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from indexer import program_name
+from indexer.command_line import program_name
 from indexer.command_line.command import Command
 from indexer.command_line.commands import COMMANDS
 from indexer.config.settings import SETTINGS

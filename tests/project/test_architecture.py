@@ -111,6 +111,18 @@ def test_record_types_do_not_know_one_another() -> None:
         assert not any(module.startswith("indexer.database") for module in used), name
 
 
+def test_only_what_makes_a_database_is_given_its_record_types() -> None:
+    """Everything else knows the one registry."""
+    given = {
+        name
+        for name, path in INDEXER.items()
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.arg) and node.arg == "record_types"
+    }
+    assert given
+    assert all(name.startswith(("indexer.database.schema.", "indexer.database.functions.")) for name in given), given
+
+
 def test_the_record_types_are_found_never_listed() -> None:
     types = {name for name in INDEXER if re.fullmatch(r"indexer\.records\.[a-z]+", name) and name != BASE}
     namers = {name for name, path in INDEXER.items() if imports(path) & types}

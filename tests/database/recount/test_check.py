@@ -21,9 +21,9 @@ from tests.database.functions.test_rebuild import NOBODY, tell, uri
 KINDS = {
     kind.name: kind
     for kind in (
-        *derived("public", RECORD_TYPES),
-        notifications("public", RECORD_TYPES, strict=True),
-        *books("public", RECORD_TYPES),
+        *derived("public"),
+        notifications("public", strict=True),
+        *books("public"),
     )
 }
 EVERYTHING, SAMPLE = None, Sample(1_000, 1)
