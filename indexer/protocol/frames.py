@@ -1,4 +1,4 @@
-"""One websocket message to one event. `decode` never raises: what can't be applied comes out as an event that says why.
+"""Decode one websocket message into one event. `decode` never raises: an unusable message becomes an event that says why.
 
 Sources: https://atproto.com/specs/event-stream (frames), the lexicon com.atproto.sync.subscribeRepos and https://atproto.com/specs/sync.
 
@@ -58,7 +58,7 @@ _LEGACY = {"#handle": "legacy_handle", "#migrate": "legacy_migrate", "#tombstone
 
 
 def decode(frame: bytes, stream_time: datetime | None = None, now: datetime | None = None) -> Event:
-    """The event that a message says, whatever its bytes are; never raises.
+    """The event of a message, whatever its bytes are; never raises.
 
     `stream_time`, in UTC, stands in where this frame's own `time` is unusable, or more than 5 minutes later than `now`: our
     clock's time. `Commit.ops` hold record blocks that are not yet decoded (data_model.to_json_form does that), only their hash

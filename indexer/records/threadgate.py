@@ -19,7 +19,7 @@ SHOWN_FIRST = """UPDATE {schema}.posts AS p SET has_thread_gate = true FROM {row
 
 
 def row(record: Record, at: Place) -> Row:
-    """The post, and whom the gate admits. Without rules, or with one that is none of ours, it admits everybody."""
+    """The post, and whom the gate admits. Without rules, or with an unknown rule, it admits everybody."""
     post = own_post(record, at)
     allow = rules(record, "allow")
     kinds = KNOWN - {FOLLOWERS} if allow is None else set(map(_kind, allow))

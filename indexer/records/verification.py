@@ -1,4 +1,4 @@
-"""app.bsky.graph.verification: one account vouches for another. One of them counts for an account: the first that came."""
+"""app.bsky.graph.verification: one account vouches for another. Only the first one counts for an account."""
 
 from indexer.errors import Rejected
 from indexer.protocol.syntax import is_handle

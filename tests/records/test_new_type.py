@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from testing.commits import Stream, at, delete, did, like, post, put, repost
-from testing.database_side import connected, opened
+from testing.database_side import opened
+from testing.databases import connected
 from testing.new_type import run, with_file
 
 STATUS, PRAISE = "app.bsky.actor.status", "app.bsky.feed.praise"

@@ -1,4 +1,4 @@
-"""Judges what a changed gate says of many replies or quotes, step by step on a connection of its own, beside the stream.
+"""Judge the replies or quotes of a changed gate, step by step on its own connection, while the stream continues.
 
 What is left to do stands in `unified_worker.judgements`, so a worker that was stopped goes on where it was. Where the gate
 changes meanwhile, its judgement begins again; whatever comes meanwhile is judged as it is written.
@@ -23,13 +23,13 @@ STEP = "SELECT unified_worker.judge_part($1, $2, $3, $4, $5)"
 
 
 class Judge:
-    """Judges for as long as the worker runs."""
+    """Judges gates for as long as the worker runs."""
 
     def __init__(self, pool: DatabasePool) -> None:
         self._pool = pool
 
     async def keep_judging(self) -> None:
-        """Looks twice a second, until cancelled."""
+        """Look for work twice per second, until cancelled."""
         while True:
             await asyncio.sleep(INTERVAL)
             try:
@@ -38,7 +38,7 @@ class Judge:
                 warn_limited(log, "judge", "Could not judge replies and quotes (%s); trying again", error)
 
     async def turn(self) -> None:
-        """Takes each judgement that is asked for as far as one look goes. What the database refuses of one stops no other."""
+        """Advance each requested judgement by one step. An error of one does not stop the others."""
         asked, refusal = -1, None
         while True:
             async with self._pool.connection() as connection:

@@ -1,5 +1,5 @@
-"""Takes away, once an hour, what comes after its time: notifications to accounts that are deleted and wiped, and the traces of
-closed letters whose frames no relay has any more."""
+"""Remove late rows once per hour: notifications to accounts that are deleted and wiped, and the traces of closed letters
+whose frames no relay has any more."""
 
 import asyncio
 import logging
@@ -30,13 +30,13 @@ DELETE FROM unified_worker.closed_letters WHERE ctid = ANY (ARRAY(
 
 
 class Sweeper:
-    """Sweeps at start, and every hour, for as long as the worker runs."""
+    """Sweeps at start and every hour, for as long as the worker runs."""
 
     def __init__(self, pool: DatabasePool) -> None:
         self._pool = pool
 
     async def keep_sweeping(self) -> None:
-        """Until cancelled."""
+        """Sweep at start and every hour, until cancelled."""
         while True:
             for work in (self.sweep, self.forget):
                 try:
@@ -48,7 +48,7 @@ class Sweeper:
             await asyncio.sleep(INTERVAL)
 
     async def sweep(self) -> None:
-        """Once through all deleted accounts: a refused step is its accounts' alone."""
+        """Go through all deleted accounts once. A refused step concerns only its own accounts."""
         async with self._pool.connection() as connection:
             began = await connection.fetchval(NOW)
         after, whole = "", True
@@ -70,7 +70,7 @@ class Sweeper:
                 await connection.execute(SWEPT, began)
 
     async def forget(self) -> None:
-        """Takes away traces of closed letters, some at a time."""
+        """Delete the traces of closed letters, some at a time."""
         gone = f"DELETE {LETTERS_A_STEP}"
         while gone == f"DELETE {LETTERS_A_STEP}":
             async with self._pool.connection() as connection:

@@ -1,4 +1,4 @@
-"""Commits that had to wait in dead_letters, and are applied when they can be: by themselves, without an operator.
+"""Apply commits that wait in dead_letters as soon as they can be applied, without an operator.
 
 Some were refused by a foreign key (a database of our own has none; an existing one may). They wait for the row that they name,
 or until nothing refers any more to the row that they delete. Some came while their account's rows were being wiped. Letters are
@@ -43,7 +43,7 @@ Place = tuple[str, str, str]  # what is waited for: the reason, the table, its c
 
 
 class Pending:
-    """Goes through what waits, for as long as the worker runs."""
+    """Applies waiting commits for as long as the worker runs."""
 
     def __init__(self, pool: DatabasePool, selection: Selection = EVERYTHING) -> None:
         self._pool = pool
@@ -52,7 +52,7 @@ class Pending:
         self._rests: dict[Place, float] = {}  # until when (time.monotonic) a table is not looked at; as many as foreign keys
 
     async def keep_applying(self) -> None:
-        """Looks once a second, until cancelled."""
+        """Look for work once per second, until cancelled."""
         while True:
             await asyncio.sleep(INTERVAL)
             try:
@@ -62,7 +62,7 @@ class Pending:
                 warn_limited(log, "pending", "Could not read the waiting commits (%s); trying again", error)
 
     async def turn(self, connection: Connection) -> int:
-        """Looks at the next letters and applies the commits whose time has come; returns how many were applied."""
+        """Read the next waiting letters, and apply the commits that can be applied now; return how many were applied."""
         letters = await connection.fetch(OPEN, self._after, LETTERS_A_TURN)
         self._after = letters[-1]["id"] if len(letters) == LETTERS_A_TURN else 0
         waiting: defaultdict[Place, set[str]] = defaultdict(set)

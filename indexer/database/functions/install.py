@@ -1,4 +1,4 @@
-"""All statements that install the functions and the procedures, in their order: the .sql files, with what the record types say.
+"""All statements that install the functions and procedures, in order: the .sql files, completed from the record types.
 
 The write path itself is in apply_commits.sql.
 """
@@ -19,12 +19,12 @@ BROKEN = """p_since <> r.rev AND r.rev <> '' AND p_since IS DISTINCT FROM r.refu
 
 
 def literals(*texts: str) -> str:
-    """An SQL list of these words of letters and digits."""
+    """An SQL list of these words, which consist of letters and digits."""
     return ", ".join(f"'{text}'" for text in texts)
 
 
 def functions(schema: str, record_types: Sequence[RecordType], lacking: Collection[tuple[str, str]] = ()) -> list[str]:
-    """Every statement that (re)makes the functions and the procedure, for record tables that live in `schema`.
+    """Every statement that makes (or replaces) the functions and procedures, for record tables in `schema`.
 
     `lacking`: the optional columns that are not there, as (table, column).
     """

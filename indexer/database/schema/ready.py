@@ -1,4 +1,4 @@
-"""Brings the database to where the worker can start: connected, locked, its schema in place; or says what is in the way."""
+"""Bring the database to where the worker can start: connected, locked, schema prepared; or say what prevents it."""
 
 import asyncio
 import logging
@@ -26,7 +26,7 @@ POOLER_STATES = ("08P01", "26000", "42P05")
 
 
 async def make_ready(pool: DatabasePool, record_types: Sequence[RecordType], patience: float = START_PATIENCE) -> str:
-    """Opens the pool and prepares the schema; returns the schema that the record tables live in.
+    """Open the pool and prepare the schema; return the schema of the record tables.
 
     `patience`: seconds to wait for a database that does not answer, infinity for one that has answered before. OperatorError
     names every fault that only an operator can mend.
@@ -35,7 +35,8 @@ async def make_ready(pool: DatabasePool, record_types: Sequence[RecordType], pat
 
 
 async def find_ready(pool: DatabasePool, patience: float = START_PATIENCE) -> str:
-    """The same for who changes nothing of the schema: OperatorError where no worker of this version has prepared it."""
+    """Like `make_ready`, but change nothing in the schema. Raises OperatorError if no worker of this version has prepared
+    it."""
     return await _reach(pool, prepared, patience)
 
 
@@ -58,7 +59,7 @@ async def _reach(pool: DatabasePool, look: Callable[[Connection], Awaitable[str]
 
 
 def is_pooler(error: BaseException) -> bool:
-    """Whether this is how a pooler refuses us."""
+    """Whether the error shows that a pooler refused us."""
     return sqlstate(error) in POOLER_STATES
 
 

@@ -1,4 +1,4 @@
-"""One connection for a command, which is no worker: reached, lent, given back; what fails on the way is told in words."""
+"""One connection for a command: open it, lend it, close it; and report failures in words."""
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -13,7 +13,7 @@ from indexer.records import RECORD_TYPES
 
 
 class Session(NamedTuple):
-    """`schema`: where the record tables are."""
+    """A command's connection. `schema`: where the record tables are."""
 
     pool: DatabasePool
     connection: Connection

@@ -1,4 +1,4 @@
-"""What the page shows: the past once, and then a message a second, as server-sent events."""
+"""The page's data: the past once, and then a message per second, as server-sent events."""
 
 import asyncio
 from collections.abc import Iterable
@@ -23,7 +23,7 @@ PATIENCE = 20.0  # seconds for a page to take a message; one that does not is le
 
 
 class Live:
-    """The streams to open pages. `run` makes a message a second while there are any; it is made once, whoever many read."""
+    """The streams to open pages. `run` makes one message per second while any page is open, however many there are."""
 
     def __init__(self, history: History, exposition: Exposition, relay: str, ready_lag: float) -> None:
         self._history = history
@@ -37,7 +37,7 @@ class Live:
         self._tick: asyncio.Future[bytes | None] = asyncio.get_running_loop().create_future()
 
     async def run(self) -> None:
-        """A message every second, until cancelled."""
+        """Send a message every second, until cancelled."""
         while True:
             await asyncio.sleep(INTERVAL)
             fresh = {"samples": self._new_samples(), "posts": self._new_posts()}
@@ -45,7 +45,7 @@ class Live:
                 self._send(_event("now", self._now() | fresh))
 
     def close(self) -> None:
-        """Ends all streams."""
+        """End all streams."""
         self._closed = True
         self._send(None)
 

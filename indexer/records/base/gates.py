@@ -1,4 +1,5 @@
-"""Thread gates and post gates: whom a gate admits is asked where a post is written, and again where its gate changes.
+"""Thread gates and post gates: whether a gate admits somebody is checked when a post is written, and again when its gate
+changes.
 
 The questions themselves are functions of the database (functions/judging.sql).
 """
@@ -87,13 +88,13 @@ END IF;""",
 
 
 def judges(function: str, *, first: str = "") -> Effect:
-    """What follows from a gate that is written or deleted: `function` judges its post's replies, or quotes, again."""
+    """The effect of a gate that is written or deleted: `function` judges its post's replies, or quotes, again."""
     judge = f"PERFORM unified_worker.{function}({{post_uri}});"
     return Effect(f"\n{judge}", f"\nIF p_new IS NULL THEN\n  {judge}\nEND IF;", first=first)
 
 
 def rules(record: Record, field: str) -> list[Any] | None:
-    """A gate's rules, where it has any: each reply or quote is judged by all of them."""
+    """The rules of a gate, if it has any; each reply or quote is judged by all of them."""
     found: list[Any] | None = optional(record, field, list)
     if found is not None and len(found) > MAX_RULES:
         raise Rejected("too_many_rules", f"{len(found)} in {field}, at most {MAX_RULES}")
@@ -101,7 +102,7 @@ def rules(record: Record, field: str) -> list[Any] | None:
 
 
 def own_post(record: Record, at: Place) -> str:
-    """The field `post` of a gate, which is of its own account's post of its own key (app.bsky.feed.threadgate, postgate)."""
+    """The field `post` of a gate. The post must have the gate's account and key (app.bsky.feed.threadgate, postgate)."""
     post = required_text(record, "post")
     check_record_uri(post, "post")
     if post != f"at://{at.did}/app.bsky.feed.post/{at.rkey}":

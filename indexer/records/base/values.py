@@ -1,4 +1,4 @@
-"""What a record is, where it stands, and what SQL gets of it; and the widths of columns, which bound all three."""
+"""A record, its address, and its form for SQL; and the widths of columns, which limit all three."""
 
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -22,7 +22,7 @@ class Place(NamedTuple):
 
 
 class Row(NamedTuple):
-    """A record as SQL gets it: what all types share as typed values, the rest as one JSON object.
+    """A record in its form for SQL: what all types share as typed values, the rest as one JSON object.
 
     `created_at` is None where the record's createdAt is absent or unusable: then the commit's time stands in. `meets`: the
     URIs (or DIDs) at which records of several repos meet, so that one must wait for the other: whatever the row's effects

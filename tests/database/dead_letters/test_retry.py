@@ -22,7 +22,8 @@ from indexer.protocol.frames import decode
 from indexer.selection import EVERYTHING, Selection
 from relay_simulator.encoding import Value, frame, tid
 from testing.commits import LIKE, POST, PROFILE, Op, Stream, delete, did, like, post, profile, put
-from testing.database_side import Worker, connected
+from testing.database_side import Worker
+from testing.databases import connected
 from tests.database.functions.test_dead_letters import check_sizes
 from tests.database.functions.test_meetings import HELD, held
 

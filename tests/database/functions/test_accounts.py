@@ -18,7 +18,6 @@ from indexer.log.handler import RateLimited
 from indexer.metrics import Metrics
 from indexer.pipeline.processor import EventProcessor
 from indexer.protocol.events import Account, Identity
-from indexer.records import RECORD_TYPES
 from indexer.selection import Selection
 from testing.commits import FOLLOW, LIKE, POST, PROFILE, START, Stream, at, delete, did, follow, like, post, profile, put
 from testing.database_side import Worker, opened
@@ -306,7 +305,7 @@ async def test_at_rest_a_deleted_account_has_no_notifications(both_worker: Worke
     await worker.write(account(stream, "back", True), stream.commit("fan", *likes))
     notified = "SELECT recipient_did FROM notifications ORDER BY 1"
     assert await worker.column(notified) == sorted(map(did, names))
-    kind = notifications("public", RECORD_TYPES, strict=True)
+    kind = notifications("public", strict=True)
     assert (await look(worker.connection, kind, None)).differences == 0, "it is still to be swept"
     await sweeper.sweep()
     assert await worker.column(notified) == [did("back"), did("here")]
