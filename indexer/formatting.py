@@ -27,9 +27,9 @@ def bounded(value: int | None, most: int) -> str:
     return f"{most:,} or more" if value > most else f"{value:,}"
 
 
-def signed(value: int, told: Callable[[int], str] = number) -> str:
-    """With its sign, the rest as `told` does."""
-    return ("-" if value < 0 else "+") + told(abs(value))
+def signed(value: int, text: Callable[[int], str] = number) -> str:
+    """With its sign, the rest as `text` does."""
+    return ("-" if value < 0 else "+") + text(abs(value))
 
 
 def size(value: int) -> str:

@@ -68,7 +68,7 @@ class Retrying:
                 if not self._tried.issuperset(ids):
                     await self._try(connection, kept, ids, selection)
 
-    def told(self) -> list[str]:
+    def report(self) -> list[str]:
         """What became of them, by the reason that they had."""
         if not self._counts:
             return ["No dead letters to apply."]

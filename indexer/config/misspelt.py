@@ -11,17 +11,17 @@ SHORT = 8  # characters: a name of fewer may have one slip only
 
 def misspelt(names: Iterable[str], known: Collection[str]) -> list[str]:
     """A sentence for each of `names` that is not one of the `known` settings but looks like one."""
-    told: list[str] = []
+    hints: list[str] = []
     for name in sorted(set(names) - set(known)):
         bare = name.upper().removeprefix(PREFIX)
         near = min(known, key=lambda setting: _slips(bare, setting))
         if OF_A_SERVICE.fullmatch(name.upper()):
             continue
         if _slips(bare, near) <= (1 if len(near) < SHORT else 2):
-            told.append(f"{name[:80]} is not a setting and has no effect; did you mean {near}?")
+            hints.append(f"{name[:80]} is not a setting and has no effect; did you mean {near}?")
         elif name.upper().startswith(PREFIX):
-            told.append(f"{name[:80]} is not a setting and has no effect; --help lists all settings")
-    return told
+            hints.append(f"{name[:80]} is not a setting and has no effect; --help lists all settings")
+    return hints
 
 
 def _slips(one: str, other: str) -> int:

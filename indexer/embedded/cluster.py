@@ -26,7 +26,7 @@ STOP_TIMEOUT = 30.0  # seconds: a fast stop writes the dirty shared_buffers, 256
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class OsAccount:
     """The system user that a server runs as."""
 
     name: str
@@ -42,7 +42,7 @@ class Spawn(TypedDict, total=False):
     extra_groups: list[int]
 
 
-def spawn_as(account: Account | None) -> Spawn:
+def spawn_as(account: OsAccount | None) -> Spawn:
     """The arguments that make a child process run as `account`; None is the user of this process."""
     return {} if account is None else {"user": account.uid, "group": account.gid, "extra_groups": []}
 
@@ -57,7 +57,7 @@ class Cluster:
     The directory is closed to all but that account (mode 0700), and locked from `take` to `release`.
     """
 
-    def __init__(self, bin_dir: Path, directory: Path, account: Account | None) -> None:
+    def __init__(self, bin_dir: Path, directory: Path, account: OsAccount | None) -> None:
         self.directory = directory.absolute()
         self.data = self.directory / "cluster"
         self.bin_dir = bin_dir

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
-from indexer.embedded.cluster import Account, spawn_as
+from indexer.embedded.cluster import OsAccount, spawn_as
 from indexer.embedded.server import PostgresServer
 from indexer.errors import OperatorError
 
@@ -62,25 +62,25 @@ class EmbeddedPostgres:
         return PostgresServer(bin_dir, reachable(self._directory, account), account=account, settings=self._settings)
 
 
-def unprivileged_account(directory: Path) -> Account | None:
+def unprivileged_account(directory: Path) -> OsAccount | None:
     """The account that runs a server: None for this user; for root the owner of the data, otherwise one of CANDIDATES."""
     if os.geteuid() != 0:
         return None
     for place in (directory, _moved(directory)):
         if place.exists() and (owner := place.stat()).st_uid != 0:
-            return Account(str(owner.st_uid), owner.st_uid, owner.st_gid)
+            return OsAccount(str(owner.st_uid), owner.st_uid, owner.st_gid)
     for name in CANDIDATES:
         try:
             found = pwd.getpwnam(name)
         except KeyError:
             continue
-        return Account(name, found.pw_uid, found.pw_gid)
+        return OsAccount(name, found.pw_uid, found.pw_gid)
     raise OperatorError(
         ["PostgreSQL does not run as root: start as another user, or create one with: useradd --system postgres"]
     )
 
 
-def programs(account: Account | None) -> Path:
+def programs(account: OsAccount | None) -> Path:
     """The folder of `postgres` and `initdb`: the package's own, or a copy of it if `account` cannot read the package."""
     spec = importlib.util.find_spec(PACKAGE)
     if spec is None or spec.origin is None:
@@ -92,7 +92,7 @@ def programs(account: Account | None) -> Path:
     return _copied(package) / bin_dir.relative_to(package.parent)
 
 
-def reachable(directory: Path, account: Account | None) -> Path:
+def reachable(directory: Path, account: OsAccount | None) -> Path:
     """`directory`, or a folder below STATE that replaces it if `account` cannot get there."""
     if account is None:
         return directory
@@ -110,7 +110,7 @@ def _moved(directory: Path) -> Path:
     return STATE / f"data-{hashlib.sha256(os.fsencode(directory)).hexdigest()[:12]}"
 
 
-def _can(account: Account, flag: str, path: Path) -> bool:
+def _can(account: OsAccount, flag: str, path: Path) -> bool:
     """Whether `account` may read (-r) or enter (-x) `path`: asked by trying, since access lists and mounts have a say too."""
     command = ["/bin/sh", "-c", f'test {flag} "$1"', "sh", str(path)]
     return subprocess.run(command, cwd="/", **spawn_as(account)).returncode == 0

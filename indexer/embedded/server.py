@@ -26,9 +26,9 @@ from indexer.embedded.cluster import (
     READY,
     STOP_TIMEOUT,
     USER,
-    Account,
     Cluster,
     InUse,
+    OsAccount,
     environment,
     spawn_as,
 )
@@ -66,7 +66,7 @@ class PostgresServer:
     """
 
     def __init__(
-        self, bin_dir: Path, directory: Path, *, account: Account | None = None, settings: Mapping[str, str] | None = None
+        self, bin_dir: Path, directory: Path, *, account: OsAccount | None = None, settings: Mapping[str, str] | None = None
     ) -> None:
         self._cluster = Cluster(bin_dir, directory, account)
         self.directory = self._cluster.directory

@@ -95,8 +95,8 @@ class Outlet(logging.Handler):
             with self._changed:
                 left_out, self._left_out = self._left_out, 0
             if left_out:
-                told = logging.LogRecord(__name__, logging.WARNING, "", 0, LEFT_OUT, (f"{left_out:,}",), None)
-                self._write(self.format(told) + "\n", status)
+                record = logging.LogRecord(__name__, logging.WARNING, "", 0, LEFT_OUT, (f"{left_out:,}",), None)
+                self._write(self.format(record) + "\n", status)
 
     def _write(self, lines: str, status: tuple[str, tuple[str, ...]]) -> None:
         write(self._stream, lines if self._terminal is None else self._terminal.page(lines, *status), self._encoding)

@@ -99,5 +99,5 @@ class Progress:
 
 
 def _by_reason(counts: Counter[str]) -> str:
-    told = ", ".join(f"{reason} {count:,}" for reason, count in sorted(counts.items()) if count)
-    return f" ({told})" if told else ""
+    parts = ", ".join(f"{reason} {count:,}" for reason, count in sorted(counts.items()) if count)
+    return f" ({parts})" if parts else ""

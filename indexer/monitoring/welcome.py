@@ -11,7 +11,7 @@ from indexer.config.addresses import on_this_machine
 from indexer.formatting import duration
 from indexer.metrics import Metrics
 
-PATIENCE = 10.0  # seconds until it is told why nothing has come
+PATIENCE = 10.0  # seconds until the log says why no event has arrived
 LOOK = 0.1  # seconds between two looks
 NEWEST = "SELECT indexed_at, author_did, left(text, 60) AS text FROM posts ORDER BY indexed_at DESC LIMIT 5"
 
@@ -31,10 +31,10 @@ async def first_events(metrics: Metrics, *, connected: Callable[[], bool], relay
     `began` the start by time.monotonic(). Returns with the first event.
     """
     asked = time.monotonic()
-    told = False
+    warned = False
     while not metrics.finished:
-        if not told and time.monotonic() - asked >= PATIENCE:
-            told = True
+        if not warned and time.monotonic() - asked >= PATIENCE:
+            warned = True
             log.warning("No event is in the database after %.0f s: %s", PATIENCE, _why(metrics, connected(), relay_url))
         await asyncio.sleep(LOOK)
     count = metrics.finished

@@ -117,10 +117,10 @@ def _identity(fields: dict[str, Any], frame: bytes, clock: commits.Clock) -> Ide
     seq = commits.checked_seq(fields)
     did = commits.checked_did(fields.get("did"))
     handle: object = fields.get("handle")
-    told = None
+    claimed = None
     if handle is not None:
-        told = handle.lower() if type(handle) is str and is_handle(handle) else NO_HANDLE
-    return Identity(seq, did, _account_time(fields, clock), told, frame)
+        claimed = handle.lower() if type(handle) is str and is_handle(handle) else NO_HANDLE
+    return Identity(seq, did, _account_time(fields, clock), claimed, frame)
 
 
 def _account(fields: dict[str, Any], frame: bytes, clock: commits.Clock) -> Account:

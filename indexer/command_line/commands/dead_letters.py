@@ -151,7 +151,7 @@ async def _retry(config: Config, options: Namespace) -> int:
         raise OperatorError(["dead-letters retry takes either an id, or --reason and --did"])
     retrying = Retrying(config, chosen)
     await until_signal(retrying, WORDS)
-    say(*retrying.told())
+    say(*retrying.report())
     return 0 if retrying.all_applied else 1
 
 

@@ -9,7 +9,7 @@ import libipld
 
 from indexer import json
 from indexer.command_line.stdout import table
-from indexer.database.dead_letters.queries import Letter, Reason
+from indexer.database.dead_letters.queries import Letter, ReasonCount
 from indexer.errors import Rejected
 from indexer.formatting import printable
 from indexer.protocol.dag_cbor import decode_frame
@@ -22,7 +22,7 @@ DUMPED = 256  # bytes of a frame that does not decode
 MAX_TEXT = 200  # characters of a text in a frame's field
 
 
-def listed(reasons: Sequence[Reason], letters: Sequence[Letter]) -> list[str]:
+def listed(reasons: Sequence[ReasonCount], letters: Sequence[Letter]) -> list[str]:
     """The counts by reason, then the letters, in aligned columns."""
     if not reasons:
         return ["No dead letters."]

@@ -69,8 +69,8 @@ def _line(name: str, value: str) -> str:
 
 def _reasons(name: str, counts: Mapping[str, int]) -> str:
     """A total, and what it consists of."""
-    told = ", ".join(f"{reason} {number(count)}" for reason, count in sorted(counts.items()) if count)
-    return _line(name, number(sum(counts.values())) + (f" ({told})" if told else ""))
+    parts = ", ".join(f"{reason} {number(count)}" for reason, count in sorted(counts.items()) if count)
+    return _line(name, number(sum(counts.values())) + (f" ({parts})" if parts else ""))
 
 
 def _at(time: datetime | None) -> str:

@@ -11,8 +11,8 @@ from indexer.log.handler import warn_limited
 log = logging.getLogger(__name__)
 
 INTERVAL = 3600.0  # seconds
-ACCOUNTS_A_STEP = 1_000
-LETTERS_A_STEP = 10_000
+ACCOUNTS_PER_STEP = 1_000
+LETTERS_PER_STEP = 10_000
 KEPT_DAYS = 30  # relays keep some days of the stream
 
 NOW = "SELECT now()"
@@ -54,7 +54,7 @@ class Sweeper:
         after, whole = "", True
         while True:
             async with self._pool.connection() as connection:
-                gone: list[str] = [row["did"] for row in await connection.fetch(GONE, after, ACCOUNTS_A_STEP)]
+                gone: list[str] = [row["did"] for row in await connection.fetch(GONE, after, ACCOUNTS_PER_STEP)]
                 if not gone:
                     break
                 try:
@@ -71,7 +71,7 @@ class Sweeper:
 
     async def forget(self) -> None:
         """Delete the traces of closed letters, some at a time."""
-        gone = f"DELETE {LETTERS_A_STEP}"
-        while gone == f"DELETE {LETTERS_A_STEP}":
+        gone = f"DELETE {LETTERS_PER_STEP}"
+        while gone == f"DELETE {LETTERS_PER_STEP}":
             async with self._pool.connection() as connection:
-                gone = await connection.execute(FORGET, KEPT_DAYS, LETTERS_A_STEP)
+                gone = await connection.execute(FORGET, KEPT_DAYS, LETTERS_PER_STEP)

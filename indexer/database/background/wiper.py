@@ -16,8 +16,8 @@ from indexer.log.handler import warn_limited
 log = logging.getLogger(__name__)
 
 INTERVAL = 1.0  # seconds
-ROWS_A_STEP = 5_000  # between two looks at how it goes
-ACCOUNTS_A_TURN = 100
+ROWS_PER_STEP = 5_000  # between two looks at how it goes
+ACCOUNTS_PER_TURN = 100
 
 DELETED = """
 SELECT r.did FROM unified_worker.repos AS r LEFT JOIN unified_worker.stuck_wipes AS s USING (did)
@@ -51,7 +51,7 @@ class Wiper:
     async def turn(self) -> bool:
         """Advance some deleted accounts by one step; False if there are none."""
         async with self._pool.connection() as connection:
-            deleted: list[str] = [row["did"] for row in await connection.fetch(DELETED, ACCOUNTS_A_TURN)]
+            deleted: list[str] = [row["did"] for row in await connection.fetch(DELETED, ACCOUNTS_PER_TURN)]
         for did in deleted:
             # A connection a step: where there is one alone, the lanes get theirs in between.
             async with self._pool.connection() as connection:
@@ -70,4 +70,4 @@ async def wipe_step(connection: Connection, did: str) -> bool:
 
     What the database refuses to let go is passed over; its error is raised when nothing else is left.
     """
-    return await connection.fetchval(WIPE, did, ROWS_A_STEP)
+    return await connection.fetchval(WIPE, did, ROWS_PER_STEP)

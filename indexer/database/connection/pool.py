@@ -218,11 +218,11 @@ class DatabasePool:
 
     async def _take_lock(self, connection: "Connection") -> None:
         deadline = time.monotonic() + LOCK_PATIENCE
-        told = False
+        warned = False
         while not await connection.fetchval(TRY_LOCK, self._key):
             holder = await connection.fetchval(LOCK_HOLDER, self._key)
-            if not told:
-                told = True
+            if not warned:
+                warned = True
                 log.warning(WAITING, self.name, holder, LOCK_PATIENCE)
             if time.monotonic() >= deadline:
                 raise OperatorError(

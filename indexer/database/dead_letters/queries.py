@@ -71,7 +71,7 @@ class Letter(NamedTuple):
     frame_bytes: int | None
 
 
-class Reason(NamedTuple):
+class ReasonCount(NamedTuple):
     """How many letters a reason has."""
 
     reason: str
@@ -89,13 +89,13 @@ class Dropped(NamedTuple):
     bytes: int
 
 
-async def summary(connection: Connection, choice: Choice) -> list[Reason]:
+async def summary(connection: Connection, choice: Choice) -> list[ReasonCount]:
     """The letters by reason, largest count first."""
-    return [Reason(*row) for row in await connection.fetch(SUMMARY, *choice)]
+    return [ReasonCount(*row) for row in await connection.fetch(SUMMARY, *choice)]
 
 
 async def newest(connection: Connection, choice: Choice, most: int) -> list[Letter]:
-    """The newest letters, at most `limit`, newest first."""
+    """The newest letters, at most `most`, newest first."""
     return [Letter(*row) for row in await connection.fetch(NEWEST, *choice, most)]
 
 

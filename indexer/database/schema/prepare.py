@@ -73,10 +73,10 @@ async def prepare(connection: Connection, record_types: Sequence[RecordType]) ->
         older = 0 < before.version < DERIVED_SINCE and before.tables_by == "worker"
         if mended or (older and await _any_rows(connection, schema, record_types)):
             await connection.execute("SELECT unified_worker.begin_rebuild()")  # the worker sees to it, beside the stream
-        told = await warnings(connection)
+        found = await warnings(connection)
         if before.tables_by == "application":
-            told += await advice(connection, schema, record_types)
-    for warning in told:
+            found += await advice(connection, schema, record_types)
+    for warning in found:
         log.warning("%s", warning)
     return schema
 

@@ -30,7 +30,7 @@ class Breaker:
         return self._refused >= REFUSED_AT_LEAST and self._refused > REFUSED_SHARE * self._commits
 
     def note(self, commits: int, refused: int) -> None:
-        """Record how many commits were accepted and refused."""
+        """Record how many commits were tried, and how many of them were refused."""
         now = self._clock()
         self._window.append((now, commits, refused))
         self._commits += commits

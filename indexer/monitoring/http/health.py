@@ -22,8 +22,8 @@ class Health:
     async def ready(self, _request: web.Request) -> web.Response:
         """GET /readyz: 200, or 503 with the reasons."""
         amiss = reasons(self._gauges, self._ready_lag)
-        told = [{"reason": reason.name, "detail": reason.detail} for reason in amiss]
-        return _json(503 if amiss else 200, {"ready": not amiss, "reasons": told})
+        listed = [{"reason": reason.name, "detail": reason.detail} for reason in amiss]
+        return _json(503 if amiss else 200, {"ready": not amiss, "reasons": listed})
 
 
 def _json(status: int, content: dict[str, object]) -> web.Response:

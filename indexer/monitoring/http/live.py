@@ -33,7 +33,7 @@ class Live:
         self._streams = 0
         self._closed = False
         self._posts_told = 0
-        self._samples_told = 0.0  # the time of the newest one
+        self._last_sent = 0.0  # the time of the newest one
         self._tick: asyncio.Future[bytes | None] = asyncio.get_running_loop().create_future()
 
     async def run(self) -> None:
@@ -82,9 +82,9 @@ class Live:
 
     def _new_samples(self) -> list[tuple[float, float, float | None]]:
         """The samples since the last message: one, as a rule; a page that has just opened may know it."""
-        told, samples = self._samples_told, self._history.samples
-        self._samples_told = samples[-1].time if samples else told
-        return _samples(list(takewhile(lambda sample: sample.time > told, reversed(samples)))[::-1])
+        last, samples = self._last_sent, self._history.samples
+        self._last_sent = samples[-1].time if samples else last
+        return _samples(list(takewhile(lambda sample: sample.time > last, reversed(samples)))[::-1])
 
     def _new_posts(self) -> list[dict[str, str]]:
         """The posts since the last message, the newest first; a page that has just opened may know them."""

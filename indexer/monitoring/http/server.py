@@ -57,11 +57,11 @@ class HttpServer:
             listening = await asyncio.get_running_loop().create_server(self._protocol, host, port)
         except OSError as error:
             await self._stack.aclose()
-            told = f"HTTP_BIND: cannot listen on {self._address} ({error.strerror or error})"
+            fault = f"HTTP_BIND: cannot listen on {self._address} ({error.strerror or error})"
             if chosen:
-                raise OperatorError([f"{told}: write another address, or nothing (HTTP_BIND=) for no HTTP"]) from None
+                raise OperatorError([f"{fault}: write another address, or nothing (HTTP_BIND=) for no HTTP"]) from None
             log.warning(
-                "%s: continuing without the live page, /metrics, /healthz and /readyz; HTTP_BIND sets another address", told
+                "%s: continuing without the live page, /metrics, /healthz and /readyz; HTTP_BIND sets another address", fault
             )
             return self
         self._stack.callback(listening.close)

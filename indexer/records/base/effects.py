@@ -219,15 +219,22 @@ def notification(
     is the record's, plus '#notification', plus '/' `suffix` if there is one. `when`: a further condition."""
     ending = "#notification" if suffix is None else f"#notification/{suffix}"
     fits = f"length(v_uri) <= {MAX_URI_CHARS - len(ending)}"
-    told = f"{when} AND {recipient} <> {author} AND {fits}"
+    called = f"{when} AND {recipient} <> {author} AND {fits}"
     derived = notice(
-        reason, f"'{ending}'", author=author, recipient=recipient, subject=subject, cid=cid, created_at=created_at, when=told
+        reason,
+        f"'{ending}'",
+        author=author,
+        recipient=recipient,
+        subject=subject,
+        cid=cid,
+        created_at=created_at,
+        when=called,
     )
     notify = put(derived.insert("n"), "uri", NOTIFY_AGAIN)
     gone = f"DELETE FROM {{schema}}.notifications AS n WHERE n.uri = v_uri || '{ending}';"
     return Effect(
         f"""
-IF {told} THEN{notify}
+IF {called} THEN{notify}
 ELSIF v_again THEN
   {gone}
 END IF;""",

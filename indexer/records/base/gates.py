@@ -11,7 +11,7 @@ from indexer.records.base.columns import KEY, Column
 from indexer.records.base.effects import Effect, came
 from indexer.records.base.fields import check_record_uri, optional, required_text
 from indexer.records.base.quotes import QUOTED
-from indexer.records.base.values import Place, Record
+from indexer.records.base.values import Record, RecordAddress
 
 MAX_RULES = 100  # of a gate; the lexicons say 5
 
@@ -101,7 +101,7 @@ def rules(record: Record, field: str) -> list[Any] | None:
     return found
 
 
-def own_post(record: Record, at: Place) -> str:
+def own_post(record: Record, at: RecordAddress) -> str:
     """The field `post` of a gate. The post must have the gate's account and key (app.bsky.feed.threadgate, postgate)."""
     post = required_text(record, "post")
     check_record_uri(post, "post")

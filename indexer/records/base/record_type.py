@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from indexer.records.base.columns import Column
 from indexer.records.base.effects import Effect
-from indexer.records.base.values import Place, Record, Row
+from indexer.records.base.values import Record, RecordAddress, Row
 
 EVERY_OTHER = "*"
 """The collection of the one record type that takes what no other type is for."""
@@ -39,7 +39,7 @@ class RecordType:
 
     collection: str
     table: str
-    row: Callable[[Record, Place], Row]
+    row: Callable[[Record, RecordAddress], Row]
     columns: tuple[Column, ...]
     indexes: tuple[str, ...] = ()
     other_columns: tuple[str, ...] = ()

@@ -13,7 +13,7 @@ Record = dict[str, Any]
 """A record in the protocol's JSON form, without NULs (`protocol.data_model.to_json_form`)."""
 
 
-class Place(NamedTuple):
+class RecordAddress(NamedTuple):
     """Where a record stands: its account, its key, its at-uri."""
 
     did: str

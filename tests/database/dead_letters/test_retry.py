@@ -42,7 +42,7 @@ async def retried(worker: Worker, chosen: Choice | int = ALL, collections: str =
     env = {"DATABASE_URL": worker.pool.url, "COLLECTIONS": collections}
     retrying = Retrying(Config.from_env(env), chosen)
     await retrying.run()
-    lines = [line.split("  ") for line in retrying.told()[1:]]
+    lines = [line.split("  ") for line in retrying.report()[1:]]
     words = [[cell.strip() for cell in line if cell.strip()] for line in lines]
     told: Told = {}
     for reason, became, count, *_ in words:

@@ -319,7 +319,7 @@ async def test_at_rest_a_deleted_account_has_no_notifications(both_worker: Worke
 
 
 async def test_a_step_of_a_sweep_that_is_refused_is_its_accounts_alone(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("indexer.database.background.sweeper.ACCOUNTS_A_STEP", 1)
+    monkeypatch.setattr("indexer.database.background.sweeper.ACCOUNTS_PER_STEP", 1)
     stream = Stream()
     for name in "ab":
         await worker.write(account(stream, name, False, "deleted"))
