@@ -11,6 +11,7 @@ throughput.py     one run at full speed, of the worker or of the classic design
 bare.py           the worker without derived rows
 classic.py        the classic design without them: one awaited transaction per commit on twenty connections
 by_type.py        PostgreSQL's time by what a commit does
+proof.py          what it costs to prove a commit: signature and tree
 latency.py        the time from a frame to its durable commit at a steady rate
 stamped_worker.py the worker, with a note of when each event was finished
 machine.py        what it ran on
