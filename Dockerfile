@@ -5,23 +5,23 @@ ENV PYTHONUNBUFFERED=1 \
     PIP_DISABLE_PIP_VERSION_CHECK=1
 
 # A number, so that an orchestrator can see that it is not root (runAsNonRoot). The epoch becomes the date of the user's (locked)
-# password, in place of today.
+# password, instead of today.
 RUN groupadd --gid 10001 worker \
     && SOURCE_DATE_EPOCH=86400 useradd --uid 10001 --gid worker --no-create-home --home-dir /app --no-log-init worker
 
 WORKDIR /app
 
-# What is compiled tells its sources by hash, not by time, and is never compared with them: nothing here changes any more.
+# Compiled files know their sources by hash, not by time, and are never compared with them: nothing here changes any more.
 COPY requirements.lock .
 RUN pip install --require-hashes --only-binary :all: --no-compile --root-user-action ignore -r requirements.lock \
     && python -m compileall -q --invalidation-mode unchecked-hash "$(python -c 'import site; print(site.getsitepackages()[0])')"
 
 COPY unified_worker.py .
 COPY indexer/ indexer/
-# Here, since the worker may not write into its own folder.
+# Here, because the worker may not write into its own folder.
 RUN python -m compileall -q --invalidation-mode unchecked-hash unified_worker.py indexer
 
-# Last, so that another commit's labels make no layer anew. docs/releasing.md has the command that fills them in.
+# Last, so that another commit's labels rebuild no layer. docs/releasing.md has the command that fills them in.
 ARG VERSION=0.2.0
 ARG REVISION=unknown
 ARG CREATED=unknown
@@ -37,7 +37,7 @@ USER 10001:10001
 # The worker drains its queues on SIGTERM; give it 10 s.
 STOPSIGNAL SIGTERM
 
-# Within the container alone, unless its port is published: see docker-compose.unified.yml.
+# Inside the container only, unless its port is published: see docker-compose.unified.yml.
 ENV HTTP_BIND=0.0.0.0:8080
 EXPOSE 8080
 

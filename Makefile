@@ -25,8 +25,8 @@ relay: $(DEV)  ## a simulated relay at ws://127.0.0.1:2471 (RELAY='--now --rate 
 demo: $(DEV)  ## 30 seconds of a simulated relay, then what is in the database (DEMO='--seconds 300': longer)
 	@$(BIN)/python -m benchmarks.demo $(DEMO)
 
-test: $(DEV)  ## the test suite, under 5 minutes (T=tests/pipeline: only these; T='-k lanes')
-	$(BIN)/python -m pytest -m "not soak" -n 2 --dist worksteal $(T)
+test: $(DEV)  ## the test suite, under 5 minutes (T=tests/pipeline: only these; T='-k lanes'; PROMISE=2: of that promise)
+	$(BIN)/python -m pytest -m "not soak" -n 4 --dist worksteal $(if $(PROMISE),--promise $(PROMISE)) $(T)
 
 soak: $(DEV)  ## the long runs
 	$(BIN)/python -m pytest -m soak --timeout 7200
@@ -59,7 +59,7 @@ hooks: $(DEV)  ## the checks that take seconds, before each commit
 	$(BIN)/pre-commit install
 
 coverage: $(DEV)  ## which lines the suite runs, by module
-	$(BIN)/python -m pytest -m "not soak" -n 2 --dist worksteal --cov --cov-branch --cov-report=term:skip-covered $(T)
+	$(BIN)/python -m pytest -m "not soak" -n 4 --dist worksteal --cov --cov-branch --cov-report=term:skip-covered $(T)
 
 sql: $(DEV)  ## the generated SQL functions, as tests/project/snapshots/functions.sql has them
 	@$(BIN)/python -m testing.print_sql

@@ -3,8 +3,7 @@
 bench.py          `make bench`: the runs, the check of the rows, the exit code
 report.py         … what it prints
 demo.py           `make demo`: thirty seconds of a simulated relay
-stream.py         the frames, made beforehand
-expected.py       … and the rows that the database must hold after them, of every table
+stream.py         the frames, made beforehand, and the rows of every table that the database must hold after them
 preload.py        a database that holds millions of rows from before
 processes.py      children of ours: started, measured (CPU, memory), ended
 throughput.py     one run at full speed, of the worker or of the classic design

@@ -10,19 +10,21 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from itertools import repeat
+from multiprocessing import get_context
 from pathlib import Path
 
 from benchmarks import latency, outage, report, watched
 from benchmarks.bare import BARE_TYPES
 from benchmarks.by_type import costs
 from benchmarks.ceiling import copy_rows, save_rows
-from benchmarks.expected import Expected
 from benchmarks.machine import describe
 from benchmarks.preload import preload
 from benchmarks.processes import child_folder
-from benchmarks.stream import dids, make_stream
+from benchmarks.stream import Load, dids, make_stream
 from benchmarks.throughput import BARE_WORKER, CLASSIC, WORKER, Run, fresh_database, run_into
 from indexer.embedded.programs import EmbeddedPostgres
 from indexer.embedded.server import PostgresServer
@@ -50,7 +52,7 @@ class Design:
     arguments: Sequence[str]
     record_types: Sequence[RecordType]
     frames: Path
-    expected: Expected
+    load: Load
     wanted: Mapping[str, int]
     template: str | None = None
     copied: str | None = None
@@ -90,36 +92,42 @@ async def bench(
     `settings`: of the worker in the runs that are compared."""
     with child_folder() as folder:
         frames, five_frames = folder / "frames.bin", folder / "five.bin"
-        print(f"Making {commits:,} commits beforehand, twice …", flush=True)
-        expected, five = make_stream(frames, commits), make_stream(five_frames, commits, Mix.five_types())
+        print(f"Making {commits:,} commits beforehand, of all types and of five …", flush=True)
+        load, five = make_streams(commits, {frames: None, five_frames: Mix.five_types()})
         async with EmbeddedPostgres(folder / "postgres", settings=SERVER_SETTINGS | dict(ours)) as server:
-            _say("", *await describe(server, folder), report.stream("All types", expected, frames.stat().st_size))
+            _say("", *await describe(server, folder), report.stream("All types", load, frames.stat().st_size))
             _say(report.stream("Five types", five, five_frames.stat().st_size))
             bare = five.bare_rows()
             designs = {
                 FIVE_WORKER: Design(BARE_WORKER, BARE_TYPES, five_frames, five, bare, copied=COPIED),
                 FIVE_CLASSIC: Design(CLASSIC, BARE_TYPES, five_frames, five, bare),
-                FROM_EMPTY: Design(WORKER, RECORD_TYPES, frames, expected, expected.rows()),
+                FROM_EMPTY: Design(WORKER, RECORD_TYPES, frames, load, load.rows),
             }
             async with old_database(server, commits, rows) as before:
                 held = sum(before.values())
-                wanted = on_top(before, expected)
+                wanted = on_top(before, load)
                 designs[f"full indexing on {held / 1e6:.1f} million rows"] = Design(
-                    WORKER, RECORD_TYPES, frames, expected, wanted, OLD
+                    WORKER, RECORD_TYPES, frames, load, wanted, OLD
                 )
                 done = await throughput(server, designs, runs, settings)
             _say("", *report.comparison(done), "")
             _say(*report.ratios(done[FIVE_WORKER], done[FIVE_CLASSIC], done[COPIED]), "")
             for name in (FIVE_WORKER, FROM_EMPTY) if missed else ():
                 ran = designs[name]
-                found = await outage.recover(server, ran.arguments, ran.record_types, ran.frames, ran.expected, missed)
+                found = await outage.recover(server, ran.arguments, ran.record_types, ran.frames, ran.load, missed)
                 _say(report.recovery(name, found), "")
-            _say(report.watching(await watched.compare(server, frames, expected, WATCHED_PAIRS)), "")
+            _say(report.watching(await watched.compare(server, frames, load, WATCHED_PAIRS)), "")
             _say(*report.by_type(await costs(server, frames, min(max(commits // 4, LEAST_BY_TYPE), MOST_BY_TYPE))), "")
             _say(report.latency(await latency.measure(server, frames, rate=LIVE_RATE, seconds=seconds)))
     wrong = [f"{name}: {fault}" for name, results in done.items() for result in results for fault in result.wrong]
     _say(*(["WRONG ROWS", *wrong] if wrong else ["Every run left exactly the rows that its stream comes to, in every table."]))
     return not wrong
+
+
+def make_streams(commits: int, mixes: Mapping[Path, Mix | None]) -> list[Load]:
+    """Writes a stream of each mix, side by side in processes of their own, whose memory is given back."""
+    with ProcessPoolExecutor(len(mixes), get_context("spawn")) as processes:
+        return list(processes.map(make_stream, mixes, repeat(commits), mixes.values()))
 
 
 @asynccontextmanager
@@ -132,10 +140,10 @@ async def old_database(server: PostgresServer, commits: int, rows: int) -> Async
         yield before
 
 
-def on_top(before: Mapping[str, int], expected: Expected) -> dict[str, int]:
+def on_top(before: Mapping[str, int], load: Load) -> dict[str, int]:
     """The rows by table once the stream is in the database as well: it knows all accounts, and none of the records."""
     accounts = {"users", "unified_worker.repos"}
-    return {table: before[table] + (0 if table in accounts else more) for table, more in expected.rows().items()}
+    return {table: before[table] + (0 if table in accounts else more) for table, more in load.rows.items()}
 
 
 async def throughput(
@@ -147,12 +155,12 @@ async def throughput(
         for name, design in designs.items():
             saved: dict[str, Path] = {}
             async with fresh_database(server, design.record_types, template=design.template) as url:
-                run = run_into(url, server, design.arguments, design.frames, design.expected, design.wanted, settings=settings)
+                run = run_into(url, server, design.arguments, design.frames, design.load, design.wanted, settings=settings)
                 told = {name: await run}
                 if design.copied:
                     saved = await save_rows(url, list(design.wanted), design.frames.parent)
             if design.copied:
-                commits = design.expected.commits
+                commits = design.load.commits
                 told[design.copied] = await copy_rows(server, design.record_types, saved, commits, design.wanted)
             for ran, result in told.items():
                 _say(f"Run {number} of {runs}, {ran}: {result.rate:,.0f} commits/s, {result.seconds:.1f} s")

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import asyncpg
 
-from benchmarks.expected import Expected
 from benchmarks.processes import START_TIMEOUT, ChildFailed, child, relay, relay_url
+from benchmarks.stream import Load
 from benchmarks.throughput import SLOWEST, fresh_database, here
 from indexer.embedded.server import PostgresServer
 from indexer.records.base.record_type import RecordType
@@ -37,7 +37,7 @@ async def recover(
     arguments: Sequence[str],
     record_types: Sequence[RecordType],
     frames: Path,
-    expected: Expected,
+    load: Load,
     missed: int,
 ) -> Recovery:
     """Serves `missed` frames at once and the rest at RATE, to `python ARGUMENTS` on an empty database.
@@ -62,17 +62,17 @@ async def recover(
                     worker.check()
                     passed = time.monotonic() - began
                     sent = missed + int((passed - LAG) * RATE)
-                    if not worked_off and await here(eye, [_mark(expected, missed)]):
+                    if not worked_off and await here(eye, [_mark(load, missed)]):
                         worked_off = passed
-                    if worked_off and await here(eye, [_mark(expected, sent)]):
+                    if worked_off and await here(eye, [_mark(load, sent)]):
                         break
-                    if sent > expected.commits or passed > START_TIMEOUT + expected.commits / SLOWEST:
-                        raise ChildFailed(f"not up to date after {passed:.0f} s; there are {expected.commits:,} frames")
+                    if sent > load.commits or passed > START_TIMEOUT + load.commits / SLOWEST:
+                        raise ChildFailed(f"not up to date after {passed:.0f} s; there are {load.commits:,} frames")
                 rss = worker.highest_rss()
             await eye.close()
     return Recovery(missed, sent - missed, worked_off, passed, rss)
 
 
-def _mark(expected: Expected, number: int) -> tuple[str, str]:
+def _mark(load: Load, number: int) -> tuple[str, str]:
     """The (did, rev) of the last commit that was marked among the first `number`."""
-    return expected.marks[number - number % expected.mark_every]
+    return load.marks[number - number % load.mark_every]

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import asyncpg
 
-from benchmarks.expected import ALL
+from benchmarks.stream import TABLES
 from benchmarks.throughput import count_rows
 
 ROWS_A_LIKE = 4.4  # in all tables, those of the accounts apart; rather more
@@ -157,7 +157,7 @@ async def preload(url: str, dids: Sequence[str], rows: int) -> dict[str, int]:
         raise ValueError(f"{rows:,} rows are not enough for {len(dids):,} accounts")
     numbers = {"likes": likes, "posts": int(likes * POSTS_A_LIKE) + 1, "accounts": len(dids)}
     connection = await asyncpg.connect(url, server_settings=SETTINGS)
-    secondary = await connection.fetch(SECONDARY, list(ALL))
+    secondary = await connection.fetch(SECONDARY, list(TABLES))
     for index in secondary:
         await connection.execute(f"DROP INDEX {index['name']}")
     await connection.execute("CREATE UNLOGGED TABLE accounts (number int PRIMARY KEY, did text)")
@@ -170,6 +170,6 @@ async def preload(url: str, dids: Sequence[str], rows: int) -> dict[str, int]:
     for index in secondary:
         await connection.execute(index["definition"])
     await connection.execute("VACUUM ANALYZE")
-    found = await count_rows(connection, ALL)
+    found = await count_rows(connection, TABLES)
     await connection.close()
     return found

@@ -5,9 +5,9 @@ import textwrap
 from collections.abc import Mapping, Sequence
 
 from benchmarks.by_type import Cost
-from benchmarks.expected import Expected
 from benchmarks.latency import Latency
 from benchmarks.outage import Recovery
+from benchmarks.stream import Load
 from benchmarks.throughput import Run
 from benchmarks.watched import Watched
 
@@ -19,12 +19,12 @@ LEGEND = (
 )
 
 
-def stream(name: str, expected: Expected, size: int) -> str:
+def stream(name: str, load: Load, size: int) -> str:
     """What was sent; `size`: bytes of all frames."""
     return (
-        f"{name:<11} {expected.commits:,} commits by {len(expected.revs):,} accounts, "
-        f"{size / expected.commits / 1000:.1f} kB a frame, "
-        f"{expected.operations.total():,} operations of {len(expected.operations)} collections"
+        f"{name:<11} {load.commits:,} commits by {load.accounts:,} accounts, "
+        f"{size / load.commits / 1000:.1f} kB a frame, "
+        f"{load.operations.total():,} operations of {len(load.operations)} collections"
     )
 
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from indexer.command_line import process
 from indexer.config.settings import Config
 from indexer.database.write.batch import Batch
+from indexer.database.write.outcome import Outcome
 from indexer.monitoring import history
 from indexer.pipeline.lanes import Lane
 from indexer.pipeline.processor import EventProcessor
@@ -21,7 +22,7 @@ NEVER = 1e9  # seconds
 class UncountedProcessor(EventProcessor):
     """Counts no operations, and looks at no posts."""
 
-    def _written(self, batch: Batch, outcomes: Sequence[str]) -> None:
+    def _written(self, batch: Batch, outcomes: Sequence[Outcome]) -> None:
         pass
 
 

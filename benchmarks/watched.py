@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import aiohttp
 
-from benchmarks.expected import Expected
 from benchmarks.processes import Child
+from benchmarks.stream import Load
 from benchmarks.throughput import WORKER, Run, fresh_database, run_into
 from indexer.embedded.server import PostgresServer
 
@@ -74,13 +74,13 @@ class _Looks:
                 self.messages += line == b"\n"
 
 
-async def compare(server: PostgresServer, frames: Path, expected: Expected, pairs: int) -> Watched:
+async def compare(server: PostgresServer, frames: Path, load: Load, pairs: int) -> Watched:
     """So many pairs of runs with full indexing, from empty tables."""
     without, watched, looks = list[Run](), list[Run](), _Looks()
     for _ in range(pairs):
         async with fresh_database(server) as url:
-            without.append(await run_into(url, server, UNCOUNTED, frames, expected, settings={"HTTP_BIND": ""}))
+            without.append(await run_into(url, server, UNCOUNTED, frames, load, settings={"HTTP_BIND": ""}))
         async with fresh_database(server) as url:
             served = {"HTTP_BIND": "127.0.0.1:0"}
-            watched.append(await run_into(url, server, WORKER, frames, expected, settings=served, beside=looks.on))
+            watched.append(await run_into(url, server, WORKER, frames, load, settings=served, beside=looks.on))
     return Watched(without, watched, looks.scrapes, looks.messages)

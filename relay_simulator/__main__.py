@@ -28,20 +28,20 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1, help="equal seeds give equal streams (%(default)s)")
     parser.add_argument("--accounts", type=int, default=1_000, help="how many accounts act (%(default)s)")
     parser.add_argument("--commits", type=int, default=10_000, help="how many events to make (%(default)s)")
-    parser.add_argument("--rate", type=float, help="frames a second from the first connection on; without: all at once")
+    parser.add_argument("--rate", type=float, help="frames per second from the first connection on; without it, all at once")
     parser.add_argument(
-        "--now", action="store_true", help="endless: events are made as they are sent, at --rate, with the time of now"
+        "--now", action="store_true", help="endless: make events as they are sent, at --rate, with the current time"
     )
-    parser.add_argument("--held", type=int, default=0, help="frames that are there at once, before those at --rate")
-    parser.add_argument("--cheap", action="store_true", help="no trees and no signatures: ten times as fast to make")
-    parser.add_argument("--awkward", action="store_true", help="traffic of which a quarter is strange or broken")
+    parser.add_argument("--held", type=int, default=0, help="frames that are available at once, before those at --rate")
+    parser.add_argument("--cheap", action="store_true", help="no trees and no signatures: ten times faster to make")
+    parser.add_argument("--awkward", action="store_true", help="make a quarter of the traffic strange or broken")
     parser.add_argument("--frames", type=Path, metavar="FILE", help="serve this recording; nothing is made")
     parser.add_argument("--write", type=Path, metavar="FILE", help="write the frames to this file; nothing is served")
     arguments = parser.parse_args()
     if arguments.now and not arguments.rate:
         parser.error("--now needs a --rate")
     if arguments.now and (arguments.frames or arguments.write):
-        parser.error("--now makes a stream of its own: neither --frames nor --write")
+        parser.error("--now makes its own stream: use neither --frames nor --write")
     return arguments
 
 
@@ -56,7 +56,7 @@ async def _serve_now(relay: RelayServer, feed: Feed) -> None:
     # a second after 50,000 events of 20,000 accounts.
     gc.disable()
     async with relay:
-        print(f"{feed.rate:g} new frames a second at {relay.url}", flush=True)
+        print(f"{feed.rate:g} new frames per second at {relay.url}", flush=True)
         await feed.run()
 
 

@@ -30,9 +30,9 @@ class Worker(NamedTuple):
     connection: Connection
 
     async def write(self, *events: RepoEvent) -> list[str]:
-        """Applies the events in one batch; an outcome an event."""
+        """Applies the events in one batch; an outcome per event, in the database's words."""
         _, outcomes = await Writer(self.pool).write(0, events)
-        return outcomes
+        return [str(outcome) for outcome in outcomes]
 
     async def value(self, query: str, *arguments: Any) -> Any:
         return await self.connection.fetchval(query, *arguments)

@@ -72,9 +72,9 @@ def told(stream: Iterable[Sent]) -> Traffic:
 
 
 async def until(
-    condition: Callable[[], bool | Awaitable[bool]], what: str, seconds: float = DEADLINE, poll: float = POLL
+    condition: Callable[[], bool | Awaitable[object]], what: str, seconds: float = DEADLINE, poll: float = POLL
 ) -> None:
-    """Wait until the condition holds; `what` names it in the failure. A condition may be a coroutine function."""
+    """Wait until the condition is true; `what` names it in the failure. A condition may be a coroutine function."""
     deadline = time.monotonic() + seconds
     while True:
         held = condition()

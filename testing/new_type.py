@@ -58,7 +58,7 @@ async def main(url, asked, *frames):
         async with pool.connection() as connection:
             await unhurt(connection)
             assert len(before) == len(await rows(connection))
-        print(json.dumps([outcomes, *found]))
+        print(json.dumps([list(map(str, outcomes)), *found]))
     pool.terminate()
 
 asyncio.run(main(*sys.argv[1:]))

@@ -9,6 +9,7 @@ both_worker     on PostgreSQL 18, once in a schema of its own and once in an app
 application     the URL of a database with an application's tables
 
 The databases of the workers are copies of one that a worker has made ready, which takes less time than making each.
+Of the tests only those of one promise run where `--promise 2` asks for it.
 """
 
 import asyncio
@@ -22,9 +23,23 @@ import pytest
 from indexer.embedded.server import PostgresServer
 from testing.application_schema import TABLES
 from testing.database_side import Worker, connected, opened
+from testing.promises import select
 from testing.servers import FAST, HAS_15, SAFE, fast_parent, make_server, server_directory
 
 _numbers = itertools.count(1)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--promise", type=int, metavar="NUMBER", help="only tests that are marked with this promise")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    try:
+        items[:], dropped = select(items, config.getoption("--promise"))
+    except ValueError as fault:
+        raise pytest.UsageError(str(fault)) from None
+    if dropped:
+        config.hook.pytest_deselected(items=dropped)
 
 
 def _shared(version: int) -> Iterator[PostgresServer]:

@@ -32,28 +32,28 @@ def parse(argv: Sequence[str]) -> Arguments:
         parser = _parser(
             prog=f"{program_name.name()} {command.name}",
             description=command.description,
-            epilog=f"Of the settings it uses {' and '.join(('DATABASE_URL', *command.needs))}.",
+            epilog=f"It uses the settings {' and '.join(('DATABASE_URL', *command.needs))}.",
         )
         command.add_options(parser)
         options = parser.parse_args(argv[1:])
         return Arguments(options.embedded, options, command)
     parser = _parser(
         prog=program_name.name(),
-        description="Follows a relay's event stream and writes it into PostgreSQL, one transaction per repo commit.",
+        description="Follow a relay's event stream and write it into PostgreSQL, one transaction per repo commit.",
         epilog=f"{_commands()}\n\n{_settings()}",
     )
     parser.add_argument("--version", action="version", version=f"{program_name.INSTALLED} {VERSION}")
     parser.add_argument(
-        "--reset-cursor", action="store_true", help="forget the stored cursor of this relay and start from CURSOR instead"
+        "--reset-cursor", action="store_true", help="remove the stored cursor of this relay, and start from CURSOR instead"
     )
     parser.add_argument(
         "--hold",
         action="store_true",
-        help="where a decision is needed (exit code 1): say so, in /readyz too, and wait for a signal before ending; for what "
-        "starts again whatever has ended, as Docker does",
+        help="if an operator must decide (exit code 1): report it, in /readyz too, and wait for a signal instead of exiting; "
+        "for supervisors that restart the worker whatever its exit code, like Docker",
     )
     if argv and not argv[0].startswith("-"):
-        parser.error(f"unknown command {argv[0][:40]!r}: write one of {', '.join(COMMANDS)}, or none for the worker itself")
+        parser.error(f"unknown command {argv[0][:40]!r}: write one of {', '.join(COMMANDS)}, or no command to run the worker")
     options = parser.parse_args(argv)
     return Arguments(options.embedded, options)
 
@@ -72,18 +72,18 @@ def _parser(prog: str, description: str, epilog: str) -> argparse.ArgumentParser
         nargs="?",
         type=Path,
         const=EMBEDDED_DIR,
-        help=f"run a PostgreSQL of its own, with its data in DIR (./{EMBEDDED_DIR}), instead of using DATABASE_URL",
+        help=f"run an embedded PostgreSQL, with its data in DIR (./{EMBEDDED_DIR}), instead of using DATABASE_URL",
     )
     return parser
 
 
 def _commands() -> str:
-    lines = ["commands, as the first word (each has a --help of its own):"]
+    lines = ["commands, as the first word (each has its own --help):"]
     return "\n".join([*lines, *(f"  {command.name:<20}{command.summary}" for command in COMMANDS.values())])
 
 
 def _settings() -> str:
-    paragraphs = ["settings, from the environment or from .env in the working directory (the environment wins):"]
+    paragraphs = ["settings, from the environment or from .env in the working directory (the environment has priority):"]
     for setting in SETTINGS:
         default = f"[{setting.default}] " if setting.default else ""
         meaning = textwrap.fill(default + setting.meaning, 96, initial_indent=" " * 22, subsequent_indent=" " * 22)

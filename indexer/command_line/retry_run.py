@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 PAUSE = 1.0  # seconds after a failure that may pass
 CLOSED = "closed meanwhile"  # by a later operation, or by another who retries
-NO_FRAME = "its frame was dropped: it can't be applied again"
+NO_FRAME = "its frame was dropped, so it cannot be applied again"
 
 
 class Retrying:
@@ -114,6 +114,6 @@ class Retrying:
                     raise
                 if remedy(error) is not Remedy.RETRY:
                     return dict.fromkeys(ids, Verdict(Fate.REFUSED, f"database_{sqlstate(error)}: {error}"))
-                warn_limited(log, "retry", "A dead letter can't be applied just now (%s); trying again", error)
+                warn_limited(log, "retry", "Could not apply a dead letter (%s); trying again", error)
             await asyncio.sleep(PAUSE)
         return {}

@@ -34,7 +34,7 @@ def perhaps_without_tls(relay: str) -> str | None:
     reason to leave TLS out: that is an operator's own decision."""
     if "://" in relay or _reach_of(relay) != "a private network":
         return None
-    return f"is in a private network and names no scheme: wss (with TLS) is taken; write ws://{relay} for a relay without TLS"
+    return f"is in a private network and has no scheme: using wss (with TLS); write ws://{relay} for a relay without TLS"
 
 
 def _reach_of(text: str) -> str:
@@ -65,7 +65,7 @@ def normalised_relay(text: str) -> str:
     Raises ValueError with what is wrong and the remedy. The text itself is not in it: it may hold a password.
     """
     if re.match(r"wss?:/[^/]", text, re.IGNORECASE):
-        raise ValueError("has one slash where two belong; write wss://host")
+        raise ValueError("has one slash instead of two; write wss://host")
     url = text if "://" in text else f"{'ws' if _reach_of(text) == 'this machine' else 'wss'}://{text}"
     try:
         parts = urlsplit(url)
@@ -74,11 +74,11 @@ def normalised_relay(text: str) -> str:
         raise ValueError("has an unusable host or port; write wss://host or wss://host:port, port 1 to 65535") from None
     host = (parts.hostname or "").lower()
     if parts.scheme not in ("ws", "wss"):
-        raise ValueError("must begin with wss:// or ws://, or be a host alone (wss://bsky.network)")
+        raise ValueError("must begin with wss:// or ws://, or be only a host (wss://bsky.network)")
     if "@" in parts.netloc:
-        raise ValueError("holds a user or password; a relay takes none: write wss://host")
+        raise ValueError("contains a user or password, which relays do not use: write wss://host")
     if parts.query or parts.fragment or parts.path.rstrip("/") not in ("", SUBSCRIBE_PATH):
-        raise ValueError("holds a path or a query; write wss://host alone, and set CURSOR for where to start")
+        raise ValueError("contains a path or a query; write only wss://host, and set CURSOR for where to start")
     is_ipv6 = _is_host(host, bracketed=True)
     if not (is_ipv6 or _is_host(host, bracketed=False)) or port == 0:
         raise ValueError("has an unusable host or port; write wss://host or wss://host:port, port 1 to 65535")

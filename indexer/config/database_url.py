@@ -99,7 +99,7 @@ def _faults_of_hosts(hosts: str, query: str, shown: str) -> list[str]:
     several = "," in hosts or "," in given.get("host", "")
     wanted = given.get("target_session_attrs") or os.environ.get("PGTARGETSESSIONATTRS")
     if several and wanted not in ("read-write", "primary"):
-        return [f"DATABASE_URL ({shown}) names several hosts, of which one takes writes: add target_session_attrs=read-write"]
+        return [f"DATABASE_URL ({shown}) names several hosts, but only one accepts writes: add target_session_attrs=read-write"]
     return []
 
 
@@ -112,7 +112,7 @@ def _faults_of_query(query: str, shown: str) -> list[str]:
         return [f"DATABASE_URL ({shown}) has a parameter without a value; write ?name=value&name=value"]
     names = dict.fromkeys(name for name, _ in parameters)
     return [
-        f"DATABASE_URL has the parameter {name[:40]!r}, which is not known here: {_REMEDIES.get(name.lower(), _REMEDY)}"
+        f"DATABASE_URL has the parameter {name[:40]!r}, which the worker does not know: {_REMEDIES.get(name.lower(), _REMEDY)}"
         for name in names
         if name not in _CLIENT_PARAMETERS and name not in _SERVER_PARAMETERS
     ]

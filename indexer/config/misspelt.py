@@ -18,9 +18,9 @@ def misspelt(names: Iterable[str], known: Collection[str]) -> list[str]:
         if OF_A_SERVICE.fullmatch(name.upper()):
             continue
         if _slips(bare, near) <= (1 if len(near) < SHORT else 2):
-            told.append(f"{name[:80]} is no setting and changes nothing; is {near} meant?")
+            told.append(f"{name[:80]} is not a setting and has no effect; did you mean {near}?")
         elif name.upper().startswith(PREFIX):
-            told.append(f"{name[:80]} is no setting and changes nothing; --help names all of them")
+            told.append(f"{name[:80]} is not a setting and has no effect; --help lists all settings")
     return told
 
 

@@ -48,12 +48,12 @@ SETTINGS = (
         "CURSOR",
         "live",
         "Where to start when no cursor is stored for this relay: live (from now on), oldest (all that the relay holds), or a "
-        "seq. Ignored when a cursor is stored; --reset-cursor forgets that one.",
+        "seq (an event's number). Ignored when a cursor is stored; --reset-cursor removes that one.",
     ),
     Setting(
         "SYNCHRONOUS_COMMIT",
         "on",
-        "on: what the cursor has passed survives a crash of the database server too. off: faster on slow disks.",
+        "on: everything up to the cursor survives a crash of the database server too. off: faster on slow disks.",
     ),
     Setting(
         "COLLECTIONS",
@@ -248,7 +248,7 @@ class _Values:
         hosts = tuple(dict.fromkeys(part.strip() for part in self.text(name).split(",") if part.strip()))
         for host in hosts:
             if host != "*" and host_name(host) is None:
-                self.faults.append(f"{name} names {host[:40]!r}; write names or addresses, by comma, or * for any")
+                self.faults.append(f"{name} names {host[:40]!r}; write names or addresses, separated by commas, or * for any")
         return tuple(host_name(host) or host for host in hosts)
 
     def hints(self) -> tuple[str, ...]:
@@ -262,6 +262,6 @@ class _Values:
             # What a prefix leaves open is put in its place, so that the whole must be an NSID.
             if pattern != "*" and not is_nsid(pattern.removesuffix("*") + "x.x" if pattern.endswith(".*") else pattern):
                 self.faults.append(
-                    f"COLLECTIONS names {pattern[:40]!r}; write collections as app.bsky.feed.post, or app.bsky.*, or * for all"
+                    f"COLLECTIONS names {pattern[:40]!r}; write app.bsky.feed.post, for example, or app.bsky.*, or * for all"
                 )
         return ("*",) if "*" in patterns or not patterns else patterns

@@ -117,8 +117,8 @@ class Cluster:
         if found != str(major):
             raise OperatorError(
                 [
-                    f"{self.data} was made by PostgreSQL {found}, this one is {major}: move it away and start anew, "
-                    f"or carry it over with pg_dump of PostgreSQL {found}, or choose another directory"
+                    f"{self.data} was made by PostgreSQL {found}, this one is {major}: move it away and start with an empty "
+                    f"one, or transfer it with pg_dump of PostgreSQL {found}, or choose another directory"
                 ]
             )
 
@@ -126,7 +126,9 @@ class Cluster:
         ours = {"cluster.new", LOG_FILE}
         foreign = sorted(path.name for path in self.directory.iterdir() if path.name not in ours)
         if foreign:
-            raise OperatorError([f"{self.directory} holds something else ({foreign[0]}): choose a new or an empty directory"])
+            raise OperatorError(
+                [f"{self.directory} contains something else ({foreign[0]}): choose a new or an empty directory"]
+            )
 
     def _initialize(self, major: int) -> None:
         """All in a directory aside, renamed when complete: a crash in the middle leaves nothing that looks like a cluster."""

@@ -48,7 +48,7 @@ class EmbeddedPostgres:
             await self._server.start_or_join()
         else:
             await self._server.start()
-        log.info("PostgreSQL runs in %s; look into it with: %s", self._server.directory, self._server.psql)
+        log.info("PostgreSQL runs in %s; open it with: %s", self._server.directory, self._server.psql)
         return self._server
 
     async def __aexit__(
@@ -102,7 +102,7 @@ def reachable(directory: Path, account: Account | None) -> Path:
         if _can(account, "-x", directory.parent):
             return directory
         _make_state()
-        log.info("PostgreSQL, as user %s, cannot enter %s: its data are kept in %s", account.name, directory, moved)
+        log.info("PostgreSQL, as user %s, cannot enter %s: its data is kept in %s", account.name, directory, moved)
     return moved
 
 

@@ -139,7 +139,7 @@ class PostgresServer:
             while self._process.poll() is None:
                 if time.monotonic() > deadline:
                     log.warning(
-                        "PostgreSQL did not stop within %.0f s; it is stopped as in a crash and recovers at the next start",
+                        "PostgreSQL did not stop within %.0f s; stopping it as in a crash; it recovers at the next start",
                         STOP_TIMEOUT,
                     )
                     self._process.send_signal(signal.SIGQUIT)  # the server itself kills its children 5 s later

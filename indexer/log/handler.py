@@ -17,7 +17,7 @@ FLUSH_TIMEOUT = 1.0  # seconds: at the end, for what waits
 BUSY_PAUSE = 0.05  # seconds, where stdout says that it takes nothing just now
 WARNING_INTERVAL = 30.0  # seconds between two lines of one rate-limited warning
 
-LEFT_OUT = "%s lines of the log were left out here: what reads this output did not keep up"
+LEFT_OUT = "%s log lines were dropped here: the program that reads this output did not keep up"
 
 
 class Outlet(logging.Handler):

@@ -30,7 +30,7 @@ def main() -> int:
     open_standard()
     bind = os.environ.get("HTTP_BIND", "")
     if not bind.strip():
-        sys.stderr.write("HTTP_BIND is empty: nothing to ask\n")
+        sys.stderr.write("HTTP_BIND is empty: there is no HTTP to check\n")
         return 0
     return 0 if alive(bind) else 1
 

@@ -20,8 +20,8 @@ log = logging.getLogger(__name__)
 
 def greet(relay_url: str, directory: Path) -> None:
     """Says what this is. `directory` is where the data are."""
-    log.info("What %s sends (posts, likes, follows, …) becomes rows of the PostgreSQL in %s", relay_url, directory)
-    log.info("Ctrl-C ends it; the data stay, and the next start goes on from where this one was")
+    log.info("Indexing what %s sends (posts, likes, follows, …) into the PostgreSQL in %s", relay_url, directory)
+    log.info("Ctrl-C stops the worker; the data stays, and the next start resumes where this one stopped")
 
 
 async def first_events(metrics: Metrics, *, connected: Callable[[], bool], relay_url: str, psql: str, began: float) -> None:
@@ -45,9 +45,9 @@ async def first_events(metrics: Metrics, *, connected: Callable[[], bool], relay
 
 def _why(metrics: Metrics, connected: bool, relay_url: str) -> str:
     if metrics.events:
-        return "the relay sends, but the database has not taken anything yet"
+        return "the relay sends events, but the database has not stored any yet"
     if connected:
-        return f"{relay_url} is connected to, but is silent; RELAY_URL can name another relay"
+        return f"{relay_url} is connected but silent; set RELAY_URL to use another relay"
     failed = f"cannot be reached (failed attempts: {metrics.reconnects})" if metrics.reconnects else "has not answered yet"
     if on_this_machine(relay_url):
         return f"{relay_url} {failed}. Is that relay running (`make relay`)? The worker keeps trying"

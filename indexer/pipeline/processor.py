@@ -10,25 +10,22 @@ from datetime import UTC, datetime
 
 from indexer.database.connection.pool import DatabasePool
 from indexer.database.connection.sessions import Connection
-from indexer.database.functions.install import MODE_DIRECT, MODE_LIVE
 from indexer.database.write.apply import apply_one
 from indexer.database.write.batch import KINDS, OTHER, Batch, build, row_of
-from indexer.database.write.writer import REFUSED, Writer
+from indexer.database.write.outcome import APPLIED, Outcome, Result
+from indexer.database.write.parameters import Mode
+from indexer.database.write.writer import Writer
 from indexer.log.handler import warn_limited
 from indexer.metrics import Metrics
 from indexer.pipeline.recent_posts import Newest
 from indexer.protocol.events import Commit, RepoEvent
 from indexer.protocol.syntax import parse_at_uri
 from indexer.records import follow, like, post, profile, repost
-from indexer.records.base.record_type import Place, Record, RecordType
+from indexer.records.base.record_type import RecordType
+from indexer.records.base.values import Place, Record
 from indexer.selection import EVERYTHING, Selection
 
 log = logging.getLogger(__name__)
-
-# Outcomes of commits whose operations were written, but for those that are refused.
-WRITTEN = ("applied", "broken_chain", "frame_dropped")
-SKIPPED = ("stale", "rev_fork", "inactive")  # outcomes of commits whose operations were not looked at
-FOREIGN_KEYS = {"23503": "foreign_key", "23001": "referenced"}  # reasons of what waits, by SQLSTATE
 
 
 class EventProcessor:
@@ -45,69 +42,65 @@ class EventProcessor:
         batch, outcomes = await self._writer.write(lane, events)
         metrics = self._metrics
         for place, reason in batch.refused:
-            if outcomes[place] not in SKIPPED:
+            if not outcomes[place].skipped:
                 metrics.refused[reason] += 1
                 metrics.dead_letters += 1
         metrics.filtered["selection"] += sum(
-            filtered and outcome not in SKIPPED for filtered, outcome in zip(batch.filtered, outcomes, strict=True)
+            filtered and not outcome.skipped for filtered, outcome in zip(batch.filtered, outcomes, strict=True)
         )
         self._written(batch, outcomes)
         for outcome in outcomes:
-            match outcome:
-                case "applied" | "no_news":
-                    pass
-                case "inactive":
-                    metrics.filtered["inactive"] += 1
-                case "kept":
-                    metrics.refused["wiping"] += 1
-                    metrics.dead_letters += 1
-                case "stale_message":
-                    metrics.stale_messages += 1
-                case "stale":
-                    metrics.stale += 1
-                case "broken_chain":
-                    metrics.broken_chain += 1
-                    warn_limited(log, "broken_chain", "A repo's commit follows on one that never came: marked desynchronized")
-                case "rev_fork":
-                    metrics.rev_fork += 1
-                    warn_limited(log, "rev_fork", "A repo gave one rev two contents; the first one stands")
-                case "frame_dropped":
-                    self._frame_dropped()
-                case _:
-                    self._refused_by_database(outcome.removeprefix(REFUSED))
+            if outcome != APPLIED:
+                self._count(outcome)
 
-    def _written(self, batch: Batch, outcomes: Sequence[str]) -> None:
-        if outcomes.count("applied") == len(outcomes):  # nearly always
+    def _count(self, outcome: Outcome) -> None:
+        metrics = self._metrics
+        if outcome.frame_dropped:
+            metrics.frames_dropped += 1
+            warn_limited(log, "frame_dropped", "Dead letters are full: reasons are kept on, frames no longer")
+        match outcome.result:
+            case Result.APPLIED | Result.NO_NEWS:
+                pass
+            case Result.INACTIVE:
+                metrics.filtered["inactive"] += 1
+            case Result.KEPT:
+                metrics.refused["wiping"] += 1
+                metrics.dead_letters += 1
+            case Result.STALE_MESSAGE:
+                metrics.stale_messages += 1
+            case Result.STALE:
+                metrics.stale += 1
+            case Result.BROKEN_CHAIN:
+                metrics.broken_chain += 1
+                warn_limited(log, "broken_chain", "A repo's commit follows on one that never came: marked desynchronized")
+            case Result.REV_FORK:
+                metrics.rev_fork += 1
+                warn_limited(log, "rev_fork", "A repo gave one rev two contents; the first one stands")
+            case Result.REFUSED:
+                reason = outcome.reason
+                metrics.refused[reason] += 1
+                metrics.dead_letters += 1
+                warn_limited(log, reason, "The database refused a commit (%s): kept in unified_worker.dead_letters", reason)
+
+    def _written(self, batch: Batch, outcomes: Sequence[Outcome]) -> None:
+        if outcomes.count(APPLIED) == len(outcomes):  # nearly always
             self._metrics.operations.update(batch.kind)
         else:
             for outcome, lo, hi in zip(outcomes, batch.lo, batch.hi, strict=True):
-                if outcome in WRITTEN:
+                if outcome.written:
                     self._metrics.operations.update(batch.kind[lo - 1 : hi])
         self.newest.look(batch, outcomes)
-
-    def _frame_dropped(self) -> None:
-        self._metrics.frames_dropped += 1
-        warn_limited(log, "frame_dropped", "Dead letters are full: reasons are kept on, frames no longer")
-
-    def _refused_by_database(self, told: str) -> None:
-        sqlstate, _, dropped = told.partition(":")
-        if dropped:
-            self._frame_dropped()
-        reason = FOREIGN_KEYS.get(sqlstate) or f"database_{sqlstate}"
-        self._metrics.refused[reason] += 1
-        self._metrics.dead_letters += 1
-        warn_limited(log, reason, "The database refused a commit (%s): kept in unified_worker.dead_letters", reason)
 
     async def process_commit(self, connection: Connection, commit: Commit) -> str:
         """Applies one commit; the outcome: 'applied', 'broken_chain', 'stale', 'rev_fork', 'inactive', 'kept',
         'frame_dropped'."""
-        return await apply_one(connection, MODE_LIVE, build([commit], selection=self._selection, with_frames=True))
+        return str(await apply_one(connection, Mode.LIVE, build([commit], selection=self._selection, with_frames=True)))
 
     async def ensure_user(self, connection: Connection, did: str) -> None:
         """Sees to it that the account has a row in users."""
         batch = Batch()
         batch.close(did, user=True, time=datetime.now(UTC))
-        await apply_one(connection, MODE_DIRECT, batch)
+        await apply_one(connection, Mode.DIRECT, batch)
 
     async def process_post(self, connection: Connection, uri: str, cid: str, did: str, record: Record) -> None:
         """Writes a post's row. `record` is in JSON form; Rejected for one that can't be used; so for the four below."""
@@ -136,7 +129,7 @@ class EventProcessor:
         batch = Batch()
         batch.mark(kind + 1, uri)
         batch.close(parts.authority, user=False, time=datetime.now(UTC))
-        await apply_one(connection, MODE_DIRECT, batch)
+        await apply_one(connection, Mode.DIRECT, batch)
 
     async def _put(self, connection: Connection, record_type: RecordType, uri: str, cid: str, did: str, record: Record) -> None:
         now = datetime.now(UTC)
@@ -144,4 +137,4 @@ class EventProcessor:
         batch = Batch()
         batch.put(record_type.kind, uri, cid, row_of(record_type, record, at, record_type.collection), now)
         batch.close(did, user=True, time=now)
-        await apply_one(connection, MODE_DIRECT, batch)
+        await apply_one(connection, Mode.DIRECT, batch)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import orjson
 
 from indexer.database.write.batch import KINDS, Batch
+from indexer.database.write.outcome import APPLIED, Outcome
 
 INTERVAL = 0.5  # seconds from one post to the next: more than that nobody reads
 KEPT = 12
@@ -35,7 +36,7 @@ class Newest:
         self._clock = clock
         self._next = 0.0
 
-    def look(self, batch: Batch, outcomes: Sequence[str]) -> None:
+    def look(self, batch: Batch, outcomes: Sequence[Outcome]) -> None:
         """Keeps the first post of a batch that has just been written, unless one was kept a moment ago."""
         now = self._clock()
         if now < self._next or POST not in batch.kind:
@@ -43,7 +44,7 @@ class Newest:
         place = batch.kind.index(POST)
         commit = bisect_right(batch.lo, place + 1) - 1
         uri, rest = batch.uri[place], batch.rest[place]
-        if outcomes[commit] != "applied" or uri is None or rest is None:
+        if outcomes[commit] != APPLIED or uri is None or rest is None:
             return
         if text := orjson.loads(rest)["text"]:
             self.posts.appendleft(Post(uri, batch.did[commit], text[:MOST_SHOWN].translate(UNSEEN)))

@@ -1,19 +1,9 @@
 """app.bsky.graph.block: one account blocks another."""
 
-from indexer.records.base.record_type import (
-    COMMIT,
-    CREATED_AT,
-    INDEXED_AT,
-    KEY,
-    URI,
-    Column,
-    Place,
-    Record,
-    RecordType,
-    Row,
-    created_at,
-    required_did,
-)
+from indexer.records.base.columns import COMMIT, CREATED_AT, INDEXED_AT, URI, author, subject
+from indexer.records.base.fields import created_at, required_did
+from indexer.records.base.record_type import RecordType
+from indexer.records.base.values import Place, Record, Row
 
 
 def row(record: Record, _at: Place) -> Row:
@@ -25,14 +15,7 @@ RECORD = RecordType(
     collection="app.bsky.graph.block",
     table="blocks",
     row=row,
-    columns=(
-        URI,
-        Column(name="blocker_did", type=f"{KEY} NOT NULL", value="p_did"),
-        Column(name="blocked_did", type=f"{KEY} NOT NULL", value="v_subject"),
-        CREATED_AT,
-        INDEXED_AT,
-        *COMMIT,
-    ),
+    columns=(URI, author("blocker_did"), subject("blocked_did"), CREATED_AT, INDEXED_AT, *COMMIT),
     indexes=("blocked_did",),
     unique=("blocker_did", "blocked_did"),
 )

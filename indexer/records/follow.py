@@ -1,20 +1,10 @@
 """app.bsky.graph.follow: one account follows another."""
 
+from indexer.records.base.columns import COMMIT, CREATED_AT, INDEXED_AT, URI, author, subject
 from indexer.records.base.effects import notification
-from indexer.records.base.record_type import (
-    COMMIT,
-    CREATED_AT,
-    INDEXED_AT,
-    KEY,
-    URI,
-    Column,
-    Place,
-    Record,
-    RecordType,
-    Row,
-    created_at,
-    required_did,
-)
+from indexer.records.base.fields import created_at, required_did
+from indexer.records.base.record_type import RecordType
+from indexer.records.base.values import Place, Record, Row
 
 
 def row(record: Record, _at: Place) -> Row:
@@ -26,14 +16,7 @@ RECORD = RecordType(
     collection="app.bsky.graph.follow",
     table="follows",
     row=row,
-    columns=(
-        URI,
-        Column(name="follower_did", type=f"{KEY} NOT NULL", value="p_did"),
-        Column(name="following_did", type=f"{KEY} NOT NULL", value="v_subject"),
-        CREATED_AT,
-        INDEXED_AT,
-        *COMMIT,
-    ),
+    columns=(URI, author("follower_did"), subject("following_did"), CREATED_AT, INDEXED_AT, *COMMIT),
     indexes=("following_did",),
     unique=("follower_did", "following_did"),
     effects=(notification("follow", author="{follower_did}", recipient="{following_did}"),),

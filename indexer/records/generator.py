@@ -1,23 +1,9 @@
 """app.bsky.feed.generator: a feed that a service makes."""
 
-from indexer.records.base.record_type import (
-    CID,
-    CREATED_AT,
-    INDEXED_AT,
-    KEY,
-    LIKE_COUNT,
-    URI,
-    Column,
-    Place,
-    Record,
-    RecordType,
-    Row,
-    blob_cid,
-    created_at,
-    ornament,
-    required_did,
-    required_text,
-)
+from indexer.records.base.columns import CID, CREATED_AT, INDEXED_AT, LIKE_COUNT, URI, author, subject, text
+from indexer.records.base.fields import blob_cid, created_at, ornament, required_did, required_text
+from indexer.records.base.record_type import RecordType
+from indexer.records.base.values import Place, Record, Row
 
 
 def row(record: Record, at: Place) -> Row:
@@ -37,11 +23,11 @@ RECORD = RecordType(
     columns=(
         URI,
         CID,
-        Column(name="creator_did", type=f"{KEY} NOT NULL", value="p_did"),
-        Column(name="did", type=f"{KEY} NOT NULL", value="v_subject"),
-        Column(name="display_name", type="text NOT NULL", value="v_rest ->> 'name'"),
-        Column(name="description", type="text", value="v_rest ->> 'description'"),
-        Column(name="avatar_url", type="text", value="v_rest ->> 'avatar'"),
+        author("creator_did"),
+        subject("did"),
+        text("display_name", "name", required=True),
+        text("description"),
+        text("avatar_url", "avatar"),
         LIKE_COUNT,
         CREATED_AT,
         INDEXED_AT,

@@ -1,19 +1,9 @@
 """Every collection that has no table of its own, known or foreign: the records as they are."""
 
-from indexer.records.base.record_type import (
-    CID,
-    CREATED_AT,
-    EVERY_OTHER,
-    INDEXED_AT,
-    KEY,
-    URI,
-    Column,
-    Place,
-    Record,
-    RecordType,
-    Row,
-    created_at,
-)
+from indexer.records.base.columns import CID, CREATED_AT, INDEXED_AT, KEY, URI, Column, author
+from indexer.records.base.fields import created_at
+from indexer.records.base.record_type import EVERY_OTHER, RecordType
+from indexer.records.base.values import Place, Record, Row
 
 
 def row(record: Record, _at: Place) -> Row:
@@ -28,7 +18,7 @@ RECORD = RecordType(
     columns=(
         URI,
         CID,
-        Column(name="author_did", type=f"{KEY} NOT NULL", value="p_did"),
+        author("author_did"),
         Column(name="record_type", type=f"{KEY} NOT NULL", value="split_part(v_uri, '/', 4)"),
         Column(name="record", type="jsonb NOT NULL", value="v_rest"),
         CREATED_AT,

@@ -1,20 +1,9 @@
 """app.bsky.labeler.service: an account that labels what others write."""
 
-from indexer.records.base.record_type import (
-    CID,
-    CREATED_AT,
-    INDEXED_AT,
-    KEY,
-    LIKE_COUNT,
-    URI,
-    Column,
-    Place,
-    Record,
-    RecordType,
-    Row,
-    created_at,
-    required,
-)
+from indexer.records.base.columns import CID, CREATED_AT, INDEXED_AT, LIKE_COUNT, URI, author, json
+from indexer.records.base.fields import created_at, required
+from indexer.records.base.record_type import RecordType
+from indexer.records.base.values import Place, Record, Row
 
 
 def row(record: Record, at: Place) -> Row:
@@ -26,15 +15,7 @@ RECORD = RecordType(
     collection="app.bsky.labeler.service",
     table="labeler_services",
     row=row,
-    columns=(
-        URI,
-        CID,
-        Column(name="creator_did", type=f"{KEY} NOT NULL", value="p_did"),
-        Column(name="policies", type="jsonb NOT NULL", value="v_rest -> 'policies'"),
-        LIKE_COUNT,
-        CREATED_AT,
-        INDEXED_AT,
-    ),
+    columns=(URI, CID, author("creator_did"), json("policies", required=True), LIKE_COUNT, CREATED_AT, INDEXED_AT),
     indexes=("creator_did",),
     rkey="self",
     meets=("t.uri",),

@@ -1,21 +1,10 @@
 """app.bsky.feed.like: one account likes one record: a post, a feed generator, a labeler."""
 
+from indexer.records.base.columns import COMMIT, CREATED_AT, INDEXED_AT, URI, author, json, subject, subject_cid
 from indexer.records.base.effects import Derived, Effect, authority, count, notification, shown, viewer_state
-from indexer.records.base.record_type import (
-    COMMIT,
-    CREATED_AT,
-    INDEXED_AT,
-    KEY,
-    URI,
-    Column,
-    Place,
-    Record,
-    RecordType,
-    Row,
-    created_at,
-    ornament,
-    strong_ref,
-)
+from indexer.records.base.fields import created_at, ornament, strong_ref
+from indexer.records.base.record_type import RecordType
+from indexer.records.base.values import Place, Record, Row
 
 AUTHOR, SUBJECT = "{user_did}", "{post_uri}"
 VIA = "unified_worker.referred({via}, 'app.bsky.feed.repost')"
@@ -54,10 +43,10 @@ RECORD = RecordType(
     row=row,
     columns=(
         URI,
-        Column(name="user_did", type=f"{KEY} NOT NULL", value="p_did"),
-        Column(name="post_uri", type=f"{KEY} NOT NULL", value="v_subject"),
-        Column(name="subject_cid", type="text", value="v_subject_cid"),
-        Column(name="via", type="jsonb", value="v_rest -> 'via'"),
+        author("user_did"),
+        subject("post_uri"),
+        subject_cid("subject_cid"),
+        json("via"),
         CREATED_AT,
         INDEXED_AT,
         *COMMIT,

@@ -1,22 +1,9 @@
 """app.bsky.graph.list: a list of accounts, for moderation, as a feed, or for reference."""
 
-from indexer.records.base.record_type import (
-    CID,
-    CREATED_AT,
-    INDEXED_AT,
-    KEY,
-    URI,
-    Column,
-    Place,
-    Record,
-    RecordType,
-    Row,
-    blob_cid,
-    created_at,
-    ornament,
-    required_limited,
-    required_text,
-)
+from indexer.records.base.columns import CID, CREATED_AT, INDEXED_AT, URI, author, text
+from indexer.records.base.fields import blob_cid, created_at, ornament, required_limited, required_text
+from indexer.records.base.record_type import RecordType
+from indexer.records.base.values import Place, Record, Row
 
 MAX_PURPOSE_CHARS = 64  # the column's; the lexicon's own values are shorter
 
@@ -39,11 +26,11 @@ RECORD = RecordType(
     columns=(
         URI,
         CID,
-        Column(name="creator_did", type=f"{KEY} NOT NULL", value="p_did"),
-        Column(name="name", type="text NOT NULL", value="v_rest ->> 'name'"),
-        Column(name="purpose", type="text NOT NULL", value="v_rest ->> 'purpose'"),
-        Column(name="description", type="text", value="v_rest ->> 'description'"),
-        Column(name="avatar_url", type="text", value="v_rest ->> 'avatar'"),
+        author("creator_did"),
+        text("name", required=True),
+        text("purpose", required=True),
+        text("description"),
+        text("avatar_url", "avatar"),
         CREATED_AT,
         INDEXED_AT,
     ),

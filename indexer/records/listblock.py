@@ -1,18 +1,9 @@
 """app.bsky.graph.listblock: an account blocks everybody on a list."""
 
-from indexer.records.base.record_type import (
-    CREATED_AT,
-    INDEXED_AT,
-    KEY,
-    URI,
-    Column,
-    Place,
-    Record,
-    RecordType,
-    Row,
-    created_at,
-    required_record,
-)
+from indexer.records.base.columns import CREATED_AT, INDEXED_AT, URI, author, subject
+from indexer.records.base.fields import created_at, required_record
+from indexer.records.base.record_type import RecordType
+from indexer.records.base.values import Place, Record, Row
 
 
 def row(record: Record, _at: Place) -> Row:
@@ -25,13 +16,7 @@ RECORD = RecordType(
     collection="app.bsky.graph.listblock",
     table="list_blocks",
     row=row,
-    columns=(
-        URI,
-        Column(name="blocker_did", type=f"{KEY} NOT NULL", value="p_did"),
-        Column(name="list_uri", type=f"{KEY} NOT NULL", value="v_subject"),
-        CREATED_AT,
-        INDEXED_AT,
-    ),
+    columns=(URI, author("blocker_did"), subject("list_uri"), CREATED_AT, INDEXED_AT),
     indexes=("list_uri",),
     unique=("blocker_did", "list_uri"),
 )

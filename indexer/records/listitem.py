@@ -1,21 +1,10 @@
 """app.bsky.graph.listitem: an account is on a list of the record's author."""
 
 from indexer.errors import Rejected
-from indexer.records.base.record_type import (
-    CID,
-    CREATED_AT,
-    INDEXED_AT,
-    KEY,
-    URI,
-    Column,
-    Place,
-    Record,
-    RecordType,
-    Row,
-    created_at,
-    required_did,
-    required_record,
-)
+from indexer.records.base.columns import CID, CREATED_AT, INDEXED_AT, URI, key, subject
+from indexer.records.base.fields import created_at, required_did, required_record
+from indexer.records.base.record_type import RecordType
+from indexer.records.base.values import Place, Record, Row
 
 
 def row(record: Record, at: Place) -> Row:
@@ -30,14 +19,7 @@ RECORD = RecordType(
     collection="app.bsky.graph.listitem",
     table="list_items",
     row=row,
-    columns=(
-        URI,
-        CID,
-        Column(name="list_uri", type=f"{KEY} NOT NULL", value="v_rest ->> 'list'"),
-        Column(name="subject_did", type=f"{KEY} NOT NULL", value="v_subject"),
-        CREATED_AT,
-        INDEXED_AT,
-    ),
+    columns=(URI, CID, key("list_uri", "list", required=True), subject("subject_did"), CREATED_AT, INDEXED_AT),
     indexes=("subject_did",),
     unique=("list_uri", "subject_did"),
     timed=True,

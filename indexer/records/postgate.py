@@ -1,12 +1,11 @@
 """app.bsky.feed.postgate: who may quote a post. Its account and key are the post's."""
 
-from indexer.records.base.effects import Effect
-from indexer.records.base.record_type import OF_POST, Column, Place, Record, RecordType, Row, created_at, own_post, rules, texts
+from indexer.records.base.columns import created, json
+from indexer.records.base.fields import created_at, texts
+from indexer.records.base.gates import OF_POST, judges, own_post, rules
+from indexer.records.base.record_type import RecordType
+from indexer.records.base.values import Place, Record, Row
 
-JUDGED = Effect(
-    "\nPERFORM unified_worker.judge_quotes({post_uri});",
-    "\nIF p_new IS NULL THEN\n  PERFORM unified_worker.judge_quotes({post_uri});\nEND IF;",
-)
 DISABLES_QUOTES = """
 CREATE OR REPLACE FUNCTION unified_worker.disables_quotes(p_rules jsonb) RETURNS boolean LANGUAGE sql IMMUTABLE AS
 $disables$ SELECT p_rules @> '[{{"$type": "app.bsky.feed.postgate#disableRule"}}]' $disables$;
@@ -27,13 +26,13 @@ RECORD = RecordType(
     row=row,
     columns=(
         OF_POST,
-        Column(name="embedding_rules", type="jsonb NOT NULL DEFAULT '{}'", value="coalesce(v_rest -> 'rules', '{{}}')"),
-        Column(name="created_at", type="timestamptz", value="v_created_at"),
-        Column(name="detached_embedding_uris", type="jsonb", value="v_rest -> 'detached'", optional=True),
+        json("embedding_rules", "rules", default="{}"),
+        created("created_at", required=False),
+        json("detached_embedding_uris", "detached", optional=True),
     ),
     key="post_uri",
     record_uri="replace(t.post_uri, '/app.bsky.feed.post/', '/app.bsky.feed.postgate/')",
-    effects=(JUDGED,),
+    effects=(judges("judge_quotes"),),
     meets=("t.post_uri",),
     functions=(DISABLES_QUOTES,),
 )

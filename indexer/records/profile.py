@@ -1,19 +1,10 @@
 """app.bsky.actor.profile: how an account presents itself. The account's row in `users` outlives it."""
 
+from indexer.records.base.columns import INDEXED_AT, KEY, Column, json, text
 from indexer.records.base.effects import Effect, authority, notification
-from indexer.records.base.record_type import (
-    INDEXED_AT,
-    KEY,
-    Column,
-    Place,
-    Record,
-    RecordType,
-    Row,
-    blob_cid,
-    created_at,
-    ornament,
-    search_text,
-)
+from indexer.records.base.fields import blob_cid, created_at, ornament, search_text
+from indexer.records.base.record_type import RecordType
+from indexer.records.base.values import Place, Record, Row
 
 JOINED = "unified_worker.referred({profile_record} -> 'joinedViaStarterPack', 'app.bsky.graph.starterpack')"
 
@@ -52,12 +43,12 @@ RECORD = RecordType(
     columns=(
         Column(name="did", type=f"{KEY} PRIMARY KEY", value="p_did"),
         Column(name="handle", type=f"{KEY} NOT NULL", value="unified_worker.handle_of(p_did)", updated="t.handle"),
-        Column(name="display_name", type="text", value="v_rest ->> 'name'", cleared="NULL"),
-        Column(name="avatar_url", type="text", value="v_rest ->> 'avatar'", cleared="NULL"),
-        Column(name="banner_url", type="text", value="v_rest ->> 'banner'", cleared="NULL"),
-        Column(name="description", type="text", value="v_rest ->> 'description'", cleared="NULL"),
-        Column(name="profile_record", type="jsonb", value="v_rest -> 'record'", cleared="NULL"),
-        Column(name="pinned_post", type="jsonb", value="v_rest -> 'pinned'", cleared="NULL"),
+        text("display_name", "name", cleared="NULL"),
+        text("avatar_url", "avatar", cleared="NULL"),
+        text("banner_url", "banner", cleared="NULL"),
+        text("description", cleared="NULL"),
+        json("profile_record", "record", cleared="NULL"),
+        json("pinned_post", "pinned", cleared="NULL"),
         Column(
             name="search_vector",
             type="tsvector",

@@ -2,22 +2,10 @@
 
 from typing import Any
 
-from indexer.records.base.record_type import (
-    CID,
-    CREATED_AT,
-    INDEXED_AT,
-    KEY,
-    URI,
-    Column,
-    Place,
-    Record,
-    RecordType,
-    Row,
-    created_at,
-    ornament,
-    required_record,
-    required_text,
-)
+from indexer.records.base.columns import CID, CREATED_AT, INDEXED_AT, URI, author, json, subject, text
+from indexer.records.base.fields import created_at, ornament, required_record, required_text
+from indexer.records.base.record_type import RecordType
+from indexer.records.base.values import Place, Record, Row
 
 
 def row(record: Record, _at: Place) -> Row:
@@ -38,11 +26,11 @@ RECORD = RecordType(
     columns=(
         URI,
         CID,
-        Column(name="creator_did", type=f"{KEY} NOT NULL", value="p_did"),
-        Column(name="name", type="text NOT NULL", value="v_rest ->> 'name'"),
-        Column(name="description", type="text", value="v_rest ->> 'description'"),
-        Column(name="list_uri", type=KEY, value="v_subject"),
-        Column(name="feeds", type="jsonb NOT NULL DEFAULT '[]'", value="v_rest -> 'feeds'"),
+        author("creator_did"),
+        text("name", required=True),
+        text("description"),
+        subject("list_uri", required=False),
+        json("feeds", required=True, default="[]"),
         CREATED_AT,
         INDEXED_AT,
     ),

@@ -2,36 +2,20 @@
 
 from typing import Any, cast
 
-from indexer.records.base.effects import Effect
-from indexer.records.base.record_type import (
-    KEY,
-    OF_POST,
-    Column,
-    Place,
-    Record,
-    RecordType,
-    Row,
-    check_record_uri,
-    created_at,
-    own_post,
-    required_text,
-    rules,
-    texts,
-    wrong_type,
-)
+from indexer.records.base.columns import Column, author, created, flag, json
+from indexer.records.base.fields import check_record_uri, created_at, required_text, texts, wrong_type
+from indexer.records.base.gates import OF_POST, judges, own_post, rules
+from indexer.records.base.record_type import RecordType
+from indexer.records.base.values import Place, Record, Row
 
 MENTIONED, FOLLOWED, FOLLOWERS, LISTED = (
     f"app.bsky.feed.threadgate#{rule}Rule" for rule in ("mention", "following", "follower", "list")
 )
 KNOWN = {MENTIONED, FOLLOWED, FOLLOWERS, LISTED}
 
-JUDGED = Effect(
-    "\nPERFORM unified_worker.judge_thread({post_uri});",
-    "\nIF p_new IS NULL THEN\n  PERFORM unified_worker.judge_thread({post_uri});\nEND IF;",
-    # This pass comes before the one over posts: a post that is deleted in between asks for the column.
-    first="""UPDATE {schema}.posts AS p SET has_thread_gate = true FROM {rows} AS t
-    WHERE p.uri = t.post_uri AND NOT p.has_thread_gate""",
-)
+# This pass comes before the one over posts: a post that is deleted in between asks for the column.
+SHOWN_FIRST = """UPDATE {schema}.posts AS p SET has_thread_gate = true FROM {rows} AS t
+    WHERE p.uri = t.post_uri AND NOT p.has_thread_gate"""
 
 
 def row(record: Record, at: Place) -> Row:
@@ -76,26 +60,20 @@ RECORD = RecordType(
     row=row,
     columns=(
         OF_POST,
-        Column(name="owner_did", type=f"{KEY} NOT NULL", value="p_did"),
-        Column(name="allow_mentions", type="boolean NOT NULL DEFAULT true", value="(v_rest -> 'mentions')::boolean"),
-        Column(name="allow_following", type="boolean NOT NULL DEFAULT true", value="(v_rest -> 'following')::boolean"),
-        Column(name="allow_list_members", type="boolean NOT NULL DEFAULT false", value="(v_rest -> 'members')::boolean"),
-        Column(name="allow_list_uris", type="jsonb NOT NULL DEFAULT '[]'", value="v_rest -> 'lists'"),
-        Column(name="created_at", type="timestamptz", value="v_created_at"),
+        author("owner_did"),
+        flag("allow_mentions", "mentions", required=True, default="true"),
+        flag("allow_following", "following", required=True, default="true"),
+        flag("allow_list_members", "members", required=True, default="false"),
+        json("allow_list_uris", "lists", required=True, default="[]"),
+        created("created_at", required=False),
         Column(name="updated_at", type="timestamptz", value="now()"),
-        Column(
-            name="allow_followers",
-            type="boolean NOT NULL DEFAULT false",
-            value="coalesce((v_rest -> 'followers')::boolean, false)",
-            optional=True,
-            needed="false",
-        ),
-        Column(name="hidden_replies", type="jsonb", value="v_rest -> 'hidden'", optional=True),
+        flag("allow_followers", "followers", default="false", optional=True, needed="false"),
+        json("hidden_replies", "hidden", optional=True),
     ),
     indexes=("owner_did",),
     key="post_uri",
     record_uri="replace(t.post_uri, '/app.bsky.feed.post/', '/app.bsky.feed.threadgate/')",
-    effects=(JUDGED,),
+    effects=(judges("judge_thread", first=SHOWN_FIRST),),
     meets=("t.post_uri",),
     timed=True,
 )

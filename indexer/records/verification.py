@@ -2,22 +2,11 @@
 
 from indexer.errors import Rejected
 from indexer.protocol.syntax import is_handle
-from indexer.records.base.effects import MAX_URI_CHARS, Effect, authority, notification
-from indexer.records.base.record_type import (
-    CID,
-    CREATED_AT,
-    INDEXED_AT,
-    KEY,
-    URI,
-    Column,
-    Place,
-    Record,
-    RecordType,
-    Row,
-    created_at,
-    required_did,
-    required_text,
-)
+from indexer.records.base.columns import CID, CREATED_AT, INDEXED_AT, URI, created, subject, text
+from indexer.records.base.effects import Effect, authority, notification
+from indexer.records.base.fields import created_at, required_did, required_text
+from indexer.records.base.record_type import RecordType
+from indexer.records.base.values import MAX_URI_CHARS, Place, Record, Row
 
 AUTHOR = authority("{uri}")
 
@@ -46,15 +35,7 @@ RECORD = RecordType(
     collection="app.bsky.graph.verification",
     table="verifications",
     row=row,
-    columns=(
-        URI,
-        CID,
-        Column(name="subject_did", type=f"{KEY} NOT NULL", value="v_subject"),
-        Column(name="handle", type="text NOT NULL", value="v_rest ->> 'handle'"),
-        Column(name="verified_at", type="timestamptz NOT NULL", value="v_created_at"),
-        CREATED_AT,
-        INDEXED_AT,
-    ),
+    columns=(URI, CID, subject("subject_did"), text("handle", required=True), created("verified_at"), CREATED_AT, INDEXED_AT),
     unique=("subject_did",),
     rivals=True,
     timed=True,

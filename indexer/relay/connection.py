@@ -70,8 +70,8 @@ class _Connect(connect):
             return exc
         self._hops += 1
         if self._hops > MAX_HOPS:
-            return SecurityError(f"it sends us on more than {MAX_HOPS} times; is RELAY_URL a relay?")
-        log.info("The relay sends us on to %s; the cursor stays that of RELAY_URL's host", url[:MAX_TOLD_CHARACTERS])
+            return SecurityError(f"more than {MAX_HOPS} redirects; is RELAY_URL a relay?")
+        log.info("The relay redirects to %s; the cursor stays stored under RELAY_URL's host", url[:MAX_TOLD_CHARACTERS])
         self._secure(url)
         return url
 
@@ -101,7 +101,7 @@ def told(error: OSError | WebSocketException) -> str:
 def _said(error: InvalidStatus) -> str:
     response = error.response
     if 300 <= response.status_code < 400 and (place := _header(response.headers, "Location")):
-        return f": it sends us to {place[:MAX_TOLD_CHARACTERS]}, where we can't follow; is RELAY_URL a relay?"
+        return f": it redirects to {place[:MAX_TOLD_CHARACTERS]}, where the worker cannot follow; is RELAY_URL a relay?"
     text = response.body.decode("utf-8", "replace").strip() if response.body else ""
     if "html" in _header(response.headers, "Content-Type") or text.startswith("<"):
         return ": a web page, not an event stream; is RELAY_URL a relay?"

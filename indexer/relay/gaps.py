@@ -13,8 +13,8 @@ MEANING: dict[Reason, str] = {
     "retention": "the relay no longer had it",
     "unreadable": "a message in it could not be read",
     "reset": "by --reset-cursor",
-    "renumbered": "by --reset-cursor; the relay counts anew",
-    "other_relay": "another relay brought what came before; seqs and times are each relay's own",
+    "renumbered": "by --reset-cursor; the relay restarted its numbering",
+    "other_relay": "the events before came from another relay; each relay has its own seqs and times",
 }
 
 

@@ -12,6 +12,7 @@ import orjson
 
 from indexer import json
 from indexer.database.write.batch import BUCKETS, Batch, build
+from indexer.database.write.parameters import PARAMETERS
 from indexer.errors import Rejected
 from indexer.protocol import frames, mst
 from indexer.protocol.car import split
@@ -116,8 +117,9 @@ def _check_event(event: Event) -> None:
 
 def _check_batch(batch: Batch) -> None:
     """The arrays fit each other, and PostgreSQL can take what they hold."""
-    assert {len(array) for array in (*batch.commits(), *batch.bounds())} == {1}
-    assert {len(array) for array in batch.operations()} == {batch.hi[0]}
+    for one, array in zip(PARAMETERS, batch.arguments(), strict=True):
+        wanted = 1 if one.per_commit else batch.bucket_hi[0] if one.name == "buckets" else batch.hi[0]
+        assert len(array) == wanted, one.name
     assert all(0 <= number < BUCKETS for number in batch.buckets)
     assert all(-2 <= kind < 2**15 for kind in batch.kind)
     for array in (batch.did, batch.rev, batch.data, batch.uri, batch.cid, batch.subject, batch.subject_cid):

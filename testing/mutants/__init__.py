@@ -7,6 +7,7 @@ old = '…'     part of one line, found there exactly once
 new = '…'     what stands in its place
 why = "…"     what is wrong then
 tests = [ … ] node ids, each of which (or all of them together) fails then
+promise = …   optional: the number of the promise that is broken then; one of the tests is marked with it
 """
 
 import tomllib
@@ -27,6 +28,7 @@ class Mutant:
     new: str
     why: str
     tests: tuple[str, ...]
+    promise: int | None = None
 
     def applied(self, root: Path) -> str:
         """The file's text with the bug in it. ValueError if the old text does not stand there exactly once."""

@@ -17,7 +17,9 @@ from pathlib import Path
 
 from testing.mutants import ROOT, Mutant, load
 
-LEFT_OUT = shutil.ignore_patterns(".*", "__pycache__", "data", "build", "*.egg-info")
+LEFT_OUT = shutil.ignore_patterns(
+    ".git", ".env", ".venv*", ".*_cache", ".hypothesis", ".coverage", "__pycache__", "data", "build", "*.egg-info"
+)
 PATIENCE = 180.0  # seconds for the tests of one mutant; one that makes them hang is found, too
 GRACE = 20.0  # seconds for pytest to end its servers
 PASSED, FAILED = 0, 1  # pytest's exit codes

@@ -11,7 +11,7 @@ import pytest
 from indexer.command_line import cli
 from indexer.config.settings import Config
 from indexer.database.dead_letters.queries import drop
-from indexer.database.functions.dead_letters import KEEP, PENDING
+from indexer.database.functions.dead_letters import functions
 from indexer.database.functions.rebuild_steps import REBUILDING
 from indexer.database.schema.migrations import MIGRATIONS
 from indexer.errors import OperatorError, Stop
@@ -123,7 +123,7 @@ async def test_show_tells_all_of_one(worker: Worker, run: Commands, tmp_path: Pa
     assert await run.raw("dead-letters", "show", letter, "--raw", "-") == commit.frame
     assert await run("dead-letters", "show", letter, "--raw", str(tmp_path / "frame")) == ""
     assert (tmp_path / "frame").read_bytes() == commit.frame
-    with pytest.raises(OperatorError, match="can't be written"):
+    with pytest.raises(OperatorError, match="cannot be written"):
         await run("dead-letters", "show", letter, "--raw", str(tmp_path))
 
 
@@ -149,7 +149,7 @@ async def test_show_of_what_does_not_decode_and_of_what_is_gone(worker: Worker, 
 async def test_drop_takes_the_frame_with_its_last_letter_and_gives_room_back(worker: Worker, run: Commands) -> None:
     stream = Stream()
     first = stream.commit("a", put(f"{LIKE}/1", {"$type": LIKE}), put(f"{LIKE}/2", {"$type": LIKE}))
-    await worker.connection.execute(KEEP.format(letters=2, bytes=len(first.frame), pending=PENDING))
+    await worker.connection.execute("".join(functions(letters=2, frames_bytes=len(first.frame))))
     more = [stream.commit(name, put(f"{LIKE}/{n}", {"$type": LIKE})) for n, name in enumerate("ab", 3)]
     assert await worker.write(first, *more) == ["applied", "frame_dropped", "frame_dropped"]
     one, two, *_ = await ids(worker)

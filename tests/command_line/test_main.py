@@ -244,7 +244,7 @@ async def test_a_fault_of_its_own_ends_with_its_traceback_and_a_code_of_its_own(
 async def test_what_is_nearly_a_setting_is_warned_of_at_start(tmp_path: Path) -> None:
     code, output = await ended(tmp_path, "status", DATABASE_URL="postgresql://127.0.0.1:9/x", RELAI_URL="wss://relay.example")
     assert code == 2
-    assert "[WARNING] RELAI_URL is no setting and changes nothing; is RELAY_URL meant?" in output
+    assert "[WARNING] RELAI_URL is not a setting and has no effect; did you mean RELAY_URL?" in output
 
 
 class Closed(Process):

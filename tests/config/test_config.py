@@ -165,7 +165,7 @@ def test_a_host_that_is_none_is_named(host: str) -> None:
 )
 def test_what_is_nearly_a_setting_is_told(name: str, meant: str) -> None:
     (hint,) = Config.from_env({"DATABASE_URL": URL, name: "x"}).hints
-    assert hint.startswith(f"{name} is no setting")
+    assert hint.startswith(f"{name} is not a setting")
     assert meant in hint
 
 
@@ -203,7 +203,7 @@ def test_a_relay_without_a_scheme(written: str, url: str, *, hinted: bool) -> No
 
 def test_one_slash_too_few_is_told() -> None:
     (fault,) = faults(RELAY_URL="wss:/bsky.network")
-    assert fault == "RELAY_URL has one slash where two belong; write wss://host"
+    assert fault == "RELAY_URL has one slash instead of two; write wss://host"
 
 
 @pytest.mark.parametrize("pattern", ["app", "app.bsky*", "*.post", "app..post.*", ".*", "app.bsky.feed.post/x"])

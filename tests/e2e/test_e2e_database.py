@@ -1,6 +1,7 @@
 """The database goes away in mid-run, in every way it can: nothing is missing afterwards and nothing double."""
 
 import asyncio
+from functools import partial
 
 import pytest
 
@@ -47,16 +48,19 @@ async def stopped_for(server: PostgresServer, seconds: float) -> None:
     assert await differences(server.url, stream.model) == []
 
 
+@pytest.mark.promise(2)
 async def test_the_database_is_stopped_for_five_seconds(private_server: PostgresServer) -> None:
     await stopped_for(private_server, 5)
 
 
 @pytest.mark.soak
+@pytest.mark.promise(2)
 async def test_the_database_is_stopped_for_twenty_seconds(private_server: PostgresServer) -> None:
     await stopped_for(private_server, 20)
 
 
 @pytest.mark.parametrize("durable", ["on", "off"])
+@pytest.mark.promise(2)
 async def test_the_database_crashes(private_server: PostgresServer, durable: str) -> None:
     """kill -9 of the server. With SYNCHRONOUS_COMMIT=off the last calls may be lost there: the stored cursor knows."""
     stream = traffic(4_000, awkward=True, seed=6)
@@ -77,7 +81,7 @@ async def test_the_lock_s_connection_is_ended(database: str) -> None:
     async with RelayServer(stream.frames, rate=2 * RATE) as relay, running(database, relay.url) as worker:
         for share in (0.3, 0.6):
             await midway(worker, stream, share)
-            assert await terminate_backends(database, holding_lock=True) == 1
+            await until(partial(terminate_backends, database, holding_lock=True), "there is a lock, and its connection ends")
         await finished(worker, stream.last_seq)
         assert len(relay.cursors) == 3
     assert await differences(database, stream.model) == []
@@ -106,17 +110,19 @@ async def test_the_lock_s_connection_is_ended_while_it_starts(database: str) -> 
 
 
 @pytest.mark.parametrize("size", ["1", "20"])
+@pytest.mark.promise(2)
 async def test_all_connections_are_ended_at_once(database: str, size: str) -> None:
     stream = traffic(4_000, awkward=True, seed=8)
     async with RelayServer(stream.frames, rate=2 * RATE) as relay, running(database, relay.url, DB_POOL_SIZE=size) as worker:
         for share in (0.2, 0.4, 0.6):
             await midway(worker, stream, share)
-            assert await terminate_backends(database)
+            await until(partial(terminate_backends, database), "the worker has connections again, and they are ended")
         await finished(worker, stream.last_seq)
     assert await differences(database, stream.model) == []
 
 
 @pytest.mark.parametrize("how", ["pg_terminate_backend", "pg_cancel_backend"])
+@pytest.mark.promise(2)
 async def test_calls_are_broken_off_one_by_one(database: str, how: str) -> None:
     """Calls that wait for a table are ended, with or without their connection; the lock's connection is left alone."""
     stream = traffic(4_500, awkward=True, seed=9)

@@ -46,7 +46,7 @@ async def test_data_survive_a_stop_and_a_kill_and_no_server_is_left_behind(tmp_p
                 worker.kill()
                 await until(lambda: not servers(folder), "the server ends after its worker", seconds=10)
             async with Process(tmp_path, "--embedded", str(folder), **env) as worker:
-                psql = await worker.says(r"look into it with: .*psql -h (\S+) -p ([0-9]+) -U (\S+) (\S+)")
+                psql = await worker.says(r"open it with: .*psql -h (\S+) -p ([0-9]+) -U (\S+) (\S+)")
                 url = f"postgresql://{psql[3]}@/{psql[4]}?host={psql[1]}&port={psql[2]}"
                 await worker.says("Connected to ")
 

@@ -48,6 +48,7 @@ def port_of(relay: RelayServer) -> int:
     return urlsplit(relay.url).port or 0
 
 
+@pytest.mark.promise(6)
 async def test_what_the_relay_no_longer_has(database: str, caplog: pytest.LogCaptureFixture) -> None:
     """It was away for an hour, in the middle of a connection's life and over a restart; and once it says so itself."""
     before, after, more, last = (
@@ -77,6 +78,7 @@ async def test_what_the_relay_no_longer_has(database: str, caplog: pytest.LogCap
     assert await differences(database, told([*before, *after, *more, *last]).model) == []
 
 
+@pytest.mark.promise(6)
 async def test_a_message_that_can_t_be_read(database: str, caplog: pytest.LogCaptureFixture) -> None:
     """It comes on each connection, after the third event; the relay goes on when it is asked for what is behind it."""
     caplog.set_level(logging.WARNING)
@@ -90,6 +92,7 @@ async def test_a_message_that_can_t_be_read(database: str, caplog: pytest.LogCap
     assert await differences(database, told(stream).model) == []
 
 
+@pytest.mark.promise(6)
 async def test_killed_around_a_gap_it_is_kept_once(database: str, tmp_path: Path) -> None:
     before, after = likes(Author("dead"), (1, 2, 3)), likes(Author("alive"), (700, 701), HOUR)
     async with RelayServer(frames(before)) as relay, connected(database) as connection:
@@ -117,6 +120,7 @@ async def test_killed_around_a_gap_it_is_kept_once(database: str, tmp_path: Path
         assert await gaps(database) == ["retention 3 700 3598"]
 
 
+@pytest.mark.promise(6)
 async def test_a_reset_that_skips_is_a_gap_and_one_that_replays_is_none(database: str) -> None:
     stream = likes(Author("reset"), range(1, 11))
     async with RelayServer(frames(stream)) as relay:
@@ -163,7 +167,7 @@ async def test_a_relay_that_counts_anew_and_the_two_ways_on(database: str, tmp_p
         assert await gaps(database) == []
         async with Process(tmp_path, "--reset-cursor", **env) as worker:
             await saved(database, relay.url, 60)
-            await worker.says(r"\[WARNING\] Gap: after seq 50200 .* goes on with seq 1 .*the relay counts anew")
+            await worker.says(r"\[WARNING\] Gap: after seq 50200 .* goes on with seq 1 .*the relay restarted its numbering")
         assert relay.cursors == [50_200, 0]
         assert await gaps(database) == ["renumbered 50200 1 80"]
         assert not await active()
@@ -181,6 +185,7 @@ async def test_a_relay_that_counts_anew_and_the_two_ways_on(database: str, tmp_p
     assert len(await gaps(database)) == 1
 
 
+@pytest.mark.promise(6)
 async def test_a_cut_is_no_gap(database: str) -> None:
     stream = likes(Author("cut"), range(1, 200))
     async with RelayServer(frames(stream), always=[Cut(20)]) as relay, running(database, relay.url) as worker:

@@ -116,6 +116,8 @@ async def test_what_it_exports_is_what_happened(database: str, tmp_path: Path) -
         assert seen["info", (("relay", urlsplit(relay.url).netloc), ("version", VERSION))] == 1
 
 
+@pytest.mark.promise(3)
+@pytest.mark.promise(6)
 async def test_refusals_are_told_and_a_replay_writes_nothing(database: str, tmp_path: Path) -> None:
     stream = traffic(2_000, awkward=True)
     async with RelayServer(stream.frames) as relay, connected(database) as connection:
@@ -203,7 +205,7 @@ async def test_an_address_that_is_taken(database: str, tmp_path: Path) -> None:
             env = settings(database, relay.url)
             del env["HTTP_BIND"]
             async with Process(tmp_path, **env) as worker:
-                await worker.says(r"\[WARNING\] HTTP_BIND: cannot listen on 127.0.0.1:8080 .*going on without")
+                await worker.says(r"\[WARNING\] HTTP_BIND: cannot listen on 127.0.0.1:8080 .*continuing without")
                 await worker.says("Connected to")  # somebody else's port is no reason to stop the stream
             async with Process(tmp_path, **env | {"HTTP_BIND": "127.0.0.1:8080"}) as worker:
                 assert await worker.ends() == 2
@@ -211,6 +213,7 @@ async def test_an_address_that_is_taken(database: str, tmp_path: Path) -> None:
                 assert "Traceback" not in worker.output
 
 
+@pytest.mark.promise(5)
 async def test_connections_too_many_are_turned_away(database: str, tmp_path: Path) -> None:
     async with RelayServer() as relay, serving(tmp_path, database, relay.url) as (worker, page):
         await worker.says("Connected to")
@@ -235,6 +238,7 @@ async def test_connections_too_many_are_turned_away(database: str, tmp_path: Pat
         await until(answers, "there is room again")
 
 
+@pytest.mark.promise(5)
 async def test_open_pages_are_bounded_and_hold_up_nothing(database: str, tmp_path: Path) -> None:
     stays = Mix(delete=0, account=0, account_deleted=0)  # so that each post that was shown is still there
     stream = told(Generator(Settings(mix=stays, cheap=True, history=50)).stream(1_000))

@@ -58,12 +58,16 @@ async def killed_again_and_again(url: str, folder: Path, *, kills: int, events: 
     assert await differences(url, stream.model) == []
 
 
+@pytest.mark.promise(1)
+@pytest.mark.promise(2)
 async def test_five_kills_at_random_moments(database: str, tmp_path: Path) -> None:
     await killed_again_and_again(database, tmp_path, kills=5, events=7_000, rate=750, seed=11)
 
 
 @pytest.mark.soak
 @pytest.mark.parametrize("seed", [21, 22, 23])
+@pytest.mark.promise(1)
+@pytest.mark.promise(2)
 async def test_twenty_kills_at_random_moments(database: str, tmp_path: Path, seed: int) -> None:
     await killed_again_and_again(database, tmp_path, kills=20, events=60_000, rate=1_500, seed=seed)
 

@@ -7,6 +7,8 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from relay_simulator.generator import Generator, Settings
 from relay_simulator.mix import Mix
 from relay_simulator.server import RelayServer
@@ -40,6 +42,7 @@ async def command(folder: Path, url: str, *arguments: str) -> tuple[int, str]:
         return code, process.output
 
 
+@pytest.mark.promise(2)
 async def test_what_a_database_refused_for_a_while_comes_in_by_a_retry_killed_and_begun_again(
     database: str, tmp_path: Path
 ) -> None:

@@ -11,6 +11,7 @@ from unified_worker import MOST_LANES
 
 
 @pytest.mark.parametrize("size", ["1", "2", "20"])
+@pytest.mark.promise(4)
 async def test_realistic_traffic_at_every_pool_size(database: str, size: str) -> None:
     stream = traffic(3_000)
     async with RelayServer(stream.frames) as relay, running(database, relay.url, DB_POOL_SIZE=size) as worker:
@@ -21,6 +22,7 @@ async def test_realistic_traffic_at_every_pool_size(database: str, size: str) ->
 
 
 @pytest.mark.parametrize("size", ["1", "2", "20"])
+@pytest.mark.promise(4)
 async def test_awkward_traffic_at_every_pool_size(database: str, size: str) -> None:
     """Duplicates, moves, updates before their creates, stale and early revs, broken records: a quarter of the stream."""
     stream = traffic(3_000, awkward=True)
@@ -32,6 +34,7 @@ async def test_awkward_traffic_at_every_pool_size(database: str, size: str) -> N
     assert await differences(database, stream.model) == []
 
 
+@pytest.mark.promise(4)
 async def test_awkward_traffic_in_as_many_lanes_as_there_can_be(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever this machine has: on two cores there would be two lanes at any pool size."""
     monkeypatch.setattr("os.cpu_count", lambda: 64)
@@ -59,6 +62,7 @@ async def test_trees_and_signatures_make_no_difference(database: str) -> None:
 
 
 @pytest.mark.parametrize("size", ["1", "2", "20"])
+@pytest.mark.promise(4)
 async def test_one_record_created_and_deleted_over_and_over_between_thousands_of_others(database: str, size: str) -> None:
     stream = told(toggling(others=2_500))
     async with RelayServer(stream.frames) as relay, running(database, relay.url, DB_POOL_SIZE=size) as worker:
@@ -84,6 +88,7 @@ async def test_a_sync_moves_the_rev(database: str) -> None:
     assert await differences(database, stream.model) == []
 
 
+@pytest.mark.promise(3)
 async def test_a_replay_from_the_oldest_changes_nothing(database: str, tmp_path: Path) -> None:
     """The whole stream again over the filled database, also by way of the command line."""
     stream = traffic(2_000, awkward=True)

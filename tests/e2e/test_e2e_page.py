@@ -100,7 +100,7 @@ async def test_the_page_follows_what_happens(database: str, tmp_path: Path) -> N
             worker.kill()
             await look.state_is("lost")
             assert time() - killed >= 4
-            assert re.match("No word from the worker since [0-9]{2}:[0-9]{2}:[0-9]{2}", await look.text("#detail"))
+            assert re.match("No message from the worker since [0-9]{2}:[0-9]{2}:[0-9]{2}", await look.text("#detail"))
             assert await look.page.title() == f"Lost · {relay.url.removeprefix('ws://')}"
             icons.add(await look.page.get_attribute("#icon", "href"))
             async with Brisk(tmp_path, **env | {"HTTP_BIND": url.split("/")[2]}):
@@ -120,7 +120,8 @@ async def follows(look: Look) -> None:
     assert any(height < line[-1][1] / 3 for _, height in line), "and its beginning is low"
     label = await look.page.get_attribute("#rate-chart", "aria-label") or ""
     now = re.fullmatch(
-        r"Events a second, last 2 minutes: lowest [0-9.]+ a second, highest ([0-9]+) a second, now ([0-9]+) a second", label
+        r"Events per second, last 2 minutes: lowest [0-9.]+ per second, highest ([0-9]+) per second, now ([0-9]+) per second",
+        label,
     )
     assert now is not None, label
     assert 200 < int(now[2]) <= int(now[1])
@@ -128,7 +129,7 @@ async def follows(look: Look) -> None:
     assert box is not None
     await look.page.mouse.move(box["x"] + box["width"] - 8, box["y"] + 50)
     pointed = await look.text("#rate-readout")
-    assert re.fullmatch(r"[0-9:]{8}  [23][0-9]{2} a second", pointed), pointed
+    assert re.fullmatch(r"[0-9:]{8}  [23][0-9]{2} per second", pointed), pointed
     await look.page.mouse.move(5, 5)
     assert await look.text("#rate-readout") == "last 2 minutes"
 
@@ -242,7 +243,7 @@ async def test_what_the_page_makes_of_numbers(database: str, tmp_path: Path) -> 
             await look.page.route("**/live", answering(told))
             await look.page.goto(url)
             await look.state_is("behind")
-            assert await look.text("#detail") == "10 min behind the relay, about 5 min to go."
+            assert await look.text("#detail") == "10 min behind the relay, about 5 min left."
             assert [await look.text(place) for place in ("#rate", "#lag", "#rss")] == ["5,000", "10 min", "51 MB"]
             assert {call: await look.page.evaluate(call) for call in FORMATS} == FORMATS
             assert len(await look.line("#lag-chart")) == 2, "nothing is drawn where nothing is known"

@@ -41,6 +41,7 @@ from testing.harness import (
 
 @pytest.mark.parametrize("how", ["close", "abort"])
 @pytest.mark.parametrize("inclusive", [True, False])
+@pytest.mark.promise(6)
 async def test_the_relay_cuts_every_500_frames(database: str, how: str, inclusive: bool) -> None:
     """Whether the cursor's own event comes again or not is the relay's choice."""
     stream = traffic(3_000, awkward=True, seed=12)
@@ -55,6 +56,7 @@ async def test_the_relay_cuts_every_500_frames(database: str, how: str, inclusiv
     assert await differences(database, stream.model) == []
 
 
+@pytest.mark.promise(3)
 async def test_duplicate_frames_and_old_stretches_again(database: str) -> None:
     """A stream that stutters: stretches come again, and every frame now and then twice at once."""
     stream = traffic(2_000, awkward=True, seed=13)
@@ -116,6 +118,7 @@ async def test_after_an_error_frame_the_connection_is_left_though_the_relay_goes
     assert await differences(database, stream.model) == []
 
 
+@pytest.mark.promise(6)
 async def test_an_outdated_cursor_is_told(
     database: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -84,7 +84,7 @@ async def test_beside_a_worker_after_its_stop_and_after_its_death(database: str,
         await until(lambda: _is(connection, locks, 0), "the server has seen its end")
         answer = await asked(tmp_path, url=database)
         assert "not running" in answer.out
-        assert "last stop     without a word: killed" in answer.out
+        assert "last stop     did not shut down cleanly: killed" in answer.out
         did = await connection.fetchval("SELECT did FROM unified_worker.dead_letters WHERE did <> '' ORDER BY id LIMIT 1")
         answer = await asked(tmp_path, "--did", did, url=database)
         assert (answer.code, answer.out.splitlines()[0]) == (0, did)

@@ -29,6 +29,7 @@ def is_verdict(line: str) -> bool:
 
 
 @pytest.mark.parametrize("left_wrong", ["", LEFT_WRONG], ids=["left right", "left wrong"])
+@pytest.mark.promise(3)
 async def test_a_replay_over_another_writer_s_rows_counts_nothing_twice(database: str, left_wrong: str, tmp_path: Path) -> None:
     """What it left right stays right; what it left wrong is made right by the command for that."""
     stream = traffic(4_000, seed=3, accounts=400)

@@ -29,6 +29,7 @@ async def wrong_rows(url: str, model: Model) -> list[str]:
 
 
 @pytest.mark.parametrize("at_once", [False, True], ids=["one after the other", "at once"])
+@pytest.mark.promise(3)
 async def test_what_two_relays_send_counts_once(database: str, at_once: bool) -> None:
     one, other = numbered_from(FIRST), numbered_from(SECOND)
     async with RelayServer(one.frames[: None if at_once else BEFORE]) as first, RelayServer(other.frames) as second:

@@ -247,7 +247,7 @@ async def test_another_major_version_is_refused(directory: Path) -> None:
 async def test_a_directory_with_something_else_in_it_is_left_alone(directory: Path) -> None:
     directory.mkdir()
     (directory / "thesis.txt").write_text("five years of work")
-    with pytest.raises(OperatorError, match=r"holds something else \(thesis\.txt\)"):
+    with pytest.raises(OperatorError, match=r"contains something else \(thesis\.txt\)"):
         async with EmbeddedPostgres(directory):
             pass
     assert (directory / "thesis.txt").read_text() == "five years of work"

@@ -71,7 +71,7 @@ def test_a_full_pipe_stops_nobody_and_what_was_left_out_is_told(pipe: tuple[int,
         handler.handle(logging.LogRecord("x", logging.INFO, "", 0, "line %d: %s", (number, WORDS), None))
     assert time.monotonic() - began < 60, "logging waited for the pipe"  # nobody reads it, so that would be for ever
     text = read_all(reader, "did not keep up\n")
-    found = re.search(r"\[WARNING\] ([0-9,]+) lines of the log were left out here", text)
+    found = re.search(r"\[WARNING\] ([0-9,]+) log lines were dropped here", text)
     assert found
     left_out = int(found[1].replace(",", ""))
     text += "" if left_out == LINES - MOST_WAITING else read_all(reader, f"line {MOST_WAITING - 1}: {WORDS}\n")
@@ -171,7 +171,7 @@ def test_what_was_left_out_is_told_in_json(pipe: tuple[int, int]) -> None:
     text += "" if '"the end"' in text else read_all(reader, '"the end"}\n')
     lines = [json.loads(line) for line in text.splitlines()]
     (told,) = (line for line in lines if line["level"] == "WARNING")
-    assert re.fullmatch(r"[0-9]+ lines of the log were left out here: .*", told["message"])
+    assert re.fullmatch(r"[0-9]+ log lines were dropped here: .*", told["message"])
 
 
 def test_json_is_utf_8_whatever_the_locale() -> None:

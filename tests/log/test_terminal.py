@@ -262,10 +262,10 @@ def test_a_stopped_terminal_stops_nobody_and_is_not_told_old_news(screen: Screen
     assert not any("line" in row for row in screen.rows)
     screen.press(GO_ON)
     screen.until(lambda rows: rows[-1:] == [f"status {3 * MOST_WAITING - 1}"])
-    assert b"lines of the log were left out here" in screen.written
+    assert b"log lines were dropped here" in screen.written
     assert len(set(re.findall(rb"status (\d+)", screen.written))) <= 5
     shown = set(re.findall(rb"line (\d+) ", screen.written))
-    (left_out,) = re.findall(rb"([0-9,]+) lines of the log were left out", screen.written)
+    (left_out,) = re.findall(rb"([0-9,]+) log lines were dropped", screen.written)
     assert len(shown) + int(left_out.replace(b",", b"")) == 3 * MOST_WAITING
 
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from indexer.config.settings import Config
 from indexer.database.write.batch import build
+from indexer.database.write.outcome import APPLIED, STALE
 from indexer.metrics import LATENCY_BOUNDS, Histogram
 from indexer.monitoring.history import KEPT, History, quantile
 from indexer.monitoring.http import exposition
@@ -113,16 +114,16 @@ def test_the_newest_posts_are_some_that_were_written() -> None:
     now = 10.0
     newest = Newest(lambda: now)
     first, second, third, fourth = (build([event]) for event in posts(4))
-    newest.look(first, ["stale"])
+    newest.look(first, [STALE])
     assert not newest.posts
-    newest.look(first, ["applied"])
-    newest.look(second, ["applied"])  # too soon
+    newest.look(first, [APPLIED])
+    newest.look(second, [APPLIED])  # too soon
     now += INTERVAL
     both = build([*posts(4)[2:]])
-    newest.look(both, ["stale", "applied"])  # the first of them says nothing of the others
-    newest.look(third, ["applied"])
+    newest.look(both, [STALE, APPLIED])  # the first of them says nothing of the others
+    newest.look(third, [APPLIED])
     now += INTERVAL
-    newest.look(fourth, ["applied"])
+    newest.look(fourth, [APPLIED])
     assert [post.uri for post in newest.posts] == [fourth.uri[0], third.uri[0], first.uri[0]]
     assert newest.total == 3
     assert all(0 < len(post.text) <= MOST_SHOWN and post.uri.startswith(f"at://{post.did}/") for post in newest.posts)

@@ -49,7 +49,7 @@ async def watching(
 def test_it_says_what_it_does_and_how_to_end_it(caplog: pytest.LogCaptureFixture) -> None:
     greet(RELAY, Path("data/postgres"))
     text = "\n".join(said(caplog))
-    for part in (RELAY, "data/postgres", "Ctrl-C", "goes on from where"):
+    for part in (RELAY, "data/postgres", "Ctrl-C", "resumes where"):
         assert part in text
 
 
@@ -100,7 +100,7 @@ async def test_a_silent_relay_is_told_from_one_that_is_not_there(
         async with watching(worker.metrics, lambda: bool(relay.open), relay.url):
             await until(lambda: bool(said(caplog)), "it is told")
     (told,) = said(caplog)
-    assert f"{relay.url} is connected to, but is silent" in told
+    assert f"{relay.url} is connected but silent" in told
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ async def test_after_a_late_start_the_first_event_is_told_as_well(
         async with asyncio.timeout(1):
             await watch
     why, first, _ = said(caplog)
-    assert "the database has not taken anything yet" in why
+    assert "the database has not stored any yet" in why
     assert first.startswith("The first event is in the database, ")
 
 

@@ -22,6 +22,7 @@ def cursor(worker: Worker, host: str = "relay.test") -> Cursor:
     return Cursor(worker.pool, host)
 
 
+@pytest.mark.promise(2)
 async def test_what_is_saved_is_where_the_next_start_begins(both_worker: Worker) -> None:
     first = cursor(both_worker)
     assert await first.start("public", "live", forget=False) == (None, None)
@@ -120,6 +121,7 @@ def passed(watermark: Watermark, seq: int, gap: Gap | None = None) -> Watermark:
     return watermark
 
 
+@pytest.mark.promise(6)
 async def test_a_gap_is_stored_with_the_cursor_that_passes_it_and_once(both_worker: Worker) -> None:
     kept = cursor(both_worker)
     await kept.start("public", "live", forget=False)
@@ -143,6 +145,7 @@ async def test_a_gap_is_stored_with_the_cursor_that_passes_it_and_once(both_work
     assert await both_worker.column(GAPS) == ["relay.test retention 7 90", "relay.test unreadable 91 200"]
 
 
+@pytest.mark.promise(6)
 async def test_a_gap_that_can_t_be_stored_just_now_is_stored_with_the_next_cursor(worker: Worker) -> None:
     kept = cursor(worker)
     await kept.start("public", "live", forget=False)
@@ -191,6 +194,7 @@ async def test_a_stored_cursor_that_is_no_seq_can_be_forgotten(worker: Worker, s
 
 
 @pytest.mark.parametrize("seconds", [-1, 1])
+@pytest.mark.promise(6)
 async def test_what_another_relay_brought_before_is_not_forgotten(
     both_worker: Worker, seconds: int, caplog: pytest.LogCaptureFixture
 ) -> None:

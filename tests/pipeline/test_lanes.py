@@ -21,6 +21,7 @@ def seqs(batch: list[Placed]) -> list[int | None]:
     return [item.event.seq for item in batch]
 
 
+@pytest.mark.promise(5)
 def test_the_bounds_are_the_design_s() -> None:
     assert (MAX_QUEUED_BYTES, MAX_BATCH_BYTES, MAX_BATCH) == (32 * 2**20, 4 * 2**20, 250)
 
@@ -30,6 +31,7 @@ events = st.lists(st.tuples(st.integers(0, 6), st.integers(1, 60)), max_size=60)
 
 @settings(deadline=None)
 @given(events, st.integers(1, 4), st.integers(1, 8), st.integers(1, 100))
+@pytest.mark.promise(4)
 def test_every_event_once_in_its_repo_s_order_within_the_bounds(
     sent: list[tuple[int, int]], count: int, most: int, most_bytes: int
 ) -> None:
@@ -75,6 +77,7 @@ async def waits(lane: Lane, item: Placed) -> asyncio.Task[None]:
     return task
 
 
+@pytest.mark.promise(5)
 async def test_a_put_waits_while_the_lane_is_full_in_number() -> None:
     lane = Lane(0, 3, 10**6)
     for seq in range(3):
@@ -85,6 +88,7 @@ async def test_a_put_waits_while_the_lane_is_full_in_number() -> None:
     assert seqs(await lane.take()) == [3]
 
 
+@pytest.mark.promise(5)
 async def test_a_put_waits_while_the_lane_is_full_in_bytes() -> None:
     lane = Lane(0, 100, 10)
     await lane.put(placed(0, size=9))
@@ -112,6 +116,7 @@ async def test_a_full_lane_holds_up_only_who_puts_into_it() -> None:
     assert len(lanes) == 2
 
 
+@pytest.mark.promise(5)
 async def test_a_batch_is_bounded_in_number_and_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     lane = Lane(0, 10_000, 10**9)
     for seq in range(MAX_BATCH + 10):
@@ -125,6 +130,7 @@ async def test_a_batch_is_bounded_in_number_and_in_bytes(monkeypatch: pytest.Mon
     assert lane.bytes == 0
 
 
+@pytest.mark.promise(5)
 async def test_all_lanes_together_keep_the_bounds() -> None:
     for count in (1, 3, 4, 20):
         lanes = Lanes(count)
@@ -142,6 +148,7 @@ async def _fill(lane: Lane) -> None:
         await lane.put(placed(seq))
 
 
+@pytest.mark.promise(2)
 async def test_a_closed_lane_gives_what_is_left_and_then_nothing() -> None:
     lane = Lane(0, 10, 100)
     await lane.put(placed(0))

@@ -18,6 +18,7 @@ def time_of(place: int) -> datetime:
 
 
 @given(st.lists(seqs, max_size=25), st.none() | st.integers(0, 30), st.data())
+@pytest.mark.promise(2)
 def test_finishing_in_any_order(arrived: list[int | None], start: int | None, data: st.DataObject) -> None:
     watermark = Watermark(start)
     tickets = [watermark.arrive(seq, time_of(place)) for place, seq in enumerate(arrived)]
@@ -37,6 +38,7 @@ def test_finishing_in_any_order(arrived: list[int | None], start: int | None, da
 
 
 @given(st.lists(st.booleans(), max_size=60))
+@pytest.mark.promise(2)
 def test_arriving_and_finishing_in_turn(steps: list[bool]) -> None:
     """Seqs that rise: the cursor is always below every event that is not finished."""
     watermark, seq = Watermark(), 0
@@ -60,6 +62,7 @@ def test_an_event_without_a_time_keeps_the_last_one() -> None:
     assert (watermark.cursor, watermark.time) == (2, START)
 
 
+@pytest.mark.promise(5)
 async def test_what_arrives_behind_one_that_is_not_finished_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("indexer.pipeline.watermark.MAX_OPEN", 3)
     watermark = Watermark()

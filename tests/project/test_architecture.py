@@ -206,12 +206,12 @@ def test_a_folder_maps_what_is_in_it(path: Path) -> None:
     """Each __init__ names its files and folders once, and nothing that is gone. Record types and commands need no word."""
     if path.parent.name in ("protocol", "commands"):
         return
-    inside = {each.name for each in path.parent.glob("*.py")} - {"__init__.py"}
+    inside = {each.name for each in path.parent.iterdir() if each.suffix in (".py", ".sql")} - {"__init__.py"}
     folders = [each for each in path.parent.iterdir() if each.is_dir() and each.name != "__pycache__"]
     inside |= {f"{each.name}/" for each in folders if any(inner.is_file() for inner in each.iterdir())}
     if path.parent.name == "records":
         inside = {"base/"}
-    mapped = re.findall(r"^([a-z_]+(?:\.py|/)) ", ast.get_docstring(tree(path)) or "", re.MULTILINE)
+    mapped = re.findall(r"^([a-z_]+(?:\.py|\.sql|/)) ", ast.get_docstring(tree(path)) or "", re.MULTILINE)
     assert sorted(mapped) == sorted(inside) or (path.parent.name == "records" and not mapped)
 
 

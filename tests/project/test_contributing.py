@@ -8,7 +8,6 @@ import pytest
 from testing.documents import ROOT, blocks, read
 from testing.mutants import load
 
-PROMISES = 6
 DECISIONS = sorted(path.name for path in (ROOT / "docs" / "decisions").glob("[0-9]*.md"))
 PARTS = ["Context", "Choice", "Figures", "What would change it"]
 PAGES = (
@@ -53,12 +52,6 @@ def test_every_invariant_has_a_file_a_test_and_perhaps_a_mutant() -> None:
         assert (ROOT / path).is_file(), law
         assert "::" in test, law
         assert not mutant or mutant in mutants, law
-
-
-def test_every_promise_of_the_readme_is_an_invariant() -> None:
-    promised = re.findall(r"^(\d)\. \*\*", read("README.md"), re.MULTILINE)
-    assert len(promised) == PROMISES
-    assert {law[0] for law, *_ in invariants() if law[1:2] == "."} == set(promised)
 
 
 def test_the_index_of_decisions_lists_every_page_once() -> None:

@@ -24,7 +24,7 @@ ELSEWHERE = {
     "prepare._any_rows": "the tables' names",
     "prepare._mend_times": "the tables' and columns' names, of the record types",
     "optional_columns.settle": "the tables' and columns' names and types, of the record types",
-    "compatibility._unassignable": "the tables' and columns' names and types, of the record types",
+    "compatibility._refusal": "the tables' and columns' names and types, of the record types",
     "account._count": "the tables' and columns' names, of the record types",
     "compare.look": "what should be and what is there, of constants (audit_rows, audit_notices, audit_books)",
     "compare._keys": "the tables' and columns' names, and numbers",

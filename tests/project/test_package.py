@@ -25,8 +25,14 @@ NAMES = (
     *("relay_simulator", "benchmarks", "tests", "deploy", "docs"),
 )
 DATA = ("page.html", "page.css", "page.js")
-CODE = {".py", ".html", ".css", ".js"}
+CODE = {".py", ".html", ".css", ".js", ".sql"}
 INFO = f"unified_worker-{VERSION}.dist-info"
+STATEMENTS = """
+from indexer.database.functions.install import functions
+from indexer.database.schema.migrations import MIGRATIONS
+from indexer.records import RECORD_TYPES
+print(*functions("public", RECORD_TYPES), *MIGRATIONS)
+"""
 EPOCH = {"SOURCE_DATE_EPOCH": "1764000000"}
 
 
@@ -156,6 +162,15 @@ def test_the_command_tells_its_version_and_its_own_name(folder: Path, installed:
     assert ".py" not in usage.stdout
     where = run(sys.executable, "-c", "import indexer; print(indexer.__file__)", cwd=folder, PYTHONPATH=str(installed))
     assert where.stdout.strip() == str(installed / "indexer" / "__init__.py")
+
+
+def test_what_is_installed_has_every_statement(folder: Path, installed: Path) -> None:
+    """The SQL is data files of the package: the functions, and the schema's steps."""
+    statements = subprocess.run([sys.executable, "-c", STATEMENTS], cwd=ROOT, capture_output=True, text=True, check=True)
+    done = run(sys.executable, "-c", STATEMENTS, cwd=folder, PYTHONPATH=str(installed))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == statements.stdout
+    assert done.stdout.count("CREATE OR REPLACE") > 60
 
 
 def test_the_command_ends_with_2_where_a_setting_is_missing(folder: Path, installed: Path) -> None:

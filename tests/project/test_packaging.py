@@ -244,6 +244,7 @@ def test_the_image_holds_the_worker_and_nothing_else(dockerfile: list[tuple[str,
     rules = [line for line in ignored if line and not line.startswith("#")]
     assert rules[0] == "*"
     assert [rule.removeprefix("!") for rule in rules if rule.startswith("!")] == copied
+    assert [rule for rule in rules if not rule.startswith("!")] == ["*", "**/__pycache__"]  # data files come along
     for name in copied[1:]:  # what is copied can start by itself
         source = ROOT / name
         (shutil.copytree if source.is_dir() else shutil.copy)(source, tmp_path / name)

@@ -169,7 +169,7 @@ async def port_for_us() -> AsyncGenerator[None]:
 async def test_make_relay_and_make_run_beside_it(installed: Path) -> None:
     (installed / "project" / ".env").write_text("HTTP_BIND=127.0.0.1:0\n")
     async with port_for_us(), Shell(installed, "make relay") as relay:
-        await relay.says(rf"500 new frames a second at ws://127\.0\.0\.1:{PORT}")
+        await relay.says(rf"500 new frames per second at ws://127\.0\.0\.1:{PORT}")
         async with Shell(installed, "RELAY_URL=ws://127.0.0.1:2471 make run") as worker:
             await worker.says("in the database, ")
             await worker.interrupted()

@@ -177,6 +177,7 @@ TOO_DEEP = b"\x81" * 5000
         (other(time="2026-07-04T14:33:06Z"), "rev_in_future"),
     ],
 )
+@pytest.mark.promise(6)
 def test_unusable_commits_are_named(changes: dict[str, Any], reason: str) -> None:
     message = commit_frame(RECORDS, **changes)
     event = unusable(message)
@@ -319,6 +320,7 @@ def test_the_other_messages(message: bytes, event: Event) -> None:
         (b"text", "undecodable"),
     ],
 )
+@pytest.mark.promise(6)
 def test_other_unusable_messages_are_named(message: bytes, reason: str) -> None:
     assert unusable(message).reason == reason
 

@@ -150,6 +150,7 @@ def test_an_undecodable_commit_keeps_its_seq_account_and_paths(message: bytes) -
         b"\xff" * 1_000_000,
     ],
 )
+@pytest.mark.promise(5)
 def test_bombs_are_defused_in_time(tail: bytes) -> None:
     payload = b"\xa3\x63seq\x07\x64repo\x78\x20" + DID.encode() + b"\x61z" + tail
     for message in (encode(COMMIT_HEADER) + payload, encode(COMMIT_HEADER) + payload + b"\xff", tail):

@@ -29,6 +29,7 @@ def costs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]
 
 
 @pytest.mark.parametrize("name", BOMBS)
+@pytest.mark.promise(5)
 def test_no_frame_takes_much_memory_or_time(name: str, costs: dict[str, dict[str, Any]]) -> None:
     assert costs[name]["bytes"] < MOST_BYTES
     assert costs[name]["seconds"] < MOST_SECONDS

@@ -77,6 +77,7 @@ async def final(worker: Worker, record_type: RecordType, record: int) -> Snapsho
     return await snapshot(worker.connection)
 
 
+@pytest.mark.promise(3)
 async def test_a_replay_of_any_stretch_changes_nothing(worker: Worker, record_type: RecordType) -> None:
     samples, stream = samples_of(record_type), Stream(FIRST)
     puts = [stream.commit("me", put(samples.path, record)) for record in samples.records]
@@ -231,6 +232,7 @@ def owned(value: Any, author: str) -> Any:
             return value
 
 
+@pytest.mark.promise(6)
 async def test_garbage_becomes_a_row_or_a_letter_with_a_reason(worker: Worker, record_type: RecordType) -> None:
     """Each record by an account of its own."""
     collection, stream = samples_of(record_type).collection, Stream(FIRST)

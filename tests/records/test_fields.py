@@ -15,7 +15,8 @@ from indexer.database.write.batch import KINDS, row_of
 from indexer.errors import Rejected
 from indexer.protocol.data_model import to_json_form
 from indexer.records import RECORD_TYPES
-from indexer.records.base.record_type import EVERY_OTHER, Place, Row
+from indexer.records.base.record_type import EVERY_OTHER
+from indexer.records.base.values import Place, Row
 from relay_simulator.encoding import Value, cid_of, cid_text, encode
 from testing.garbage import (
     BLOCK,

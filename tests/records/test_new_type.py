@@ -14,9 +14,10 @@ FILE = '''
 """app.bsky.actor.status: what an account is doing, and with whom."""
 
 from indexer.records.base.effects import count, notification
-from indexer.records.base.record_type import (
-    CID, CREATED_AT, INDEXED_AT, KEY, URI, Column, Place, Record, RecordType, Row, created_at, required_did, required_text,
-)
+from indexer.records.base.columns import CID, CREATED_AT, INDEXED_AT, URI, author, subject, text
+from indexer.records.base.fields import created_at, required_did, required_text
+from indexer.records.base.record_type import RecordType
+from indexer.records.base.values import Place, Record, Row
 
 
 def row(record: Record, _at: Place) -> Row:
@@ -31,9 +32,9 @@ RECORD = RecordType(
     columns=(
         URI,
         CID,
-        Column(name="author_did", type=f"{KEY} NOT NULL", value="p_did"),
-        Column(name="with_did", type=f"{KEY} NOT NULL", value="v_subject"),
-        Column(name="status", type="text NOT NULL", value="v_rest ->> 'status'"),
+        author("author_did"),
+        subject("with_did"),
+        text("status", required=True),
         CREATED_AT,
         INDEXED_AT,
     ),
@@ -50,9 +51,10 @@ PRAISE_FILE = '''
 """app.bsky.feed.praise: a post that praises another, and answers and quotes it."""
 
 from indexer.records.base.effects import Derived, Effect, count, feed_item, viewer_state
-from indexer.records.base.record_type import (
-    CID, COMMIT, CREATED_AT, INDEXED_AT, KEY, URI, Column, Place, Record, RecordType, Row, created_at, strong_ref,
-)
+from indexer.records.base.columns import CID, COMMIT, CREATED_AT, INDEXED_AT, URI, author, subject, subject_cid
+from indexer.records.base.fields import created_at, strong_ref
+from indexer.records.base.record_type import RecordType
+from indexer.records.base.values import Place, Record, Row
 
 AUTHOR, SUBJECT = "{user_did}", "{post_uri}"
 QUOTE = {
@@ -85,9 +87,9 @@ RECORD = RecordType(
     columns=(
         URI,
         CID,
-        Column(name="user_did", type=f"{KEY} NOT NULL", value="p_did"),
-        Column(name="post_uri", type=f"{KEY} NOT NULL", value="v_subject"),
-        Column(name="subject_cid", type="text", value="v_subject_cid"),
+        author("user_did"),
+        subject("post_uri"),
+        subject_cid("subject_cid"),
         CREATED_AT,
         INDEXED_AT,
         *COMMIT,

@@ -17,7 +17,8 @@ from indexer.errors import Rejected
 from indexer.protocol.data_model import to_json_form
 from indexer.protocol.events import Commit, RecordOp
 from indexer.records import RECORD_TYPES, find
-from indexer.records.base.record_type import MAX_SEARCH_BYTES, Place, Row, created_at, search_text
+from indexer.records.base.fields import MAX_SEARCH_BYTES, created_at, search_text
+from indexer.records.base.values import Place, Row
 from indexer.selection import Selection
 from relay_simulator.encoding import cid_of, encode
 from testing.garbage import (

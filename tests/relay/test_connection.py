@@ -96,10 +96,10 @@ def deaf(writer: asyncio.StreamWriter) -> None:
     [
         (b"HTTP/1.1 503 x\nRetry-After: 7\nRetry-After: 9\n", "HTTP 503"),
         (b"HTTP/1.1 503 x\nContent-Type: a\nContent-Type: text/html\n", "HTTP 503"),
-        (b"HTTP/1.1 301 x\nLocation: //[\nLocation: /b\n", "HTTP 301: it sends us to //["),
-        (b"HTTP/1.1 301 x\nLocation: //[\n", "HTTP 301: it sends us to //["),
-        (b"HTTP/1.1 308 x\nLocation: ws://host:999999/\n", "where we can't follow"),
-        (b"HTTP/1.1 302 x\nLocation: ws://" + b"a" * 70 + b".x/\n", "HTTP 302: it sends us to ws://aaa"),
+        (b"HTTP/1.1 301 x\nLocation: //[\nLocation: /b\n", "HTTP 301: it redirects to //["),
+        (b"HTTP/1.1 301 x\nLocation: //[\n", "HTTP 301: it redirects to //["),
+        (b"HTTP/1.1 308 x\nLocation: ws://host:999999/\n", "where the worker cannot follow"),
+        (b"HTTP/1.1 302 x\nLocation: ws://" + b"a" * 70 + b".x/\n", "HTTP 302: it redirects to ws://aaa"),
         (b"HTTP/1.1 302 x\n", "HTTP 302"),
         (b"HTTP/1.1 200 " + b"x" * 9_000 + b"\n", "expected no more than 8192 bytes"),
         (b"HTTP/1.1 200 x\n" + b"A: b\n" * 200, "did not receive a valid HTTP response"),
@@ -169,7 +169,7 @@ async def test_a_relay_that_moved_is_followed_with_path_and_cursor(
         async with aclosing(stream.frames()) as frames:
             assert await anext(frames) == b"a"
     assert visitors == [f"GET {asked} HTTP/1.1\r\n".encode()]
-    assert f"sends us on to {there}" in caplog.text
+    assert f"redirects to {there}" in caplog.text
 
 
 @pytest.mark.parametrize(("hops", "arrives"), [(5, True), (6, False)])
@@ -193,7 +193,7 @@ async def test_other_answers_that_name_a_place_are_told(status: int, caplog: pyt
     visitors: list[bytes] = []
     async with listening(moved("/", visitors=visitors)) as place, listening(moved(place, status)) as url:
         assert await first_wait(url) == 1
-    assert "where we can't follow; is RELAY_URL a relay?" in caplog.text
+    assert "where the worker cannot follow; is RELAY_URL a relay?" in caplog.text
     assert visitors == []
 
 

@@ -132,6 +132,7 @@ async def cutting(connection: ServerConnection, _: int | None) -> None:
 
 
 @pytest.mark.parametrize("start", [None, 0, 7, 2**63 - 1])
+@pytest.mark.promise(2)
 async def test_asks_from_where_it_is_told(start: int | None) -> None:
     async def script(connection: ServerConnection, _: int | None) -> None:
         await connection.send(b"8")
@@ -146,6 +147,7 @@ async def test_asks_from_where_it_is_told(start: int | None) -> None:
 
 
 @pytest.mark.parametrize(("end", "told"), [(closing, "maintenance"), (cutting, "no close frame")])
+@pytest.mark.promise(2)
 async def test_reconnects_from_the_last_received_seq(end: Script, told: str, caplog: pytest.LogCaptureFixture) -> None:
     async def script(connection: ServerConnection, cursor: int | None) -> None:
         await connection.send(b"%d" % (cursor + 3 if cursor is not None else 10))
@@ -314,6 +316,7 @@ async def test_a_connection_lost_while_the_consumer_is_busy_is_made_anew_when_it
     assert rest == [b"2", b"3"]
 
 
+@pytest.mark.promise(5)
 async def test_what_is_read_ahead_is_bounded() -> None:
     sent: list[int] = []
 

@@ -21,6 +21,7 @@ from unified_worker import UnifiedWorker
 START = datetime(2026, 7, 1, tzinfo=UTC)
 
 
+@pytest.mark.promise(6)
 def test_a_relay_that_counts_anew_stops_the_worker_and_both_ways_on_are_named() -> None:
     stream = Stream("relay.test", 50_000, START)
     with pytest.raises(Stop) as caught:
@@ -68,6 +69,7 @@ def test_the_first_event_of_all_is_no_drop_and_no_gap(caplog: pytest.LogCaptureF
         ((0, 0), MAX_JUMP, False),  # the relay was silent, but it was there
     ],
 )
+@pytest.mark.promise(6)
 def test_a_jump_in_time_is_a_gap_only_across_connections(
     connections: tuple[int, int], jump: timedelta, warned: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -125,6 +127,7 @@ SEAMS: dict[str, tuple[dict[str, Any], list[tuple[int, int | None]], tuple[str, 
 
 
 @pytest.mark.parametrize("name", SEAMS)
+@pytest.mark.promise(6)
 def test_what_is_a_gap(name: str, caplog: pytest.LogCaptureFixture) -> None:
     how, events, gap = SEAMS[name]
     place = Place(1000, START)
@@ -184,6 +187,7 @@ async def test_a_broken_frame_with_a_wild_seq_moves_nothing() -> None:
     assert len(worker.lanes) == 1, "the broken frame waits to be kept"
 
 
+@pytest.mark.promise(5)
 async def test_what_one_lane_writes_behind_another_that_can_t_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lanes bound what waits in them; what was written meanwhile waits for the first of the stuck lane, as tickets."""
     monkeypatch.setattr("indexer.pipeline.watermark.MAX_OPEN", 3)

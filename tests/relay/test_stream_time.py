@@ -107,6 +107,7 @@ async def test_an_event_of_2999_moves_neither_the_lag_nor_the_cursor_s_time(acco
     assert one.metrics.last_event_time == before
 
 
+@pytest.mark.promise(6)
 async def test_a_gap_of_two_days_behind_an_event_of_2999_is_noticed() -> None:
     """Last before a stop, and first after it."""
     one = worker(900, at(0))

@@ -45,7 +45,7 @@ async def test_the_command_makes_events_of_now_at_the_rate() -> None:
     assert process.stdout is not None
     async with asyncio.timeout(DEADLINE):
         line = (await process.stdout.readline()).decode()
-        assert line.startswith("200 new frames a second at ws://127.0.0.1:")
+        assert line.startswith("200 new frames per second at ws://127.0.0.1:")
         async with connect(line.split()[-1] + PATH) as socket:
             began = asyncio.get_running_loop().time()
             events = [decode(await socket.recv(decode=False)) for _ in range(200)]

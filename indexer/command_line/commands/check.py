@@ -19,42 +19,45 @@ from indexer.formatting import printable
 from indexer.records import RECORD_TYPES
 
 DESCRIPTION = """\
-Compares counts, references and bookkeeping with a recount from the record tables: of a random sample, or of everything. Changes
-nothing, and may run beside a worker: each kind of rows is looked at in one snapshot. Left out is what no record tells: the
-application's own values (bookmarks, flags, what was read), the CIDs of likes, reposts and follows, and whether a thread gate
-admitted a reply, which was judged when that came.
-Exits with 0 where all is equal, 1 where something differs or could not be looked at, 2 for what can't be used as it is set."""
+Compare counts, references and bookkeeping with a recount from the record tables: of a random sample, or of everything.
+It changes nothing, and may run while a worker runs: it reads each kind of rows in one snapshot.
+It does not check what no record holds: the application's own values (bookmarks, flags, what was read), the CIDs of likes,
+reposts and follows, and the verdict of a thread gate about a reply at the time when that came.
+A missing notification is reported, but counts as a difference with --strict only; one to a deleted account never counts.
+Exit code: 0 if everything is equal, 1 if something differs or could not be checked, 2 if a setting is unusable."""
 
-# What is known of notifications that are not there: where an application made the tables, and where it did not.
-DELETED = "are not there; the application may have deleted them"
-ABSENT = "are not there; rebuild-derived brings them back, but those from before their account was wiped"
+# Why notifications may be missing: if an application made the tables, and if the worker made them.
+DELETED = "are missing; the application may have deleted them"
+ABSENT = "are missing; rebuild-derived brings them back, except those from before their account was wiped"
 SAMPLE = 1_000  # keys of each kind
 SEEDS = 2**31
-WORDS = Words("stopping", "The database did not let go within %.0f s")
+WORDS = Words("stopping", "The database did not close the connection within %.0f s")
 
 
 def add_options(parser: ArgumentParser) -> None:
     """How much is looked at."""
     much = parser.add_mutually_exclusive_group()
-    much.add_argument("--sample", metavar="N", type=_size, default=SAMPLE, help=f"so many keys of each kind ({SAMPLE:,})")
-    much.add_argument("--full", action="store_true", help="everything: half a minute for a million rows")
-    parser.add_argument("--seed", type=_seed, help="of the sample, to look at the same again")
+    much.add_argument(
+        "--sample", metavar="N", type=_size, default=SAMPLE, help=f"check N random keys of each kind ({SAMPLE:,})"
+    )
+    much.add_argument("--full", action="store_true", help="check everything: half a minute for a million rows")
+    parser.add_argument("--seed", type=_seed, help="seed of the sample, to check the same keys again")
     parser.add_argument(
         "--strict",
         action="store_true",
-        help="a notification that is not there counts as a difference: for where the application deletes none",
+        help="count missing notifications as differences; use it if the application deletes none",
     )
 
 
 def _size(text: str) -> int:
     if not text.isdecimal() or not 0 < int(text) <= 1_000_000:
-        raise ArgumentTypeError("a whole number from 1 to 1,000,000; --full looks at everything")
+        raise ArgumentTypeError("write a whole number from 1 to 1,000,000, or use --full to check everything")
     return int(text)
 
 
 def _seed(text: str) -> int:
     if not text.isdecimal() or int(text) >= SEEDS:
-        raise ArgumentTypeError(f"a whole number from 0 to {SEEDS - 1}")
+        raise ArgumentTypeError(f"write a whole number from 0 to {SEEDS - 1}")
     return int(text)
 
 
@@ -99,10 +102,10 @@ class Check:
                 *books(schema, RECORD_TYPES),
             ]
             if await is_rebuilding(connection):
-                say("Derived rows are left out: a rebuild is under way, or was interrupted (rebuild-derived goes on with it).")
+                say("Derived rows are not checked: a rebuild is running, or was interrupted (rebuild-derived completes it).")
                 kinds = [kind for kind in kinds if not kind.derived]
             absent = DELETED if await has_application(connection) else ABSENT
-            say(_head(self._sample), _line("kind", "looked at", "differences", "seconds"))
+            say(_head(self._sample), _line("kind", "checked", "differences", "seconds"))
             found: list[Found] = []
             for kind in kinds:
                 found.append(await look(connection, kind, self._sample))
@@ -150,7 +153,7 @@ def _verdict(found: Sequence[Found]) -> list[str]:
     total = sum(one.differences for one in differing)
     lines = [f"{f'Differences: {total:,},' if total else 'No differences'} in {looked:,} rows, {seconds:.1f} s."]
     if late := [one.kind.name for one in found if one.looked is None]:
-        lines.append(f"Not looked at, since that took over a minute (an index may be missing; try --full): {', '.join(late)}.")
+        lines.append(f"Not checked, because that took over a minute (an index may be missing; try --full): {', '.join(late)}.")
     remedies = {one.kind.remedy: None for one in differing}
     return lines + [f"Remedy: {remedy}" for remedy in remedies]
 

@@ -19,60 +19,62 @@ from indexer.protocol.syntax import is_did
 log = logging.getLogger(__name__)
 
 DESCRIPTION = """\
-What could not be applied is kept, with its reason and, within bounds, its raw frame. `list` shows the newest, `show` all of one
-with what its frame says. `retry` applies frames again with the code of now, each commit in a transaction of its own, beside a
-running worker; letters of one commit and reason go together. `drop` deletes letters. --embedded DIR comes before these words.
-Exits with 0; 1 where a letter is not there, or where some remain after a retry; 2 for what can't be used as it is written."""
+The worker keeps what it could not apply, with its reason and, while there is room, its raw frame.
+`list` shows the newest letters, `show` everything about one, with the content of its frame.
+`retry` applies frames again with the current code, each commit in its own transaction; letters of one commit and reason are
+applied together. It works while a worker runs, and without one. `drop` deletes letters.
+Write --embedded DIR before these words.
+Exit code: 0; 1 if a letter does not exist, or if some remain after a retry; 2 if the command or a setting is unusable."""
 
 NAME = "dead-letters"
 SHOWN = 50  # letters, unless asked for more
 LARGEST = 2**63 - 1
 UNNAMED = "unnamed_"  # before the names of the options that stand where no word says what to do: `list` is meant
-WORDS = Words("stopping after the commit in hand", "The database did not finish within %.0f s: that commit is as it was")
+WORDS = Words("stopping after the current commit", "The database did not finish within %.0f s: the current commit is unchanged")
 
 
 def add_options(parser: ArgumentParser) -> None:
     """What to do, and with which letters."""
     doing = parser.add_subparsers(dest="doing", metavar="list|show|retry|drop")
-    listing = doing.add_parser("list", help="the newest letters, and how many there are of each reason (the default)")
+    listing = doing.add_parser("list", help="show the newest letters, and how many there are per reason (the default)")
     _add_listing(listing, "")
     _add_listing(parser, UNNAMED)
-    showing = doing.add_parser("show", help="all of one letter, and what its frame says")
+    showing = doing.add_parser("show", help="show everything about one letter, and the content of its frame")
     showing.add_argument("id", type=_number)
-    showing.add_argument("--json", action="store_true", help="as a line of JSON, the frame in base64")
-    showing.add_argument("--raw", metavar="FILE", help="write the raw frame there, - for stdout, and say nothing else")
+    showing.add_argument("--json", action="store_true", help="print a line of JSON, with the frame in base64")
+    showing.add_argument("--raw", metavar="FILE", help="write only the raw frame, to FILE (-: stdout)")
     retrying = doing.add_parser("retry", help="apply kept frames again, all or some")
-    retrying.add_argument("id", nargs="?", type=_number, help="this letter, with those of its commit and reason")
+    retrying.add_argument("id", nargs="?", type=_number, help="only this letter, with those of the same commit and reason")
     _add_choice(retrying)
     dropping = doing.add_parser("drop", help="delete letters, and frames that no other letter needs")
     dropping.add_argument("ids", metavar="id", nargs="*", type=_number)
-    dropping.add_argument("--reason", help="all letters of this reason; asks for --yes")
+    dropping.add_argument("--reason", help="delete all letters of this reason; needs --yes")
     dropping.add_argument("--yes", action="store_true")
 
 
 def _did(text: str) -> str:
     if not is_did(text):
-        raise ArgumentTypeError(f"{text[:40]!r} is no DID")
+        raise ArgumentTypeError(f"{text[:40]!r} is not a DID")
     return text
 
 
 def _add_listing(parser: ArgumentParser, before: str) -> None:
     """What `list` takes. `before`: what their names in the options begin with."""
     _add_choice(parser, before)
-    parser.add_argument("--limit", dest=f"{before}limit", metavar="N", type=_number, help=f"so many letters at most ({SHOWN})")
+    parser.add_argument("--limit", dest=f"{before}limit", metavar="N", type=_number, help=f"show at most N letters ({SHOWN})")
     parser.add_argument(
-        "--json", dest=f"{before}json", action="store_true", help="a line of JSON a letter, without the summary"
+        "--json", dest=f"{before}json", action="store_true", help="print one line of JSON per letter, without the summary"
     )
 
 
 def _add_choice(parser: ArgumentParser, before: str = "") -> None:
-    parser.add_argument("--reason", dest=f"{before}reason", metavar="REASON", help="those of this reason alone")
-    parser.add_argument("--did", dest=f"{before}did", metavar="DID", type=_did, help="those of this account alone")
+    parser.add_argument("--reason", dest=f"{before}reason", metavar="REASON", help="only letters of this reason")
+    parser.add_argument("--did", dest=f"{before}did", metavar="DID", type=_did, help="only letters of this account")
 
 
 def _number(text: str) -> int:
     if not text.isdecimal() or int(text) > LARGEST:
-        raise ArgumentTypeError(f"{text[:40]!r} is no id or number")
+        raise ArgumentTypeError(f"{text[:40]!r} is not an id or number")
     return int(text)
 
 
@@ -98,7 +100,7 @@ def _refuse_before(options: Namespace) -> None:
     for name, value in vars(options).items():
         if name.startswith(UNNAMED) and value not in (None, False):
             option = name.removeprefix(UNNAMED)
-            raise OperatorError([f"dead-letters: --{option} stands before {options.doing!r}; write it after that word"])
+            raise OperatorError([f"dead-letters: --{option} is written before {options.doing!r}; write it after that word"])
 
 
 async def _list(config: Config, options: Namespace, before: str) -> int:
@@ -133,20 +135,20 @@ def _there(letter: Letter | None, asked: int) -> Letter:
 
 def _write(path: str, letter: Letter, frame: bytes | None) -> None:
     if frame is None:
-        raise Stop(f"the frame of dead letter {letter.id} was dropped: the bounds were reached")
+        raise Stop(f"the frame of dead letter {letter.id} was dropped, because there was no more room")
     if path == "-":
         say_bytes(frame)
         return
     try:
         Path(path).write_bytes(frame)
     except OSError as error:
-        raise OperatorError([f"--raw: {path} can't be written ({error.strerror}): name another file"]) from None
+        raise OperatorError([f"--raw: {path} cannot be written ({error.strerror}): name another file"]) from None
 
 
 async def _retry(config: Config, options: Namespace) -> int:
     chosen = Choice(options.reason, options.did) if options.id is None else options.id
     if options.id is not None and (options.reason or options.did):
-        raise OperatorError(["dead-letters retry takes an id, or --reason and --did, not both"])
+        raise OperatorError(["dead-letters retry takes either an id, or --reason and --did"])
     retrying = Retrying(config, chosen)
     await until_signal(retrying, WORDS)
     say(*retrying.told())
@@ -155,9 +157,9 @@ async def _retry(config: Config, options: Namespace) -> int:
 
 async def _drop(config: Config, options: Namespace) -> int:
     if bool(options.ids) == (options.reason is not None):
-        raise OperatorError(["dead-letters drop takes ids, or --reason with --yes: name the letters to delete"])
+        raise OperatorError(["dead-letters drop takes either ids, or --reason with --yes: name the letters to delete"])
     if options.reason is not None and not options.yes:
-        raise OperatorError([f"dead-letters drop --reason {options.reason} deletes all of them: add --yes if that is meant"])
+        raise OperatorError([f"dead-letters drop --reason {options.reason} deletes all of them: add --yes if you mean that"])
     total, missing = Dropped(0, 0, 0), []
     async with session(config.database_url, NAME) as (_, connection, _):
         if options.reason is None:
@@ -175,7 +177,7 @@ async def _drop(config: Config, options: Namespace) -> int:
 
 COMMAND = Command(
     name=NAME,
-    summary="what could not be applied: list, show, retry, drop",
+    summary="list, show, retry or drop what could not be applied",
     description=DESCRIPTION,
     run=run,
     add_options=add_options,

@@ -17,13 +17,13 @@ from indexer.version import VERSION
 log = logging.getLogger(__name__)
 
 DESCRIPTION = """\
-Recomputes what follows from records (counts, feed items, quotes, viewer states, thread contexts, notifications, what gates say)
-from the tables of records, and corrects what differs: rows that an older application left wrong, or never wrote. Works beside a
-running worker as well as without one. Stopped, it goes on from there the next time; only one can run at a time."""
+Recompute the derived rows from the record tables, and correct differences: counts, feed items, quotes, viewer states, thread
+contexts, notifications, and the restrictions of gates. Use it for rows that an older application left wrong, or never wrote.
+It works while a worker runs, and without one. After a stop, the next run resumes; only one can run at a time."""
 
 WORDS = Words(
-    "stopping; the rows in hand are finished first",
-    "The database did not finish the rows in hand within %.0f s: they are as they were, nothing is lost",
+    "stopping after the current rows",
+    "The database did not finish the current rows within %.0f s: they are unchanged, nothing is lost",
 )
 
 
@@ -46,7 +46,7 @@ class RebuildDerived:
                 await self._rebuild.run()
                 again = False
             except LockLost:
-                log.warning("The database connection is gone: the rebuild goes on where it was")
+                log.warning("Lost the database connection: the rebuild resumes where it was")
                 await make_ready(self._pool, RECORD_TYPES, math.inf)
         self._pool.terminate()
 
@@ -67,4 +67,6 @@ async def run(config: Config, options: Namespace) -> int:
     return 0
 
 
-COMMAND = Command(name="rebuild-derived", summary="recompute what follows from the records", description=DESCRIPTION, run=run)
+COMMAND = Command(
+    name="rebuild-derived", summary="recompute the derived rows from the records", description=DESCRIPTION, run=run
+)

@@ -2,8 +2,8 @@
 
 import json
 from argparse import ArgumentParser, Namespace
+from dataclasses import asdict
 from datetime import datetime
-from typing import Any
 
 from indexer.command_line.command import Command
 from indexer.command_line.stdout import say
@@ -13,43 +13,46 @@ from indexer.database.connection.sessions import Connection
 from indexer.database.status.account import account_status
 from indexer.database.status.database import status
 from indexer.database.status.read_only import look
+from indexer.database.status.results import AccountStatus, Status
 from indexer.errors import OperatorError
 from indexer.protocol.syntax import is_did
 from indexer.records import RECORD_TYPES
 
 DESCRIPTION = """\
-Tells of the database: each relay's cursor and lag, whether its worker runs and how the last run ended, what was refused, gaps,
-dead letters, rows and bytes of each table and how they grow. Looks only, and works while a worker runs and while none does."""
+Show each relay's cursor and lag, whether its worker runs and how the last run ended, what was refused, gaps, dead letters,
+and the rows, bytes and growth of each table. Read-only; works whether or not a worker is running."""
 
 
 def add_options(parser: ArgumentParser) -> None:
     """--did and --json."""
-    parser.add_argument("--did", help="tell of this account instead: its repo, its rows, its dead letters")
-    parser.add_argument("--json", action="store_true", help="as JSON: times in ISO 8601, durations in seconds, sizes in bytes")
+    parser.add_argument("--did", help="show this account instead: its repo, its rows, its dead letters")
+    parser.add_argument(
+        "--json", action="store_true", help="print JSON: times in ISO 8601, durations in seconds, sizes in bytes"
+    )
 
 
 async def run(config: Config, options: Namespace) -> int:
     """Prints what is asked for on stdout; 0."""
     did: str | None = options.did
     if did is not None and not is_did(did):
-        raise OperatorError([f"--did is {did[:80]!r}; write a DID, as did:plc:ewvi7nxzyoun6zhxrhs64oiz"])
+        raise OperatorError([f"--did is {did[:80]!r}; write a DID, like did:plc:ewvi7nxzyoun6zhxrhs64oiz"])
 
-    async def ask(connection: Connection, schema: str) -> dict[str, Any]:
+    async def ask(connection: Connection, schema: str) -> Status | AccountStatus:
         if did is None:
             return await status(connection, schema, RECORD_TYPES)
         return await account_status(connection, schema, RECORD_TYPES, did)
 
-    told = await look(config.database_url, "status", ask)
+    found = await look(config.database_url, "status", ask)
     if options.json:
-        say(json.dumps(told, default=datetime.isoformat, indent=2))
+        say(json.dumps(asdict(found), default=datetime.isoformat, indent=2))
     else:
-        say(*(status_text(told) if did is None else account_text(told)))
+        say(*(status_text(found) if isinstance(found, Status) else account_text(found)))
     return 0
 
 
 COMMAND = Command(
     name="status",
-    summary="cursor, lag, gaps, refusals, tables and growth; --did: of one account",
+    summary="show cursor, lag, gaps, refusals, tables and growth; --did: of one account",
     description=DESCRIPTION,
     run=run,
     add_options=add_options,

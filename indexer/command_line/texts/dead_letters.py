@@ -38,7 +38,7 @@ def listed(reasons: Sequence[Reason], letters: Sequence[Letter]) -> list[str]:
     columns = ("id", "seq", "reason", "attempts", "first seen", "last seen", "frame", "did", "path")
     lines += ["", *table([columns, *map(_row, letters)], right=frozenset({0, 1, 3, 6}))]
     if total > len(letters):
-        lines += ["", f"{total - len(letters):,} more; --limit shows more of them, --reason and --did only some."]
+        lines += ["", f"{total - len(letters):,} more: use --limit to show more, --reason and --did to select some."]
     return lines
 
 
@@ -83,7 +83,9 @@ def shown(letter: Letter, frame: bytes | None) -> list[str]:
         ("attempts", str(letter.attempts)),
         (
             "frame",
-            "dropped: the bounds were reached, so it can't be applied again" if frame is None else f"{len(frame):,} bytes",
+            "dropped because there was no more room, so it cannot be applied again"
+            if frame is None
+            else f"{len(frame):,} bytes",
         ),
     ]
     lines: list[str] = []

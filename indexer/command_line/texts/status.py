@@ -1,58 +1,65 @@
-"""What `status` found, as text for people: pure, from the plain values of database/status.py and account_status.py."""
+"""What `status` found, as text for people: pure, from the types of database/status/results.py."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
 
 from indexer.command_line.stdout import table
+from indexer.database.status.results import (
+    AccountStatus,
+    Gap,
+    Letters,
+    LockHolder,
+    PastRun,
+    Relay,
+    Repo,
+    Status,
+    StuckWipe,
+    Table,
+)
 from indexer.formatting import ago, bounded, duration, instant, number, printable, signed, size
 from indexer.relay.gaps import MEANING
 
-Told = Mapping[str, Any]
 WIDTH = 14  # of the names on the left
 DAY = 86_400.0  # seconds
 MOST_OF_AN_ERROR = 200  # characters
 COUNTED = {"stale": "stale", "stale_messages": "stale messages", "rev_fork": "rev forks", "reconnects": "reconnects"}
-FLAGS = {
-    "desynchronized": "desynchronized: something of it could not be applied, or was left out",
-    "held": "held: something of it may wait, as a dead letter or a duplicate",
-    "wiping": "wiping: deleted, and its rows are still going",
-}
+MEANINGS: dict[str, str] = {**MEANING}  # another version may have stored other reasons
 
 
-def status_text(told: Told) -> list[str]:
+def status_text(found: Status) -> list[str]:
     """The whole report: a block a relay, then what they share. Times are in UTC."""
     lines: list[str] = []
-    for relay in told["relays"]:
-        lines += [printable(relay["service"]), *_relay(relay, told["now"]), ""]
-    if not told["relays"]:
-        lines += ["No relay was ever followed into this database.", ""]
-    lines += ["database", *_letters(told["dead_letters"])]
-    if told["accounts_being_wiped"]:
-        lines.append(_line("wipes", f"the rows of {number(told['accounts_being_wiped'])} deleted accounts are still going"))
-    if told["stuck_wipes"]:
-        lines.append(_line("", f"WARNING: {number(told['stuck_wipes'])} of them do not get on:"))
-        lines += [_line("", _stuck(wipe)) for wipe in told["longest_stuck_wipes"]]
-    if told["gates_being_judged"]:
+    for relay in found.relays:
+        lines += [printable(relay.service), *_relay(relay, found.now), ""]
+    if not found.relays:
+        lines += ["No relay has been indexed into this database yet.", ""]
+    lines += ["database", *_letters(found.dead_letters)]
+    if found.accounts_being_wiped:
+        lines.append(_line("wipes", f"still deleting the rows of {number(found.accounts_being_wiped)} deleted accounts"))
+    if found.stuck_wipes:
+        lines.append(_line("", f"WARNING: {number(found.stuck_wipes)} of them are stuck:"))
+        lines += [_line("", _stuck(wipe)) for wipe in found.longest_stuck_wipes]
+    if found.gates_being_judged:
         what = "changed, and replies or quotes are still being judged"
-        lines.append(_line("gates", f"{number(told['gates_being_judged'])} {what}"))
-    if told["rebuild"] is not None:
-        at = "in step {number} of {steps} ({step}), {rows:,} rows into it".format(**told["rebuild"])
+        lines.append(_line("gates", f"{number(found.gates_being_judged)} {what}"))
+    if found.rebuild is not None:
+        step = found.rebuild
+        at = f"in step {step.number} of {step.steps} ({step.step}), {step.rows:,} rows into it"
         lines.append(_line("rebuild", f"of derived rows: {at}"))
-    return [*lines, "", *_tables(told["tables"])]
+    return [*lines, "", *_tables(found.tables)]
 
 
-def account_text(told: Told) -> list[str]:
+def account_text(found: AccountStatus) -> list[str]:
     """What is known of one account."""
-    most = told["most_counted"]
-    lines = [printable(told["did"]), *_repo(told["repo"]), _reasons("dead letters", told["dead_letters"])]
-    for letter in told["last_dead_letters"]:
-        why = f"{letter['reason']}: {letter['detail']}"[:MOST_OF_AN_ERROR]
-        lines.append(_line("", f"{instant(letter['last_seen'])}  {letter['path']}  {why}"))
-    if told["waiting_duplicates"]:
-        waiting = bounded(told["waiting_duplicates"], most)
-        lines.append(_line("duplicates", f"{waiting} records wait, since older ones hold their unique keys"))
-    rows = [(name, bounded(count, most)) for name, count in told["rows"].items() if count != 0]
+    most = found.most_counted
+    lines = [printable(found.did), *_repo(found.repo), _reasons("dead letters", found.dead_letters)]
+    for letter in found.last_dead_letters:
+        why = f"{letter.reason}: {letter.detail}"[:MOST_OF_AN_ERROR]
+        lines.append(_line("", f"{instant(letter.last_seen)}  {letter.path}  {why}"))
+    if found.waiting_duplicates:
+        waiting = bounded(found.waiting_duplicates, most)
+        lines.append(_line("duplicates", f"{waiting} records wait, because older ones have the same unique keys"))
+    rows = [(name, bounded(count, most)) for name, count in found.rows.items() if count != 0]
     return [*lines, "", *table([("table", "rows"), *rows], frozenset({1}))]
 
 
@@ -70,113 +77,114 @@ def _at(time: datetime | None) -> str:
     return "" if time is None else f" ({instant(time)})"
 
 
-def _repo(repo: Told | None) -> list[str]:
+def _repo(repo: Repo | None) -> list[str]:
     if repo is None:
-        return [_line("repo", "nothing of it has come")]
-    status = f", {repo['status']}" if repo["status"] else ""
+        return [_line("repo", "nothing has arrived from it")]
+    status = f", {repo.status}" if repo.status else ""
+    flags = (
+        (repo.desynchronized, "desynchronized: something of the repo could not be applied, or was left out"),
+        (repo.held, "held: something of the repo may be waiting, as a dead letter or a duplicate"),
+        (repo.wiping, "wiping: deleted, and its rows are still being removed"),
+    )
     lines = [
-        _line("account", ("active" if repo["active"] else "not active") + status + _at(repo["account_at"])),
-        _line("handle", (repo["handle"] or "none claimed") + _at(repo["handle_at"])),
-        _line("rev", f"{repo['rev'] or 'none'}, seq {number(repo['seq'])}; this row was written {instant(repo['updated_at'])}"),
-        *(_line("", what) for name, what in FLAGS.items() if repo[name]),
+        _line("account", ("active" if repo.active else "not active") + status + _at(repo.account_at)),
+        _line("handle", (repo.handle or "none claimed") + _at(repo.handle_at)),
+        _line("rev", f"{repo.rev or 'none'}, seq {number(repo.seq)}; this row was written {instant(repo.updated_at)}"),
+        *(_line("", what) for flag, what in flags if flag),
     ]
-    if repo["wipe_error"]:
-        lines.append(_line("", f"WARNING: its wipe does not get on: {repo['wipe_error'][:MOST_OF_AN_ERROR]}"))
-    return lines if repo["wiped_at"] is None else [*lines, _line("wiped", instant(repo["wiped_at"]))]
+    if repo.wipe_error:
+        lines.append(_line("", f"WARNING: its wipe is stuck: {repo.wipe_error[:MOST_OF_AN_ERROR]}"))
+    return lines if repo.wiped_at is None else [*lines, _line("wiped", instant(repo.wiped_at))]
 
 
-def _relay(relay: Told, now: datetime) -> list[str]:
-    runs: Sequence[Told] = relay["runs"]
-    at_work = relay["running"] is not None and bool(runs) and runs[0]["stopped_at"] is None
-    lines = [_line("worker", _worker(relay["running"], runs[0] if at_work else None))]
+def _relay(relay: Relay, now: datetime) -> list[str]:
+    runs = relay.runs
+    at_work = relay.running is not None and bool(runs) and runs[0].stopped_at is None
+    lines = [_line("worker", _worker(relay.running, runs[0] if at_work else None))]
     over = runs[1:] if at_work else runs
     if over:
         lines.append(_line("last stop", _stop(over[0])))
-    if relay["cursor"] is None:
+    if relay.cursor is None:
         lines.append(_line("cursor", "none is stored"))
     else:
-        event = relay["last_event_time"]
+        event = relay.last_event_time
         lag = "unknown" if event is None else f"{duration((now - event).total_seconds())}; last event{_at(event)}"
-        lines += [_line("cursor", f"{relay['cursor']}, stored {ago(relay['saved_at'], now)}"), _line("lag", lag)]
+        lines += [_line("cursor", f"{relay.cursor}, stored {ago(relay.saved_at, now)}"), _line("lag", lag)]
     if runs:
         lines += _counts(runs[0], "this run" if at_work else "last run", now)
-    lines += [_line("gaps", number(relay["gaps"])), *(_line("", _gap(gap)) for gap in relay["last_gaps"])]
-    if relay["gaps"] > len(relay["last_gaps"]):
+    lines += [_line("gaps", number(relay.gaps)), *(_line("", _gap(gap)) for gap in relay.last_gaps)]
+    if relay.gaps > len(relay.last_gaps):
         lines.append(_line("", "… all: SELECT * FROM unified_worker.gaps ORDER BY id"))
     return lines
 
 
-def _worker(running: Told | None, run: Told | None) -> str:
+def _worker(running: LockHolder | None, run: PastRun | None) -> str:
     if running is None:
         return "not running"
     if run is None:
-        return f"starting (the database's process {running['pid']} holds its lock)"
-    return "running since {}: version {version}, process {pid} on {host}".format(instant(run["started_at"]), **run)
+        return f"starting (the database's process {running.pid} holds its lock)"
+    return f"running since {instant(run.started_at)}: version {run.version}, process {run.pid} on {run.host}"
 
 
-def _stop(run: Told) -> str:
-    if run["stopped_at"] is None:
-        return f"without a word: killed, or cut off from the database; last heard of {instant(run['updated_at'])}"
-    return f"{instant(run['stopped_at'])}, {run['how']}"
+def _stop(run: PastRun) -> str:
+    if run.stopped_at is None:
+        return f"did not shut down cleanly: killed, or cut off from the database; last seen {instant(run.updated_at)}"
+    return f"{instant(run.stopped_at)}, {run.how}"
 
 
-def _counts(run: Told, name: str, now: datetime) -> list[str]:
-    counts: Told = run["counts"]
+def _counts(run: PastRun, name: str, now: datetime) -> list[str]:
+    counts = run.counts
     more = ", ".join(f"{what} {number(counts.get(key, 0))}" for key, what in COUNTED.items())
-    lines = [_line(name, f"{number(counts.get('finished', 0))} events; {more}; noted {ago(run['updated_at'], now)}")]
+    lines = [_line(name, f"{number(counts.get('finished', 0))} events; {more}; recorded {ago(run.updated_at, now)}")]
     lines += [_reasons(kind, counts.get(kind, {})) for kind in ("refused", "filtered")]
     if dropped := counts.get("frames_dropped", 0):
-        lines.append(_line("dropped", f"{number(dropped)} frames of dead letters, for which there was no room"))
+        lines.append(_line("dropped", f"{number(dropped)} frames of dead letters, because there was no more room"))
     return lines
 
 
-def _gap(gap: Told) -> str:
-    after = f"after {number(gap['after_seq'])}{_at(gap['after_time'])}"
-    if gap["upto_seq"] is None:
-        return f"{after}: --reset-cursor took the cursor away; what is missing is known with the first event"
-    why = MEANING.get(gap["reason"], gap["reason"])
-    return f"{after}, up to {number(gap['upto_seq'])}{_at(gap['upto_time'])}: {why}; noticed {instant(gap['noticed_at'])}"
+def _gap(gap: Gap) -> str:
+    after = f"after {number(gap.after_seq)}{_at(gap.after_time)}"
+    if gap.upto_seq is None:
+        return f"{after}: --reset-cursor removed the cursor; the first event will show what is missing"
+    why = MEANINGS.get(gap.reason, gap.reason)
+    return f"{after}, up to {number(gap.upto_seq)}{_at(gap.upto_time)}: {why}; noticed {instant(gap.noticed_at)}"
 
 
-def _letters(letters: Told) -> list[str]:
-    lines = [_reasons("dead letters", letters["by_reason"])]
-    if letters["newest_only"] is not None:
-        lines.append(_line("", f"of the newest {number(letters['newest_only'])} alone"))
-    most = size(letters["most_frame_bytes"])
-    lines.append(_line("their frames", f"{size(letters['frame_bytes'])} of {most}"))
-    if letters["tried_in_vain"]:
-        lines.append(_line("", f"WARNING: {number(letters['tried_in_vain'])} letters wait, and were applied again in vain"))
-    if letters["without_frame"]:
-        bounds = f"{number(letters['most_frames_of_a_did'])} an account, {most} in all"
-        lines.append(
-            _line("", f"WARNING: {number(letters['without_frame'])} letters are without theirs; the bounds are {bounds}")
-        )
+def _letters(letters: Letters) -> list[str]:
+    lines = [_reasons("dead letters", letters.by_reason)]
+    if letters.newest_only is not None:
+        lines.append(_line("", f"of the newest {number(letters.newest_only)} only"))
+    most = size(letters.most_frame_bytes)
+    lines.append(_line("their frames", f"{size(letters.frame_bytes)} of {most}"))
+    if letters.tried_in_vain:
+        lines.append(_line("", f"WARNING: {number(letters.tried_in_vain)} waiting letters failed again when they were retried"))
+    if letters.without_frame:
+        bounds = f"{number(letters.most_frames_of_a_did)} per account, {most} in all"
+        lines.append(_line("", f"WARNING: {number(letters.without_frame)} letters have no frame; the limits are {bounds}"))
     return lines
 
 
-def _stuck(wipe: Told) -> str:
-    return "{did}, {attempts} attempts since {when}: {why}".format(
-        when=instant(wipe["since"]), why=wipe["error"][:MOST_OF_AN_ERROR], **wipe
-    )
+def _stuck(wipe: StuckWipe) -> str:
+    return f"{wipe.did}, {wipe.attempts} attempts since {instant(wipe.since)}: {wipe.error[:MOST_OF_AN_ERROR]}"
 
 
-def _tables(tables: Sequence[Told]) -> list[str]:
-    rows: list[tuple[str, ...]] = [("table", "rows", "size", "rows a day", "size a day")]
+def _tables(tables: Sequence[Table]) -> list[str]:
+    rows: list[tuple[str, ...]] = [("table", "rows", "size", "rows per day", "size per day")]
     bytes_a_day, over = 0, 0.0
     for one in tables:
-        growth: Told | None = one["growth"]
+        growth = one.growth
         a_day = ("", "")
         if growth is not None:
-            a_day = (signed(growth["rows_per_day"]), signed(growth["bytes_per_day"], size))
-            bytes_a_day += growth["bytes_per_day"]
-            over = max(over, growth["over_seconds"])
-        rows.append((one["name"], ("~" if one["estimated"] else "") + number(one["rows"]), size(one["bytes"]), *a_day))
-    total: int = sum(one["bytes"] for one in tables)
+            a_day = (signed(growth.rows_per_day), signed(growth.bytes_per_day, size))
+            bytes_a_day += growth.bytes_per_day
+            over = max(over, growth.over_seconds)
+        rows.append((one.name, ("~" if one.estimated else "") + number(one.rows), size(one.bytes), *a_day))
+    total: int = sum(one.bytes for one in tables)
     rows.append(("all", "", size(total), "", signed(bytes_a_day, size) if over else ""))
     return [*table(rows, frozenset({1, 2, 3, 4})), "", f"~ estimated; {_growth_over(over)}"]
 
 
 def _growth_over(seconds: float) -> str:
     if not seconds:
-        return "growth is not known yet: it takes ten minutes"
+        return "growth is not known in the first ten minutes"
     return f"growth: over the last {duration(seconds)}" + (", extrapolated" if seconds < DAY else "")

@@ -35,7 +35,7 @@ class Judge:
             try:
                 await self.turn()
             except DATABASE_ERRORS as error:
-                warn_limited(log, "judge", "Replies and quotes could not be judged just now (%s); trying again", error)
+                warn_limited(log, "judge", "Could not judge replies and quotes (%s); trying again", error)
 
     async def turn(self) -> None:
         """Takes each judgement that is asked for as far as one look goes. What the database refuses of one stops no other."""

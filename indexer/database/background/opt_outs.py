@@ -52,6 +52,6 @@ class UserSettings:
         try:
             await self.read()
         except DATABASE_ERRORS as error:
-            warn_limited(log, "user_settings", "user_settings could not be read just now (%s); trying again", error)
+            warn_limited(log, "user_settings", "Could not read user_settings (%s); trying again", error)
             return False
         return True

@@ -39,8 +39,8 @@ SELECT EXISTS (
     AND a.attname = $2 AND i.indisvalid AND i.indpred IS NULL)
 """
 
-NO_INDEX = "There is no index on %s (%s): commits wait while the table is looked through (CREATE INDEX CONCURRENTLY ON %s (%s))"
-BUSY = "another process rebuilds the derived rows of this database just now: wait for it, or stop it"
+NO_INDEX = "There is no index on %s (%s): commits wait while the whole table is read (CREATE INDEX CONCURRENTLY ON %s (%s))"
+BUSY = "another process is rebuilding the derived rows of this database: wait for it, or stop it"
 
 
 class Rebuild:
@@ -62,7 +62,7 @@ class Rebuild:
                     await self._go_on()
                 return
             except DATABASE_ERRORS as error:
-                warn_limited(log, "rebuild", "Derived rows could not be rebuilt just now (%s); trying again", error)
+                warn_limited(log, "rebuild", "Could not rebuild derived rows (%s); trying again", error)
             await asyncio.sleep(PAUSE)
 
     async def run(self) -> bool:
@@ -102,9 +102,9 @@ class Rebuild:
         async with self._pool.lock_connection() as connection:
             rows, changed, skipped = await connection.fetchrow(TOTALS) or (0, 0, 0)
             await connection.execute(RELEASE_LOCK)
-        log.info("Derived rows are rebuilt: %s rows looked through, %s written or deleted", f"{rows:,}", f"{changed:,}")
+        log.info("Derived rows are rebuilt: %s rows checked, %s written or deleted", f"{rows:,}", f"{changed:,}")
         if skipped:
-            log.warning("The database refused what follows from %s rows: that is as it was", f"{skipped:,}")
+            log.warning("The database refused the derived rows of %s rows: these are unchanged", f"{skipped:,}")
         return True
 
     async def _take(self, step: Step, name: str) -> bool:
@@ -115,7 +115,7 @@ class Rebuild:
         while not done:
             chunk = await self._chunk(step, indexed)
             if chunk is None:
-                log.info("Rebuilding derived rows: stopped in %s; the next rebuild goes on there", name)
+                log.info("Rebuilding derived rows: stopped in %s; the next rebuild resumes there", name)
                 return False
             rows += chunk["p_read"]
             done = chunk["p_done"]
@@ -147,13 +147,13 @@ class Rebuild:
                 match remedy(error):
                     case Remedy.SCHEMA:
                         raise Stop(
-                            f"derived rows can't be rebuilt ({sqlstate(error)}: {error}): start the worker first"
+                            f"cannot rebuild derived rows ({sqlstate(error)}: {error}): start the worker first"
                         ) from None
                     case Remedy.DATA:
-                        warn_limited(log, "rebuild refused", "The database refuses what follows from a row (%s)", error)
+                        warn_limited(log, "rebuild refused", "The database refuses the derived rows of a row (%s)", error)
                         rows, skip = max(rows // 2, 1), rows == 1
                     case Remedy.RETRY:
-                        warn_limited(log, "rebuild", "Derived rows can't be rebuilt just now (%s); trying again", error)
+                        warn_limited(log, "rebuild", "Cannot rebuild derived rows now (%s); trying again", error)
                         rows = max(rows // 2, 1)  # it may have taken longer than the server allows
                         await asyncio.sleep(PAUSE)
             else:

@@ -48,7 +48,7 @@ class Run:
             try:
                 await self._note(None)
             except DATABASE_ERRORS as error:
-                warn_limited(log, "run", "What this run has counted could not be noted (%s)", error)
+                warn_limited(log, "run", "Could not store the counts of this run (%s)", error)
             await asyncio.sleep(INTERVAL)
 
     async def end(self, how: str) -> None:
@@ -57,7 +57,7 @@ class Run:
             async with asyncio.timeout(END_PATIENCE):
                 await self._note(how[:MOST_TOLD])
         except (LockLost, *DATABASE_ERRORS) as error:
-            log.info("How this run ended could not be noted (%s)", str(error) or type(error).__name__)
+            log.info("Could not store how this run ended (%s)", str(error) or type(error).__name__)
 
     async def _note(self, how: str | None) -> None:
         async with self._pool.lock_connection() as connection:

@@ -84,7 +84,7 @@ async def _count(connection: Connection, part: str) -> int | None:
     except asyncpg.PostgresError as error:
         if is_everybodys(error) or isinstance(error, asyncpg.QueryCanceledError):
             raise
-        warn_limited(log, "size", "The rows of %s can't be counted (%s): their number is the server's estimate", part, error)
+        warn_limited(log, "size", "Cannot count the rows of %s (%s): using the server's estimate", part, error)
         return None
 
 
@@ -102,7 +102,7 @@ class Sizes:
                 async with self._pool.connection() as connection:
                     await self.sample(connection)
             except DATABASE_ERRORS as error:
-                warn_limited(log, "sizes", "Today's sample of the tables' sizes could not be taken (%s)", error)
+                warn_limited(log, "sizes", "Could not store today's sample of the table sizes (%s)", error)
             await asyncio.sleep(INTERVAL)
 
     async def sample(self, connection: Connection) -> None:

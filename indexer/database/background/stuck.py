@@ -35,7 +35,7 @@ class Stuck:
             try:
                 await self.count()
             except DATABASE_ERRORS as error:
-                warn_limited(log, "stuck", "What does not get on could not be counted just now (%s)", error)
+                warn_limited(log, "stuck", "Could not count stuck wipes and dead letters (%s)", error)
             await asyncio.sleep(INTERVAL)
 
     async def count(self) -> None:

@@ -42,7 +42,9 @@ class Sweeper:
                 try:
                     await work()
                 except DATABASE_ERRORS as error:
-                    warn_limited(log, work.__name__, "The hourly sweep (%s) did not end (%s)", work.__name__, error)
+                    warn_limited(
+                        log, work.__name__, "The hourly sweep (%s) failed (%s); it runs again in an hour", work.__name__, error
+                    )
             await asyncio.sleep(INTERVAL)
 
     async def sweep(self) -> None:
@@ -61,7 +63,7 @@ class Sweeper:
                     if is_everybodys(error):
                         raise
                     whole = False
-                    warn_limited(log, "sweep step", "Notifications to %s … %s can't be swept (%s)", gone[0], gone[-1], error)
+                    warn_limited(log, "sweep step", "Cannot sweep the notifications to %s … %s (%s)", gone[0], gone[-1], error)
                 after = gone[-1]
         if whole:
             async with self._pool.connection() as connection:

@@ -59,7 +59,7 @@ class Pending:
                 async with self._pool.connection() as connection:
                     await self.turn(connection)
             except DATABASE_ERRORS as error:
-                warn_limited(log, "pending", "Pending commits could not be looked at (%s); trying again", error)
+                warn_limited(log, "pending", "Could not read the waiting commits (%s); trying again", error)
 
     async def turn(self, connection: Connection) -> int:
         """Looks at the next letters and applies the commits whose time has come; returns how many were applied."""
@@ -92,7 +92,14 @@ class Pending:
         except asyncpg.PostgresError as error:
             if is_everybodys(error):
                 raise
-            warn_limited(log, "pending look", "What waits for %s (%s) is tried blindly (%s)", table, column, error)
+            warn_limited(
+                log,
+                "pending look",
+                "Cannot read %s (%s) for waiting commits, so all of them are tried (%s)",
+                table,
+                column,
+                error,
+            )
             return list(values)
         finally:
             now = time.monotonic()
@@ -106,5 +113,7 @@ class Pending:
             if is_everybodys(error):
                 raise
             await postpone(connection, kept)
-            warn_limited(log, "pending letter", "Commit %s of %s can't be applied (%s); later again", kept.rev, kept.did, error)
+            warn_limited(
+                log, "pending letter", "Cannot apply commit %s of %s (%s); trying again later", kept.rev, kept.did, error
+            )
             return False

@@ -46,7 +46,7 @@ class Wiper:
                 while await self.turn():
                     pass
             except DATABASE_ERRORS as error:
-                warn_limited(log, "wiper", "Deleted accounts could not be wiped just now (%s); trying again", error)
+                warn_limited(log, "wiper", "Could not wipe deleted accounts (%s); trying again", error)
 
     async def turn(self) -> bool:
         """Takes some deleted accounts further; False when there are none to take."""
@@ -61,9 +61,7 @@ class Wiper:
                     if is_everybodys(error):
                         raise
                     await connection.execute(STUCK, did, f"{sqlstate(error)}: {error}")
-                    warn_limited(
-                        log, "stuck wipe", "The deleted account %s can't be wiped (%s); trying again later", did, error
-                    )
+                    warn_limited(log, "stuck wipe", "Cannot wipe the deleted account %s (%s); trying again later", did, error)
         return bool(deleted)
 
 

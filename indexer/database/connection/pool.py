@@ -45,7 +45,7 @@ SETTINGS_IN_FORCE = "SELECT name, setting FROM pg_catalog.pg_settings WHERE name
 
 POOLER = (
     "DATABASE_URL leads to a connection pooler that does not pass session settings on (pgbouncer in transaction mode?): "
-    "point it at PostgreSQL itself, since session locks and settings are lost behind a pooler"
+    "point it at PostgreSQL itself, because session locks and settings are lost behind a pooler"
 )
 
 WAITING = "Another worker writes the events of %s into this database (%s): waiting up to %.0f s for it to end"

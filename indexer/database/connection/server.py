@@ -81,7 +81,7 @@ async def ready_session(connection: Connection, expected: Server | None) -> Serv
     await settle(connection)
     found = await identify(connection)
     if expected is not None and found != expected:
-        raise AnotherServer("a new connection leads to another server than the one where the worker's lock is")
+        raise AnotherServer("a new connection reached a different server than the one that holds the worker's lock")
     return found
 
 

@@ -41,7 +41,7 @@ SESSION_SETTINGS = {
     "check_function_bodies": "on",
     "plpgsql.extra_errors": "none",
     "exit_on_error": "off",
-    "synchronous_commit": "off",  # a call flushes once, at its end (database/sql.py)
+    "synchronous_commit": "off",  # a call flushes once, at its end (functions/apply_commits.sql)
     "client_min_messages": "error",  # to_tsvector notes every long word
     # How it is carried out.
     "jit": "off",

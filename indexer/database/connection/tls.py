@@ -22,8 +22,8 @@ def tls_fault(error: BaseException, url: str, env: Mapping[str, str] = os.enviro
     match error:
         case ssl.SSLCertVerificationError():
             return (
-                f"DATABASE_URL: the certificate of {redacted(url)} is not trusted ({error.verify_message}): name the authority "
-                "that signed it with sslrootcert=… (or PGSSLROOTCERT), and the host as the certificate names it"
+                f"DATABASE_URL: the certificate of {redacted(url)} is not trusted ({error.verify_message}): set "
+                "sslrootcert=… (or PGSSLROOTCERT) to its certificate authority, and use the host name of the certificate"
             )
         case ssl.SSLError() if not isinstance(error, PASSING):
             return (
@@ -32,8 +32,8 @@ def tls_fault(error: BaseException, url: str, env: Mapping[str, str] = os.enviro
             )
         case ConnectionError() if "rejected SSL upgrade" in str(error):
             return (
-                f"DATABASE_URL: {redacted(url)} does not encrypt, and sslmode asks for it: "
-                "turn ssl on in the server, or write sslmode=prefer"
+                f"DATABASE_URL: {redacted(url)} does not encrypt, but sslmode requires it: "
+                "enable ssl in the server, or write sslmode=prefer"
             )
         case FileNotFoundError() | PermissionError() | IsADirectoryError() | NotADirectoryError():
             return _unreadable(url, env)
@@ -46,5 +46,7 @@ def _unreadable(url: str, env: Mapping[str, str]) -> str | None:
     for name, variable in FILES.items():
         path = given.get(name) or env.get(variable)
         if path and not (Path(path).is_file() and os.access(path, os.R_OK)):
-            return f"DATABASE_URL: {name} ({path}) is no file that this user can read: correct it, or the file's rights"
+            return (
+                f"DATABASE_URL: {name} ({path}) is not a file that this user can read: correct the path, or the file's rights"
+            )
     return None

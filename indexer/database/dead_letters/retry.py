@@ -16,10 +16,10 @@ import asyncpg
 
 from indexer.database.connection.failures import Remedy, remedy, sqlstate
 from indexer.database.connection.sessions import Connection
-from indexer.database.functions.install import MODE_LIVE, MODE_RETRY
 from indexer.database.functions.rebuild_steps import REBUILDING
 from indexer.database.write.apply import apply_one
 from indexer.database.write.batch import MAX_PATH_BYTES, build
+from indexer.database.write.parameters import Mode
 from indexer.protocol.events import Account, Commit, Event, Identity, Sync, Unusable
 from indexer.protocol.frames import decode
 from indexer.selection import Selection
@@ -168,7 +168,7 @@ async def _message(connection: Connection, kept: Kept, event: Sync | Account | I
     """What is said of an account. Where something newer stands, there is nothing left to do."""
     batch = build([event])
     if isinstance(event, Sync):
-        await apply_one(connection, MODE_LIVE, batch)
+        await apply_one(connection, Mode.LIVE, batch)
     else:
         await connection.execute(MESSAGE, event.did, event.seq, event.time, batch.rest[0])
     letters = await connection.fetch(OPEN, *kept)
@@ -231,7 +231,7 @@ async def _write(connection: Connection, event: Commit, paths: set[str], selecti
     ops = tuple(op for op in event.ops if f"{op.collection}/{op.rkey}" in paths)
     refused = tuple(op for op in event.refused if _name(op.path, event.frame) in paths)
     batch = build([event._replace(ops=ops, refused=refused)], selection=selection, with_frames=True)
-    await apply_one(connection, MODE_RETRY, batch)
+    await apply_one(connection, Mode.RETRY, batch)
     await connection.execute(MOVE, event.repo, event.rev, batch.data[0], event.seq, batch.filtered[0])
     return [reason for _, reason in batch.refused]
 

@@ -1,10 +1,12 @@
-"""Dead letters: what could not be applied, kept with its reason and its frame, as the SQL functions that keep and close them.
+"""The bounds of dead letters, and the functions that keep and close them (dead_letters.sql).
 
 A letter's key is (did, rev, path); where nothing decodes, did and rev are '' and path is the frame's SHA-256. One frame serves
 all letters of its commit; where another frame has the same key, the letter and its frame are the later one's. A later operation
 on the same (did, path) closes a letter in its own transaction, so that a retry never resurrects what was changed since;
 `repos.held` says whether there may be anything to look for.
 """
+
+from indexer.database.functions.sql_files import statements
 
 # Beyond these a letter keeps its metadata, but not its frame.
 MAX_LETTERS_OF_A_DID = 1_000
@@ -13,134 +15,7 @@ MAX_FRAMES_BYTES = 10**9  # 1 GB in all
 # Reasons of what is sound and only waits: for a row of another table, for another table to let a row go, for the end of a wipe.
 PENDING = "'foreign_key', 'referenced', 'wiping'"
 
-PATH_OF = r"""
-CREATE OR REPLACE FUNCTION unified_worker.path_of(p_uri text) RETURNS text LANGUAGE sql IMMUTABLE STRICT AS
-$path$ SELECT substring(p_uri FROM '^at://[^/]+/(.*)$') $path$;
-"""
 
-# Returns whether the frame is kept as well.
-KEEP = """
-CREATE OR REPLACE FUNCTION unified_worker.keep(
-  p_did text, p_rev text, p_path text, p_seq bigint, p_reason text, p_detail text, p_frame bytea, p_awaited text[])
-RETURNS boolean LANGUAGE plpgsql AS $keep$
-DECLARE
-  v_sha bytea := sha256(p_frame); v_dropped bytea;
-BEGIN
-  IF p_did <> '' THEN
-    INSERT INTO unified_worker.repos AS r (did, rev, held) VALUES (p_did, '', true)  -- first: it locks the repo
-    ON CONFLICT (did) DO UPDATE SET held = true WHERE NOT r.held;
-    -- Without a rev nothing but the frame tells a replay, which would bring back what was written since.
-    IF p_rev = '' AND EXISTS (
-      SELECT FROM unified_worker.closed_letters WHERE did = p_did AND path = p_path AND frame_sha256 = v_sha)
-    THEN
-      RETURN true;
-    END IF;
-    -- The letter of another frame goes, whatever its reason: two relays' copies of a commit are two frames.
-    UPDATE unified_worker.dead_letters SET reason = ''
-    WHERE did = p_did AND path = p_path AND rev = p_rev AND frame_sha256 <> v_sha;
-    PERFORM unified_worker.close_letters(
-      p_did, p_path, CASE WHEN NOT FOUND THEN p_rev END, p_reason NOT IN ({pending}));
-  END IF;
-  IF NOT EXISTS (SELECT FROM unified_worker.dead_frames WHERE sha256 = v_sha) THEN
-    IF p_did <> '' AND {letters} <= (
-      SELECT count(*) FROM (
-        SELECT FROM unified_worker.dead_letters WHERE did = p_did AND frame_sha256 IS NOT NULL LIMIT {letters}) AS kept)
-    THEN
-      v_sha := NULL;
-    ELSE
-      UPDATE unified_worker.dead_frames_size SET bytes = bytes + length(p_frame)
-      WHERE bytes + length(p_frame) <= {bytes};
-      IF FOUND THEN
-        INSERT INTO unified_worker.dead_frames (sha256, frame) VALUES (v_sha, p_frame);
-      ELSE
-        v_sha := NULL;
-      END IF;
-    END IF;
-  END IF;
-  IF v_sha IS NULL AND p_rev = '' THEN
-    v_dropped := sha256(p_frame);
-  END IF;
-  INSERT INTO unified_worker.dead_letters AS l (did, rev, path, seq, reason, detail, frame_sha256, dropped_sha256, awaited)
-  VALUES (p_did, p_rev, p_path, p_seq, p_reason, left(p_detail, 2000), v_sha, v_dropped, p_awaited)
-  ON CONFLICT (did, path, rev) DO UPDATE SET seq = excluded.seq, reason = excluded.reason, detail = excluded.detail,
-    frame_sha256 = coalesce(l.frame_sha256, excluded.frame_sha256), dropped_sha256 = excluded.dropped_sha256,
-    awaited = excluded.awaited, last_seen = now(), attempts = l.attempts + 1;
-  RETURN v_sha IS NOT NULL;
-END $keep$;
-"""
-
-# p_but: the rev whose letter stays (it is the one being kept again). p_spare: so do letters of sound operations, which wait, or
-# which the database refused for now, since what can't be applied replaces nothing. p_upto: the last rev whose letters go.
-CLOSE = """
-CREATE OR REPLACE FUNCTION unified_worker.close_letters(
-  p_did text, p_path text, p_but text DEFAULT NULL, p_spare boolean DEFAULT false, p_upto text DEFAULT NULL)
-RETURNS void LANGUAGE plpgsql AS $close$
-DECLARE
-  v_sha bytea; v_dropped bytea; v_bytes bigint; v_rev text;
-BEGIN
-  FOR v_sha, v_dropped, v_rev IN
-    DELETE FROM unified_worker.dead_letters
-    WHERE did = p_did AND path = p_path AND rev IS DISTINCT FROM p_but
-      AND NOT (p_spare AND (reason IN ({pending}) OR reason LIKE 'database_%'))
-      AND (p_upto IS NULL OR rev <= p_upto)
-    RETURNING frame_sha256, dropped_sha256, rev
-  LOOP
-    IF v_rev = '' AND coalesce(v_sha, v_dropped) IS NOT NULL THEN
-      INSERT INTO unified_worker.closed_letters (did, path, frame_sha256) VALUES (p_did, p_path, coalesce(v_sha, v_dropped))
-      ON CONFLICT DO NOTHING;
-    END IF;
-    DELETE FROM unified_worker.dead_frames AS f
-    WHERE f.sha256 = v_sha AND NOT EXISTS (SELECT FROM unified_worker.dead_letters WHERE frame_sha256 = v_sha)
-    RETURNING length(f.frame) INTO v_bytes;
-    IF FOUND THEN
-      UPDATE unified_worker.dead_frames_size SET bytes = bytes - v_bytes;
-    END IF;
-  END LOOP;
-END $close$;
-"""
-
-# The reason of what the database refused, and what it waits for where a foreign key was violated: {table, column, value}, or
-# nothing where the key has several columns. `foreign_key`: for that row. `referenced`: for the end of the last such row, which
-# refers to one that was to be deleted. The server tells the two apart only in words, and these depend on its language: but what
-# a row that is still there refers to is there, too. (PostgreSQL 18 gives ON DELETE RESTRICT a state of its own.)
-REFUSAL = r"""
-CREATE OR REPLACE FUNCTION unified_worker.refusal(
-  p_state text, p_schema text, p_table text, p_constraint text, p_detail text, OUT reason text, OUT awaited text[])
-LANGUAGE plpgsql STABLE AS $refusal$
-DECLARE
-  v_value text := substring(p_detail FROM '=\((.*)\)');  -- under row-level security the detail names none
-  v_to text[]; v_by text[]; v_there boolean := p_state = '23001';
-BEGIN
-  reason := CASE p_state WHEN '23503' THEN 'foreign_key' WHEN '23001' THEN 'referenced' ELSE 'database_' || p_state END;
-  IF p_state NOT IN ('23503', '23001') THEN
-    RETURN;
-  END IF;
-  SELECT ARRAY[c.confrelid::regclass::text, quote_ident(a.attname), v_value],
-    ARRAY[c.conrelid::regclass::text, quote_ident(b.attname), v_value] INTO v_to, v_by
-  FROM pg_catalog.pg_constraint AS c
-  JOIN pg_catalog.pg_class AS t ON t.oid = c.conrelid AND t.relname = p_table
-    AND t.relnamespace::regnamespace::text = quote_ident(p_schema)
-  JOIN pg_catalog.pg_attribute AS a ON a.attrelid = c.confrelid AND a.attnum = c.confkey[1]
-  JOIN pg_catalog.pg_attribute AS b ON b.attrelid = c.conrelid AND b.attnum = c.conkey[1]
-  WHERE c.contype = 'f' AND c.conname = p_constraint AND cardinality(c.conkey) = 1 AND v_value IS NOT NULL;
-  IF NOT FOUND THEN  -- an application's trigger, say, which names no table
-    RETURN;
-  END IF;
-  IF NOT v_there THEN
-    BEGIN
-      EXECUTE format('SELECT EXISTS (SELECT FROM %s WHERE %s = %L)', v_to[1], v_to[2], v_value) INTO v_there;
-    EXCEPTION WHEN insufficient_privilege THEN  -- a table that we may not read is none that we delete from
-      v_there := false;
-    END;
-  END IF;
-  reason := CASE WHEN v_there THEN 'referenced' ELSE 'foreign_key' END;
-  awaited := CASE WHEN v_there THEN v_by ELSE v_to END;
-END $refusal$;
-"""
-
-LETTERS = (
-    PATH_OF,
-    CLOSE.format(pending=PENDING),
-    KEEP.format(letters=MAX_LETTERS_OF_A_DID, bytes=MAX_FRAMES_BYTES, pending=PENDING),
-    REFUSAL,
-)
+def functions(letters: int = MAX_LETTERS_OF_A_DID, frames_bytes: int = MAX_FRAMES_BYTES) -> list[str]:
+    """The functions, with these bounds."""
+    return statements("dead_letters", letters=letters, bytes=frames_bytes, pending=PENDING)

@@ -1,235 +1,21 @@
-"""The SQL that applies commits, made from the record types: one static function, and a procedure that commits after each.
+"""All statements that install the functions and the procedures, in their order: the .sql files, with what the record types say.
 
-`unified_worker.apply_commit` holds the guard and one pair of arms (put, delete) a record type; `unified_worker.apply_commits`
-loops over a batch, calls it, and says COMMIT. A procedure may do that only outside a transaction block, without a SET clause
-and outside a block with EXCEPTION; so names are qualified, and what needs one transaction calls the function.
+The write path itself is in apply_commits.sql.
 """
 
 from collections.abc import Collection, Sequence
 
 from indexer.database.connection.failures import SCHEMA_CLASSES, SERVER_CLASSES
-from indexer.database.functions.accounts import ACCOUNTS, wipe
-from indexer.database.functions.dead_letters import LETTERS
-from indexer.database.functions.judging import judging
-from indexer.database.functions.rebuild_steps import REBUILDING
-from indexer.database.functions.rebuild_steps import functions as rebuild_functions
-from indexer.database.functions.references import LOCK_CLASS, REFERENCES, lock_commit
+from indexer.database.functions import accounts, dead_letters, judging, rebuild_steps, references
+from indexer.database.functions.sql_files import statements
 from indexer.database.functions.write_branches import Texts, shows
+from indexer.database.write import parameters
 from indexer.database.write.batch import REFUSED
+from indexer.database.write.parameters import Mode
 from indexer.records.base.record_type import RecordType
-
-MODE_LIVE = 0  # the rev guard decides
-MODE_RETRY = 1  # an operation that was kept: no guard, but only while its dead letter is open
-MODE_DIRECT = 2  # rows handed in by a caller of `process_*`: no guard, no commit
-MODE_WIPE = 3  # rows taken away with their account: besides, letters stay, for they came after it
 
 # Whether a commit goes on from a rev that did not come. Both revs must be known.
 BROKEN = """p_since <> r.rev AND r.rev <> '' AND p_since IS DISTINCT FROM r.refused_rev AND r.refused_rev IS DISTINCT FROM ''"""
-
-OP_PARAMETERS = """p_kind smallint[], p_uri text[], p_cid text[], p_subject text[], p_subject_cid text[],
-  p_created_at timestamptz[], p_rest jsonb[]"""
-OP_ARGUMENTS = "p_kind, p_uri, p_cid, p_subject, p_subject_cid, p_created_at, p_rest"
-
-# p_user: whether the account needs its row; NULL for a #sync. p_filtered: operations were left out before. p_buckets: locks.
-# Every condition is made ready anew in every transaction (0.2 µs): what is rare is asked for together, before it is told apart.
-APPLY_COMMIT = """
-CREATE OR REPLACE FUNCTION unified_worker.apply_commit(
-  p_mode int, p_did text, p_rev text, p_since text, p_data text, p_seq bigint, p_at timestamptz, p_user boolean,
-  p_filtered boolean, p_frame bytea, p_buckets int[], p_bucket_lo int, p_bucket_hi int, p_lo int, p_hi int, {op_parameters})
-RETURNS text LANGUAGE plpgsql AS $apply$
-DECLARE
-  -- Without defaults, each of which would be evaluated: v_held is set on every way, the others are false where null.
-  v_new boolean; v_has_user boolean; v_held boolean; v_active boolean; v_wiping boolean; v_handle text; v_outcome text;
-  v_uri text; v_cid text; v_subject text; v_subject_cid text; v_created_at timestamptz; v_rest jsonb; v_key text[];
-  v_ahead tsvector[]; v_open text[]; v_locked text; v_left int; v_quoted text; v_again boolean; v_gated boolean;
-  v_intrudes boolean; v_embeds boolean; v_broken boolean; p_new jsonb;
-BEGIN
-  v_locked := pg_advisory_xact_lock_shared({rebuilding})::text;  -- derived rows are not recomputed while this goes on
-  IF p_mode = {live} THEN
-    IF p_data IS NULL THEN
-      -- Nothing of it can be applied (too big, unreadable): the rev stays, so that a sound copy still can.
-      IF EXISTS (SELECT FROM unified_worker.repos WHERE did = p_did AND rev >= p_rev AND p_rev <> '') THEN
-        RETURN 'stale';
-      END IF;
-      IF p_did <> '' THEN
-        INSERT INTO unified_worker.repos AS r (did, rev, desynchronized, refused_rev) VALUES (p_did, '', true, p_rev)
-        ON CONFLICT (did) DO UPDATE SET desynchronized = true, refused_rev = p_rev, updated_at = now()
-        RETURNING r.active, r.wiping INTO v_active, v_wiping;
-        IF NOT v_active THEN
-          RETURN 'inactive';
-        END IF;
-      END IF;
-      v_held := true;
-    ELSE
-      -- Whatever led to a #sync's tree was not seen, unless the tree is the one that we have; nor what lies before a commit
-      -- that goes on from another rev than ours (`since`), unless we had that and refused it.
-      INSERT INTO unified_worker.repos AS r (did, rev, data_cid, seq, has_user, desynchronized)
-      VALUES (p_did, p_rev, p_data, p_seq, coalesce(p_user, false), p_user IS NULL OR p_filtered)
-      ON CONFLICT (did) DO UPDATE SET rev = excluded.rev, data_cid = excluded.data_cid, seq = excluded.seq, updated_at = now(),
-        desynchronized = r.desynchronized OR p_filtered OR (p_user IS NOT NULL AND NOT r.active)
-          OR (p_user IS NULL AND r.data_cid IS DISTINCT FROM excluded.data_cid) OR coalesce({broken}, false),
-        broken_rev = CASE WHEN {broken} THEN excluded.rev ELSE r.broken_rev END, refused_rev = NULL
-        -- What comes while the account is wiped is kept, for which the frame must have come along.
-        WHERE r.rev < excluded.rev AND (p_frame IS NOT NULL OR NOT r.wiping OR NOT r.active OR p_lo > p_hi)
-      RETURNING r.has_user, r.held, r.active, r.wiping, r.handle, r.xmax = 0, r.broken_rev = r.rev
-      INTO v_has_user, v_held, v_active, v_wiping, v_handle, v_new, v_broken;
-      IF NOT FOUND THEN
-        SELECT CASE WHEN r.rev < p_rev THEN 'needs_frame' WHEN r.rev = p_rev AND r.data_cid <> p_data THEN 'rev_fork'
-          ELSE 'stale' END INTO v_outcome FROM unified_worker.repos AS r WHERE r.did = p_did;
-        RETURN v_outcome;
-      END IF;
-      IF NOT v_active AND p_user IS NOT NULL THEN
-        RETURN 'inactive';
-      END IF;
-      IF v_broken THEN
-        v_outcome := 'broken_chain';
-      END IF;
-    END IF;
-  ELSIF p_mode = {retry} THEN
-    SELECT r.has_user, r.active, r.wiping, r.handle INTO v_has_user, v_active, v_wiping, v_handle
-    FROM unified_worker.repos AS r WHERE r.did = p_did FOR UPDATE;
-    IF NOT v_active OR v_wiping THEN
-      RETURN 'inactive';
-    END IF;
-    v_open := ARRAY(SELECT l.path FROM unified_worker.dead_letters AS l WHERE l.did = p_did AND l.rev = p_rev);
-    v_held := true;
-  ELSE
-    v_held := true;
-  END IF;
-  IF v_wiping AND p_lo <= p_hi THEN
-    IF p_user AND NOT v_has_user THEN
-      PERFORM unified_worker.ensure_user(p_did, v_handle);
-    END IF;
-    RETURN unified_worker.keep_wiping(p_did, p_rev, p_seq, p_frame, p_kind[p_lo:p_hi], p_uri[p_lo:p_hi], p_rest[p_lo:p_hi]);
-  END IF;
-
-  -- Of many long texts, what is slow and looks at nobody else's rows, before others may have to wait for this commit. (To look
-  -- at the size of a single one would cost each commit 4 %.)
-  IF p_lo < p_hi THEN
-    FOR i IN p_lo..p_hi LOOP
-      v_rest := p_rest[i];
-      CASE p_kind[i]
-{ahead}
-        ELSE NULL;
-      END CASE;
-    END LOOP;
-    PERFORM unified_worker.lock_commit(p_buckets[p_bucket_lo:p_bucket_hi], p_uri[p_lo:p_hi]);
-  ELSE
-    FOR i IN p_bucket_lo..p_bucket_hi LOOP
-      v_locked := pg_advisory_xact_lock({lock_class}, p_buckets[i])::text;
-    END LOOP;
-  END IF;
-
-  IF p_user AND (v_new OR v_has_user IS NOT TRUE) THEN
-    IF v_new THEN
-      INSERT INTO {schema}.users (did, handle) VALUES (p_did, 'handle.invalid') ON CONFLICT (did) DO NOTHING;
-    ELSE
-      PERFORM unified_worker.ensure_user(p_did, v_handle);
-    END IF;
-  END IF;
-
-  FOR i IN p_lo..p_hi LOOP
-    v_uri := p_uri[i];
-    v_rest := p_rest[i];
-    IF v_held OR p_kind[i] = {refused} THEN
-      IF p_kind[i] = {refused} THEN
-        IF NOT unified_worker.keep(
-          p_did, p_rev, v_rest ->> 'path', p_seq, v_rest ->> 'reason', v_rest ->> 'detail', p_frame, NULL)
-        THEN
-          v_outcome := 'frame_dropped';
-        END IF;
-        v_held := true;
-        CONTINUE;
-      END IF;
-      IF p_mode = {retry} AND NOT unified_worker.path_of(v_uri) = ANY (v_open) THEN
-        CONTINUE;
-      END IF;
-      IF p_mode <> {wipe} THEN
-        PERFORM unified_worker.close_letters(
-          p_did, unified_worker.path_of(v_uri), NULL, false, CASE p_mode WHEN {retry} THEN p_rev END);
-      END IF;
-    END IF;
-    v_cid := p_cid[i];
-    v_subject := p_subject[i];
-    v_subject_cid := p_subject_cid[i];
-    v_created_at := p_created_at[i];
-    CASE p_kind[i]
-{arms}
-    END CASE;
-  END LOOP;
-  RETURN coalesce(v_outcome, 'applied');
-END $apply$;
-"""
-
-# An outcome a commit, up to the first that has to come again with its frame. With p_isolate a data error takes back that commit
-# alone, which is kept. Errors that a repetition may cure, and faults of the schema, go up to the caller: the commits before
-# stand, the rest never ran.
-# Durable on return: sessions run with synchronous_commit off; the last transaction turns it on, and must write something.
-APPLY_COMMITS = """
-CREATE OR REPLACE PROCEDURE unified_worker.apply_commits(
-  p_lane int, p_relay text, p_durable boolean, p_isolate boolean,
-  p_did text[], p_rev text[], p_since text[], p_data text[], p_seq bigint[], p_at timestamptz[], p_user boolean[],
-  p_filtered boolean[], p_frame bytea[], p_buckets int[], p_bucket_lo int[], p_bucket_hi int[], p_lo int[], p_hi int[],
-  {op_parameters},
-  INOUT p_outcome text[])
-LANGUAGE plpgsql AS $apply$
-DECLARE
-  v_count int := cardinality(p_did); v_outcome text;
-  v_state text; v_message text; v_detail text; v_constraint text; v_schema text; v_table text; v_reason text; v_awaited text[];
-BEGIN
-  FOR i IN 1..v_count LOOP
-    IF p_durable AND i = v_count THEN
-      PERFORM set_config('synchronous_commit', 'on', true);
-    END IF;
-    IF NOT p_isolate AND p_rev[i] IS NOT NULL THEN
-      v_outcome := {call};
-    ELSIF p_rev[i] IS NULL THEN
-      v_outcome := unified_worker.apply_message(p_relay, p_did[i], p_seq[i], p_at[i], p_rest[p_lo[i]]);
-    ELSE
-      BEGIN
-        v_state := NULL;
-        v_outcome := {call};
-        SET CONSTRAINTS ALL IMMEDIATE;
-      EXCEPTION WHEN OTHERS THEN
-        GET STACKED DIAGNOSTICS v_state = RETURNED_SQLSTATE, v_message = MESSAGE_TEXT, v_detail = PG_EXCEPTION_DETAIL,
-          v_constraint = CONSTRAINT_NAME, v_schema = SCHEMA_NAME, v_table = TABLE_NAME;
-        IF left(v_state, 2) IN ({not_data_classes}) THEN
-          RAISE;
-        END IF;
-      END;
-      IF v_state IS NOT NULL THEN
-        SELECT r.reason, r.awaited INTO v_reason, v_awaited
-        FROM unified_worker.refusal(v_state, v_schema, v_table, v_constraint, v_detail) AS r;
-        SELECT 'refused:' || CASE v_reason WHEN 'referenced' THEN '23001' ELSE v_state END
-          || CASE WHEN bool_and(unified_worker.keep(
-          p_did[i], p_rev[i], CASE WHEN p_lo[i] <= p_hi[i] THEN coalesce(unified_worker.path_of(p_uri[j]), p_rest[j] ->> 'path')
-            ELSE encode(sha256(p_frame[i]), 'hex') END, p_seq[i],
-          v_reason, concat_ws(E'\n', v_message, nullif(v_detail, '')), p_frame[i], v_awaited))
-          THEN '' ELSE ':frame_dropped' END
-        INTO v_outcome FROM generate_series(p_lo[i], greatest(p_lo[i], p_hi[i])) AS j;
-        UPDATE unified_worker.repos SET refused_rev = p_rev[i] WHERE did = p_did[i] AND rev < p_rev[i];
-        IF v_reason = 'foreign_key' THEN  -- the account's own row may be what is missing: the application deleted it
-          UPDATE unified_worker.repos SET has_user = false WHERE did = p_did[i] AND has_user;
-        END IF;
-        IF p_user[i] THEN  -- its record may be deleted before it comes in
-          PERFORM unified_worker.try_user(p_did[i]);
-        END IF;
-      END IF;
-    END IF;
-    IF v_outcome <> 'applied' THEN
-      EXIT WHEN v_outcome = 'needs_frame';
-      IF p_durable AND i = v_count AND v_outcome IN ('stale', 'rev_fork', 'stale_message', 'no_news') THEN
-        INSERT INTO unified_worker.lanes (lane, flushed_at) VALUES (p_lane, now())
-        ON CONFLICT (lane) DO UPDATE SET flushed_at = excluded.flushed_at;
-      END IF;
-    END IF;
-    COMMIT;
-    p_outcome[i] := v_outcome;
-  END LOOP;
-END $apply$;
-"""
-CALL = """unified_worker.apply_commit({live}, p_did[i], p_rev[i], p_since[i], p_data[i], p_seq[i], p_at[i], p_user[i],
-        p_filtered[i], p_frame[i], p_buckets, p_bucket_lo[i], p_bucket_hi[i], p_lo[i], p_hi[i], {op_arguments})"""
 
 
 def literals(*texts: str) -> str:
@@ -246,33 +32,39 @@ def functions(schema: str, record_types: Sequence[RecordType], lacking: Collecti
         Texts(schema, record_type, {column for table, column in lacking if table == record_type.table})
         for record_type in record_types
     ]
-    names = {
-        "schema": schema,
-        "live": MODE_LIVE,
-        "retry": MODE_RETRY,
-        "wipe": MODE_WIPE,
-        "refused": REFUSED,
-        "broken": BROKEN,
-        "lock_class": LOCK_CLASS,
-        "rebuilding": REBUILDING,
-        "op_parameters": OP_PARAMETERS,
-        "op_arguments": OP_ARGUMENTS,
-        "not_data_classes": literals(*SERVER_CLASSES, *SCHEMA_CLASSES),
-    }
-    # Nearly every operation is a put, and the arms are looked through in turn, at 0.2 µs each.
-    often = sorted(texts, key=lambda text: -text.type.share)
-    ahead = "\n".join(text.ahead() for text in texts if text.ahead())
-    arms = "\n".join([*(text.put() for text in often), *(text.delete() for text in often)])
+    not_data_classes = literals(*SERVER_CLASSES, *SCHEMA_CLASSES)
+    meetings = {text.type.collection: meeting for text in texts if (meeting := text.meeting("v_uris"))}
     return [
-        *LETTERS,
-        *REFERENCES,
-        *(statement.format(schema=schema, not_data_classes=names["not_data_classes"]) for statement in ACCOUNTS),
-        *judging(schema),
+        *dead_letters.functions(),
+        *references.functions(),
+        *accounts.functions(schema, not_data_classes),
+        *judging.functions(schema),
         *shows(schema, record_types),
         *(statement for text in texts for statement in text.functions()),
-        lock_commit({text.type.collection: meeting for text in texts if (meeting := text.meeting("v_uris"))}),
-        wipe(schema, record_types, names),
-        *rebuild_functions(schema, record_types),
-        APPLY_COMMIT.format(arms=arms, ahead=ahead, **names),
-        APPLY_COMMITS.format(call=CALL.format(**names), **names),
+        *references.lock_commit(meetings),
+        *accounts.wipe(schema, record_types, not_data_classes),
+        *rebuild_steps.functions(schema, record_types),
+        *_write_path(schema, texts, not_data_classes),
     ]
+
+
+def _write_path(schema: str, texts: Sequence[Texts], not_data_classes: str) -> list[str]:
+    # Nearly every operation is a put, and the arms are looked through in turn, at 0.2 µs each.
+    often = sorted(texts, key=lambda text: -text.type.share)
+    return statements(
+        "apply_commits",
+        schema=schema,
+        live=Mode.LIVE,
+        retry=Mode.RETRY,
+        wipe=Mode.WIPE,
+        refused=REFUSED,
+        broken=BROKEN,
+        lock_class=references.LOCK_CLASS,
+        rebuilding=rebuild_steps.REBUILDING,
+        parameters=parameters.of_one(),
+        arrays=parameters.of_all(),
+        call=parameters.call_in_loop(Mode.LIVE),
+        not_data_classes=not_data_classes,
+        ahead="\n".join(text.ahead() for text in texts if text.ahead()),
+        arms="\n".join([*(text.put() for text in often), *(text.delete() for text in often)]),
+    )

@@ -3,7 +3,9 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from indexer.database.connection.sessions import Connection
-from indexer.records.base.record_type import Column, RecordType
+from indexer.database.functions.sql_files import statements
+from indexer.records.base.columns import Column
+from indexer.records.base.record_type import RecordType
 
 LACKING = """
 SELECT w.table_name, w.column_name FROM unnest($2::text[], $3::text[]) AS w (table_name, column_name)
@@ -23,11 +25,6 @@ UPDATE {schema}.{table} AS t SET {column} = moved.value::{type} FROM moved WHERE
 PRESENT = "SELECT coalesce((SELECT t.{column} FROM {table} AS t WHERE t.{key} = p_key), {needed})"
 KEPT = """SELECT coalesce((SELECT k.value::{type} FROM unified_worker.kept_values AS k
     WHERE k.table_name = '{name}' AND k.key = p_key AND k.column_name = '{column}'), {needed})"""
-VALUE_OF = """
-CREATE OR REPLACE FUNCTION unified_worker.{name}_{column}(p_key text) RETURNS {type} LANGUAGE sql STABLE AS $value$
-  {value}
-$value$;
-"""
 KEEP = """
 DELETE FROM unified_worker.kept_values AS k
 WHERE k.table_name = '{name}' AND k.key = {key_value} AND k.column_name = '{column}';
@@ -50,10 +47,10 @@ def keep(kept: Iterable[Column], names: Mapping[str, str]) -> str:
     return "".join(texts).replace("\n", "\n          ")
 
 
-def value_of(column: Column, kept: Collection[Column], names: Mapping[str, str]) -> str:
+def value_of(column: Column, kept: Collection[Column], names: Mapping[str, str]) -> list[str]:
     """The function that gives a needed column's value, wherever it is."""
     inner = {**names, "column": column.name, "type": column.type.split()[0], "needed": column.needed}
-    return VALUE_OF.format(**inner, value=(KEPT if column in kept else PRESENT).format(**inner))
+    return statements("value_of", **inner, value=(KEPT if column in kept else PRESENT).format(**inner))
 
 
 async def settle(connection: Connection, schema: str, record_types: Sequence[RecordType]) -> set[tuple[str, str]]:

@@ -15,6 +15,7 @@ from indexer.database.functions import rebuild_derived as derived
 from indexer.database.functions import rebuild_rows as rows
 from indexer.database.functions.expected import expected
 from indexer.database.functions.references import LOCK_CLASS
+from indexer.database.functions.sql_files import statements
 from indexer.database.write.batch import BUCKETS
 from indexer.records.base.record_type import RecordType
 
@@ -23,46 +24,10 @@ ONE_REBUILD = f"{LOCK_CLASS}, {BUCKETS + 1}"  # held by the one process that reb
 
 QUOTED = ("quotes", "quoted_uri")  # an application's database may have no index on it
 
-FUNCTION = """
-CREATE OR REPLACE FUNCTION unified_worker.rebuild_{name}(p_most int, p_skip boolean, p_indexed boolean,
-  OUT p_read bigint, OUT p_changed bigint, OUT p_done boolean, OUT p_ms float8, OUT p_waited boolean)
-LANGUAGE plpgsql SET lock_timeout = '2s' AS $rebuild$
-DECLARE
-  v_began timestamptz; v_after text[]; v_last text[]; v_count bigint;
-BEGIN
-  PERFORM pg_advisory_xact_lock({rebuilding});
-  v_began := clock_timestamp();
-  IF p_indexed THEN  -- a chunk's rows are few, whatever the planner takes a range for
-    PERFORM set_config(s, 'off', true) FROM unnest('{{enable_seqscan,enable_hashjoin,enable_mergejoin}}'::text[]) AS s;
-  END IF;
-  SELECT r.after INTO v_after FROM unified_worker.rebuild AS r WHERE r.step = '{name}' AND NOT r.done;
-  SELECT count(*), ARRAY[{last}] INTO p_read, v_last FROM (
-    SELECT * FROM ({pages}) AS p ORDER BY {columns} LIMIT p_most) AS k;
-  p_changed := 0;
-  IF p_read > 0 AND NOT p_skip THEN{work}
-  END IF;
-  p_done := p_read < p_most;
-  UPDATE unified_worker.rebuild SET after = CASE WHEN p_read > 0 THEN v_last ELSE after END, rows = rows + p_read,
-    changed = changed + p_changed, skipped = skipped + CASE WHEN p_skip THEN p_read ELSE 0 END,
-    done = p_done, updated_at = now()
-  WHERE step = '{name}';
-  p_ms := extract(epoch FROM clock_timestamp() - v_began) * 1000;
-  p_waited := EXISTS (
-    SELECT FROM pg_catalog.pg_locks WHERE locktype = 'advisory' AND NOT granted AND (classid, objid) = ({rebuilding})
-      AND database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database()));
-END $rebuild$;
-"""
 WORK = """
     {statement};
     GET DIAGNOSTICS v_count = ROW_COUNT;
     p_changed := p_changed + v_count;"""
-BEGIN = """
-CREATE OR REPLACE FUNCTION unified_worker.begin_rebuild() RETURNS void LANGUAGE sql AS $begin$
-  DELETE FROM unified_worker.rebuild;
-  INSERT INTO unified_worker.rebuild (step, number)
-  SELECT step, number FROM unnest(ARRAY[{names}]) WITH ORDINALITY AS s (step, number);
-$begin$;
-"""
 
 
 class Step(NamedTuple):
@@ -124,12 +89,12 @@ def _derived_tables(record_types: Sequence[RecordType]) -> Iterator[Step]:
 
 def functions(schema: str, record_types: Sequence[RecordType]) -> list[str]:
     """The statements that (re)make the functions, for tables that live in `schema`."""
-    made = [_function(schema, step) for step in steps(record_types)]
+    made = [statement for step in steps(record_types) for statement in _function(schema, step)]
     names = ", ".join(f"'{step.name}'" for step in steps(record_types))
-    return [*made, BEGIN.format(names=names)]
+    return [*made, *statements("begin_rebuild", names=names)]
 
 
-def _function(schema: str, step: Step) -> str:
+def _function(schema: str, step: Step) -> list[str]:
     after, last = (", ".join(f"{at}[{n}]" for n in range(1, len(step.key) + 1)) for at in ("v_after", "v_last"))
     keys = ", ".join(f"t.{name}" for name in step.key)
     pages = [_page(f"{schema}.{step.table}", keys, after)]
@@ -140,7 +105,8 @@ def _function(schema: str, step: Step) -> str:
     texts = {"rows": f"(SELECT t.* FROM {{schema}}.{step.table} AS t WHERE {chunk})", "range": chunk, "schema": schema}
     for name, text in texts.items():
         work = work.replace(f"{{{name}}}", text)
-    return FUNCTION.format(
+    return statements(
+        "rebuild_step",
         name=step.name,
         pages=" UNION ALL ".join(f"({page})" for page in pages),
         columns=", ".join(step.key),

@@ -8,7 +8,9 @@ import re
 from collections.abc import Collection, Iterable, Sequence
 
 from indexer.database.functions.optional_columns import KEEP_NO_MORE, keep, value_of
-from indexer.records.base.record_type import Column, RecordType
+from indexer.database.functions.sql_files import statements
+from indexer.records.base.columns import Column
+from indexer.records.base.record_type import RecordType
 
 AHEAD = """\
         WHEN {put} THEN
@@ -83,73 +85,12 @@ TIMED = """
 TIMED_NO_MORE = """
         DELETE FROM unified_worker.commit_times AS c WHERE c.uri = v_uri;"""
 
-# Returns the row's unique key (an empty array for a type without one), null where there was no row.
-# p_at: the time of the commit that deletes the record; null where the row goes for another reason.
-REMOVE = """
-CREATE OR REPLACE FUNCTION unified_worker.remove_{name}(p_did text, v_uri text, p_new jsonb, p_at timestamptz)
-RETURNS text[] LANGUAGE plpgsql AS $remove$
-DECLARE
-  r {table}; v_left int; v_quoted text;
-BEGIN{lock}
-  IF p_new IS NULL THEN
-    {take} RETURNING t.* INTO r;
-  ELSE
-    SELECT t.* INTO r FROM {table} AS t WHERE t.{key} = {key_value};
-  END IF;
-  IF NOT FOUND THEN
-    RETURN NULL;
-  END IF;{removed}
-  RETURN {key_of_r};
-END $remove$;
-"""
 # Before the row itself is locked: else its deleter would wait for those who hold the lock and want to judge the row.
 REMOVE_LOCK = """
   PERFORM unified_worker.lock({meets}) FROM {table} AS t WHERE t.{key} = {key_value};"""
 TAKE = "DELETE FROM {table} AS t WHERE t.{key} = {key_value}"
 CLEAR = "UPDATE {table} AS t SET {clears} WHERE t.{key} = {key_value} AND ({filled})"
 
-# The first of those that wait takes the key if it is free or its holder is younger. Where accounts compete for a key, both
-# sides hold its lock, and the order is that of their commits: anybody can back-date a createdAt.
-SETTLE = """
-CREATE OR REPLACE FUNCTION unified_worker.settle_{name}(p_key text[]) RETURNS void LANGUAGE plpgsql AS $settle$
-DECLARE
-  v_first unified_worker.duplicate_records; r {table}; v_uri text; v_cid text; v_left int;
-  v_again boolean := false; p_new jsonb; p_at timestamptz; v_came timestamptz;
-BEGIN
-  SELECT * INTO v_first FROM unified_worker.duplicate_records
-  WHERE collection = '{collection}' AND key = p_key ORDER BY came_at, created_at, uri LIMIT 1;
-  IF NOT FOUND THEN
-    RETURN;
-  END IF;
-  SELECT t.* INTO r FROM {table} AS t WHERE {key_matches};
-  IF FOUND THEN
-    v_came := {came_of_r};
-    IF (v_came, r.created_at, r.uri COLLATE "C") <= (v_first.came_at, v_first.created_at, v_first.uri) THEN
-      RETURN;
-    END IF;
-    v_uri := r.uri;
-    INSERT INTO unified_worker.duplicate_records (uri, collection, key, came_at, created_at, record)
-    VALUES (v_uri, '{collection}', p_key, v_came, r.created_at, to_jsonb(r) || jsonb_build_object('record_cid', {cid}));
-    DELETE FROM {table} AS t WHERE t.uri = v_uri;{removed}
-  END IF;
-  INSERT INTO {table} AS t ({columns})
-  SELECT {columns} FROM jsonb_populate_record(NULL::{table}, v_first.record) RETURNING t.* INTO r;
-  DELETE FROM unified_worker.duplicate_records WHERE uri = v_first.uri;
-  v_uri := r.uri;
-  v_cid := v_first.record ->> 'record_cid';{added}
-END $settle$;
-"""
-
-# A count that is shown in tables of its own subject.
-SHOW = """
-CREATE OR REPLACE FUNCTION unified_worker.show_{column}(p_uri text) RETURNS void LANGUAGE plpgsql AS $show$
-BEGIN
-  CASE split_part(p_uri, '/', 4)
-{arms}
-    ELSE NULL;
-  END CASE;
-END $show$;
-"""
 SHOW_ARM = """\
     WHEN '{collection}' THEN
       UPDATE {table} AS t SET {column} = coalesce((
@@ -248,24 +189,23 @@ class Texts:
         names = self._names | {"removed": kept + self._effects("removed", self._of_row)}
         clears = ", ".join(f"{column.name} = {column.cleared}" for column in self._columns if column.cleared)
         meets = array(map(self._in_schema, self.type.meets))
-        made = [value_of(column, self._kept, self._names) for column in self.type.columns if column.needed is not None]
+        needed = [column for column in self.type.columns if column.needed is not None]
+        made = [statement for column in needed for statement in value_of(column, self._kept, self._names)]
         made += [function.format(schema=self._schema) for function in self.type.functions]
-        made.append(
-            REMOVE.format(
-                **names,
-                take=(CLEAR if self.type.row_stays else TAKE).format(**names, clears=clears, filled=self.type.filled),
-                lock=REMOVE_LOCK.format(**names, meets=meets) if self.type.meets else "",
-            )
+        made += statements(
+            "remove",
+            **names,
+            take=(CLEAR if self.type.row_stays else TAKE).format(**names, clears=clears, filled=self.type.filled),
+            lock=REMOVE_LOCK.format(**names, meets=meets) if self.type.meets else "",
         )
         if self.type.unique:
             matches = " AND ".join(f"t.{name} = p_key[{place}]" for place, name in enumerate(self.type.unique, 1))
-            made.append(
-                SETTLE.format(
-                    **names,
-                    added=self._effects("added", self._of_row),
-                    cid=self._in_schema(self.type.cid),
-                    key_matches=matches,
-                )
+            made += statements(
+                "settle",
+                **names,
+                added=self._effects("added", self._of_row),
+                cid=self._in_schema(self.type.cid),
+                key_matches=matches,
             )
         return made
 
@@ -291,17 +231,14 @@ def _bracketed(expression: str) -> str:
 
 def shows(schema: str, record_types: Sequence[RecordType]) -> list[str]:
     """The functions that bring a count into the tables that show it."""
-    columns = sorted({record_type.shows for record_type in record_types if record_type.shows})
-    return [
-        SHOW.format(
-            column=column,
-            arms="\n".join(
-                SHOW_ARM.format(
-                    collection=record_type.collection, table=f"{schema}.{record_type.table}", column=column, schema=schema
-                )
-                for record_type in record_types
-                if record_type.shows == column
-            ),
-        )
-        for column in columns
-    ]
+    made: list[str] = []
+    for column in sorted({record_type.shows for record_type in record_types if record_type.shows}):
+        arms = [
+            SHOW_ARM.format(
+                collection=record_type.collection, table=f"{schema}.{record_type.table}", column=column, schema=schema
+            )
+            for record_type in record_types
+            if record_type.shows == column
+        ]
+        made += statements("show_count", column=column, arms="\n".join(arms))
+    return made

@@ -6,6 +6,7 @@ prepare.py        our bookkeeping, the tables if there are none, the functions
 tables.py         the tables of an empty database
 compatibility.py  may we write into this existing database? every fault with its remedy
 advice.py         what an existing database lacks, though it works
-migrations.py     our bookkeeping, in numbered steps
+migrations.py     our bookkeeping: reads the numbered steps
+migrations/       the steps, one .sql file each; one that was released never changes
 finite_times.py   times that an earlier version wrote as infinity
 """

@@ -32,15 +32,16 @@ WHERE n.nspname = ANY (current_schemas(false)) AND a.grantee = 0 AND a.privilege
 """
 
 OPEN = (
-    "Anybody may create functions and operators in the schema %s, which is in the user's search_path: one that suits better "
-    "than PostgreSQL's own runs with the worker's rights: REVOKE CREATE ON SCHEMA %s FROM PUBLIC"
+    "Anybody may create functions and operators in the schema %s, which is in the user's search_path: one that fits better "
+    "than PostgreSQL's own would run with the worker's rights: REVOKE CREATE ON SCHEMA %s FROM PUBLIC"
 )
 INDEXES = (
-    "This database lacks indexes; without them the worker reads whole tables when an account is deleted or a post gated: %s"
+    "This database lacks indexes; without them the worker reads whole tables when an account is deleted or a post gets a "
+    "gate: %s"
 )
 SERIAL = (
-    "notifications.id is a 4-byte serial: it is used up after 2,147,483,647 notifications, which takes months at the public "
-    "relay's rate, and each commit that notifies is then refused: %s"
+    "notifications.id is a 4-byte serial: it is used up after 2,147,483,647 notifications, in months at the public relay's "
+    "rate, and then each commit with a notification is refused: %s"
 )
 
 

@@ -1,6 +1,6 @@
 """Does an existing database have what the worker writes to? Every fault at once, each with its remedy."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import asyncpg
@@ -117,9 +117,9 @@ async def _table_faults(connection: Connection, table: str, need: Needs) -> list
             f"table {table} lacks columns: ALTER TABLE {table} " + ", ".join(f"ADD COLUMN {column}" for column in missing)
         )
     found += await _missing_rights(connection, table, need.rights)
-    kind = await connection.fetchrow(KIND, table)
-    assert kind is not None
-    if kind["unlogged"]:
+    nature = await connection.fetchrow(KIND, table)
+    assert nature is not None
+    if nature["unlogged"]:
         found.append(f"table {table} is UNLOGGED: a crash empties it, and rows are lost: ALTER TABLE {table} SET LOGGED")
     if need.rights == ("SELECT",):
         return found
@@ -133,12 +133,18 @@ async def _table_faults(connection: Connection, table: str, need: Needs) -> list
         for name, row in columns.items()
         if name in need.nulls and row["required"]
     ]
-    for name, type_ in need.columns.items():
-        if name in columns and columns[name]["generated"]:
-            found.append(f"column {table}.{name} is generated, but the worker writes it: drop its expression (DROP EXPRESSION)")
-        elif name in columns and (error := await _unassignable(connection, table, name, type_)):
-            found.append(f"column {table}.{name} does not take a value of type {type_} ({error}): change its type")
-    found += await _key_faults(connection, table, need, kind)
+    written = {name: kind for name, kind in need.columns.items() if name in columns}
+    found += [
+        f"column {table}.{name} is generated, but the worker writes it: drop its expression (DROP EXPRESSION)"
+        for name in written
+        if columns[name]["generated"]
+    ]
+    plain = {name: kind for name, kind in written.items() if not columns[name]["generated"]}
+    found += [
+        f"column {table}.{name} does not take a value of type {need.columns[name]} ({error}): change its type"
+        for name, error in (await _unassignable(connection, table, plain)).items()
+    ]
+    found += await _key_faults(connection, table, need, nature)
     found += [
         f"the user may not use the sequence {row['sequence']} of {table}: GRANT USAGE ON SEQUENCE {row['sequence']} TO …"
         for row in await connection.fetch(CLOSED_SEQUENCES, table)
@@ -186,15 +192,26 @@ async def _missing_rights(connection: Connection, table: str, needed: Sequence[s
     return found
 
 
-async def _unassignable(connection: Connection, table: str, column: str, kind: str) -> str | None:
-    """Why the server would not store a value of type `kind` in the column; None where it would."""
+async def _unassignable(connection: Connection, table: str, kinds: Mapping[str, str]) -> dict[str, asyncpg.PostgresError]:
+    """Which of these columns could not store a value of its type here, and what the server says of it.
+
+    All are tried at once; only if that fails one by one, because each statement costs a start a round trip.
+    """
+    if await _refusal(connection, table, kinds) is None:
+        return {}
+    alone = {name: await _refusal(connection, table, {name: kind}) for name, kind in kinds.items()}
+    # A missing right is reported among the rights.
+    return {name: e for name, e in alone.items() if e is not None and not isinstance(e, asyncpg.InsufficientPrivilegeError)}
+
+
+async def _refusal(connection: Connection, table: str, kinds: Mapping[str, str]) -> asyncpg.PostgresError | None:
+    """The server's error if values of these types were written to these columns; None where it would store them."""
+    values = ", ".join(f"NULL::{kind}" for kind in kinds.values())
     try:
         async with connection.transaction():  # of its own, so that an error ends no more than itself
-            await connection.execute(f"EXPLAIN INSERT INTO {table} ({column}) SELECT NULL::{kind} WHERE false")
-    except asyncpg.InsufficientPrivilegeError:
-        return None  # told among the rights
+            await connection.execute(f"EXPLAIN INSERT INTO {table} ({', '.join(kinds)}) SELECT {values} WHERE false")
     except asyncpg.PostgresError as error:
-        if remedy(error) is Remedy.RETRY:  # a cancel, a time-out: it says nothing of the column
+        if remedy(error) is Remedy.RETRY:  # a cancel, a time-out: it says nothing of the columns
             raise
-        return str(error)
+        return error
     return None

@@ -65,11 +65,10 @@ async def prepare(connection: Connection, record_types: Sequence[RecordType]) ->
             before = await _own_schema(connection, schema, record_types)
         except asyncpg.InsufficientPrivilegeError as error:
             raise OperatorError(
-                [f"the database user may not prepare the schema ({error}): let the owner of unified_worker start it"]
+                [f"the database user may not prepare the schema ({error}): let the owner of unified_worker start the worker"]
             ) from None
         lacking = await optional_columns.settle(connection, schema, record_types)
-        for statement in install.functions(schema, record_types, lacking):
-            await connection.execute(statement)
+        await connection.execute(";\n".join(install.functions(schema, record_types, lacking)))  # in one round trip
         mended = 0 < before.version < finite_times.SINCE and await _mend_times(connection, schema, record_types)
         older = 0 < before.version < DERIVED_SINCE and before.tables_by == "worker"
         if mended or (older and await _any_rows(connection, schema, record_types)):
@@ -162,8 +161,7 @@ async def _own_schema(connection: Connection, schema: str, record_types: Sequenc
     if tables_by == "worker" and (len(present) < len(wanted) or version < len(MIGRATIONS)):
         if len(present) < len(wanted) and not await connection.fetchval(MAY_CREATE_TABLES, schema):
             raise OperatorError([f"the user may not create tables in {schema}: GRANT CREATE ON SCHEMA {schema} TO …"])
-        for statement in tables.create(schema, record_types):
-            await connection.execute(statement)
+        await connection.execute(";\n".join(tables.create(schema, record_types)))
         present = set(wanted)
     if faults := await compatibility.faults(connection, schema, compatibility.needs(record_types), present):
         raise OperatorError(faults)

@@ -39,7 +39,9 @@ async def session(url: str, name: str, *, prepares: bool = False) -> AsyncGenera
         if sqlstate(error) == "42501":
             raise OperatorError([f"the database user may not do that ({told}): GRANT it, or use the worker's user"]) from None
         if isinstance(error, LockLost) or remedy(error) is Remedy.RETRY:
-            raise SessionLost(f"the database connection failed ({told}): what was told is done; run it again") from None
+            raise SessionLost(
+                f"the database connection failed ({told}): what was reported is done; run the command again"
+            ) from None
         raise Stop(f"the database refused it ({sqlstate(error)}: {told})") from None
     finally:
         pool.terminate()

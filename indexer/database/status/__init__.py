@@ -3,4 +3,5 @@
 read_only.py  one read-only connection, for no longer than a person waits
 database.py   relays, runs, gaps, dead letters, tables
 account.py    one account
+results.py    what they find, as types: the keys of --json
 """

@@ -1,11 +1,11 @@
-"""What `status --did` tells of one account, as plain values; each look is by key, and bounded."""
+"""What `status --did` finds of one account; each look is by key, and bounded."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import asyncpg
 
 from indexer.database.connection.sessions import Connection
+from indexer.database.status.results import AccountStatus, LastLetter, Repo
 from indexer.records.base.record_type import RecordType
 
 MOST_COUNTED = 100_000  # rows of a table
@@ -31,27 +31,22 @@ SELECT path, rev, reason, detail, attempts, last_seen FROM unified_worker.dead_l
 ORDER BY last_seen DESC, id DESC LIMIT $2
 """
 
-Told = dict[str, Any]
 
-
-async def account_status(connection: Connection, schema: str, record_types: Sequence[RecordType], did: str) -> Told:
-    """The account's repo (None: nothing of it has come), its rows by table, its dead letters and waiting duplicates.
-
-    `rows` gives a number up to MOST_COUNTED, one more than that for whatever is above, None where counting took too long.
-    """
+async def account_status(connection: Connection, schema: str, record_types: Sequence[RecordType], did: str) -> AccountStatus:
+    """The account's repo, its rows by table, its dead letters and waiting duplicates."""
     repo = await connection.fetchrow(REPO, did)
     rows: dict[str, int | None] = {}
     for record_type in record_types:
         rows[record_type.table] = await _count(connection, schema, record_type, did)
-    return {
-        "did": did,
-        "repo": None if repo is None else dict(repo),
-        "rows": rows,
-        "most_counted": MOST_COUNTED,
-        "waiting_duplicates": await connection.fetchval(WAITING, did, MOST_COUNTED + 1),
-        "dead_letters": {row["reason"]: row["letters"] for row in await connection.fetch(LETTERS, did, MOST_COUNTED + 1)},
-        "last_dead_letters": [dict(row) for row in await connection.fetch(LAST_LETTERS, did, LETTERS_SHOWN)],
-    }
+    return AccountStatus(
+        did=did,
+        repo=None if repo is None else Repo(*repo),
+        rows=rows,
+        most_counted=MOST_COUNTED,
+        waiting_duplicates=await connection.fetchval(WAITING, did, MOST_COUNTED + 1),
+        dead_letters={row["reason"]: row["letters"] for row in await connection.fetch(LETTERS, did, MOST_COUNTED + 1)},
+        last_dead_letters=[LastLetter(*row) for row in await connection.fetch(LAST_LETTERS, did, LETTERS_SHOWN)],
+    )
 
 
 async def _count(connection: Connection, schema: str, record_type: RecordType, did: str) -> int | None:

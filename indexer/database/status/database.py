@@ -1,13 +1,25 @@
-"""What `status` tells of a database, as plain values: relays and their runs, gaps, dead letters, tables and their growth."""
+"""What `status` finds in a database: relays and their runs, gaps, dead letters, tables and their growth."""
 
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from indexer.database.background.sizes import measure
+from indexer.database.background.sizes import Size, measure
 from indexer.database.connection.pool import lock_key
 from indexer.database.connection.sessions import Connection
 from indexer.database.functions.dead_letters import MAX_FRAMES_BYTES, MAX_LETTERS_OF_A_DID, PENDING
+from indexer.database.status.results import (
+    Gap,
+    Growth,
+    Letters,
+    LockHolder,
+    PastRun,
+    RebuildStep,
+    Relay,
+    Status,
+    StuckWipe,
+    Table,
+)
 from indexer.records.base.record_type import RecordType
 
 GAPS_SHOWN = 5  # a relay
@@ -56,79 +68,71 @@ SELECT count(*) FROM (
   SELECT FROM unified_worker.dead_letters WHERE reason IN ({PENDING}) AND retry_at IS NOT NULL LIMIT {LETTERS_COUNTED}) AS l
 """
 REBUILD = """
-SELECT step, number, count(*) OVER () AS steps, rows FROM unified_worker.rebuild ORDER BY done, number LIMIT 1
+SELECT step, number, steps, rows
+FROM (SELECT step, number, count(*) OVER () AS steps, rows, done FROM unified_worker.rebuild) AS r
+WHERE NOT done ORDER BY number LIMIT 1
 """
 SAMPLES = """
 SELECT DISTINCT ON (name) name, rows, bytes, extract(epoch FROM now() - taken_at)::float8 AS seconds
 FROM unified_worker.sizes WHERE taken_at > now() - make_interval(days => $1, hours => 1) ORDER BY name, taken_at
 """
-UNDER_WAY = "SELECT EXISTS (SELECT FROM unified_worker.rebuild WHERE NOT done)"
-
-Told = dict[str, Any]
 
 
-async def status(connection: Connection, schema: str, record_types: Sequence[RecordType]) -> Told:
-    """Everything of no account in particular; times are aware, durations in seconds, sizes in bytes."""
-    return {
-        "now": await connection.fetchval(NOW),
-        "relays": [await _relay(connection, row) for row in await connection.fetch(RELAYS.format(schema=schema))],
-        "dead_letters": await _letters(connection),
-        "accounts_being_wiped": await connection.fetchval(WIPING),
-        "gates_being_judged": await connection.fetchval(JUDGING),
-        **await _stuck_wipes(connection),
-        "rebuild": dict(await connection.fetchrow(REBUILD) or {}) if await connection.fetchval(UNDER_WAY) else None,
-        "tables": await _tables(connection, record_types),
-    }
+async def status(connection: Connection, schema: str, record_types: Sequence[RecordType]) -> Status:
+    """Everything of no account in particular."""
+    wipes = await connection.fetch(STUCK_WIPES, WIPES_SHOWN)
+    rebuild = await connection.fetchrow(REBUILD)
+    return Status(
+        now=await connection.fetchval(NOW),
+        relays=[await _relay(connection, row) for row in await connection.fetch(RELAYS.format(schema=schema))],
+        dead_letters=await _letters(connection),
+        accounts_being_wiped=await connection.fetchval(WIPING),
+        gates_being_judged=await connection.fetchval(JUDGING),
+        stuck_wipes=wipes[0]["wipes"] if wipes else 0,
+        longest_stuck_wipes=[StuckWipe(*row[:-1]) for row in wipes],
+        rebuild=None if rebuild is None else RebuildStep(*rebuild),
+        tables=await _tables(connection, record_types),
+    )
 
 
-async def _relay(connection: Connection, stored: Mapping[str, Any]) -> Told:
+async def _relay(connection: Connection, stored: Mapping[str, Any]) -> Relay:
     service = stored["service"]
     holder = await connection.fetchrow(HOLDER, lock_key(service))
-    runs = [dict(row) | {"counts": json.loads(row["counts"])} for row in await connection.fetch(RUNS, service)]
-    gaps = [dict(row) for row in await connection.fetch(GAPS, service, GAPS_SHOWN)]
-    return {
+    gaps = await connection.fetch(GAPS, service, GAPS_SHOWN)
+    return Relay(
         **stored,
-        "running": None if holder is None else dict(holder),
-        "runs": runs,
-        "gaps": gaps[0]["gaps"] if gaps else 0,
-        "last_gaps": [{name: value for name, value in gap.items() if name != "gaps"} for gap in gaps],
-    }
+        running=None if holder is None else LockHolder(*holder),
+        runs=[PastRun(*row[:-1], counts=json.loads(row["counts"])) for row in await connection.fetch(RUNS, service)],
+        gaps=gaps[0]["gaps"] if gaps else 0,
+        last_gaps=[Gap(*row[:-1]) for row in gaps],
+    )
 
 
-async def _stuck_wipes(connection: Connection) -> Told:
-    wipes = [dict(row) for row in await connection.fetch(STUCK_WIPES, WIPES_SHOWN)]
-    return {
-        "stuck_wipes": wipes[0]["wipes"] if wipes else 0,
-        "longest_stuck_wipes": [{name: value for name, value in wipe.items() if name != "wipes"} for wipe in wipes],
-    }
-
-
-async def _letters(connection: Connection) -> Told:
+async def _letters(connection: Connection) -> Letters:
     rows = await connection.fetch(LETTERS, LETTERS_COUNTED)
     counted = sum(row["letters"] for row in rows)
-    return {
-        "by_reason": {row["reason"]: row["letters"] for row in rows},
-        "newest_only": counted if counted == LETTERS_COUNTED else None,
-        "without_frame": sum(row["frameless"] for row in rows),
-        "tried_in_vain": await connection.fetchval(STUCK_LETTERS),
-        "frame_bytes": await connection.fetchval(FRAMES),
-        "most_frame_bytes": MAX_FRAMES_BYTES,
-        "most_frames_of_a_did": MAX_LETTERS_OF_A_DID,
-    }
+    return Letters(
+        by_reason={row["reason"]: row["letters"] for row in rows},
+        newest_only=counted if counted == LETTERS_COUNTED else None,
+        without_frame=sum(row["frameless"] for row in rows),
+        tried_in_vain=await connection.fetchval(STUCK_LETTERS),
+        frame_bytes=await connection.fetchval(FRAMES),
+        most_frame_bytes=MAX_FRAMES_BYTES,
+        most_frames_of_a_did=MAX_LETTERS_OF_A_DID,
+    )
 
 
-async def _tables(connection: Connection, record_types: Sequence[RecordType]) -> list[Told]:
+async def _tables(connection: Connection, record_types: Sequence[RecordType]) -> list[Table]:
     samples = {row["name"]: row for row in await connection.fetch(SAMPLES, GROWTH_DAYS)}
-    told: list[Told] = []
-    for size in await measure(connection, record_types):
-        table: Told = {"name": size.name, "rows": size.rows, "estimated": not size.exact, "bytes": size.bytes, "growth": None}
-        sample = samples.get(size.name)
-        if sample is not None and sample["seconds"] >= GROWTH_SECONDS:
-            days = sample["seconds"] / 86_400
-            table["growth"] = {
-                "rows_per_day": round((size.rows - sample["rows"]) / days),
-                "bytes_per_day": round((size.bytes - sample["bytes"]) / days),
-                "over_seconds": sample["seconds"],
-            }
-        told.append(table)
-    return told
+    return [
+        Table(size.name, size.rows, not size.exact, size.bytes, _growth(size, samples.get(size.name)))
+        for size in await measure(connection, record_types)
+    ]
+
+
+def _growth(size: Size, sample: Mapping[str, Any] | None) -> Growth | None:
+    if sample is None or sample["seconds"] < GROWTH_SECONDS:
+        return None
+    days = sample["seconds"] / 86_400
+    rows, size_in_bytes = size.rows - sample["rows"], size.bytes - sample["bytes"]
+    return Growth(round(rows / days), round(size_in_bytes / days), over_seconds=sample["seconds"])

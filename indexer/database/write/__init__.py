@@ -1,7 +1,9 @@
 """One batch of a lane, until it is written.
 
-batch.py    events -> the arrays of one call: pure
-apply.py    the calls themselves
-writer.py   repeat, isolate, or stop, by what the database answers
-breaker.py  a pause where the database refuses too much
+parameters.py  what the functions take, listed once: names and types, in Python and in SQL
+batch.py       events -> the arrays of one call: pure
+apply.py       the calls themselves
+outcome.py     what the database says became of a commit
+writer.py      repeat, isolate, or stop, by what the database answers
+breaker.py     a pause where the database refuses too much
 """

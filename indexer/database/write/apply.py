@@ -2,18 +2,26 @@
 
 from indexer.database.connection.sessions import Connection
 from indexer.database.write.batch import Batch
-
-APPLY_ONE = f"SELECT unified_worker.apply_commit({', '.join(f'${n}' for n in range(1, 23))})"
-APPLY_ALL = f"CALL unified_worker.apply_commits({', '.join(f'${n}' for n in range(1, 27))})"
-
-
-async def apply_one(connection: Connection, mode: int, batch: Batch) -> str:
-    """Applies a batch of one commit inside the connection's own transaction; returns its outcome. `mode`: `sql.MODE_*`."""
-    commit, bounds = ([values[0] for values in arrays] for arrays in (batch.commits(), batch.bounds()))
-    return await connection.fetchval(APPLY_ONE, mode, *commit, batch.buckets, *bounds, *batch.operations())
+from indexer.database.write.outcome import Outcome, parse, parse_all
+from indexer.database.write.parameters import PARAMETERS, Mode
 
 
-async def apply_all(connection: Connection, lane: int, relay: str, batch: Batch, *, durable: bool, isolate: bool) -> list[str]:
-    """Applies a batch, each commit in a transaction of its own; returns an outcome a commit. Not inside a transaction."""
-    per_commit = (*batch.commits(), batch.buckets, *batch.bounds())
-    return await connection.fetchval(APPLY_ALL, lane, relay, durable, isolate, *per_commit, *batch.operations(), [])
+def _places(others: int) -> str:
+    """As many places for arguments as there are parameters, and these others."""
+    return ", ".join(f"${number + 1}" for number in range(others + len(PARAMETERS)))
+
+
+APPLY_ONE = f"SELECT unified_worker.apply_commit({_places(1)})"
+APPLY_ALL = f"CALL unified_worker.apply_commits({_places(5)})"
+
+
+async def apply_one(connection: Connection, mode: Mode, batch: Batch) -> Outcome:
+    """Applies a batch of one commit inside the connection's own transaction."""
+    return parse(await connection.fetchval(APPLY_ONE, mode, *batch.first()))
+
+
+async def apply_all(
+    connection: Connection, lane: int, relay: str, batch: Batch, *, durable: bool, isolate: bool
+) -> list[Outcome]:
+    """Applies a batch, each commit in a transaction of its own; returns an outcome per commit. Not inside a transaction."""
+    return parse_all(await connection.fetchval(APPLY_ALL, lane, relay, durable, isolate, *batch.arguments(), []))

@@ -9,12 +9,14 @@ from typing import Any
 import libipld
 
 from indexer import json
+from indexer.database.write.parameters import Arrays
 from indexer.errors import Rejected
 from indexer.protocol.data_model import to_json_form
 from indexer.protocol.events import Account, Commit, Identity, RecordOp, RepoEvent, Sync, Unusable
 from indexer.protocol.syntax import NO_HANDLE
 from indexer.records import RECORD_TYPES
-from indexer.records.base.record_type import EVERY_OTHER, Place, Record, RecordType, Row
+from indexer.records.base.record_type import EVERY_OTHER, RecordType
+from indexer.records.base.values import Place, Record, Row
 from indexer.selection import EVERYTHING, Selection
 
 REFUSED = -1  # `kind` of an operation that is kept instead of applied: its rest is {"path", "reason", "detail"}
@@ -32,49 +34,15 @@ MAX_PATH_BYTES = 1024
 
 
 @dataclass(slots=True)
-class Batch:
-    """The arrays of `unified_worker.apply_commits`: one element a commit, or one an operation. `lo..hi` (1-based, inclusive)
-    says which operations are a commit's, `bucket_lo..bucket_hi` which of the `buckets`: the locks of where it meets others.
+class Batch(Arrays):
+    """Commits as the arguments of a call, one after the other.
 
     `refused` names the reason of each operation that is kept, by its commit's place in the batch: it counts only if the commit
     is new.
     """
 
-    did: list[str] = field(default_factory=list[str])
-    rev: list[str | None] = field(default_factory=list[str | None])
-    since: list[str | None] = field(default_factory=list[str | None])
-    data: list[str | None] = field(default_factory=list[str | None])
-    seq: list[int | None] = field(default_factory=list[int | None])
-    at: list[datetime | None] = field(default_factory=list[datetime | None])
-    user: list[bool | None] = field(default_factory=list[bool | None])
-    filtered: list[bool] = field(default_factory=list[bool])
-    frame: list[bytes | None] = field(default_factory=list[bytes | None])
-    buckets: list[int] = field(default_factory=list[int])
-    bucket_lo: list[int] = field(default_factory=list[int])
-    bucket_hi: list[int] = field(default_factory=list[int])
-    lo: list[int] = field(default_factory=list[int])
-    hi: list[int] = field(default_factory=list[int])
-    kind: list[int] = field(default_factory=list[int])
-    uri: list[str | None] = field(default_factory=list[str | None])
-    cid: list[str | None] = field(default_factory=list[str | None])
-    subject: list[str | None] = field(default_factory=list[str | None])
-    subject_cid: list[str | None] = field(default_factory=list[str | None])
-    created_at: list[datetime | None] = field(default_factory=list[datetime | None])
-    rest: list[str | None] = field(default_factory=list[str | None])
     refused: list[tuple[int, str]] = field(default_factory=list[tuple[int, str]])
     _meets: set[str] = field(default_factory=set[str])  # of the commit that is being added
-
-    def commits(self) -> tuple[list[Any], ...]:
-        """The arrays with one element a commit, in the procedure's order, up to the buckets."""
-        return (self.did, self.rev, self.since, self.data, self.seq, self.at, self.user, self.filtered, self.frame)
-
-    def bounds(self) -> tuple[list[Any], ...]:
-        """The rest of them, after the buckets."""
-        return (self.bucket_lo, self.bucket_hi, self.lo, self.hi)
-
-    def operations(self) -> tuple[list[Any], ...]:
-        """The arrays with one element an operation, in the procedure's order."""
-        return (self.kind, self.uri, self.cid, self.subject, self.subject_cid, self.created_at, self.rest)
 
     def put(self, kind: int, uri: str, cid: str, row: Row, time: datetime | None) -> None:
         """Adds the creation or update of a record."""

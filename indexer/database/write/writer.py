@@ -14,6 +14,7 @@ from indexer.database.connection.pool import DatabasePool
 from indexer.database.write.apply import apply_all
 from indexer.database.write.batch import Batch, build
 from indexer.database.write.breaker import Breaker
+from indexer.database.write.outcome import APPLIED, STALE, Outcome, Result
 from indexer.errors import Stop
 from indexer.log.handler import warn_limited
 from indexer.protocol.events import Account, Commit, Identity, RepoEvent, Unusable
@@ -22,9 +23,6 @@ from indexer.selection import EVERYTHING, Selection
 log = logging.getLogger(__name__)
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 10.0  # seconds between repetitions
-
-REFUSED = "refused:"  # and the SQLSTATE: the outcome of a commit that the database refused
-PENDING = ("refused:23503", "refused:23001")  # a foreign key: the commit waits for another row, nothing is wrong with it
 
 
 class Writer:
@@ -35,11 +33,8 @@ class Writer:
         self._selection = selection
         self._breaker = Breaker()
 
-    async def write(self, lane: int, events: Sequence[RepoEvent]) -> tuple[Batch, list[str]]:
-        """Applies the events in order; returns what was sent, and an outcome an event: 'applied', 'broken_chain' (applied,
-        though what it follows on never came), 'stale', 'rev_fork', 'inactive' (left out, since the account is), 'kept' (while
-        the account is wiped), 'frame_dropped' (kept, but without the frame), 'refused:<SQLSTATE>' (kept), the same with
-        ':frame_dropped'; of a message 'applied', 'stale_message' or 'no_news'."""
+    async def write(self, lane: int, events: Sequence[RepoEvent]) -> tuple[Batch, list[Outcome]]:
+        """Applies the events in order; returns what was sent, and an outcome per event."""
         batch = build(events, selection=self._selection)
         try:
             outcomes = await self._call(lane, batch)
@@ -48,13 +43,13 @@ class Writer:
                 outcomes += await self._call(lane, rest)
         except DataRefused:
             # Commits before the failing one stand, so that the repetition finds them stale: they were applied just now.
-            return batch, ["applied" if outcome == "stale" else outcome for outcome in await self._isolated(lane, events)]
+            return batch, [APPLIED if outcome == STALE else outcome for outcome in await self._isolated(lane, events)]
         self._breaker.note(len(outcomes), 0)
         return batch, outcomes
 
-    async def _isolated(self, lane: int, events: Sequence[RepoEvent]) -> list[str]:
+    async def _isolated(self, lane: int, events: Sequence[RepoEvent]) -> list[Outcome]:
         """Applies the events so that a refused one is kept alone; halves what the server does not even take in."""
-        outcomes: list[str] = []
+        outcomes: list[Outcome] = []
         parts = deque([events])
         while parts:
             part = parts.popleft()
@@ -70,21 +65,19 @@ class Writer:
                     continue
                 done = await self._keep(lane, part[0], refusal)
             outcomes += done
-            self._breaker.note(
-                len(done), sum(outcome.startswith(REFUSED) and not outcome.startswith(PENDING) for outcome in done)
-            )
+            self._breaker.note(len(done), sum(outcome.at_fault for outcome in done))
             await self._breaker.rest()
         return outcomes
 
-    async def _keep(self, lane: int, event: RepoEvent, refusal: "DataRefused") -> list[str]:
+    async def _keep(self, lane: int, event: RepoEvent, refusal: "DataRefused") -> list[Outcome]:
         """Keeps a commit that can't even be sent."""
         did = event.repo if isinstance(event, Commit) else event.did
         rev = None if isinstance(event, Account | Identity) else event.rev
         kept = Unusable(event.seq, did, rev, event.time, (), f"database_{refusal.state}", refusal.message, event.frame)
         await self._call(lane, build([kept]))
-        return [REFUSED + refusal.state]
+        return [Outcome(Result.REFUSED, refusal.state)]
 
-    async def _call(self, lane: int, batch: Batch, *, isolate: bool = False) -> list[str]:
+    async def _call(self, lane: int, batch: Batch, *, isolate: bool = False) -> list[Outcome]:
         """One call, repeated while its failure may pass."""
         pause = FIRST_PAUSE
         while True:

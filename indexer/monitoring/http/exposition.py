@@ -50,22 +50,18 @@ class Exposition(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """prometheus-client's question."""
-        yield InfoMetricFamily(
-            PREFIX, "The version, and the relay that is followed", {"version": VERSION, "relay": self._relay}
-        )
+        yield InfoMetricFamily(PREFIX, "The version, and the relay", {"version": VERSION, "relay": self._relay})
         yield from self._counters()
         yield from self._now()
         yield from self._stages()
         metrics = self._gauges.metrics
-        yield _histogram(
-            "commit_latency_seconds", "From a frame's arrival to the end of its event, which is then durable", metrics.latency
-        )
-        yield _histogram("batch_events", "Events that a lane writes by one call", metrics.batches)
+        yield _histogram("commit_latency_seconds", "Time from a frame's arrival to its durable commit", metrics.latency)
+        yield _histogram("batch_events", "Events that a lane writes in one database call", metrics.batches)
 
     def _counters(self) -> Iterator[Metric]:
         metrics = self._gauges.metrics
-        yield _labelled("events", "Messages of the relay, by type", "type", metrics.events)
-        yield _counter("events_finished", "Events written, found stale, or refused and kept", metrics.finished)
+        yield _labelled("events", "Events received, by type", "type", metrics.events)
+        yield _counter("events_finished", "Events that were written, were stale, or were refused and kept", metrics.finished)
         yield self._operations()
         yield _labelled("refused", "What could not be used, by reason", "reason", metrics.refused)
         yield _labelled("filtered", "Commits left out, in whole or in part, by reason", "reason", metrics.filtered)
@@ -74,12 +70,12 @@ class Exposition(Collector):
             "stale_messages", "#account and #identity that were not newer than what is stored", metrics.stale_messages
         )
         yield _counter("rev_forks", "Commits with the stored rev but other content", metrics.rev_fork)
-        yield _counter("broken_chains", "Commits that follow on a commit of their repo that never came", metrics.broken_chain)
+        yield _counter("broken_chains", "Commits whose predecessor in their repo never arrived", metrics.broken_chain)
         yield _counter("reconnects", "Attempts to connect to the relay after the first", metrics.reconnects)
-        yield _counter("gaps", "Stretches of the stream that did not come", metrics.gaps)
+        yield _counter("gaps", "Missing ranges of the stream", metrics.gaps)
         yield _counter("dead_letters", "Operations and frames that were kept as dead letters", metrics.dead_letters)
         yield _counter(
-            "frames_dropped", "Dead letters kept without their frame, since there is no more room", metrics.frames_dropped
+            "frames_dropped", "Dead letters kept without their frame, because there is no more room", metrics.frames_dropped
         )
 
     def _operations(self) -> Metric:
@@ -95,35 +91,37 @@ class Exposition(Collector):
 
     def _now(self) -> Iterator[Metric]:
         gauges = self._gauges
-        yield _gauge("events_per_second", "Events finished a second, over the last ten seconds", self._history.rate)
+        yield _gauge("events_per_second", "Events finished per second, over the last ten seconds", self._history.rate)
         if gauges.lag is not None:
             yield _gauge("lag_seconds", "Age of the newest event up to which everything is written", gauges.lag)
         if gauges.received_seq is not None:
             yield _gauge("received_seq", "The highest seq received", gauges.received_seq)
         if gauges.cursor is not None:
             yield _gauge("cursor_seq", "The highest seq up to which everything is written", gauges.cursor)
-        yield _gauge("stuck_wipes", "Deleted accounts whose rows the database does not let go", gauges.metrics.stuck_wipes)
-        yield _gauge("stuck_letters", "Dead letters that wait, and were applied again in vain", gauges.metrics.stuck_letters)
+        yield _gauge("stuck_wipes", "Deleted accounts whose rows the database refuses to delete", gauges.metrics.stuck_wipes)
+        yield _gauge(
+            "stuck_letters", "Waiting dead letters that failed again when they were retried", gauges.metrics.stuck_letters
+        )
         found = {reason.name for reason in reasons(gauges, self._ready_lag)}
-        yield _gauge("connected", "Whether the relay's stream is open", gauges.connected)
-        yield _gauge("database_answering", "Whether the database answers", not found & {"starting", "database"})
-        yield _gauge("ready", "Whether /readyz says so", not found)
-        family = GaugeMetricFamily(f"{PREFIX}_not_ready", "Why /readyz says no", labels=("reason",))
+        yield _gauge("connected", "1 while there is a connection to the relay", gauges.connected)
+        yield _gauge("database_answering", "1 while the database answers", not found & {"starting", "database"})
+        yield _gauge("ready", "1 while /readyz answers 200", not found)
+        family = GaugeMetricFamily(f"{PREFIX}_not_ready", "1 for each reason that applies", labels=("reason",))
         for name in NAMES:
             family.add_metric((name,), name in found)
         yield family
 
     def _stages(self) -> Iterator[Metric]:
         gauges = self._gauges
-        events = GaugeMetricFamily(f"{PREFIX}_lane_events", "Events that wait in a lane", labels=("lane",))
-        size = GaugeMetricFamily(f"{PREFIX}_lane_bytes", "Bytes of frames that wait in a lane", labels=("lane",))
+        events = GaugeMetricFamily(f"{PREFIX}_lane_events", "Waiting events in a lane", labels=("lane",))
+        size = GaugeMetricFamily(f"{PREFIX}_lane_bytes", "Bytes of waiting frames in a lane", labels=("lane",))
         for lane in gauges.lanes:
             events.add_metric((str(lane.number),), len(lane))
             size.add_metric((str(lane.number),), lane.bytes)
         yield from (events, size)
-        yield _gauge("lane_events_limit", "Events that a lane holds at most", gauges.lanes[0].max_events)
-        yield _gauge("pool_busy_connections", "Connections to the database in use", gauges.pool.busy)
-        yield _gauge("pool_size_connections", "Connections to the database at most (DB_POOL_SIZE)", gauges.pool.size)
+        yield _gauge("lane_events_limit", "The largest number of events in a lane", gauges.lanes[0].max_events)
+        yield _gauge("pool_busy_connections", "Database connections in use", gauges.pool.busy)
+        yield _gauge("pool_size_connections", "The largest number of database connections (DB_POOL_SIZE)", gauges.pool.size)
 
 
 def label(collection: str) -> str:

@@ -52,7 +52,7 @@ class Live:
     async def stream(self, request: web.Request) -> web.StreamResponse:
         """GET /live."""
         if self._closed or self._streams >= MOST_STREAMS:
-            raise web.HTTPServiceUnavailable(text="as many pages are open as may be\n")
+            raise web.HTTPServiceUnavailable(text="too many pages are open\n")
         self._streams += 1
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
         response.headers["X-Accel-Buffering"] = "no"  # nginx would keep messages back

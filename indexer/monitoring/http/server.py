@@ -27,8 +27,8 @@ log = logging.getLogger(__name__)
 MOST_CONNECTIONS = 100  # open at once; more are closed at once, so that they can't use up the process's files
 KEEP_ALIVE = 30.0  # seconds without a request
 MOST_OF_A_NAME = 100  # characters of a name that is refused, for the log
-REFUSED = "HTTP: a request for the name %s was refused (421); HTTP_HOSTS says which names are answered to"
-NOT_HERE = "The worker does not answer to this name: write it into HTTP_HOSTS (names, by comma), or ask for the address.\n"
+NAME_REFUSED = "HTTP: a request for the name %s was refused (421); HTTP_HOSTS lists the accepted names"
+NOT_HERE = "The worker does not answer to this name: add it to HTTP_HOSTS (comma-separated names), or use the address.\n"
 SHUTDOWN = 0.5  # seconds for what is being answered; the worker is to be gone within ten
 
 
@@ -60,7 +60,9 @@ class HttpServer:
             told = f"HTTP_BIND: cannot listen on {self._address} ({error.strerror or error})"
             if chosen:
                 raise OperatorError([f"{told}: write another address, or nothing (HTTP_BIND=) for no HTTP"]) from None
-            log.warning("%s: going on without the live page, /metrics, /healthz and /readyz; HTTP_BIND sets another", told)
+            log.warning(
+                "%s: continuing without the live page, /metrics, /healthz and /readyz; HTTP_BIND sets another address", told
+            )
             return self
         self._stack.callback(listening.close)
         self._stack.callback(self._live.close)
@@ -128,9 +130,7 @@ def _only_for(hosts: Hosts) -> Middleware:
         for host in request.headers.getall("Host", []):
             if host and not hosts.allow(host):
                 name = host[:MOST_OF_A_NAME]
-                warn_limited(
-                    log, "host", "HTTP: a request for %s was refused (421); HTTP_HOSTS=… names who may be asked for", name
-                )
+                warn_limited(log, "host", NAME_REFUSED, name)
                 raise web.HTTPMisdirectedRequest(text=NOT_HERE)
         return await handler(request)
 

@@ -3,7 +3,7 @@ and for the check of one that has."""
 
 from dataclasses import dataclass
 
-from indexer.records.base.record_type import KEY
+from indexer.records.base.columns import KEY
 
 COUNTS = ("like_count", "repost_count", "reply_count", "quote_count")
 

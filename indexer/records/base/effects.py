@@ -1,14 +1,16 @@
 """What follows from a record's row: counts, feed items, viewer states, notifications; as the SQL that adds and removes it.
 
 What an effect brings about is data (`Derived`), wherever that can be said: the live statements here, the rebuild, and `check`
-of new types (`database/expected.py`) are made from it.
+of new types (`database/functions/expected.py`) are made from it.
 
 Texts are templates. `{column}` is the value of the record type's column of that name: the expression that fills it where a row
 has just been written, the row's own field where it is taken away or promoted. `{schema}` is where the record tables live;
-v_uri and v_cid (the record's, null if it is not known any more), p_did and p_at are variables of `database/arms.py`.
+other names are those of `sql_names.py`.
 """
 
 from typing import NamedTuple
+
+from indexer.records.base.values import MAX_URI_CHARS
 
 
 class Derived(NamedTuple):
@@ -69,9 +71,6 @@ class Effect(NamedTuple):
 
 # Not their sum: an older application may have left a count below 0.
 MOST_COUNTED = "greatest(a.like_count, a.repost_count, a.reply_count, a.quote_count, a.bookmark_count)"
-
-# No derived row's URI is longer than the columns of an existing database; one that would be is not written.
-MAX_URI_CHARS = 512
 
 
 def authority(uri: str) -> str:
@@ -237,3 +236,8 @@ IF p_new IS NULL THEN
 END IF;""",
         derived=(derived,),
     )
+
+
+def unless_forbidden(effect: Effect, judged: str, column: str) -> Effect:
+    """The effect, whose condition asks the variable `judged` while the row is written: of a row that is there, this column."""
+    return effect._replace(derived=tuple(said._replace(when=said.when.replace(judged, column)) for said in effect.derived))

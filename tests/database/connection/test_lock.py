@@ -42,6 +42,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("impatient")
+@pytest.mark.promise(2)
 async def test_a_second_worker_on_one_relay_and_database_is_refused(any_database: str) -> None:
     async with opened(any_database, name="relay.one") as first:
         with pytest.raises(OperatorError) as caught:

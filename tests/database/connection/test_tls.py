@@ -151,7 +151,7 @@ async def test_no_authority_for_a_mode_that_needs_one(server: Server, monkeypatc
 async def test_a_server_without_tls_is_refused_where_it_is_asked_for(server: Server) -> None:
     for mode in ("require", "verify-full"):
         fault = await fault_of(server.url(plain=True, sslmode=mode, sslrootcert=server.files.authority))
-        assert "does not encrypt, and sslmode asks for it" in fault
+        assert "does not encrypt, but sslmode requires it" in fault
 
 
 async def test_a_client_certificate_is_shown_to_the_server(server: Server, tmp_path: Path) -> None:
@@ -174,7 +174,7 @@ async def test_a_file_that_is_not_there_is_named(server: Server, name: str) -> N
         "sslkey": files.client_key,
         name: "/no/such.pem",
     }
-    assert f"{name} (/no/such.pem) is no file" in await fault_of(server.url(sslmode="verify-full", plain=False, **parameters))
+    assert f"{name} (/no/such.pem) is not a" in await fault_of(server.url(sslmode="verify-full", plain=False, **parameters))
 
 
 async def test_a_file_that_holds_something_else_is_a_fault(server: Server) -> None:

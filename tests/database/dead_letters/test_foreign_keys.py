@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from indexer.database.background.waiting import Pending
-from indexer.database.functions.install import MODE_RETRY
 from indexer.database.write.apply import apply_one
 from indexer.database.write.batch import build
+from indexer.database.write.parameters import Mode
 from testing.application_schema import TABLES
 from testing.commits import FOLLOW, LIKE, POST, Stream, delete, did, follow, like, post, put
 from testing.database_side import Worker, connected, opened
@@ -35,6 +35,7 @@ async def likes(worker: Worker) -> list[tuple[str, str]]:
     return [(row["uri"], row["commit_rev"]) for row in await worker.connection.fetch("SELECT * FROM likes ORDER BY 1")]
 
 
+@pytest.mark.promise(2)
 async def test_a_like_before_its_post_waits_for_it(keyed: Worker) -> None:
     stream = Stream()
     before, early, after = (
@@ -64,6 +65,7 @@ async def test_a_like_before_its_post_waits_for_it(keyed: Worker) -> None:
     assert await turn(keyed) == 0
 
 
+@pytest.mark.promise(1)
 async def test_a_commit_that_waits_keeps_none_of_its_rows_till_then(keyed: Worker) -> None:
     stream = Stream()
     early = stream.commit("a", put(f"{FOLLOW}/1", follow(did("x"))), put(f"{LIKE}/1", like(SUBJECT)))
@@ -71,6 +73,7 @@ async def test_a_commit_that_waits_keeps_none_of_its_rows_till_then(keyed: Worke
     assert [table for table, rows in (await keyed.rows()).items() if rows] == ["users"]
 
 
+@pytest.mark.promise(2)
 async def test_what_was_deleted_meanwhile_does_not_come_back(keyed: Worker) -> None:
     stream = Stream()
     both = stream.commit("a", put(f"{LIKE}/1", like(SUBJECT)), put(f"{FOLLOW}/1", follow(did("x"))))
@@ -119,6 +122,7 @@ async def test_the_latest_that_waits_is_the_one_that_is_applied(keyed: Worker) -
     assert await likes(keyed) == [(f"at://{did('a')}/{LIKE}/1", second.rev)]
 
 
+@pytest.mark.promise(3)
 async def test_replaying_what_waits_or_was_applied_changes_nothing(keyed: Worker) -> None:
     stream = Stream()
     early = stream.commit("a", put(f"{LIKE}/1", like(SUBJECT)))
@@ -133,6 +137,7 @@ async def test_replaying_what_waits_or_was_applied_changes_nothing(keyed: Worker
     assert await keyed.letters() == []
 
 
+@pytest.mark.promise(3)
 async def test_a_replay_after_a_later_commit_does_not_bring_back_what_it_deleted(keyed: Worker) -> None:
     stream = Stream()
     early = stream.commit("a", put(f"{LIKE}/1", like(SUBJECT)))
@@ -232,7 +237,7 @@ async def test_a_letter_that_is_closed_while_it_is_looked_at_is_not_applied(keye
     await keyed.write(early)
     await keyed.write(stream.commit("author", put(f"{POST}/1", post()), put(f"{POST}/2", post())))
     await keyed.write(stream.commit("a", delete(f"{LIKE}/1")))
-    await apply_one(keyed.connection, MODE_RETRY, build([early]))
+    await apply_one(keyed.connection, Mode.RETRY, build([early]))
     assert [uri for uri, _ in await likes(keyed)] == [f"at://{did('a')}/{LIKE}/2"]
 
 

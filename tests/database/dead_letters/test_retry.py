@@ -87,6 +87,7 @@ async def likes(worker: Worker) -> list[str]:
     return await worker.column("SELECT right(uri, 1) FROM likes ORDER BY 1")
 
 
+@pytest.mark.promise(2)
 async def test_an_operation_that_is_usable_now(both_worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
     stream = Stream()
     with clumsy(monkeypatch, likes=True):
@@ -105,6 +106,7 @@ async def test_an_operation_that_is_usable_now(both_worker: Worker, monkeypatch:
     await check_sizes(both_worker)
 
 
+@pytest.mark.promise(2)
 async def test_a_commit_that_was_refused_as_a_whole(both_worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its operations are named by letters; the rev that was left where it was is the commit's afterwards."""
     stream = Stream()
@@ -198,6 +200,7 @@ async def test_what_is_still_broken_counts_an_attempt(worker: Worker) -> None:
     assert await worker.value("SELECT bool_and(last_seen > first_seen) FROM unified_worker.dead_letters")
 
 
+@pytest.mark.promise(2)
 async def test_what_the_database_refused(both_worker: Worker) -> None:
     """The commit comes in as a whole, or not at all."""
     await both_worker.connection.execute(NO_LIKES)
@@ -239,6 +242,7 @@ async def test_a_deletion_is_applied_late(worker: Worker) -> None:
     assert await worker.value("SELECT count(*) FROM post_aggregations") == 0
 
 
+@pytest.mark.promise(4)
 async def test_letters_of_one_path_end_as_the_later_says(worker: Worker) -> None:
     """What can't be used closes no letter of what the database merely refused: it replaces nothing."""
     await worker.connection.execute(NO_LIKES)

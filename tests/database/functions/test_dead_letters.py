@@ -5,7 +5,7 @@ from hashlib import sha256
 import pytest
 
 from indexer.database.background.sweeper import Sweeper
-from indexer.database.functions.dead_letters import KEEP, MAX_FRAMES_BYTES, MAX_LETTERS_OF_A_DID, PENDING
+from indexer.database.functions.dead_letters import MAX_FRAMES_BYTES, MAX_LETTERS_OF_A_DID, functions
 from indexer.log.handler import RateLimited
 from indexer.protocol.events import Commit, RefusedOp, Unusable
 from indexer.protocol.frames import decode
@@ -31,6 +31,7 @@ async def check_sizes(worker: Worker) -> None:
     assert set(await worker.column(kept)) == set(await worker.column(named))
 
 
+@pytest.mark.promise(2)
 async def test_an_operation_is_kept_by_its_path_and_its_siblings_are_applied(both_worker: Worker) -> None:
     commit = Stream().commit("a", put(f"{POST}/1", post()), put(f"{LIKE}/1", BAD), put(f"{LIKE}/2", {"$type": POST}))
     assert await both_worker.write(commit) == ["applied"]
@@ -55,6 +56,7 @@ async def test_other_record_keys_of_a_profile_and_unknown_collections(worker: Wo
 
 
 @pytest.mark.parametrize("later", [delete(f"{LIKE}/1"), put(f"{LIKE}/1", like(f"at://{did('x')}/{POST}/1"), "update")])
+@pytest.mark.promise(2)
 async def test_a_later_operation_on_the_path_closes_the_letter(worker: Worker, later: Op) -> None:
     stream = Stream()
     first = stream.commit("a", put(f"{LIKE}/1", BAD))
@@ -139,14 +141,15 @@ async def test_a_path_too_long_for_a_key_is_named_by_its_hash(worker: Worker) ->
 
 
 async def bound(worker: Worker, *, of_a_did: int = MAX_LETTERS_OF_A_DID, size: int = MAX_FRAMES_BYTES) -> None:
-    """The function as the worker makes it, with other bounds."""
-    await worker.connection.execute(KEEP.format(letters=of_a_did, bytes=size, pending=PENDING))
+    """The functions as the worker makes them, with other bounds."""
+    await worker.connection.execute("".join(functions(of_a_did, size)))
 
 
 def bad_commits(stream: Stream, name: str, count: int) -> list[Commit]:
     return [stream.commit(name, put(f"{LIKE}/{n}", BAD)) for n in range(count)]
 
 
+@pytest.mark.promise(5)
 async def test_beyond_a_thousand_of_a_did_the_frame_is_dropped_and_the_reason_stays(worker: Worker) -> None:
     assert (MAX_LETTERS_OF_A_DID, MAX_FRAMES_BYTES) == (1_000, 10**9)
     await bound(worker, of_a_did=3)
@@ -162,6 +165,7 @@ async def test_beyond_a_thousand_of_a_did_the_frame_is_dropped_and_the_reason_st
     await check_sizes(worker)
 
 
+@pytest.mark.promise(5)
 async def test_the_size_of_all_frames_is_bounded(worker: Worker) -> None:
     stream = Stream()
     commits = [bad_commits(stream, name, 1)[0] for name in "abcd"]
@@ -174,6 +178,7 @@ async def test_the_size_of_all_frames_is_bounded(worker: Worker) -> None:
     await check_sizes(worker)
 
 
+@pytest.mark.promise(6)
 async def test_a_dropped_frame_is_told_once_and_counted(worker: Worker, caplog: pytest.LogCaptureFixture) -> None:
     await bound(worker, of_a_did=0)
     commits = bad_commits(Stream(), "a", 3)
@@ -226,6 +231,7 @@ async def test_operations_without_a_path_close_no_letters_of_each_other(worker: 
     await check_sizes(worker)
 
 
+@pytest.mark.promise(6)
 async def test_frames_that_are_dropped_among_refused_commits_are_told_too(
     worker: Worker, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -240,6 +246,7 @@ async def test_frames_that_are_dropped_among_refused_commits_are_told_too(
     assert "frames no longer" in caplog.text
 
 
+@pytest.mark.promise(3)
 async def test_a_replay_of_a_frame_without_room_reopens_no_closed_letter(worker: Worker) -> None:
     stream, path = Stream(), f"{POST}/1"
     broken = decode(frame("#commit", {"seq": 1, "repo": did("a"), "rev": "none", "ops": [{"path": path, "action": "create"}]}))
@@ -253,6 +260,7 @@ async def test_a_replay_of_a_frame_without_room_reopens_no_closed_letter(worker:
     await check_sizes(worker)
 
 
+@pytest.mark.promise(3)
 async def test_a_replay_reopens_no_letter_whose_rev_is_not_known(worker: Worker) -> None:
     """A later operation closed it; what a retry would write then is older than what is there."""
     stream = Stream()

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from indexer.database.background.wiper import wipe_step
-from indexer.database.functions.references import BUCKET
+from indexer.database.write.outcome import APPLIED
 from indexer.database.write.writer import Writer
 from indexer.protocol.events import RepoEvent
 from testing.commits import Stream, put
@@ -42,7 +42,9 @@ SELECT count(DISTINCT pid) FROM pg_locks AS l WHERE NOT granted
 """
 OTHER = {"$type": GENERIC, "trackName": "Song", "createdAt": "2026-07-01T12:00:00Z"}
 # The same place has another lock each time: as if there were none.
-NO_MEETING = BUCKET[: BUCKET.index("$bucket$")] + "$bucket$ SELECT (random() * 1e9)::int $bucket$"
+NO_MEETING = """
+CREATE OR REPLACE FUNCTION unified_worker.bucket(p_meet text) RETURNS int LANGUAGE sql STABLE AS
+$bucket$ SELECT (random() * 1e9)::int $bucket$"""
 
 
 def no_meeting(_meet: str) -> int:
@@ -61,7 +63,7 @@ async def apply(worker: Worker, lane: int, events: Sequence[RepoEvent | Wipe]) -
     batch = [event for event in events if not isinstance(event, Wipe)]
     if batch:
         _, outcomes = await Writer(worker.pool).write(lane, batch)
-        assert set(outcomes) == {"applied"}
+        assert set(outcomes) == {APPLIED}
     for event in events:
         if isinstance(event, Wipe):
             async with worker.pool.connection() as connection:

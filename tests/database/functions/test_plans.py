@@ -10,6 +10,7 @@ from indexer.database.background.wiper import wipe_step
 from indexer.database.connection.sessions import Connection
 from indexer.database.write.apply import apply_all
 from indexer.database.write.batch import build
+from indexer.database.write.outcome import APPLIED
 from indexer.protocol.events import Account, Identity, RepoEvent
 from indexer.records import RECORD_TYPES
 from testing.commits import START, Stream, delete, put
@@ -61,7 +62,7 @@ def read_whole(plan: str, leading: dict[str, str]) -> list[str]:
 
 async def applied(connection: Connection, *events: RepoEvent) -> None:
     outcomes = await apply_all(connection, 0, "relay.test", build(events), durable=False, isolate=False)
-    assert set(outcomes) == {"applied"}
+    assert set(outcomes) == {APPLIED}
 
 
 async def test_no_statement_of_the_write_path_reads_a_table_or_an_index_whole(worker: Worker) -> None:

@@ -261,7 +261,7 @@ async def test_an_interrupted_one_goes_on_where_it_was(both_worker: Worker) -> N
 
 async def test_a_second_one_is_refused(worker: Worker) -> None:
     await worker.connection.execute(f"SELECT pg_advisory_lock({ONE_REBUILD})")
-    with pytest.raises(Stop, match="another process rebuilds"):
+    with pytest.raises(Stop, match="another process is rebuilding"):
         await Rebuild(worker.pool).run()
     await Rebuild(worker.pool).finish()  # the worker's own leaves it to the other
     await worker.connection.execute(f"SELECT pg_advisory_unlock({ONE_REBUILD})")
@@ -435,12 +435,12 @@ async def test_the_command(database: str, tmp_path: Path) -> None:
         async with Process(tmp_path, "rebuild-derived", **settings(database, relay.url)) as process:
             assert await process.ends() == 0
             await process.says(r"\[INFO\] Rebuilding derived rows: step 2 of 15 \(posts\), 11 rows, [0-9,]+ rows/s$")
-            await process.says(r"\[INFO\] Derived rows are rebuilt: [0-9,]+ rows looked through, [0-9,]+ written or deleted$")
+            await process.says(r"\[INFO\] Derived rows are rebuilt: [0-9,]+ rows checked, [0-9,]+ written or deleted$")
         assert await derived(connection) == before
         await connection.execute(f"SELECT pg_advisory_lock({ONE_REBUILD})")
         async with Process(tmp_path, "rebuild-derived", **settings(database, relay.url)) as process:
             assert await process.ends() == 1
-            await process.says(r"\[ERROR\] another process rebuilds")
+            await process.says(r"\[ERROR\] another process is rebuilding")
     async with Process(tmp_path, "rebuild-derived") as process:
         assert await process.ends() == 2
     for argument in ("--reset-cursor", "stray"):
@@ -462,11 +462,11 @@ async def test_the_command_stops_between_two_chunks(database: str, tmp_path: Pat
                     f"SELECT pg_advisory_xact_lock_shared({REBUILDING})"
                 )  # a commit that takes long
                 await process.says("rebuilds derived rows of")
-                await process.says("Derived rows can't be rebuilt just now")
+                await process.says("Cannot rebuild derived rows now")
                 process.signal(2)
                 await process.says("SIGINT: stopping")
             assert await process.ends() == 0
-            await process.says(r"stopped in step 1 of 15 \(thread_gates\); the next rebuild goes on there")
+            await process.says(r"stopped in step 1 of 15 \(thread_gates\); the next rebuild resumes there")
         assert await worker.value("SELECT bool_or(done) FROM unified_worker.rebuild") is False
         assert await Rebuild(worker.pool).run()
         assert await derived(worker.connection) == before

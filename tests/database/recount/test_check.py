@@ -184,7 +184,7 @@ async def test_an_unfinished_rebuild_says_nothing_of_derived_rows(worker: Worker
     await told(worker)
     await worker.connection.execute("SELECT unified_worker.begin_rebuild(); DELETE FROM feed_items")
     assert await checked(worker)
-    assert "rebuild is under way" in capsys.readouterr().out
+    assert "a rebuild is running" in capsys.readouterr().out
     assert await Rebuild(worker.pool).run()
     assert await checked(worker)
     await worker.connection.execute("DELETE FROM feed_items")

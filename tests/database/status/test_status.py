@@ -1,5 +1,6 @@
 """What `status` finds in a database: sizes without reading the tables, growth, runs, gaps, one account; and what it refuses."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -17,6 +18,7 @@ from indexer.database.status import read_only as look_module
 from indexer.database.status.account import account_status as ask_account
 from indexer.database.status.database import status
 from indexer.database.status.read_only import look
+from indexer.database.status.results import AccountStatus, Letters, LockHolder, PastRun, RebuildStep, Relay, Status
 from indexer.errors import OperatorError, Stop, told
 from indexer.formatting import duration, size
 from indexer.metrics import Metrics
@@ -27,19 +29,19 @@ from testing.database_side import Worker, connected
 LIKED = f"at://{did('b')}/{POST}/1"
 
 
-def status_text(found: dict[str, Any]) -> str:
+def status_text(found: Status) -> str:
     return "\n".join(texts.status_text(found))
 
 
-def account_text(found: dict[str, Any]) -> str:
+def account_text(found: AccountStatus) -> str:
     return "\n".join(texts.account_text(found))
 
 
-async def ask(connection: Connection) -> dict[str, Any]:
+async def ask(connection: Connection) -> Status:
     return await status(connection, "public", RECORD_TYPES)
 
 
-async def looked(url: str) -> dict[str, Any]:
+async def looked(url: str) -> Status:
     """As the command asks: on a connection of its own, read-only."""
     return await look(url, "status", lambda connection, schema: status(connection, schema, RECORD_TYPES))
 
@@ -92,8 +94,8 @@ async def test_one_sample_a_day_and_growth_by_the_oldest_of_a_week(both_worker: 
         await sizes.sample(worker.connection)
         assert await worker.value(samples) == 1
     found = await ask(worker.connection)
-    assert {table["growth"] for table in found["tables"]} == {None}
-    assert "growth is not known yet" in status_text(found)
+    assert {table.growth for table in found.tables} == {None}
+    assert "growth is not known in the first ten minutes" in status_text(found)
     for days in (2, 5, 30, KEPT_DAYS + 1):
         await worker.connection.execute(
             """INSERT INTO unified_worker.sizes (name, day, taken_at, rows, bytes)
@@ -101,10 +103,11 @@ async def test_one_sample_a_day_and_growth_by_the_oldest_of_a_week(both_worker: 
             days,
             100 * (10 - min(days, 10)),
         )
-    (growth,) = (table["growth"] for table in (await ask(worker.connection))["tables"] if table["name"] == "posts")
-    assert growth["over_seconds"] == pytest.approx(5 * 86_400, abs=60)
-    assert growth["rows_per_day"] == -100  # 500 five days ago, none now
-    assert growth["bytes_per_day"] > 0
+    (growth,) = (table.growth for table in (await ask(worker.connection)).tables if table.name == "posts")
+    assert growth is not None
+    assert growth.over_seconds == pytest.approx(5 * 86_400, abs=60)
+    assert growth.rows_per_day == -100  # 500 five days ago, none now
+    assert growth.bytes_per_day > 0
     assert status_text(await ask(worker.connection)).endswith("~ estimated; growth: over the last 5 d 0 h")
     await worker.connection.execute("DELETE FROM unified_worker.sizes WHERE day = (now() AT TIME ZONE 'UTC')::date")
     await sizes.sample(worker.connection)
@@ -121,12 +124,12 @@ async def test_a_run_says_how_it_goes_and_how_it_ended(both_worker: Worker) -> N
     run = Run(both_worker.pool, metrics)
     metrics.finished, metrics.refused["bad_cbor"] = 7, 3
     await run.end("SIGTERM")
-    (relay,) = (await ask(both_worker.connection))["relays"]
-    (found,) = relay["runs"]
-    assert relay["service"] == "relay.test"
-    assert relay["cursor"] is None
-    assert relay["running"] is not None
-    assert (found["how"], found["counts"]["finished"], found["counts"]["refused"]) == ("SIGTERM", 7, {"bad_cbor": 3})
+    (relay,) = (await ask(both_worker.connection)).relays
+    (found,) = relay.runs
+    assert relay.service == "relay.test"
+    assert relay.cursor is None
+    assert relay.running is not None
+    assert (found.how, found.counts["finished"], found.counts["refused"]) == ("SIGTERM", 7, {"bad_cbor": 3})
     text = status_text(await ask(both_worker.connection))
     assert "SIGTERM" in text
     assert "refused       3 (bad_cbor 3)" in text
@@ -160,12 +163,12 @@ async def test_dead_letters_by_reason_and_those_without_room_for_their_frame(wor
         SELECT 'did:plc:x', '', n::text, CASE WHEN n % 3 = 0 THEN 'bad_cbor' ELSE 'foreign_key' END, '',
           CASE WHEN n > 10 THEN '\\x00'::bytea END FROM generate_series(1, 30) AS n"""
     )
-    found = (await ask(worker.connection))["dead_letters"]
-    assert found["by_reason"] == {"foreign_key": 20, "bad_cbor": 10}
-    assert (found["without_frame"], found["newest_only"]) == (10, None)
+    found = (await ask(worker.connection)).dead_letters
+    assert found.by_reason == {"foreign_key": 20, "bad_cbor": 10}
+    assert (found.without_frame, found.newest_only) == (10, None)
     text = status_text(await ask(worker.connection))
     assert "dead letters  30 (bad_cbor 10, foreign_key 20)" in text
-    assert "WARNING: 10 letters are without theirs; the bounds are 1,000 an account, 1.0 GB in all" in text
+    assert "WARNING: 10 letters have no frame; the limits are 1,000 per account, 1.0 GB in all" in text
 
 
 async def test_what_does_not_get_on_is_told_and_counted(worker: Worker) -> None:
@@ -178,11 +181,11 @@ async def test_what_does_not_get_on_is_told_and_counted(worker: Worker) -> None:
           CASE WHEN n <> 3 THEN now() END FROM generate_series(1, 9) AS n"""
     )
     text = status_text(await ask(worker.connection))
-    assert "WARNING: 6 of them do not get on:" in text
+    assert "WARNING: 6 of them are stuck:" in text
     assert "did:plc:5, 5 attempts since" in text
     assert "did:plc:6" not in text, "some are enough"
     assert "\x1b" not in text
-    assert "WARNING: 3 letters wait, and were applied again in vain" in text
+    assert "WARNING: 3 waiting letters failed again when they were retried" in text
     assert "its wipe does not get on: 23503" in account_text(
         await ask_account(worker.connection, "public", RECORD_TYPES, "did:plc:6")
     )
@@ -218,9 +221,10 @@ async def test_one_account(both_worker: Worker, monkeypatch: pytest.MonkeyPatch)
         "x/\x1b[2J\r\ny",
     )
     found = await ask_account(worker.connection, "public", RECORD_TYPES, did("a"))
-    assert {table: rows for table, rows in found["rows"].items() if rows} == {"posts": 4, "likes": 1, "users": 1}
-    assert (found["waiting_duplicates"], found["dead_letters"]) == (1, {"bad": 1})
-    assert found["repo"]["active"] is True
+    assert {table: rows for table, rows in found.rows.items() if rows} == {"posts": 4, "likes": 1, "users": 1}
+    assert (found.waiting_duplicates, found.dead_letters) == (1, {"bad": 1})
+    assert found.repo is not None
+    assert found.repo.active is True
     text = account_text(found)
     assert "posts     4" in text
     assert "x/\\x1b[2J\\r\\ny" in text
@@ -228,7 +232,7 @@ async def test_one_account(both_worker: Worker, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(account, "MOST_COUNTED", 3)
     assert "posts  3 or more" in account_text(await ask_account(worker.connection, "public", RECORD_TYPES, did("a")))
     nobody = account_text(await ask_account(worker.connection, "public", RECORD_TYPES, did("nobody")))
-    assert "nothing of it has come" in nobody
+    assert "nothing has arrived from it" in nobody
 
 
 async def test_a_count_that_takes_too_long_is_given_up_alone(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -237,7 +241,7 @@ async def test_a_count_that_takes_too_long_is_given_up_alone(worker: Worker, mon
     async with connected_twice(worker) as blocker, worker.connection.transaction():
         await blocker.execute("BEGIN; LOCK TABLE likes")
         found = await ask_account(worker.connection, "public", RECORD_TYPES, did("a"))
-    assert (found["rows"]["likes"], found["rows"]["posts"]) == (None, 1)
+    assert (found.rows["likes"], found.rows["posts"]) == (None, 1)
     assert "not counted" in account_text(found)
 
 
@@ -276,7 +280,7 @@ async def test_another_version_s_database_is_refused(worker: Worker, version: in
 
 
 async def test_it_reads_only_and_waits_for_no_lock_for_long(both_worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert (await looked(both_worker.pool.url))["relays"] == []
+    assert (await looked(both_worker.pool.url)).relays == []
     monkeypatch.setattr(look_module, "TIMEOUT", "100ms")
     async with both_worker.connection.transaction():
         await both_worker.connection.execute("LOCK TABLE posts")
@@ -310,51 +314,30 @@ def test_durations_for_people(seconds: float, text: str) -> None:
 
 def test_a_relay_whose_worker_was_killed() -> None:
     now = datetime(2026, 7, 1, tzinfo=UTC)
-    run: dict[str, Any] = {
-        "started_at": now,
-        "updated_at": now,
-        "stopped_at": None,
-        "how": None,
-        "version": "1",
-        "host": "h",
-        "pid": 1,
-    }
-    relay: dict[str, Any] = {
-        "service": "r",
-        "cursor": "7",
-        "last_event_time": now - timedelta(hours=2),
-        "saved_at": None,
-        "gaps": 0,
-    }
-    letters: dict[str, Any] = {
-        "by_reason": {},
-        "newest_only": None,
-        "without_frame": 0,
-        "frame_bytes": 0,
-        "most_frame_bytes": 1,
-        "tried_in_vain": 0,
-    }
-    report: dict[str, Any] = {
-        "now": now,
-        "relays": [{**relay, "running": None, "runs": [{**run, "counts": {}}], "gaps": 0, "last_gaps": []}],
-        "dead_letters": {**letters, "most_frames_of_a_did": 1},
-        "accounts_being_wiped": 2,
-        "gates_being_judged": 1,
-        "stuck_wipes": 0,
-        "rebuild": {"step": "posts", "number": 2, "steps": 15, "rows": 5},
-        "tables": [],
-    }
+    run = PastRun(now, now, stopped_at=None, how=None, version="1", host="h", pid=1, counts={})
+    relay = Relay("r", "7", now - timedelta(hours=2), saved_at=None, running=None, runs=[run], gaps=0, last_gaps=[])
+    report = Status(
+        now=now,
+        relays=[relay],
+        dead_letters=Letters({}, None, 0, 0, frame_bytes=0, most_frame_bytes=1, most_frames_of_a_did=1),
+        accounts_being_wiped=2,
+        gates_being_judged=1,
+        stuck_wipes=0,
+        longest_stuck_wipes=[],
+        rebuild=RebuildStep("posts", number=2, steps=15, rows=5),
+        tables=[],
+    )
     text = status_text(report)
     for part in (
         "not running",
-        "without a word",
+        "did not shut down cleanly",
         "2 h 0 min",
         "at an unknown time",
         "2 deleted accounts",
         "step 2 of 15",
     ):
         assert part in text
-    dead = report["relays"][0]
-    dead["running"], dead["runs"] = {"pid": 5}, [{**run, "counts": {}}, {**run, "counts": {}, "how": "x", "stopped_at": now}]
-    assert "running since 2026-07-01 00:00:00: version 1, process 1 on h" in status_text(report)
-    assert "2026-07-01 00:00:00, x" in status_text(report)
+    runs = [run, replace(run, how="x", stopped_at=now)]
+    alive = replace(report, relays=[replace(relay, running=LockHolder(5, None, None), runs=runs)])
+    assert "running since 2026-07-01 00:00:00: version 1, process 1 on h" in status_text(alive)
+    assert "2026-07-01 00:00:00, x" in status_text(alive)

@@ -6,6 +6,7 @@ import itertools
 import asyncpg
 import pytest
 
+from indexer.database.write.outcome import APPLIED, Outcome, Result
 from indexer.database.write.writer import Writer
 from indexer.protocol.events import Account, Commit, Sync, Unusable
 from indexer.selection import Selection
@@ -16,6 +17,7 @@ from testing.database_side import Worker, connected, opened
 URI = f"at://{did('author')}/{POST}/1"
 
 
+@pytest.mark.promise(1)
 async def test_every_commit_of_a_call_is_a_transaction_of_its_own(any_worker: Worker) -> None:
     stream = Stream()
     commits = [stream.commit(f"a{n}", put(f"{POST}/1", post())) for n in range(250)]
@@ -28,6 +30,7 @@ async def test_every_commit_of_a_call_is_a_transaction_of_its_own(any_worker: Wo
     )
 
 
+@pytest.mark.promise(1)
 async def test_a_commit_whose_last_op_fails_leaves_nothing(any_worker: Worker) -> None:
     await any_worker.connection.execute("ALTER TABLE likes ADD CHECK (post_uri NOT LIKE '%/forbidden')")
     stream = Stream()
@@ -48,6 +51,7 @@ async def test_a_commit_whose_last_op_fails_leaves_nothing(any_worker: Worker) -
     assert await any_worker.value("SELECT rev FROM unified_worker.repos WHERE did = $1", did("bad")) == ""
 
 
+@pytest.mark.promise(1)
 async def test_a_commit_becomes_visible_as_a_whole(worker: Worker) -> None:
     stream = Stream()
     commits = [stream.commit("a", *(put(f"{POST}/{n}-{op}", post()) for op in range(5))) for n in range(200)]
@@ -68,6 +72,7 @@ async def test_a_commit_becomes_visible_as_a_whole(worker: Worker) -> None:
     assert len(seen) > 2, "the reader looked too late to see anything but the end"
 
 
+@pytest.mark.promise(3)
 async def test_a_replay_of_any_stretch_changes_nothing(both_worker: Worker) -> None:
     stream = Stream()
     story: list[Commit] = [
@@ -89,6 +94,7 @@ async def test_a_replay_of_any_stretch_changes_nothing(both_worker: Worker) -> N
     assert await both_worker.rows() == whole
 
 
+@pytest.mark.promise(3)
 async def test_stale_fork_and_first_sight(worker: Worker) -> None:
     stream = Stream()
     one, two, three = (stream.commit("a", put(f"{POST}/{n}", post())) for n in range(3))
@@ -102,6 +108,7 @@ async def test_stale_fork_and_first_sight(worker: Worker) -> None:
     assert tuple(row) == (three.rev, three.seq)
 
 
+@pytest.mark.promise(3)
 async def test_what_the_guard_skips_is_counted(worker: Worker) -> None:
     stream = Stream()
     commit = stream.commit("a", put(f"{POST}/1", post()), put(f"{LIKE}/1", {"$type": LIKE}))
@@ -147,6 +154,7 @@ async def test_revs_and_uris_compare_by_their_bytes_under_any_collation(any_data
             await connection.execute(f"DROP DATABASE {name}_icu WITH (FORCE)")
 
 
+@pytest.mark.promise(1)
 async def test_the_owner_s_methods_write_in_the_caller_s_transaction(both_worker: Worker) -> None:
     processor, connection = both_worker.processor, both_worker.connection
     a = did("a")
@@ -183,6 +191,7 @@ async def test_the_owner_s_methods_write_in_the_caller_s_transaction(both_worker
     await processor.process_delete(connection, f"at://{a}/app.example.unknown/1")
 
 
+@pytest.mark.promise(6)
 async def test_a_sync_moves_the_rev_and_marks_a_repo_whose_tree_is_not_ours(worker: Worker) -> None:
     stream = Stream()
     marked = "SELECT desynchronized FROM unified_worker.repos WHERE did = $1"
@@ -204,6 +213,7 @@ async def test_a_sync_moves_the_rev_and_marks_a_repo_whose_tree_is_not_ours(work
     assert await worker.value(marked, did("b")) is True
 
 
+@pytest.mark.promise(6)
 async def test_a_commit_that_follows_on_one_that_never_came_marks_its_repo(worker: Worker) -> None:
     stream = Stream()
     mark = "SELECT desynchronized, broken_rev FROM unified_worker.repos WHERE did = $1"
@@ -257,6 +267,6 @@ async def test_what_came_and_was_left_out_breaks_no_chain(worker: Worker, how: s
     if how == "inactive":
         await worker.write(Account(stream.seq + 1, did("a"), first.time, True, None, b""))
     last = stream.commit("a", put(f"{POST}/3", post()))._replace(since=out.rev or tid(1, 0))
-    assert (await writer.write(0, [last]))[1] == ["applied"]
+    assert (await writer.write(0, [last]))[1] == [APPLIED]
     lost = stream.commit("a", put(f"{POST}/4", post()))._replace(since=tid(2, 0))
-    assert (await writer.write(0, [lost]))[1] == ["broken_chain"], "what was forgiven is forgiven once"
+    assert (await writer.write(0, [lost]))[1] == [Outcome(Result.BROKEN_CHAIN)], "what was forgiven is forgiven once"

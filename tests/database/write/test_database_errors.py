@@ -51,6 +51,7 @@ ALL_URIS = sorted(uri(n) for n in range(10))
 
 
 @pytest.mark.parametrize("state", ["22001", "23502", "23505", "23514", "38000", "54001", "P0001", "ZZ001"])
+@pytest.mark.promise(2)
 async def test_a_refused_commit_is_kept_alone(worker: Worker, state: str) -> None:
     await raising(worker, state)
     commits = story()
@@ -69,6 +70,7 @@ async def test_a_refused_commit_is_kept_alone(worker: Worker, state: str) -> Non
     assert await worker.value("SELECT rev FROM unified_worker.repos WHERE did = $1", did("a")) == commits[8].rev
 
 
+@pytest.mark.promise(2)
 async def test_every_op_of_a_refused_commit_has_its_letter_and_they_share_a_frame(worker: Worker) -> None:
     await raising(worker, "23514")
     bad = Stream().commit(
@@ -84,6 +86,7 @@ async def test_every_op_of_a_refused_commit_has_its_letter_and_they_share_a_fram
     assert await worker.value("SELECT bytes FROM unified_worker.dead_frames_size") == len(bad.frame)
 
 
+@pytest.mark.promise(4)
 async def test_order_in_a_repo_holds_around_a_refused_commit(worker: Worker) -> None:
     await raising(worker, "23514")
     stream = Stream()
@@ -105,6 +108,7 @@ async def test_order_in_a_repo_holds_around_a_refused_commit(worker: Worker) -> 
 @pytest.mark.parametrize(
     "state", ["08006", "0A000", "40P01", "53100", "55000", "55P03", "25006", "57014", "58030", "HV00N", "XX000"]
 )
+@pytest.mark.promise(2)
 async def test_what_may_pass_is_repeated_until_it_does(worker: Worker, state: str) -> None:
     await raising(worker, state, times=2)
     assert set(await worker.write(*story())) <= {"applied", "stale"}
@@ -113,6 +117,7 @@ async def test_what_may_pass_is_repeated_until_it_does(worker: Worker, state: st
     assert await worker.value("SELECT last_value FROM raised") == 3
 
 
+@pytest.mark.promise(2)
 async def test_what_may_pass_is_repeated_among_refused_commits_too(worker: Worker) -> None:
     await worker.connection.execute("ALTER TABLE posts ADD CHECK (text <> '2')")
     await raising(worker, "40P01", times=2)
@@ -122,6 +127,7 @@ async def test_what_may_pass_is_repeated_among_refused_commits_too(worker: Worke
     assert [letter[0] for letter in await worker.letters()] == [f"{POST}/2"]
 
 
+@pytest.mark.promise(2)
 async def test_two_lanes_that_deadlock_both_get_through(worker: Worker) -> None:
     # Each lane's two posts lock two rows that they share, in opposite order.
     await worker.connection.execute(
@@ -188,6 +194,7 @@ async def waiting_call(connection: Connection) -> int:
     return pid
 
 
+@pytest.mark.promise(2)
 async def test_a_lane_s_connection_that_is_ended_in_mid_call_loses_nothing(worker: Worker) -> None:
     commits = story()
     async with locked_posts(worker.pool.url):
@@ -245,6 +252,7 @@ async def test_a_key_that_is_gone_stops_the_worker_and_the_statement_is_named(wo
         await worker.write(Stream().commit("a", put(f"{POST}/1", post())))
 
 
+@pytest.mark.promise(2)
 async def test_lost_rights_stop_the_worker_also_where_commits_are_isolated(worker: Worker) -> None:
     await worker.connection.execute("ALTER TABLE posts ADD CHECK (text <> '2')")
     await raising(worker, "42501", times=1)
@@ -253,6 +261,7 @@ async def test_lost_rights_stop_the_worker_also_where_commits_are_isolated(worke
     assert await worker.column("SELECT path FROM unified_worker.dead_letters") in ([], [f"{POST}/2"])
 
 
+@pytest.mark.promise(2)
 async def test_a_call_that_fails_as_a_whole_is_halved_until_one_commit_is_alone(worker: Worker) -> None:
     commits = story()
     # No frame gives such a commit; what no one thought of may.

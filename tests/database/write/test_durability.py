@@ -48,6 +48,7 @@ async def flushed(worker: Worker, ending: str, stream: Stream) -> bool:
     return await worker.value("SELECT pg_current_wal_flush_lsn() >= pg_current_wal_insert_lsn()")
 
 
+@pytest.mark.promise(2)
 async def test_a_call_returns_when_its_commits_are_on_disk(lazy_server: PostgresServer) -> None:
     async with opened(lazy_server.url) as worker:
         await worker.connection.execute("ALTER TABLE posts ADD CHECK (text <> 'bad')")
@@ -57,6 +58,7 @@ async def test_a_call_returns_when_its_commits_are_on_disk(lazy_server: Postgres
         assert not await flushed(worker, "applied", Stream(seq=1000)), "this test could not have failed"
 
 
+@pytest.mark.promise(2)
 async def test_what_is_acknowledged_survives_the_server_s_death(lazy_server: PostgresServer) -> None:
     acknowledged: list[RepoEvent] = []
     async with opened(lazy_server.url) as worker:

@@ -8,6 +8,7 @@ import pytest
 
 from indexer.database.functions.references import LOCK_CLASS
 from indexer.database.write.batch import bucket
+from indexer.database.write.outcome import APPLIED, Outcome
 from indexer.database.write.writer import Writer
 from indexer.embedded.server import PostgresServer
 from indexer.protocol.events import Commit
@@ -46,7 +47,7 @@ async def elsewhere(pg18: PostgresServer) -> AsyncIterator[Worker]:
             yield worker
 
 
-async def written(writer: Writer, commit: Commit) -> list[str]:
+async def written(writer: Writer, commit: Commit) -> list[Outcome]:
     """The outcome of the commit, in a lane of its own."""
     _, outcomes = await writer.write(0, [commit])
     return outcomes
@@ -60,7 +61,7 @@ async def likes_per_second(worker: Worker, strangers: str, beside: Callable[[int
     async def others() -> None:
         turn = 0
         while not done.is_set():
-            assert await beside(turn) == ["applied"]
+            assert await beside(turn) == [APPLIED]
             turn += 1
 
     working = asyncio.create_task(others())
@@ -70,7 +71,7 @@ async def likes_per_second(worker: Worker, strangers: str, beside: Callable[[int
             stream.commit(f"{strangers}{count + n}", put(f"{LIKE}/1", like(f"at://{did(f't{count + n}')}/{POST}/1")))
             for n in range(5)
         ]
-        assert set((await writer.write(1, commits))[1]) == {"applied"}
+        assert set((await writer.write(1, commits))[1]) == {APPLIED}
         count += 5
     took = time.monotonic() - began
     done.set()
@@ -120,7 +121,7 @@ async def test_giants_of_all_lanes_fit_the_server_s_table_of_locks(any_database:
         for turn in (0, 100):
             commits = [many_places(stream, turn + lane, f"giant{lane}", turn) for lane in range(4)]
             done = await asyncio.gather(*(writer.write(n, [commits[n]]) for n, writer in enumerate(writers)))
-            assert [outcomes for _, outcomes in done] == [["applied"]] * 4
+            assert [outcomes for _, outcomes in done] == [[APPLIED]] * 4
         assert await worker.value("SELECT count(*) FROM posts") == 800
 
 

@@ -6,6 +6,8 @@ Times are compared with those of the same work where nothing was left behind: be
 import time
 from collections.abc import Awaitable, Callable
 
+import pytest
+
 from indexer.database.functions import dead_letters
 from indexer.protocol.events import Identity
 from indexer.protocol.frames import decode
@@ -77,6 +79,7 @@ async def test_an_account_with_very_many_dead_letters(worker: Worker) -> None:
     assert await worker.value("SELECT count(*) FROM unified_worker.dead_letters WHERE did = $1", did("a")) == 50_100
 
 
+@pytest.mark.promise(5)
 async def test_frames_are_kept_for_no_more_letters_than_the_bound(worker: Worker) -> None:
     stream = Stream()
     for commit in range(6):

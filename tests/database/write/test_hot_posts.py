@@ -5,6 +5,9 @@ import random
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
+import pytest
+
+from indexer.database.write.outcome import APPLIED
 from indexer.database.write.writer import Writer
 from indexer.protocol.events import Commit
 from testing.commits import LIKE, POST, REPOST, Op, Stream, delete, did, like, post, put, repost
@@ -61,6 +64,7 @@ def _quote(ref: object) -> dict[str, object]:
     return {"$type": "app.bsky.embed.record", "record": ref}
 
 
+@pytest.mark.promise(3)
 async def test_commits_of_ten_operations_on_twenty_posts(database: str) -> None:
     rng, stream = random.Random(20), Stream()
     fans = [[Fan(f"f{lane}n{n}", rng) for n in range(ACCOUNTS)] for lane in range(LANES)]
@@ -75,7 +79,7 @@ async def test_commits_of_ten_operations_on_twenty_posts(database: str) -> None:
             async def drain(lane: int, queue: Sequence[Commit]) -> None:
                 for first in range(0, len(queue), 30):
                     _, outcomes = await writer.write(lane, queue[first : first + 30])
-                    assert set(outcomes) == {"applied"}
+                    assert set(outcomes) == {APPLIED}
 
             await asyncio.gather(*(drain(lane, queue) for lane, queue in enumerate(queues)))
 

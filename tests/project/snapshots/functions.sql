@@ -1287,7 +1287,7 @@ END $lock$;
 CREATE OR REPLACE PROCEDURE unified_worker.wipe(p_did text, p_most int, INOUT p_done boolean) LANGUAGE plpgsql AS $wipe$
 DECLARE
   v_first text := 'at://' || p_did || '/'; v_end text := 'at://' || p_did || '0';  -- '0' is the character after '/'
-  v_kinds smallint[]; v_uris text[]; v_none text[]; v_taken int := 0; v_rows int := 100; v_refused text[] := '{}';
+  v_kinds smallint[]; v_uris text[]; v_taken int := 0; v_rows int := 100; v_refused text[] := '{}';
   v_state text; v_message text; v_detail text;
 BEGIN
   p_done := false;
@@ -1334,10 +1334,12 @@ BEGIN
         DELETE FROM unified_worker.stuck_wipes WHERE did = p_did;
         p_done := true;
       ELSE
-        v_none := array_fill(NULL::text, ARRAY[cardinality(v_uris)]);
         BEGIN
-          PERFORM unified_worker.apply_commit(3, p_did, NULL, NULL, NULL, NULL, NULL, false, false, NULL, NULL::int[], 1,
-            0, 1, cardinality(v_uris), v_kinds, v_uris, v_none, v_none, v_none, v_none::timestamptz[], v_none::jsonb[]);
+          PERFORM unified_worker.apply_commit(3,
+            p_did, NULL::text, NULL::text, NULL::text, NULL::bigint, NULL::timestamptz,
+            false, false, NULL::bytea, NULL::int[], 1, 0,
+            1, cardinality(v_uris), v_kinds, v_uris, NULL::text[], NULL::text[],
+            NULL::text[], NULL::timestamptz[], NULL::jsonb[]);
           SET CONSTRAINTS ALL IMMEDIATE;
           v_taken := v_taken + cardinality(v_uris);
           v_rows := least(2 * v_rows, 100);
@@ -2094,9 +2096,11 @@ CREATE OR REPLACE FUNCTION unified_worker.begin_rebuild() RETURNS void LANGUAGE 
 $begin$;
 
 CREATE OR REPLACE FUNCTION unified_worker.apply_commit(
-  p_mode int, p_did text, p_rev text, p_since text, p_data text, p_seq bigint, p_at timestamptz, p_user boolean,
-  p_filtered boolean, p_frame bytea, p_buckets int[], p_bucket_lo int, p_bucket_hi int, p_lo int, p_hi int, p_kind smallint[], p_uri text[], p_cid text[], p_subject text[], p_subject_cid text[],
-  p_created_at timestamptz[], p_rest jsonb[])
+  p_mode int,
+  p_did text, p_rev text, p_since text, p_data text, p_seq bigint, p_at timestamptz,
+  p_user boolean, p_filtered boolean, p_frame bytea, p_buckets int[], p_bucket_lo int, p_bucket_hi int,
+  p_lo int, p_hi int, p_kind smallint[], p_uri text[], p_cid text[], p_subject text[],
+  p_subject_cid text[], p_created_at timestamptz[], p_rest jsonb[])
 RETURNS text LANGUAGE plpgsql AS $apply$
 DECLARE
   -- Without defaults, each of which would be evaluated: v_held is set on every way, the others are false where null.
@@ -2863,10 +2867,10 @@ END $apply$;
 
 CREATE OR REPLACE PROCEDURE unified_worker.apply_commits(
   p_lane int, p_relay text, p_durable boolean, p_isolate boolean,
-  p_did text[], p_rev text[], p_since text[], p_data text[], p_seq bigint[], p_at timestamptz[], p_user boolean[],
-  p_filtered boolean[], p_frame bytea[], p_buckets int[], p_bucket_lo int[], p_bucket_hi int[], p_lo int[], p_hi int[],
-  p_kind smallint[], p_uri text[], p_cid text[], p_subject text[], p_subject_cid text[],
-  p_created_at timestamptz[], p_rest jsonb[],
+  p_did text[], p_rev text[], p_since text[], p_data text[], p_seq bigint[], p_at timestamptz[],
+  p_user boolean[], p_filtered boolean[], p_frame bytea[], p_buckets int[], p_bucket_lo int[], p_bucket_hi int[],
+  p_lo int[], p_hi int[], p_kind smallint[], p_uri text[], p_cid text[], p_subject text[],
+  p_subject_cid text[], p_created_at timestamptz[], p_rest jsonb[],
   INOUT p_outcome text[])
 LANGUAGE plpgsql AS $apply$
 DECLARE
@@ -2878,15 +2882,21 @@ BEGIN
       PERFORM set_config('synchronous_commit', 'on', true);
     END IF;
     IF NOT p_isolate AND p_rev[i] IS NOT NULL THEN
-      v_outcome := unified_worker.apply_commit(0, p_did[i], p_rev[i], p_since[i], p_data[i], p_seq[i], p_at[i], p_user[i],
-        p_filtered[i], p_frame[i], p_buckets, p_bucket_lo[i], p_bucket_hi[i], p_lo[i], p_hi[i], p_kind, p_uri, p_cid, p_subject, p_subject_cid, p_created_at, p_rest);
+      v_outcome := unified_worker.apply_commit(0,
+            p_did[i], p_rev[i], p_since[i], p_data[i], p_seq[i], p_at[i],
+            p_user[i], p_filtered[i], p_frame[i], p_buckets, p_bucket_lo[i], p_bucket_hi[i],
+            p_lo[i], p_hi[i], p_kind, p_uri, p_cid, p_subject,
+            p_subject_cid, p_created_at, p_rest);
     ELSIF p_rev[i] IS NULL THEN
       v_outcome := unified_worker.apply_message(p_relay, p_did[i], p_seq[i], p_at[i], p_rest[p_lo[i]]);
     ELSE
       BEGIN
         v_state := NULL;
-        v_outcome := unified_worker.apply_commit(0, p_did[i], p_rev[i], p_since[i], p_data[i], p_seq[i], p_at[i], p_user[i],
-        p_filtered[i], p_frame[i], p_buckets, p_bucket_lo[i], p_bucket_hi[i], p_lo[i], p_hi[i], p_kind, p_uri, p_cid, p_subject, p_subject_cid, p_created_at, p_rest);
+        v_outcome := unified_worker.apply_commit(0,
+            p_did[i], p_rev[i], p_since[i], p_data[i], p_seq[i], p_at[i],
+            p_user[i], p_filtered[i], p_frame[i], p_buckets, p_bucket_lo[i], p_bucket_hi[i],
+            p_lo[i], p_hi[i], p_kind, p_uri, p_cid, p_subject,
+            p_subject_cid, p_created_at, p_rest);
         SET CONSTRAINTS ALL IMMEDIATE;
       EXCEPTION WHEN OTHERS THEN
         GET STACKED DIAGNOSTICS v_state = RETURNED_SQLSTATE, v_message = MESSAGE_TEXT, v_detail = PG_EXCEPTION_DETAIL,
@@ -2902,8 +2912,7 @@ BEGIN
           || CASE WHEN bool_and(unified_worker.keep(
           p_did[i], p_rev[i], CASE WHEN p_lo[i] <= p_hi[i] THEN coalesce(unified_worker.path_of(p_uri[j]), p_rest[j] ->> 'path')
             ELSE encode(sha256(p_frame[i]), 'hex') END, p_seq[i],
-          v_reason, concat_ws(E'
-', v_message, nullif(v_detail, '')), p_frame[i], v_awaited))
+          v_reason, concat_ws(E'\n', v_message, nullif(v_detail, '')), p_frame[i], v_awaited))
           THEN '' ELSE ':frame_dropped' END
         INTO v_outcome FROM generate_series(p_lo[i], greatest(p_lo[i], p_hi[i])) AS j;
         UPDATE unified_worker.repos SET refused_rev = p_rev[i] WHERE did = p_did[i] AND rev < p_rev[i];

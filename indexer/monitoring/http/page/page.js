@@ -1,10 +1,10 @@
-// The page: hears the worker once a second, and says what it heard. What comes from the network is only ever text.
+// The page: gets a message from the worker once per second, and shows it. Text from the network is only ever shown as text.
 
-const SILENCE = 5; // seconds without a word: then the worker is taken for gone
-const AGAIN = 2000; // milliseconds to the next attempt to hear it
+const SILENCE = 5; // seconds without a message: then the page says that the worker is lost
+const AGAIN = 2000; // milliseconds to the next attempt to connect to it
 const KEPT = 900; // samples: 15 minutes
 const YOUNG = 30; // seconds: a worker of that age that has seen no event yet is not stalled, but starting
-const FIRST = ["not_connected", "lag"]; // all that is amiss with a worker that has never been connected
+const FIRST = ["not_connected", "lag"]; // the only reasons of a worker that has never been connected
 
 const WORDS = { ready: "Live", behind: "Catching up", starting: "Starting", stalled: "Stalled", lost: "Lost" };
 const REASONS = { stopping: "Stopping", decision: "A decision is needed", database: "Database", not_connected: "Relay not connected", lag: "Behind" };
@@ -21,12 +21,12 @@ const ICONS = {
 let now = null; // the last message
 let heard = 0; // when it came, by this browser's clock, in seconds; 0: never
 let offset = 0; // the worker's clock minus ours, seconds
-let samples = []; // [time by the worker's clock, events a second, lag or null], in order
+let samples = []; // [time by the worker's clock, events per second, lag or null], in order
 let source = null;
-let asked = 0; // when it was asked last
+let asked = 0; // when the worker was last asked
 
 const rateChart = new Chart($("rate-chart"), {
-  title: "Events a second", value: sample => sample[1], format: value => `${rate(value)} a second`, mark: value => whole.format(value),
+  title: "Events per second", value: sample => sample[1], format: value => `${rate(value)} per second`, mark: value => whole.format(value),
   steps: [1, 2, 5].flatMap(one => [0, 1, 2, 3, 4, 5].map(power => one * 10 ** power)).sort((a, b) => a - b),
   powers: [1, 10, 100, 1e3, 1e4, 1e5, 1e6], least: 8, spread: 5, readout: $("rate-readout"),
 });
@@ -42,7 +42,7 @@ rateChart.onpoint = lagChart.onpoint = time => {
   }
 };
 
-// Hearing.
+// Messages.
 
 function listen() {
   if (source) source.close();
@@ -86,7 +86,7 @@ function state() {
   return now.state === "stalled" && (young || notYet()) ? "starting" : now.state;
 }
 
-// Whether the relay was never reached: nothing that went on has stopped.
+// Whether the relay was never reached: then nothing has stopped.
 function notYet() {
   return !now.was_connected && now.reasons.some(reason => reason.name === "not_connected") && now.reasons.every(reason => FIRST.includes(reason.name));
 }
@@ -101,15 +101,15 @@ function showState() {
   set($("detail"), detail(name));
   const shown = name === "stalled" || name === "starting" ? now.reasons : [];
   // That no event has come says nothing where the relay is not connected.
-  const told = shown.filter(reason => !(reason.name === "lag" && now.lag === null && shown[0].name === "not_connected"));
-  $("reasons").hidden = !told.length;
-  while ($("reasons").children.length > told.length) $("reasons").lastChild.remove();
-  told.forEach((reason, place) => {
+  const listed = shown.filter(reason => !(reason.name === "lag" && now.lag === null && shown[0].name === "not_connected"));
+  $("reasons").hidden = !listed.length;
+  while ($("reasons").children.length > listed.length) $("reasons").lastChild.remove();
+  listed.forEach((reason, place) => {
     const item = $("reasons").children[place] || $("reasons").appendChild(make("li", make("b"), make("span")));
     set(item.firstChild, REASONS[reason.name] ? `${REASONS[reason.name]}: ` : "");
     set(item.lastChild, REASONS[reason.name] ? reason.detail : reason.detail.replace(/^./, first => first.toUpperCase()));
   });
-  set($("heard"), now ? `heard at ${moment(heard)}` : "");
+  set($("heard"), now ? `last update at ${moment(heard)}` : "");
   const title = `${name === "stalled" ? word.toUpperCase() : word} · ${now ? now.relay : "unified-worker"}`;
   if (document.title !== title) document.title = title;
   const icon = drawn(...ICONS[name]);
@@ -123,10 +123,10 @@ function drawn(colour, path) {
 
 function detail(name) {
   switch (name) {
-    case "ready": return now.lag === null ? "No event has come yet." : `All that the relay sent up to ${now.lag < 1 ? "a moment" : duration(now.lag)} ago is in the database.`;
+    case "ready": return now.lag === null ? "No event has arrived yet." : `Everything that the relay sent up to ${now.lag < 1 ? "a moment" : duration(now.lag)} ago is in the database.`;
     case "behind": return `${duration(now.lag)} behind the relay, ${remaining()}.`;
-    case "lost": return now ? `No word from the worker since ${moment(heard)}. What stands below is from then; this page goes on asking.` : "The worker does not answer; this page goes on asking.";
-    case "stalled": return now.rate > 0 ? "Not all is well:" : "Nothing is being written:";
+    case "lost": return now ? `No message from the worker since ${moment(heard)}. The values below are from then; this page keeps trying.` : "The worker does not answer; this page keeps trying.";
+    case "stalled": return now.rate > 0 ? "Something is wrong:" : "Nothing is being written:";
     default: return "";
   }
 }
@@ -139,8 +139,8 @@ function remaining() {
   const pace = (first[2] - last[2]) / (last[0] - first[0]);
   if (pace < 0.01) return "and not catching up";
   const seconds = last[2] / pace;
-  if (seconds < 60) return "less than a minute to go";
-  return seconds < 5400 ? `about ${Math.round(seconds / 60)} min to go` : `about ${Math.round(seconds / 3600)} h to go`;
+  if (seconds < 60) return "less than a minute left";
+  return seconds < 5400 ? `about ${Math.round(seconds / 60)} min left` : `about ${Math.round(seconds / 3600)} h left`;
 }
 
 // The rest.

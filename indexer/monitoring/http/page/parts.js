@@ -2,17 +2,17 @@
 
 const QUIET_AFTER = 60; // seconds without an operation: then a collection is folded away
 const POSTS = 12;
-// Name in the message, words for it, whether it asks for something to be done, and what; %: the command.
+// Name in the message, words for it, whether somebody must act, and how; %: the command.
 const COUNTS = [
-  ["refused", "Refused", true, "What can be kept is kept: %dead-letters% says what and why, %dead-letters retry% tries again.", "refused"],
-  ["dead_letters", "Dead letters", true, "%dead-letters% lists them; %dead-letters retry% applies them again, once the fault is mended."],
-  ["frames_dropped", "Letters without frame", true, "No more room for frames: retry, or %dead-letters drop% what is of no use."],
-  ["gaps", "Gaps", true, "Stretches of the stream that did not come. %status% says from where to where."],
-  ["rev_forks", "Rev forks", true, "Commits with the stored rev but other content; what is stored stays."],
-  ["broken_chain", "Broken chains", true, "Commits that follow on one that never came: their repos are marked desynchronized."],
+  ["refused", "Refused", true, "Kept where possible: %dead-letters% shows what and why, %dead-letters retry% tries again.", "refused"],
+  ["dead_letters", "Dead letters", true, "%dead-letters% lists them; correct the fault, then %dead-letters retry% applies them again."],
+  ["frames_dropped", "Letters without frame", true, "No more room for frames: retry, or %dead-letters drop% those of no use."],
+  ["gaps", "Gaps", true, "Missing ranges of the stream; %status% lists them."],
+  ["rev_forks", "Rev forks", true, "Commits with the stored rev but other content; the stored one stays."],
+  ["broken_chain", "Broken chains", true, "Commits whose predecessor never arrived; their repos are marked desynchronized."],
   ["filtered", "Filtered", false, "Left out on purpose: inactive accounts, COLLECTIONS.", "filtered"],
-  ["stale", "Stale commits", false, "Not newer than what is stored; usual after a restart."],
-  ["stale_messages", "Stale messages", false, "#account and #identity, not newer than what is stored."],
+  ["stale", "Stale commits", false, "Not newer than the stored ones; normal after a restart."],
+  ["stale_messages", "Stale messages", false, "#account and #identity, not newer than the stored ones."],
 ];
 
 const $ = id => document.getElementById(id);

@@ -1,12 +1,10 @@
-"""Which account holds a handle: the one whose claim came first, and what #identity messages do.
+-- Which account holds a handle: the one whose claim came first. And what #identity messages do.
+-- An account's claim is the handle of its last #identity. It stands until the account claims another or none, or is deleted. As
+-- long as it stands, nobody else's claim takes the handle. No time decides which came first, because an account chooses its times
+-- itself: what counts is the order in which claims are applied, or of claims of one relay, that of their seqs.
+-- {schema}: where the record tables are.
 
-An account's claim is the handle of its last #identity. It stands until the account claims another or none, or is deleted;
-as long as it stands, nobody else's claim takes the handle. Which came first is never judged by a time, which an account
-chooses for itself: it is the order in which the claims are applied or, of claims of one relay, that of their seqs.
-"""
-
-# Only a claim that stands has a place: the least holds the handle.
-HANDLE_OF = """
+-- Only a claim that stands has a place: the least holds the handle.
 CREATE OR REPLACE FUNCTION unified_worker.handle_of(p_did text) RETURNS text LANGUAGE sql STABLE AS
 $handle$
   SELECT coalesce((
@@ -16,8 +14,7 @@ $handle$
       ORDER BY o.handle_place, o.place_seq, o.did LIMIT 1) THEN r.handle END
     FROM unified_worker.repos AS r WHERE r.did = p_did), 'handle.invalid')
 $handle$;
-"""
-SHOW_HANDLE = """
+
 CREATE OR REPLACE FUNCTION unified_worker.show_handle(p_did text) RETURNS void LANGUAGE plpgsql AS $show$
 DECLARE
   v_handle text := unified_worker.handle_of(p_did);
@@ -26,9 +23,8 @@ BEGIN
     concat_ws(' ', nullif(v_handle, 'handle.invalid'), display_name, description), 25000), ''))
   WHERE did = p_did AND handle <> v_handle;
 END $show$;
-"""
-# The handle's lock: somebody may be claiming it just now, who would not see this row yet.
-ENSURE_USER = """
+
+-- The handle's lock: somebody may be claiming it just now, who would not see this row yet.
 CREATE OR REPLACE FUNCTION unified_worker.ensure_user(p_did text, p_handle text) RETURNS void LANGUAGE plpgsql AS $ensure$
 BEGIN
   PERFORM unified_worker.lock(ARRAY[p_handle]);
@@ -38,11 +34,10 @@ BEGIN
   END IF;
   UPDATE unified_worker.repos SET has_user = true WHERE did = p_did AND NOT has_user;
 END $ensure$;
-"""
-# Lanes apply the claims of one relay in another order than that of their seqs: one that was overtaken gets the place of the
-# next by seq, and the lower seq goes first. Not after an hour: then the relay began its seqs again.
-# Of all others that claim the old or the new handle, only the first may hold it, or have held it: thousands may claim one.
-CLAIM = """
+
+-- Lanes apply the claims of one relay in another order than that of their seqs: one that was overtaken gets the place of the
+-- next by seq, and the lower seq goes first. Not after an hour: then the relay began its seqs again.
+-- Of all others that claim the old or the new handle, only the first may hold it, or have held it: thousands may claim one.
 CREATE OR REPLACE FUNCTION unified_worker.claim(p_relay text, p_did text, p_seq bigint, p_old text)
 RETURNS void LANGUAGE plpgsql AS $claim$
 DECLARE
@@ -73,8 +68,7 @@ BEGIN
     PERFORM unified_worker.show_handle(v_did);
   END LOOP;
 END $claim$;
-"""
-IDENTITY = """
+
 CREATE OR REPLACE FUNCTION unified_worker.apply_identity(
   p_relay text, p_did text, p_seq bigint, p_at timestamptz, p_handle text) RETURNS text LANGUAGE plpgsql AS $identity$
 DECLARE
@@ -92,6 +86,3 @@ BEGIN
   PERFORM unified_worker.claim(p_relay, p_did, p_seq, v_old);
   RETURN 'applied';
 END $identity$;
-"""
-
-HANDLES = (HANDLE_OF, SHOW_HANDLE, ENSURE_USER, CLAIM, IDENTITY)

@@ -1,0 +1,176 @@
+"""What `status` finds, as types. `--json` prints them: a field's name is a key, and the order of fields is the order of keys.
+
+Times are aware, durations in seconds, sizes in bytes.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class LockHolder:
+    """The session that holds a relay's lock. Without the right to see others' sessions only `pid` is known."""
+
+    pid: int
+    connected_at: datetime | None
+    address: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class PastRun:
+    """A run of the worker. `stopped_at` and `how` are None while it runs, and if it ended without a word.
+
+    `counts` is what it had counted at `updated_at`: `Metrics.counts()` of the version that ran.
+    """
+
+    started_at: datetime
+    updated_at: datetime
+    stopped_at: datetime | None
+    how: str | None
+    version: str
+    host: str
+    pid: int
+    counts: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Events that are missing; `upto_*` is None until the first event after it came."""
+
+    reason: str
+    after_seq: int
+    after_time: datetime | None
+    upto_seq: int | None
+    upto_time: datetime | None
+    noticed_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Relay:
+    """A relay that was ever followed into this database: its stored cursor, and the last two runs, newest first."""
+
+    service: str
+    cursor: str | None
+    last_event_time: datetime | None
+    saved_at: datetime | None
+    running: LockHolder | None
+    runs: list[PastRun]
+    gaps: int
+    last_gaps: list[Gap]
+
+
+@dataclass(frozen=True, slots=True)
+class Letters:
+    """The dead letters. `newest_only`: how many were counted, if there are more than that."""
+
+    by_reason: dict[str, int]
+    newest_only: int | None
+    without_frame: int
+    tried_in_vain: int
+    frame_bytes: int
+    most_frame_bytes: int
+    most_frames_of_a_did: int
+
+
+@dataclass(frozen=True, slots=True)
+class StuckWipe:
+    """An account whose rows the database does not let go."""
+
+    did: str
+    attempts: int
+    error: str
+    since: datetime
+    retry_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RebuildStep:
+    """The step that a rebuild of derived rows is in: number `number` of `steps`, and the rows that it has gone through."""
+
+    step: str
+    number: int
+    steps: int
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """How fast a table grew over the last `over_seconds`."""
+
+    rows_per_day: int
+    bytes_per_day: int
+    over_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table's size, indexes included; `growth` is None until there is a sample to compare with."""
+
+    name: str
+    rows: int
+    estimated: bool
+    bytes: int
+    growth: Growth | None
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What a database says of the worker, but of no account in particular."""
+
+    now: datetime
+    relays: list[Relay]
+    dead_letters: Letters
+    accounts_being_wiped: int
+    gates_being_judged: int
+    stuck_wipes: int
+    longest_stuck_wipes: list[StuckWipe]
+    rebuild: RebuildStep | None
+    tables: list[Table]
+
+
+@dataclass(frozen=True, slots=True)
+class Repo:
+    """An account's row in `unified_worker.repos`, and why its wipe does not get on."""
+
+    rev: str
+    seq: int | None
+    active: bool
+    status: str | None
+    account_at: datetime | None
+    handle: str | None
+    handle_at: datetime | None
+    desynchronized: bool
+    held: bool
+    wiping: bool
+    wiped_at: datetime | None
+    updated_at: datetime
+    wipe_error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class LastLetter:
+    """One of the newest dead letters of an account."""
+
+    path: str
+    rev: str
+    reason: str
+    detail: str
+    attempts: int
+    last_seen: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class AccountStatus:
+    """What is known of one account; `repo` is None if nothing of it has come.
+
+    `rows` gives a number per table up to `most_counted`, one more than that for anything above, None if counting took too long.
+    """
+
+    did: str
+    repo: Repo | None
+    rows: dict[str, int | None]
+    most_counted: int
+    waiting_duplicates: int
+    dead_letters: dict[str, int]
+    last_dead_letters: list[LastLetter]

@@ -1,0 +1,44 @@
+"""The schema's steps: files that never change once they are released, and of which none is missing."""
+
+import shutil
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from indexer.database.schema import migrations
+from testing.documents import ROOT
+
+FOLDER = ROOT / "indexer" / "database" / "schema" / "migrations"
+# By file, the start of its SHA-256. A step gets its line when it is added; after its release the line never changes.
+STEPS = {
+    "0001_repos_and_dead_letters.sql": "31e25398bc96d4b7",
+    "0002_accounts_and_rebuild.sql": "643a29faa8133668",
+    "0003_gaps_runs_sizes.sql": "ca9d55acca018a91",
+    "0004_commit_times_and_judgements.sql": "229e4f9004f943bb",
+}
+
+
+def test_every_step_has_its_line() -> None:
+    assert sorted(path.name for path in FOLDER.iterdir()) == list(STEPS)
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_a_step_is_what_it_was(name: str) -> None:
+    digest = sha256((FOLDER / name).read_bytes()).hexdigest()
+    assert digest.startswith(STEPS[name]), f"databases that have run {name} never run it again: undo the change, add a step"
+    assert len(STEPS[name]) == 16
+
+
+def test_the_steps_are_read_in_the_order_of_their_numbers() -> None:
+    assert list(migrations.MIGRATIONS) == [(FOLDER / name).read_text(encoding="utf-8") for name in STEPS]
+
+
+@pytest.mark.parametrize("missing", list(STEPS)[:-1])
+def test_a_missing_step_is_an_error(missing: str, tmp_path: Path) -> None:
+    """Without it, the next one would pass for it."""
+    folder = tmp_path / "migrations"
+    shutil.copytree(FOLDER, folder)
+    (folder / missing).unlink()
+    with pytest.raises(ValueError, match="is missing"):
+        migrations.read(folder)
