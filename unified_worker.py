@@ -164,7 +164,7 @@ class UnifiedWorker:
                     Rebuild(self.pool).finish(),
                     self.progress.run(),
                     self._run.keep_noting(),
-                    Sizes(self.pool, self.record_types).keep_sampling(),
+                    Sizes(self.pool).keep_sampling(),
                 )
             ]
             async with asyncio.TaskGroup() as flow:

@@ -11,7 +11,14 @@ bare.py           the worker without derived rows
 classic.py        the classic design without them: one awaited transaction per commit on twenty connections
 by_type.py        PostgreSQL's time by what a commit does
 proof.py          what it costs to prove a commit: signature and tree
+ceiling.py        COPY of the rows of a run: what PostgreSQL takes at most
+outage.py         how long the worker takes to be up to date after an outage
+watched.py        what it costs to be looked at: metrics scraped, a page open
+uncounted.py      … the worker without what it does for those who look on
 latency.py        the time from a frame to its durable commit at a steady rate
 stamped_worker.py the worker, with a note of when each event was finished
+flat.py           one long run of small commits: does cost or memory grow with their number?
+small.py          … the small commits, made as they are sent
+plot.py           … its drawing
 machine.py        what it ran on
 """

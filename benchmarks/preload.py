@@ -12,8 +12,8 @@ import asyncpg
 from benchmarks.stream import TABLES
 from benchmarks.throughput import count_rows
 
-ROWS_A_LIKE = 4.4  # in all tables, those of the accounts apart; rather more
-POSTS_A_LIKE = 1 / 7
+ROWS_PER_LIKE = 4.4  # in all tables, those of the accounts apart; rather more
+POSTS_PER_LIKE = 1 / 7
 
 SETTINGS = {"synchronous_commit": "off", "work_mem": "256MB", "maintenance_work_mem": "256MB", "timezone": "UTC"}
 
@@ -152,10 +152,10 @@ QUOTES = (
 
 async def preload(url: str, dids: Sequence[str], rows: int) -> dict[str, int]:
     """Fills an empty database with about so many rows, of these accounts; returns the rows by table."""
-    likes = int((rows - 2 * len(dids)) / ROWS_A_LIKE)
+    likes = int((rows - 2 * len(dids)) / ROWS_PER_LIKE)
     if likes < 1:
         raise ValueError(f"{rows:,} rows are not enough for {len(dids):,} accounts")
-    numbers = {"likes": likes, "posts": int(likes * POSTS_A_LIKE) + 1, "accounts": len(dids)}
+    numbers = {"likes": likes, "posts": int(likes * POSTS_PER_LIKE) + 1, "accounts": len(dids)}
     connection = await asyncpg.connect(url, server_settings=SETTINGS)
     secondary = await connection.fetch(SECONDARY, list(TABLES))
     for index in secondary:

@@ -18,7 +18,6 @@ selection.py     which accounts and collections are indexed
 json.py          JSON that jsonb accepts
 formatting.py    numbers, sizes and times as text
 descriptors.py   the three standard descriptors, open in any case
-program_name.py  what the program is called where an operator reads it
 version.py       the version, in one place
 
 Still to come: identity/ (who signs for a DID), backfill/ (whole repos), and a second way in besides the websocket.

@@ -1,4 +1,4 @@
-"""The three standard descriptors: open in any case, so that no socket ever gets the number of one that was closed at start."""
+"""Keep the three standard descriptors open, so that no socket ever gets the number of one that was closed at start."""
 
 import os
 import sys
@@ -7,7 +7,7 @@ STANDARD = (("stdin", "r"), ("stdout", "w"), ("stderr", "w"))  # by number
 
 
 def open_standard() -> None:
-    """Opens /dev/null in place of each of 0, 1 and 2 that the process was started without (`<&-`, `2>&-`).
+    """Open /dev/null in place of each of 0, 1 and 2 that the process was started without (`<&-`, `2>&-`).
 
     To be called before anything else is opened. Otherwise a socket or the event loop takes the free number: what is written
     to stderr goes into that socket, and libuv aborts the process where it closes such a number.

@@ -1,4 +1,4 @@
-"""The errors that cross stages. Each one names its remedy by its type; anything else ends the process with its traceback."""
+"""The errors that cross stages. Their type names the remedy; any other error ends the process with its traceback."""
 
 from typing import TypeVar, cast
 
@@ -18,7 +18,7 @@ class Rejected(Exception):
 
 
 class OperatorError(Exception):
-    """Something the operator set is unusable. Every fault, one a line, each with its remedy; the process exits with 2."""
+    """Something that the operator set is unusable. One line per fault, each with its remedy; the process exits with 2."""
 
     def __init__(self, faults: list[str]) -> None:
         super().__init__("\n".join(faults))
@@ -26,7 +26,7 @@ class OperatorError(Exception):
 
 
 class Stop(Exception):
-    """The worker cannot go on without a decision of the operator's; the message says which. The process exits with 1."""
+    """The worker needs a decision of the operator; the message says which. The process exits with 1."""
 
 
 def leaves(group: BaseExceptionGroup[E]) -> list[E]:

@@ -7,7 +7,7 @@ NO_TIME = "at an unknown time"
 
 
 def printable(text: str) -> str:
-    """`text` on one line, with escapes in place of what a terminal would act upon."""
+    """`text` on one line, with escapes for characters that would control a terminal."""
     return text if text.isprintable() else "".join(map(_printable, text))
 
 
@@ -21,15 +21,15 @@ def number(value: int | None) -> str:
 
 
 def bounded(value: int | None, most: int) -> str:
-    """A count that ended at one more than `most`, or was given up (None)."""
+    """A count that stopped at one more than `most`, or was given up (None)."""
     if value is None:
         return "not counted: that took too long"
     return f"{most:,} or more" if value > most else f"{value:,}"
 
 
-def signed(value: int, told: Callable[[int], str] = number) -> str:
-    """With its sign, the rest as `told` does."""
-    return ("-" if value < 0 else "+") + told(abs(value))
+def signed(value: int, text: Callable[[int], str] = number) -> str:
+    """With its sign, the rest as `text` does."""
+    return ("-" if value < 0 else "+") + text(abs(value))
 
 
 def size(value: int) -> str:
@@ -48,12 +48,12 @@ def instant(value: datetime | None) -> str:
 
 
 def ago(value: datetime | None, now: datetime) -> str:
-    """How long ago."""
+    """How long ago a time was."""
     return NO_TIME if value is None else f"{duration((now - value).total_seconds())} ago"
 
 
 def duration(seconds: float) -> str:
-    """In the two largest units; never below zero, as clocks differ."""
+    """A duration in its two largest units; never below zero, because clocks differ."""
     seconds = max(seconds, 0.0)
     if seconds < 60:
         return f"{seconds:.1f} s"

@@ -1,4 +1,4 @@
-"""JSON that PostgreSQL can store as jsonb, from records and from whatever else Python holds."""
+"""JSON that PostgreSQL can store as jsonb, from records and other Python values."""
 
 import base64
 import dataclasses
@@ -33,7 +33,7 @@ def dumps(value: object) -> str:
 
 
 class SafeJSONEncoder(json.JSONEncoder):
-    """json's encoder for values that json refuses or PostgreSQL would.
+    """json's encoder, for values that json or PostgreSQL would refuse.
 
     bytes become {"$bytes": base64 without padding} and CIDs {"$link": text}, the protocol's JSON form
     (https://atproto.com/specs/data-model); aware and naive (taken as UTC) datetimes RFC 3339 with Z; dates ISO 8601;

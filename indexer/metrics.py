@@ -1,4 +1,4 @@
-"""What the worker counts: plain numbers in this process, since its start."""
+"""The worker's counters: plain numbers in this process, since its start."""
 
 from bisect import bisect_left
 from collections import Counter, deque
@@ -16,7 +16,7 @@ MOST_OF_A_REASON = 300  # characters
 
 
 class Reconnect(NamedTuple):
-    """Why the relay had to be connected to again, how often for that reason, and when last (aware, UTC)."""
+    """Why the worker had to reconnect, how often for that reason, and when last (aware, UTC)."""
 
     at: datetime
     why: str
@@ -24,7 +24,8 @@ class Reconnect(NamedTuple):
 
 
 class Histogram:
-    """How many values lie up to each of `bounds` and above the one before; the last of `counts` lie above all. `sum` of all."""
+    """The number of values up to each of `bounds` and above the one before; the last of `counts` are above all bounds.
+    `sum`: of all values."""
 
     __slots__ = ("bounds", "counts", "sum")
 
@@ -34,14 +35,14 @@ class Histogram:
         self.sum = 0.0
 
     def observe(self, value: float) -> None:
-        """Counts a value."""
+        """Count a value."""
         self.counts[bisect_left(self.bounds, value)] += 1
         self.sum += value
 
 
 @dataclass(slots=True)
 class Metrics:
-    """Counters that every stage adds to directly; all of them run on one loop, so there is nothing to lock."""
+    """Counters that every stage adds to directly; all stages run on one loop, so no lock is needed."""
 
     finished: int = 0  # events: written, found stale, or refused and kept
     events: Counter[str] = field(default_factory=Counter[str])  # by type: commit, sync, identity, account, info, ...
@@ -65,14 +66,14 @@ class Metrics:
     batches: Histogram = field(default_factory=lambda: Histogram(BATCH_BOUNDS))  # events a call
 
     def batch_finished(self, arrivals: list[float]) -> None:
-        """A batch is durable, whose events arrived at these times (of time.monotonic)."""
+        """Count a durable batch whose events arrived at these times (of time.monotonic)."""
         now = monotonic()
         for arrived_at in arrivals:
             self.latency.observe(now - arrived_at)
         self.batches.observe(len(arrivals))
 
     def reconnecting(self, why: str) -> None:
-        """The relay is to be connected to again. `why` may be its own words, which the page shows."""
+        """Count a reconnect. `why` may be the relay's own words, which the page shows."""
         self.reconnects += 1
         why = printable(why[:MOST_OF_A_REASON])
         times = 1

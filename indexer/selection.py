@@ -1,4 +1,4 @@
-"""What is indexed: the collections that the operator wants, without the accounts that forbid it."""
+"""What is indexed: the collections that the operator wants, without the accounts that forbid indexing."""
 
 from dataclasses import dataclass, field
 

@@ -14,7 +14,7 @@ from relay_simulator.server import RelayServer
 KEPT = 20_000  # frames for clients that come back, of some 4.5 kB each
 TICK = 0.02  # seconds from one look at the clock to the next
 NUMBERED_FROM = datetime(2026, 7, 1, tzinfo=UTC)
-SEQS_A_SECOND = 10_000  # more than there are events
+SEQS_PER_SECOND = 10_000  # more than there are events
 
 
 class RecentFrames:
@@ -76,4 +76,4 @@ class Feed:
 
 def first_seq(start: datetime) -> int:
     """A seq to begin with that is above those of every stream that began earlier, as a relay's are after its restart."""
-    return max(1, int((start - NUMBERED_FROM).total_seconds() * SEQS_A_SECOND))
+    return max(1, int((start - NUMBERED_FROM).total_seconds() * SEQS_PER_SECOND))

@@ -1,1 +1,39 @@
-"""What tests and benchmarks share: records and commits, servers and processes, the model, and programs that break things."""
+"""What tests and benchmarks share, and the programs that break things. One kit: a test builds with it, or adds to it.
+
+Records and streams:
+commits.py             commits and messages by hand, as real frames that are decoded
+samples.py             records as their authors mean them, several of each type
+garbage.py             records of which any field may be anything
+stories.py             small streams by hand, for the model
+first_queries.py       the story that docs/queries.md is tried on
+meetings.py            pairs of events of two repos that may be applied at one time
+authors.py             what one account writes, as the relay sends it
+traffic.py             the simulator's stream, with the model of it
+signed.py              an account that really signs: commits to forge
+frames.py              frames byte by byte, official vectors, recorded frames
+Servers, databases, workers:
+servers.py             PostgreSQL servers, to use and to kill
+databases.py           questions to a worker's database: cursor, at rest, differences from the model
+database_side.py       the worker's way into a database, without the stream
+contract.py            the world around the records of the contract tests
+application_schema.py  tables as an application makes them
+hostile.py             settings of a database that change what SQL means
+workers.py             a whole worker in this process
+processes.py           a whole worker as a process of its own
+new_type.py            a worker of sources with one more record type
+waiting.py             a condition with a deadline
+What people see:
+browser.py             a headless browser on the live page
+screens.py             a pseudo-terminal and its screen
+documents.py           the documents, taken apart
+monitoring.py          rules and dashboards as they are deployed
+promises.py            the promises, and the tests and mutants of each
+Oracles and programs:
+model/                 a second, simple implementation of all rows
+search_tree.py         a second, slow implementation of the search tree
+faults/                `make faults`: relay, network, database and process fail
+fuzz/                  `make fuzz`: hostile bytes
+mutants/               `make mutants`: known small bugs
+print_sql.py           `make sql`: every function that the worker installs
+dependency_audit.py    known vulnerabilities of what is installed, for `make check`
+"""

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator
 import pytest
 from playwright.async_api import Page, async_playwright
 
-from testing.harness import until
+from testing.waiting import until
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 ARGUMENTS = (

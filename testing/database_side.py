@@ -5,8 +5,6 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-import asyncpg
-
 from indexer.database.connection.pool import DatabasePool
 from indexer.database.connection.sessions import Connection
 from indexer.database.schema.ready import make_ready
@@ -15,6 +13,7 @@ from indexer.metrics import Metrics
 from indexer.pipeline.processor import EventProcessor
 from indexer.protocol.events import RepoEvent
 from indexer.records import RECORD_TYPES
+from testing.databases import connected
 
 TABLES = ("users", "posts", "likes", "reposts", "follows")
 # When a row was written is no part of what it says.
@@ -59,15 +58,6 @@ async def rows_of(connection: Connection, table: str) -> list[dict[str, Any]]:
 
 def _plain(value: Any) -> Any:
     return value.replace(tzinfo=UTC) if isinstance(value, datetime) and value.tzinfo is None else value
-
-
-@asynccontextmanager
-async def connected(url: str) -> AsyncGenerator["Connection"]:
-    connection = await asyncpg.connect(url)
-    try:
-        yield connection
-    finally:
-        await connection.close()
 
 
 @asynccontextmanager

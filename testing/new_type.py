@@ -26,7 +26,7 @@ from indexer.records import RECORD_TYPES
 from unified_worker import UnifiedWorker
 
 DERIVED = ("post_aggregations", "feed_items", "quotes", "post_viewer_states", "thread_contexts", "notifications")
-KINDS = [*derived("public", RECORD_TYPES), notifications("public", RECORD_TYPES, strict=True)]
+KINDS = [*derived("public"), notifications("public", strict=True)]
 
 async def rows(connection):
     queries = [f"SELECT t.xmin::text, t::text FROM {table} AS t ORDER BY 2" for table in DERIVED]

@@ -1,4 +1,4 @@
-"""The command line: what `unified-worker`, or `python unified_worker.py`, takes."""
+"""The command line of `unified-worker`, or `python unified_worker.py`."""
 
 import argparse
 import textwrap
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from indexer import program_name
+from indexer.command_line import program_name
 from indexer.command_line.command import Command
 from indexer.command_line.commands import COMMANDS
 from indexer.config.settings import SETTINGS
@@ -17,8 +17,8 @@ EMBEDDED_DIR = Path("data/postgres")
 
 @dataclass(frozen=True, slots=True)
 class Arguments:
-    """The command line, read. `embedded` is the folder of the embedded PostgreSQL, None: DATABASE_URL. `command` is None for
-    the worker itself; `options` are its own or the command's."""
+    """The parsed command line. `embedded` is the folder of the embedded PostgreSQL (None: use DATABASE_URL). `command` is
+    None for the worker itself; `options` belong to the worker or the command."""
 
     embedded: Path | None
     options: argparse.Namespace
@@ -26,7 +26,7 @@ class Arguments:
 
 
 def parse(argv: Sequence[str]) -> Arguments:
-    """The arguments after the program's name. Exits with 0 after --help and --version, with 2 on anything unknown."""
+    """Parse the arguments after the program's name. Exits with 0 after --help and --version, with 2 on anything unknown."""
     command = COMMANDS.get(argv[0]) if argv else None
     if command is not None:
         parser = _parser(

@@ -1,4 +1,4 @@
-"""What a file of commands/ gives: the first word of its command line, its options, and what it does."""
+"""What each file of commands/ provides: the command's name, its options, and its function."""
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Awaitable, Callable
@@ -8,12 +8,13 @@ from indexer.config.settings import Config
 
 
 def no_options(parser: ArgumentParser) -> None:
-    """A command that takes none of its own."""
+    """Add no options, for a command that has none of its own."""
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """`unified_worker.py NAME`. `run` gets the settings and the options that `add_options` declared; it returns the exit code.
+    """One command, `unified_worker.py NAME`. `run` gets the settings and the options that `add_options` declared; it returns
+    the exit code.
 
     An OperatorError that it raises exits with 2, a Stop with 1. `--embedded` is every command's; `summary` is a line, for
     the worker's own --help; `needs` names the settings that it uses besides DATABASE_URL.

@@ -1,4 +1,4 @@
-"""Applying dead letters again, all or some: one commit after the other, until none is left to try or a signal comes."""
+"""One run of `dead-letters retry`: apply the chosen letters, commit by commit, until none is left or a signal comes."""
 
 import asyncio
 import logging
@@ -28,7 +28,7 @@ NO_FRAME = "its frame was dropped, so it cannot be applied again"
 
 
 class Retrying:
-    """One run of it, on a connection of its own; it takes no relay's lock, so a worker may run.
+    """One retry run on its own connection. It takes no relay's lock, so a worker may run.
 
     `chosen`: which letters, or the id of one, with which those of its commit and reason go.
     """
@@ -43,23 +43,23 @@ class Retrying:
 
     @property
     def all_applied(self) -> bool:
-        """Whether no letter that was chosen is left."""
+        """Whether none of the chosen letters is left."""
         return not self._stopping and all(fate in (Fate.APPLIED.value, CLOSED) for _, fate, _ in self._counts)
 
     async def initialize(self) -> None:
-        """Nothing: connecting is part of the run."""
+        """Do nothing: `run` connects."""
 
     def stop(self) -> None:
-        """Ends the run after the commit in hand."""
+        """End the run after the current commit."""
         self._stopping = True
 
     def abandon(self) -> None:
-        """Cuts the database's connection; the commit in hand is as it was."""
+        """Close the database connection at once; the current commit is unchanged."""
         if self._pool is not None:
             self._pool.terminate()
 
     async def run(self) -> None:
-        """Tries them all. Stop where the letter that was asked for is not there."""
+        """Try all chosen letters. Raises Stop if the letter with the given id does not exist."""
         async with session(self._config.database_url, "dead-letters", prepares=True) as (self._pool, connection, schema):
             selection = Selection(self._config.collections, await opted_out(connection, schema))
             async for kept, ids in self._frames(connection):
@@ -68,7 +68,7 @@ class Retrying:
                 if not self._tried.issuperset(ids):
                     await self._try(connection, kept, ids, selection)
 
-    def told(self) -> list[str]:
+    def report(self) -> list[str]:
         """What became of them, by the reason that they had."""
         if not self._counts:
             return ["No dead letters to apply."]

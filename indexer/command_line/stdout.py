@@ -1,11 +1,11 @@
-"""What a command has to say: lines on stdout, whose reader may go before the end (`… | head`)."""
+"""Output of commands: lines on stdout, whose reader may close it early (`… | head`)."""
 
 import os
 import sys
 
 
 def say(*lines: str) -> None:
-    """Writes the lines."""
+    """Write the lines."""
     try:
         sys.stdout.write("".join(f"{line}\n" for line in lines))
         sys.stdout.flush()
@@ -14,7 +14,7 @@ def say(*lines: str) -> None:
 
 
 def say_bytes(content: bytes) -> None:
-    """Writes bytes as they are."""
+    """Write bytes unchanged."""
     try:
         sys.stdout.buffer.write(content)
         sys.stdout.buffer.flush()
@@ -30,7 +30,7 @@ def _to_nobody() -> None:
 
 
 def table(rows: list[tuple[str, ...]], right: frozenset[int] = frozenset()) -> list[str]:
-    """The rows as lines, their columns aligned; those numbered in `right` to the right."""
+    """Format the rows as lines with aligned columns; the columns numbered in `right` are aligned to the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
         "  ".join(

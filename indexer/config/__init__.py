@@ -1,4 +1,4 @@
-"""What the operator sets: environment and .env in, checked values out.
+"""The operator's settings: environment and .env in, checked values out.
 
 settings.py      Config: every setting, every fault in one message
 addresses.py     addresses of a relay, and to listen on

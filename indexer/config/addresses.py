@@ -1,4 +1,4 @@
-"""Addresses of the network as operators write them: a relay's, and one to listen on."""
+"""Network addresses as operators write them: a relay's address, and one to listen on."""
 
 import re
 from ipaddress import ip_address
@@ -9,7 +9,7 @@ SUBSCRIBE_PATH = "/xrpc/com.atproto.sync.subscribeRepos"
 
 
 def listening(text: str) -> tuple[str, int]:
-    """`host:port` as both, an IPv6 address without its brackets. Raises ValueError for anything else."""
+    """Split `host:port`; an IPv6 address loses its brackets. Raises ValueError for anything else."""
     host, _, port = text.strip().rpartition(":")
     bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
     if not _is_host(bare, bracketed=bare != host) or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > MAX_PORT:
@@ -18,14 +18,14 @@ def listening(text: str) -> tuple[str, int]:
 
 
 def host_name(text: str) -> str | None:
-    """A name, or an address without its brackets, in lower case; None for anything else."""
+    """Return a name, or an address without its brackets, in lower case; None for anything else."""
     bare = text[1:-1] if text.startswith("[") and text.endswith("]") else text
     is_one = _is_host(bare, bracketed=True) or (bare == text and _is_host(bare, bracketed=False))
     return bare.lower() if is_one else None
 
 
 def on_this_machine(relay_url: str) -> bool:
-    """Whether that relay is one of this machine, as far as its URL tells."""
+    """Whether that relay is on this machine, as far as its URL shows."""
     return _reach_of(relay_url.partition("://")[2]) == "this machine"
 
 
@@ -59,8 +59,8 @@ def _is_host(host: str, *, bracketed: bool) -> bool:
 
 
 def normalised_relay(text: str) -> str:
-    """A relay's host or URL as `ws(s)://host[:port]`. The endpoint's own path may be there. A bare host means wss, unless it is
-    this machine itself: what stays in it needs no TLS, and no authority certifies `localhost`.
+    """Return a relay's host or URL as `ws(s)://host[:port]`. The endpoint's own path is accepted. A bare host means wss, unless
+    it is this machine: local traffic needs no TLS, and no authority certifies `localhost`.
 
     Raises ValueError with what is wrong and the remedy. The text itself is not in it: it may hold a password.
     """

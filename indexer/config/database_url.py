@@ -1,4 +1,4 @@
-"""DATABASE_URL: what is wrong with it, found before anything connects, and how to show it without its password."""
+"""DATABASE_URL: find its faults before anything connects, and show it without its password."""
 
 import os
 import re
@@ -51,7 +51,7 @@ _REMEDY = "remove it (a setting of the server is written options=-c%20name%3Dval
 
 
 def redacted(url: str) -> str:
-    """The URL with `***` for whatever may be a password; `***` alone where it is no URL. Errs on the side of hiding."""
+    """The URL with `***` for everything that may be a password; only `***` if it is not a URL. If in doubt, it hides."""
     scheme, mark, rest = url.partition("://")
     if not mark or not re.fullmatch(r"[a-zA-Z0-9+.-]{1,20}", scheme):
         return "***"
@@ -71,7 +71,7 @@ def _without_secret(parameter: str) -> str:
 
 
 def faults_of(url: str) -> list[str]:
-    """What keeps this DATABASE_URL from being used, each with its remedy and none with a password; empty when it is usable."""
+    """List what makes this DATABASE_URL unusable, each with its remedy and without a password; empty if it is usable."""
     scheme, mark, _ = url.partition("://")
     if not mark or scheme not in ("postgres", "postgresql"):
         return [f"DATABASE_URL ({redacted(url)}) must begin with postgresql:// (postgresql://user:password@host:5432/database)"]

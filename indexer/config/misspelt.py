@@ -1,4 +1,4 @@
-"""Variables that look like a setting and are none: a slip of the pen would otherwise leave a default in force, unnoticed."""
+"""Find variables whose name is close to a setting's name: otherwise a typing error would silently leave a default in force."""
 
 import re
 from collections.abc import Collection, Iterable
@@ -10,18 +10,18 @@ SHORT = 8  # characters: a name of fewer may have one slip only
 
 
 def misspelt(names: Iterable[str], known: Collection[str]) -> list[str]:
-    """A sentence for each of `names` that is none of the `known` settings and looks like one."""
-    told: list[str] = []
+    """A sentence for each of `names` that is not one of the `known` settings but looks like one."""
+    hints: list[str] = []
     for name in sorted(set(names) - set(known)):
         bare = name.upper().removeprefix(PREFIX)
         near = min(known, key=lambda setting: _slips(bare, setting))
         if OF_A_SERVICE.fullmatch(name.upper()):
             continue
         if _slips(bare, near) <= (1 if len(near) < SHORT else 2):
-            told.append(f"{name[:80]} is not a setting and has no effect; did you mean {near}?")
+            hints.append(f"{name[:80]} is not a setting and has no effect; did you mean {near}?")
         elif name.upper().startswith(PREFIX):
-            told.append(f"{name[:80]} is not a setting and has no effect; --help lists all settings")
-    return told
+            hints.append(f"{name[:80]} is not a setting and has no effect; --help lists all settings")
+    return hints
 
 
 def _slips(one: str, other: str) -> int:

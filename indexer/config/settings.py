@@ -1,4 +1,4 @@
-"""The worker's settings: environment and .env in, one checked value out; every fault in one message."""
+"""The worker's settings: environment and .env in, one checked value out; all faults in one message."""
 
 import math
 import os
@@ -83,7 +83,7 @@ _DEFAULTS = {setting.name: setting.default for setting in SETTINGS}
 
 
 class Address(NamedTuple):
-    """Where to listen. `chosen`: an operator wrote it, it is not the default."""
+    """Where to listen. `chosen`: an operator wrote it, so it is not the default."""
 
     host: str
     port: int
@@ -114,7 +114,7 @@ class Config:
 
     @property
     def start(self) -> int | None:
-        """CURSOR as the seq to ask a relay for: None for live; 0 for the oldest that it holds."""
+        """CURSOR as the seq to request from a relay: None for live; 0 for the oldest that it holds."""
         match self.cursor:
             case "live":
                 return None
@@ -125,7 +125,8 @@ class Config:
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None, *, embedded: bool = False) -> "Config":
-        """The settings in `env`; without it, those of the process and of ./.env, where the process's own win.
+        """Read the settings from `env`; without it, from the process's environment and ./.env, where the environment has
+        priority.
 
         An empty value counts as not set. `embedded`: DATABASE_URL is neither needed nor looked at.
 
@@ -252,7 +253,7 @@ class _Values:
         return tuple(host_name(host) or host for host in hosts)
 
     def hints(self) -> tuple[str, ...]:
-        """What is usable as it is written, and perhaps not what was meant."""
+        """Warnings about usable values that may not be what the operator meant."""
         relay = perhaps_without_tls(self.text("RELAY_URL"))
         return (*misspelt(self.env, _DEFAULTS), *([f"RELAY_URL {relay}"] if relay else ()))
 

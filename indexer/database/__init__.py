@@ -1,4 +1,4 @@
-"""The database: the only asyncpg. Each folder may import only those above it in this list.
+"""The database: the only package that imports asyncpg. Each folder may import only those above it in this list.
 
 connection/    the pool, the lock, one server for all connections, and what errors ask for
 write/         events -> arrays -> one call of the stored procedure; repeat, isolate or stop

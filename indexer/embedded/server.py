@@ -1,4 +1,4 @@
-"""A PostgreSQL server of our own: a child process that ends when this process ends, however it ends.
+"""Run a PostgreSQL server as a child process that ends when this process ends, however it ends.
 
 `directory` holds everything: `cluster/` (the data), `server.log`, and the socket. The server listens on that socket alone, and
 the directory is closed to all but the server's account (mode 0700), so that no other user of the machine gets in.
@@ -26,9 +26,9 @@ from indexer.embedded.cluster import (
     READY,
     STOP_TIMEOUT,
     USER,
-    Account,
     Cluster,
     InUse,
+    OsAccount,
     environment,
     spawn_as,
 )
@@ -66,7 +66,7 @@ class PostgresServer:
     """
 
     def __init__(
-        self, bin_dir: Path, directory: Path, *, account: Account | None = None, settings: Mapping[str, str] | None = None
+        self, bin_dir: Path, directory: Path, *, account: OsAccount | None = None, settings: Mapping[str, str] | None = None
     ) -> None:
         self._cluster = Cluster(bin_dir, directory, account)
         self.directory = self._cluster.directory
@@ -79,7 +79,7 @@ class PostgresServer:
 
     @property
     def pid(self) -> int | None:
-        """The process id of the running server, None when it does not run."""
+        """The process id of the running server, None if it is not running."""
         return self._process.pid if self._process is not None and self._process.poll() is None else None
 
     @property
@@ -111,7 +111,7 @@ class PostgresServer:
             raise
 
     async def start_or_join(self) -> None:
-        """Use the server that another process runs here, which `stop` then leaves alone; start one where there is none.
+        """Use the server that another process runs here, which `stop` then leaves alone; otherwise start one.
 
         Raises OperatorError where there is no cluster yet.
         """
@@ -130,7 +130,8 @@ class PostgresServer:
             await asyncio.sleep(JOIN_POLL)
 
     async def stop(self, mode: StopMode = "fast") -> None:
-        """End the server and wait for its end. `fast` breaks connections and writes a checkpoint, `immediate` is as a crash."""
+        """Stop the server and wait for its end. `fast` ends connections and writes a checkpoint, `immediate` is like a
+        crash."""
         if self._joined:
             return
         if self._process is not None:

@@ -1,4 +1,4 @@
-"""The two formats of a line of the log: text for people, coloured where that helps, and JSON for what collects logs."""
+"""The two formats of a log line: text for people, coloured where that helps, and JSON for log shippers."""
 
 import json
 import logging
@@ -57,15 +57,15 @@ class JSONFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         when = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").removesuffix("+00:00")
-        told = {
+        fields = {
             "time": f"{when}Z",
             "level": record.levelname,
             "logger": record.name,
             "message": _whole(record.getMessage()),
         }
         if record.exc_info:
-            told["traceback"] = _whole(self.formatException(record.exc_info))
-        line = orjson.dumps(told).decode()
+            fields["traceback"] = _whole(self.formatException(record.exc_info))
+        line = orjson.dumps(fields).decode()
         return line if line.isprintable() else "".join(map(_escaped, line))
 
 

@@ -1,4 +1,4 @@
-"""Logging: lines on stdout, which may be a pipe or a terminal that takes nothing, and warnings that may not flood it."""
+"""Logging: lines on stdout, which may be a pipe or terminal that is not read, and warnings that cannot flood it."""
 
 import logging
 import os
@@ -21,14 +21,14 @@ LEFT_OUT = "%s log lines were dropped here: the program that reads this output d
 
 
 class Outlet(logging.Handler):
-    """Hands lines to a thread that writes them to `stream`: a pipe that is full stops that thread alone, not the worker.
+    """Hands lines to a thread that writes them to `stream`: a full pipe stops only that thread, not the worker.
 
     What finds no room meanwhile is left out, and a WARNING says how much that was, once there is room again. On a `terminal`
     one line, the status, is kept below the others; only the newest is worth writing, so none waits.
     """
 
     def __init__(self, stream: TextIO, terminal: Terminal | None = None, encoding: str | None = None) -> None:
-        """`encoding` is what lines are written in, the stream's own where it is None."""
+        """`encoding`: of the written lines; None means the stream's own."""
         super().__init__()
         self._stream = stream
         self._terminal = terminal
@@ -44,11 +44,11 @@ class Outlet(logging.Handler):
 
     @property
     def has_terminal(self) -> bool:
-        """Whether a status can be shown."""
+        """Whether a status line can be shown."""
         return self._terminal is not None
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Never waits."""
+        """Put a line into the queue. Never waits."""
         line = self.format(record) + "\n"
         with self._changed:
             if len(self._lines) < MOST_WAITING:
@@ -58,19 +58,19 @@ class Outlet(logging.Handler):
             self._changed.notify_all()
 
     def show(self, status: str, notes: Sequence[str] = ()) -> None:
-        """Keep this line and its notes below the log, in place of the last ones; an empty line takes them away. Never waits."""
+        """Keep this line and its notes below the log, in place of the last ones; an empty line removes them. Never waits."""
         if self._terminal is not None and not self._ended:
             with self._changed:
                 self._status, self._stale = (status, tuple(notes)), True
                 self._changed.notify_all()
 
     def flush(self) -> None:
-        """Waits until all is written, for a second at most."""
+        """Wait until everything is written, for a second at most."""
         with self._changed:
             self._changed.wait_for(lambda: not self._busy(), FLUSH_TIMEOUT)
 
     def close(self) -> None:
-        """Takes the status away, and waits for that unless the terminal takes nothing at all."""
+        """Remove the status line, and wait for that unless the terminal accepts nothing at all."""
         with self._changed:
             stuck = self._busy()
         self.show("")
@@ -95,22 +95,22 @@ class Outlet(logging.Handler):
             with self._changed:
                 left_out, self._left_out = self._left_out, 0
             if left_out:
-                told = logging.LogRecord(__name__, logging.WARNING, "", 0, LEFT_OUT, (f"{left_out:,}",), None)
-                self._write(self.format(told) + "\n", status)
+                record = logging.LogRecord(__name__, logging.WARNING, "", 0, LEFT_OUT, (f"{left_out:,}",), None)
+                self._write(self.format(record) + "\n", status)
 
     def _write(self, lines: str, status: tuple[str, tuple[str, ...]]) -> None:
         write(self._stream, lines if self._terminal is None else self._terminal.page(lines, *status), self._encoding)
 
 
 def show_status(text: str, notes: Sequence[str] = ()) -> None:
-    """Keep this below the log, where that goes to a terminal, as text; an empty one takes it away. Never waits."""
+    """Keep this text below the log, if the log goes to a terminal; an empty text removes it. Never waits."""
     for handler in logging.getLogger().handlers:
         if isinstance(handler, Outlet):
             handler.show(text, notes)
 
 
 def hide_status() -> None:
-    """Takes the status away and waits until it is gone, for a second at most: something else has the terminal now."""
+    """Remove the status line and wait until it is gone, for a second at most: something else uses the terminal now."""
     for handler in logging.getLogger().handlers:
         if isinstance(handler, Outlet) and handler.has_terminal:
             handler.show("")
@@ -118,7 +118,7 @@ def hide_status() -> None:
 
 
 def write(stream: TextIO, text: str, encoding: str | None = None) -> None:
-    """Writes all of it, for as long as it takes, in `encoding` or the stream's own; what has no reader any more is lost.
+    """Write everything, for as long as it takes, in `encoding` or the stream's own. Text without a reader is lost.
 
     Past the stream's buffer: a thread that is stopped in it would keep the process from ending.
     """
@@ -138,7 +138,7 @@ def write(stream: TextIO, text: str, encoding: str | None = None) -> None:
 
 
 def complain(text: str) -> None:
-    """Writes a line to stderr, which may be a full pipe: that must not keep the process from ending."""
+    """Write a line to stderr. That may be a full pipe, which must not keep the process from ending."""
     hide_status()
     writing = threading.Thread(target=write, args=(sys.stderr, text + "\n"), daemon=True)
     writing.start()
@@ -164,7 +164,7 @@ def configure(level: str, stream: TextIO | None = None, log_format: LogFormat = 
 
 
 class RateLimited:
-    """Warnings of which each key is written at most once in `interval` seconds, saying how many were left out since."""
+    """Warnings of which each key is written at most once per `interval` seconds, with the number left out since."""
 
     def __init__(self, interval: float = WARNING_INTERVAL, clock: Callable[[], float] = time.monotonic) -> None:
         self._interval = interval
@@ -173,7 +173,7 @@ class RateLimited:
         self._left_out: dict[str, int] = {}
 
     def warn(self, logger: logging.Logger, key: str, message: str, *args: object) -> None:
-        """Log a warning unless one of `key` was logged just now. `key` is a fixed name, never text from the network."""
+        """Log a warning unless one of `key` was logged recently. `key` is a fixed name, never text from the network."""
         now = self._clock()
         last = self._written.get(key)
         if last is not None and now - last < self._interval:

@@ -1,4 +1,4 @@
-"""The terminal that the log may be shown on: whether there is one, its size, and what is kept below the log."""
+"""The terminal that shows the log: whether there is one, its size, and the status below the log."""
 
 import os
 import unicodedata
@@ -15,7 +15,7 @@ MOST_OF_IT = 3  # what is kept below the log may take this part of the rows, a t
 
 
 class Terminal:
-    """A terminal that takes commands. `colours`: whether its user wants any."""
+    """A terminal that accepts commands. `colours`: whether its user wants any."""
 
     def __init__(self, descriptor: int, *, colours: bool) -> None:
         self.colours = colours
@@ -24,13 +24,14 @@ class Terminal:
 
     @classmethod
     def of(cls, stream: TextIO, env: Mapping[str, str]) -> "Terminal | None":
-        """The one behind `stream`; None where that is a file or a pipe, or by TERM a terminal that takes no commands."""
+        """The terminal behind `stream`; None for a file or a pipe, or if TERM names a terminal that accepts no commands."""
         if not stream.isatty() or env.get("TERM", "dumb") == "dumb":
             return None
         return cls(stream.fileno(), colours=not env.get("NO_COLOR"))
 
     def page(self, lines: str, status: str, notes: Sequence[str] = ()) -> str:
-        """What to write so that the last status goes, `lines` (empty, or ending in a newline) follow, and `status` is below.
+        """The text to write so that the last status disappears, `lines` (empty, or ending in a newline) follow, and `status` is
+        below.
 
         The status is cut to the width. `notes`, below it, are shown whole, or not at all where they would take too much of the
         screen. Where there is no place, or the status is empty, there is none. The cursor is left at its start:
@@ -72,8 +73,8 @@ def _below(notes: Sequence[str], columns: int, rows: int) -> str:
 
 
 def cut(text: str, columns: int) -> str:
-    """As much of `text` as fits, with a sign where some is left out. A wide character takes two columns, any other one: those
-    that take none are few, and a line that is cut too early does no harm."""
+    """As much of `text` as fits, with a sign if something is left out. A wide character takes two columns, any other one:
+    characters without width are rare, and a line that is cut too early does no harm."""
     if columns < 1:
         return ""
     if sum(map(_columns, text)) <= columns:

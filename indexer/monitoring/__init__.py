@@ -1,4 +1,4 @@
-"""What the worker is doing, for people and programs. Nothing of it is awaited by the stream.
+"""What the worker is doing, for people and programs. The stream never waits for any of it.
 
 observers.py      starts all of this
 gauges.py         the worker's state at this moment

@@ -12,7 +12,7 @@ EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # what listens there is reac
 
 
 def alive(bind: str) -> bool:
-    """Whether the worker that serves at `bind` (host:port) answers that it lives."""
+    """Whether the worker that serves at `bind` (host:port) answers."""
     host, port = listening(bind)
     connection = http.client.HTTPConnection(EVERYWHERE.get(host, host), port, timeout=TIMEOUT)
     try:
@@ -26,7 +26,7 @@ def alive(bind: str) -> bool:
 
 
 def main() -> int:
-    """The exit code. With an empty HTTP_BIND there is nobody to ask."""
+    """Check the worker's health; return the exit code. With an empty HTTP_BIND there is nothing to check."""
     open_standard()
     bind = os.environ.get("HTTP_BIND", "")
     if not bind.strip():

@@ -1,4 +1,4 @@
-"""The last fifteen minutes, a sample a second: what rates, charts and quantiles are made of."""
+"""The last fifteen minutes, one sample per second: the source of rates, charts and quantiles."""
 
 import asyncio
 from collections import deque
@@ -15,7 +15,7 @@ QUANTILE_OVER = 60  # samples that a quantile is taken over
 
 
 class Sample(NamedTuple):
-    """One second: its time (Unix), events finished a second in it, and the lag (s, None if unknown) at its end."""
+    """One second: its time (Unix), the events finished per second in it, and the lag (s, None if unknown) at its end."""
 
     time: float
     rate: float
@@ -30,7 +30,7 @@ class _Counts(NamedTuple):
 
 
 class History:
-    """Samples of one worker; `run` takes them, `rate` and the like read them."""
+    """Samples of one worker; `run` takes them, `rate` and the other methods read them."""
 
     def __init__(self, gauges: Gauges) -> None:
         self.samples: deque[Sample] = deque(maxlen=KEPT)
@@ -38,13 +38,13 @@ class History:
         self._counts: deque[_Counts] = deque([self._count()], maxlen=QUANTILE_OVER + 1)
 
     async def run(self) -> None:
-        """Takes a sample every second, until cancelled."""
+        """Take a sample every second, until cancelled."""
         while True:
             await asyncio.sleep(INTERVAL)
             self.take()
 
     def take(self) -> None:
-        """Takes a sample."""
+        """Take a sample."""
         before, now = self._counts[-1], self._count()
         self._counts.append(now)
         rate = (now.finished - before.finished) / max(now.at - before.at, 1e-3)
@@ -52,12 +52,12 @@ class History:
 
     @property
     def rate(self) -> float:
-        """Events finished a second, over the last ten seconds."""
+        """Events finished per second, over the last ten seconds."""
         first, last = self._over(RATE_OVER)
         return (last.finished - first.finished) / max(last.at - first.at, 1e-3)
 
     def operations(self) -> dict[int, float]:
-        """Operations written a second over the last ten seconds, by `kind`, those that there were at all."""
+        """Operations written per second over the last ten seconds, by `kind`; kinds without any are absent."""
         first, last = self._over(RATE_OVER)
         seconds = max(last.at - first.at, 1e-3)
         return {kind: (count - first.operations.get(kind, 0)) / seconds for kind, count in last.operations.items()}
@@ -78,8 +78,8 @@ class History:
 
 
 def quantile(histogram: Histogram, counts: list[int], share: float) -> float | None:
-    """The value below which that share of `counts` lies, taken as evenly spread within each of `histogram`'s bounds; the
-    largest bound for what lies above all; None of nothing."""
+    """The value below which that share of `counts` is, assumed evenly spread within each of `histogram`'s bounds. The
+    largest bound for values above all; None without values."""
     rank = share * sum(counts)
     if not rank:
         return None

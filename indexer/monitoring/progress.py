@@ -1,4 +1,4 @@
-"""The progress log: a line every 1,000 events, and once a minute a line on how far behind and how full the worker is."""
+"""The progress log: a line every 1,000 events, and a line per minute on lag, pool, queue and refusals."""
 
 import asyncio
 import logging
@@ -21,7 +21,7 @@ def _utc_now() -> datetime:
 
 
 class Progress:
-    """Counts finished events and tells the operator. `run` is the task that tells what no further event would bring out."""
+    """Counts finished events and logs progress. The task `run` writes lines that are due when no further event arrives."""
 
     def __init__(
         self,
@@ -43,13 +43,13 @@ class Progress:
         self._line_finished = metrics.finished
 
     def finished(self, n: int = 1) -> None:
-        """`n` more events are finished: written, found stale, or refused and kept."""
+        """Count `n` more finished events: written, stale, or refused and kept."""
         self._metrics.finished += n
         if self._metrics.finished >= self._next:
             self._line(self._clock())
 
     def tick(self) -> None:
-        """Write what is due: a progress line that had to wait for its second, a status line after a minute."""
+        """Write what is due: a progress line that waited for its second, a status line after a minute."""
         now = self._clock()
         if self._metrics.finished >= self._next:
             self._line(now)
@@ -99,5 +99,5 @@ class Progress:
 
 
 def _by_reason(counts: Counter[str]) -> str:
-    told = ", ".join(f"{reason} {count:,}" for reason, count in sorted(counts.items()) if count)
-    return f" ({told})" if told else ""
+    parts = ", ".join(f"{reason} {count:,}" for reason, count in sorted(counts.items()) if count)
+    return f" ({parts})" if parts else ""

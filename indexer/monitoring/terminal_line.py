@@ -1,4 +1,4 @@
-"""What a terminal shows below the log: a line made of plain numbers, once a second, and where to look."""
+"""The status below the log in a terminal: a line of plain numbers, once per second, and where to look."""
 
 import asyncio
 from collections.abc import Callable
@@ -26,7 +26,8 @@ class Now(NamedTuple):
 
 
 def status_line(now: Now) -> str:
-    """`live  350 events/s  lag 0.4 s  …`: what matters most comes first, since a narrow terminal shows the beginning alone."""
+    """`live  350 events/s  lag 0.4 s  …`: the most important values come first, because a narrow terminal shows only the
+    beginning."""
     rate = f"{now.events_per_second:.1f}" if now.events_per_second < 9.95 else f"{now.events_per_second:,.0f}"
     lag = "unknown" if now.lag is None else duration(now.lag)
     uptime = f"{int(now.uptime)} s" if now.uptime < 60 else duration(now.uptime)

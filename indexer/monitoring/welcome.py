@@ -1,4 +1,4 @@
-"""The first minute of `--embedded`: what happens now, how to look at it and how to end it, and when the first event is in."""
+"""The first minute of `--embedded`: say what happens, how to see it and how to stop, and when the first events are stored."""
 
 import asyncio
 import logging
@@ -11,7 +11,7 @@ from indexer.config.addresses import on_this_machine
 from indexer.formatting import duration
 from indexer.metrics import Metrics
 
-PATIENCE = 10.0  # seconds until it is told why nothing has come
+PATIENCE = 10.0  # seconds until the log says why no event has arrived
 LOOK = 0.1  # seconds between two looks
 NEWEST = "SELECT indexed_at, author_did, left(text, 60) AS text FROM posts ORDER BY indexed_at DESC LIMIT 5"
 
@@ -19,22 +19,22 @@ log = logging.getLogger(__name__)
 
 
 def greet(relay_url: str, directory: Path) -> None:
-    """Says what this is. `directory` is where the data are."""
+    """Log what happens now. `directory` is where the data is."""
     log.info("Indexing what %s sends (posts, likes, follows, …) into the PostgreSQL in %s", relay_url, directory)
     log.info("Ctrl-C stops the worker; the data stays, and the next start resumes where this one stopped")
 
 
 async def first_events(metrics: Metrics, *, connected: Callable[[], bool], relay_url: str, psql: str, began: float) -> None:
-    """Says once that the first events are in the database; before that, and once, why not, if it takes over ten seconds.
+    """Log once that the first events are in the database. If that takes over ten seconds, first log once why.
 
     `connected` says whether there is a connection to the relay now, `psql` is the shell command that opens the database,
     `began` the start by time.monotonic(). Returns with the first event.
     """
     asked = time.monotonic()
-    told = False
+    warned = False
     while not metrics.finished:
-        if not told and time.monotonic() - asked >= PATIENCE:
-            told = True
+        if not warned and time.monotonic() - asked >= PATIENCE:
+            warned = True
             log.warning("No event is in the database after %.0f s: %s", PATIENCE, _why(metrics, connected(), relay_url))
         await asyncio.sleep(LOOK)
     count = metrics.finished

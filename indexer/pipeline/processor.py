@@ -22,7 +22,7 @@ from indexer.protocol.events import Commit, RepoEvent
 from indexer.protocol.syntax import parse_at_uri
 from indexer.records import follow, like, post, profile, repost
 from indexer.records.base.record_type import RecordType
-from indexer.records.base.values import Place, Record
+from indexer.records.base.values import Record, RecordAddress
 from indexer.selection import EVERYTHING, Selection
 
 log = logging.getLogger(__name__)
@@ -133,7 +133,7 @@ class EventProcessor:
 
     async def _put(self, connection: Connection, record_type: RecordType, uri: str, cid: str, did: str, record: Record) -> None:
         now = datetime.now(UTC)
-        at = Place(did, uri.rpartition("/")[2], uri)
+        at = RecordAddress(did, uri.rpartition("/")[2], uri)
         batch = Batch()
         batch.put(record_type.kind, uri, cid, row_of(record_type, record, at, record_type.collection), now)
         batch.close(did, user=True, time=now)

@@ -1,4 +1,4 @@
-"""CAR files, version 1: bytes in, raw blocks by CID out, the SHA-256 of every block checked.
+"""CAR files, version 1: bytes in, raw blocks by CID out, with the SHA-256 of every block checked.
 
 Source: https://ipld.io/specs/transport/car/carv1/ and https://atproto.com/specs/repository (CAR file serialization). A CAR is
 a header (DAG-CBOR, its length before it as a varint) and sections: a varint length, a CID, a block.
@@ -26,7 +26,7 @@ _HEADER_END = _ROOT_END + len(_HEADER_AFTER_ROOT)
 
 
 def split(car: bytes) -> tuple[list[bytes], dict[bytes, bytes]]:
-    """A CAR's roots and its blocks by CID (36 bytes); blocks may come in any order, more than once, or not at all.
+    """A CAR's roots, and its blocks by CID (36 bytes). Blocks may come in any order, more than once, or not at all.
 
     Raises Rejected: `bad_car` (not a CAR version 1, or cut short), `block_hash_mismatch`, `unsupported_cid` (a CID that is not
     version 1 with SHA-256 and codec dag-cbor or raw).

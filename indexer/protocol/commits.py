@@ -1,4 +1,4 @@
-"""The payloads that carry a repository's commit: #commit and #sync. Envelope, CAR and commit block must agree.
+"""The payloads that carry a repo's commit: #commit and #sync. Envelope, CAR and commit block must agree.
 
 Sources: the lexicon com.atproto.sync.subscribeRepos, https://atproto.com/specs/sync (message validation) and /specs/repository
 (commit objects). The reasons that are raised here are listed in frames.py.
@@ -48,19 +48,19 @@ def checked_did(did: object) -> str:
 
 
 def frame_time(fields: dict[str, Any]) -> datetime | None:
-    """The message's own `time`, None where it is malformed."""
+    """The message's own `time`, None if it is malformed."""
     time: object = fields.get("time")
     return parse_datetime(time) if type(time) is str else None
 
 
 class Clock(NamedTuple):
-    """The time of the stream and of our clock, in UTC. None: not known, so nothing is measured by it."""
+    """The stream's time and our clock, in UTC. None: unknown, so nothing is measured by it."""
 
     stream: datetime | None = None
     ours: datetime | None = None
 
     def bounded(self, time: datetime | None) -> datetime | None:
-        """What an event says of its own time; the stream's where it is later than our clock can be."""
+        """The time that an event gives; the stream's time if that is later than our clock allows."""
         if time is None or self.ours is None or time - self.ours <= MAX_AHEAD:
             return time
         return self.stream or self.ours
@@ -74,7 +74,7 @@ def shown(value: object) -> str:
 
 
 def commit(fields: dict[str, Any], frame: bytes, clock: Clock) -> Commit:
-    """A #commit's payload. Raises Rejected for what makes the whole commit unusable."""
+    """Decode a #commit's payload. Raises Rejected if the whole commit is unusable."""
     seq = checked_seq(fields)
     did = checked_did(fields.get("repo"))
     rev, time = _rev_and_time(fields, clock)
@@ -96,7 +96,7 @@ def commit(fields: dict[str, Any], frame: bytes, clock: Clock) -> Commit:
 
 
 def sync(fields: dict[str, Any], frame: bytes, clock: Clock) -> Sync:
-    """A #sync's payload. Raises Rejected."""
+    """Decode a #sync's payload. Raises Rejected."""
     seq = checked_seq(fields)
     did = checked_did(fields.get("did"))
     rev, time = _rev_and_time(fields, clock)

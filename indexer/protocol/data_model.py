@@ -1,4 +1,4 @@
-"""One record's DAG-CBOR to the protocol's JSON form, checked on the way.
+"""Convert one record from DAG-CBOR to the protocol's JSON form, and check it.
 
 Source: https://atproto.com/specs/data-model. A link becomes {"$link": "bafy…"}, a byte string {"$bytes": "…"} (base64 without
 padding). Refused, each by name:

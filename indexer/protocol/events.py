@@ -1,4 +1,4 @@
-"""What a relay's stream says, as frozen values.
+"""The events of a relay's stream, as frozen values.
 
 Source: the lexicon com.atproto.sync.subscribeRepos and https://atproto.com/specs/sync. Names are the protocol's. CIDs are
 their 36 raw bytes (version, codec, multihash) until they are written; times are aware datetimes in UTC.
@@ -23,7 +23,7 @@ class RecordOp(NamedTuple):
 
 
 class RefusedOp(NamedTuple):
-    """One operation that alone is unusable (its block is missing, its path is no record path); its siblings are applied.
+    """One operation that is unusable by itself (its block is missing, its path is not a record path); its siblings are applied.
 
     `path` is what the frame said, whatever that was, cut to 1,024 characters.
     """
@@ -53,7 +53,7 @@ class Commit(NamedTuple):
 
 
 class Sync(NamedTuple):
-    """A #sync: the repo is now at `rev`, its tree's root at `data`, with no word of how it came there."""
+    """A #sync: the repo is now at `rev`, its tree's root at `data`; it does not say how it got there."""
 
     seq: int
     did: str
@@ -88,7 +88,7 @@ class Account(NamedTuple):
 
 
 class Info(NamedTuple):
-    """An #info: a word from the relay, without a seq."""
+    """An #info: a message from the relay, without a seq."""
 
     name: str
     message: str | None

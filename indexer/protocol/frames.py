@@ -1,4 +1,4 @@
-"""One websocket message to one event. `decode` never raises: what can't be applied comes out as an event that says why.
+"""Decode one websocket message into one event. `decode` never raises: an unusable message becomes an event that says why.
 
 Sources: https://atproto.com/specs/event-stream (frames), the lexicon com.atproto.sync.subscribeRepos and https://atproto.com/specs/sync.
 
@@ -58,7 +58,7 @@ _LEGACY = {"#handle": "legacy_handle", "#migrate": "legacy_migrate", "#tombstone
 
 
 def decode(frame: bytes, stream_time: datetime | None = None, now: datetime | None = None) -> Event:
-    """The event that a message says, whatever its bytes are; never raises.
+    """The event of a message, whatever its bytes are; never raises.
 
     `stream_time`, in UTC, stands in where this frame's own `time` is unusable, or more than 5 minutes later than `now`: our
     clock's time. `Commit.ops` hold record blocks that are not yet decoded (data_model.to_json_form does that), only their hash
@@ -117,10 +117,10 @@ def _identity(fields: dict[str, Any], frame: bytes, clock: commits.Clock) -> Ide
     seq = commits.checked_seq(fields)
     did = commits.checked_did(fields.get("did"))
     handle: object = fields.get("handle")
-    told = None
+    claimed = None
     if handle is not None:
-        told = handle.lower() if type(handle) is str and is_handle(handle) else NO_HANDLE
-    return Identity(seq, did, _account_time(fields, clock), told, frame)
+        claimed = handle.lower() if type(handle) is str and is_handle(handle) else NO_HANDLE
+    return Identity(seq, did, _account_time(fields, clock), claimed, frame)
 
 
 def _account(fields: dict[str, Any], frame: bytes, clock: commits.Clock) -> Account:

@@ -1,4 +1,4 @@
-"""What can still be read of a frame that is no proper DAG-CBOR, so that the kept frame has a seq and an account.
+"""Read what is readable in a frame that is not proper DAG-CBOR, so that the kept frame has a seq and an account.
 
 A reader of its own, since it must be lenient and bounded at once: a general CBOR decoder computes what tags ask for (big
 numbers, shared references), allocates what lengths promise, and gives nothing of a frame that is cut short.
@@ -96,7 +96,7 @@ def salvage(frame: bytes) -> dict[str, object]:
 
 
 def record_paths(ops: object) -> list[str]:
-    """The paths that a list of ops names, where it is one."""
+    """The paths that a list of ops names, if it is one."""
     if not isinstance(ops, list):
         return []
     paths: list[str] = []

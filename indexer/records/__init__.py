@@ -17,3 +17,5 @@ def find() -> tuple[RecordType, ...]:
 
 
 RECORD_TYPES = find()
+"""The one registry: everything that works with records uses it. Only what makes a database (`database/schema`,
+`database/functions`) is given its record types, because tests and benchmarks make databases for others."""

@@ -4,10 +4,10 @@ from indexer.records.base.columns import COMMIT, CREATED_AT, INDEXED_AT, URI, au
 from indexer.records.base.effects import notification
 from indexer.records.base.fields import created_at, required_did
 from indexer.records.base.record_type import RecordType
-from indexer.records.base.values import Place, Record, Row
+from indexer.records.base.values import Record, RecordAddress, Row
 
 
-def row(record: Record, _at: Place) -> Row:
+def row(record: Record, _at: RecordAddress) -> Row:
     """The followed account's DID."""
     return Row(required_did(record, "subject"), None, created_at(record), None)
 

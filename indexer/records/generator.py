@@ -3,10 +3,10 @@
 from indexer.records.base.columns import CID, CREATED_AT, INDEXED_AT, LIKE_COUNT, URI, author, subject, text
 from indexer.records.base.fields import blob_cid, created_at, ornament, required_did, required_text
 from indexer.records.base.record_type import RecordType
-from indexer.records.base.values import Place, Record, Row
+from indexer.records.base.values import Record, RecordAddress, Row
 
 
-def row(record: Record, at: Place) -> Row:
+def row(record: Record, at: RecordAddress) -> Row:
     """The service's DID; name, description and picture."""
     rest = {
         "name": required_text(record, "displayName"),

@@ -3,10 +3,10 @@
 from indexer.records.base.columns import CID, CREATED_AT, INDEXED_AT, KEY, URI, Column, author
 from indexer.records.base.fields import created_at
 from indexer.records.base.record_type import EVERY_OTHER, RecordType
-from indexer.records.base.values import Place, Record, Row
+from indexer.records.base.values import Record, RecordAddress, Row
 
 
-def row(record: Record, _at: Place) -> Row:
+def row(record: Record, _at: RecordAddress) -> Row:
     """The whole record, in the protocol's JSON form."""
     return Row(None, None, created_at(record), record)
 

@@ -3,10 +3,10 @@
 from indexer.records.base.columns import CID, CREATED_AT, INDEXED_AT, LIKE_COUNT, URI, author, json
 from indexer.records.base.fields import created_at, required
 from indexer.records.base.record_type import RecordType
-from indexer.records.base.values import Place, Record, Row
+from indexer.records.base.values import Record, RecordAddress, Row
 
 
-def row(record: Record, at: Place) -> Row:
+def row(record: Record, at: RecordAddress) -> Row:
     """The labels that it gives, and what they mean."""
     return Row(None, None, created_at(record), {"policies": required(record, "policies", dict)}, (at.uri,))
 

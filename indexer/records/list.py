@@ -3,12 +3,12 @@
 from indexer.records.base.columns import CID, CREATED_AT, INDEXED_AT, URI, author, text
 from indexer.records.base.fields import blob_cid, created_at, ornament, required_limited, required_text
 from indexer.records.base.record_type import RecordType
-from indexer.records.base.values import Place, Record, Row
+from indexer.records.base.values import Record, RecordAddress, Row
 
 MAX_PURPOSE_CHARS = 64  # the column's; the lexicon's own values are shorter
 
 
-def row(record: Record, _at: Place) -> Row:
+def row(record: Record, _at: RecordAddress) -> Row:
     """Name, purpose, description and picture."""
     rest = {
         "name": required_text(record, "name"),

@@ -3,10 +3,10 @@
 from indexer.records.base.columns import CREATED_AT, INDEXED_AT, URI, author, subject
 from indexer.records.base.fields import created_at, required_record
 from indexer.records.base.record_type import RecordType
-from indexer.records.base.values import Place, Record, Row
+from indexer.records.base.values import Record, RecordAddress, Row
 
 
-def row(record: Record, _at: Place) -> Row:
+def row(record: Record, _at: RecordAddress) -> Row:
     """The list's URI."""
     required_record(record, "subject", "app.bsky.graph.list")
     return Row(record["subject"], None, created_at(record), None)

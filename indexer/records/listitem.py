@@ -4,10 +4,10 @@ from indexer.errors import Rejected
 from indexer.records.base.columns import CID, CREATED_AT, INDEXED_AT, URI, key, subject
 from indexer.records.base.fields import created_at, required_did, required_record
 from indexer.records.base.record_type import RecordType
-from indexer.records.base.values import Place, Record, Row
+from indexer.records.base.values import Record, RecordAddress, Row
 
 
-def row(record: Record, at: Place) -> Row:
+def row(record: Record, at: RecordAddress) -> Row:
     """The listed account's DID, and the list, which only its owner adds to."""
     found = required_record(record, "list", "app.bsky.graph.list")
     if found.authority != at.did:

@@ -32,7 +32,7 @@ from indexer.records.base.fields import created_at, optional, ornament, required
 from indexer.records.base.gates import GATED, VERDICTS, VERDICTS_INTO
 from indexer.records.base.quotes import QUOTES, quoted
 from indexer.records.base.record_type import RecordType
-from indexer.records.base.values import MAX_URI_CHARS, Place, Record, Row
+from indexer.records.base.values import MAX_URI_CHARS, Record, RecordAddress, Row
 
 AUTHOR, PARENT = "{author_did}", "{parent_uri}"
 BY_DID = "{parent_uri} LIKE 'at://did:%'"  # a parent that is named by a handle counts for nothing
@@ -111,7 +111,7 @@ def tags(record: Record, facets: list[Any]) -> list[str]:
     return list(found)
 
 
-def row(record: Record, at: Place) -> Row:
+def row(record: Record, at: RecordAddress) -> Row:
     """The text and what hangs on it. `subject` is the parent of a reply; the thread's root is in the rest."""
     content = required_text(record, "text")
     facets: list[Any] | None = ornament(record, "facets", list)

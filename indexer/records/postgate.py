@@ -4,7 +4,7 @@ from indexer.records.base.columns import created, json
 from indexer.records.base.fields import created_at, texts
 from indexer.records.base.gates import OF_POST, judges, own_post, rules
 from indexer.records.base.record_type import RecordType
-from indexer.records.base.values import Place, Record, Row
+from indexer.records.base.values import Record, RecordAddress, Row
 
 DISABLES_QUOTES = """
 CREATE OR REPLACE FUNCTION unified_worker.disables_quotes(p_rules jsonb) RETURNS boolean LANGUAGE sql IMMUTABLE AS
@@ -12,7 +12,7 @@ $disables$ SELECT p_rules @> '[{{"$type": "app.bsky.feed.postgate#disableRule"}}
 """
 
 
-def row(record: Record, at: Place) -> Row:
+def row(record: Record, at: RecordAddress) -> Row:
     """The post, the rules as they are, and the quotes from which the author detached it."""
     post = own_post(record, at)
     fields = {"rules": rules(record, "embeddingRules"), "detached": texts(record, "detachedEmbeddingUris")}

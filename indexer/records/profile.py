@@ -4,12 +4,12 @@ from indexer.records.base.columns import INDEXED_AT, KEY, Column, json, text
 from indexer.records.base.effects import Effect, authority, notification
 from indexer.records.base.fields import blob_cid, created_at, ornament, search_text
 from indexer.records.base.record_type import RecordType
-from indexer.records.base.values import Place, Record, Row
+from indexer.records.base.values import Record, RecordAddress, Row
 
 JOINED = "unified_worker.referred({profile_record} -> 'joinedViaStarterPack', 'app.bsky.graph.starterpack')"
 
 
-def row(record: Record, _at: Place) -> Row:
+def row(record: Record, _at: RecordAddress) -> Row:
     """Name, description, picture CIDs and the whole record; all optional by the lexicon."""
     name: str | None = ornament(record, "displayName", str)
     description: str | None = ornament(record, "description", str)

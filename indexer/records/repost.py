@@ -4,13 +4,13 @@ from indexer.records.base.columns import COMMIT, CREATED_AT, INDEXED_AT, URI, au
 from indexer.records.base.effects import authority, count, feed_item, notification, viewer_state
 from indexer.records.base.fields import created_at, ornament, strong_ref
 from indexer.records.base.record_type import RecordType
-from indexer.records.base.values import Place, Record, Row
+from indexer.records.base.values import Record, RecordAddress, Row
 
 AUTHOR, SUBJECT = "{user_did}", "{post_uri}"
 VIA = "unified_worker.referred({via}, 'app.bsky.feed.repost')"
 
 
-def row(record: Record, _at: Place) -> Row:
+def row(record: Record, _at: RecordAddress) -> Row:
     """The reposted record, and `via`: the repost through which it was seen."""
     uri, cid = strong_ref(record, "subject")
     via = ornament(record, "via", dict)

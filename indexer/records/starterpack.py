@@ -5,10 +5,10 @@ from typing import Any
 from indexer.records.base.columns import CID, CREATED_AT, INDEXED_AT, URI, author, json, subject, text
 from indexer.records.base.fields import created_at, ornament, required_record, required_text
 from indexer.records.base.record_type import RecordType
-from indexer.records.base.values import Place, Record, Row
+from indexer.records.base.values import Record, RecordAddress, Row
 
 
-def row(record: Record, _at: Place) -> Row:
+def row(record: Record, _at: RecordAddress) -> Row:
     """The list's URI; name, description and feeds."""
     required_record(record, "list", "app.bsky.graph.list")
     rest: dict[str, Any] = {

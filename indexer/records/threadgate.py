@@ -6,7 +6,7 @@ from indexer.records.base.columns import Column, author, created, flag, json
 from indexer.records.base.fields import check_record_uri, created_at, required_text, texts, wrong_type
 from indexer.records.base.gates import OF_POST, judges, own_post, rules
 from indexer.records.base.record_type import RecordType
-from indexer.records.base.values import Place, Record, Row
+from indexer.records.base.values import Record, RecordAddress, Row
 
 MENTIONED, FOLLOWED, FOLLOWERS, LISTED = (
     f"app.bsky.feed.threadgate#{rule}Rule" for rule in ("mention", "following", "follower", "list")
@@ -18,8 +18,8 @@ SHOWN_FIRST = """UPDATE {schema}.posts AS p SET has_thread_gate = true FROM {row
     WHERE p.uri = t.post_uri AND NOT p.has_thread_gate"""
 
 
-def row(record: Record, at: Place) -> Row:
-    """The post, and whom the gate admits. Without rules, or with one that is none of ours, it admits everybody."""
+def row(record: Record, at: RecordAddress) -> Row:
+    """The post, and whom the gate admits. Without rules, or with an unknown rule, it admits everybody."""
     post = own_post(record, at)
     allow = rules(record, "allow")
     kinds = KNOWN - {FOLLOWERS} if allow is None else set(map(_kind, allow))

@@ -1,4 +1,4 @@
-"""app.bsky.graph.verification: one account vouches for another. One of them counts for an account: the first that came."""
+"""app.bsky.graph.verification: one account vouches for another. Only the first one counts for an account."""
 
 from indexer.errors import Rejected
 from indexer.protocol.syntax import is_handle
@@ -6,7 +6,7 @@ from indexer.records.base.columns import CID, CREATED_AT, INDEXED_AT, URI, creat
 from indexer.records.base.effects import Effect, authority, notification
 from indexer.records.base.fields import created_at, required_did, required_text
 from indexer.records.base.record_type import RecordType
-from indexer.records.base.values import MAX_URI_CHARS, Place, Record, Row
+from indexer.records.base.values import MAX_URI_CHARS, Record, RecordAddress, Row
 
 AUTHOR = authority("{uri}")
 
@@ -23,7 +23,7 @@ DELETE FROM {schema}.notifications AS n WHERE n.uri = v_uri || '#notification/un
 )
 
 
-def row(record: Record, _at: Place) -> Row:
+def row(record: Record, _at: RecordAddress) -> Row:
     """The verified account's DID, and the handle that it had."""
     subject, handle = required_did(record, "subject"), required_text(record, "handle")
     if not is_handle(handle):

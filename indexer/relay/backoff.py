@@ -25,7 +25,7 @@ class Backoff:
         return self.unit * (1.0 + self._draw() * (longest - 1.0))
 
     def reset(self) -> None:
-        """What was tried has worked: the next wait is short again."""
+        """The attempt succeeded: the next wait is short again."""
         self._attempts = 0
 
 

@@ -1,4 +1,4 @@
-"""Where a relay that has moved sends us, judged: another host or path of the same stream, and never from wss to ws."""
+"""Judge where a relay that has moved redirects us: another host or path of the same stream, and never from wss to ws."""
 
 from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit
 
@@ -8,7 +8,7 @@ SCHEMES = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
 
 
 def followed(asked: str, at: str, place: str) -> str | None:
-    """The URL to ask next, where `place` (a Location) is one; None where it is not, or would leave TLS.
+    """The URL to ask next, if `place` (a Location) is acceptable; None if it is not, or would leave TLS.
 
     `asked`: the URL that RELAY_URL led to at first, of whose path and cursor nothing is lost; `at`: what gave this answer.
     """

@@ -12,19 +12,19 @@ KEPT_FOR = 10.0  # seconds since arrival: after a silence the old times say noth
 
 
 class StreamTime:
-    """The times of the last accounts that sent something, one each. Times are bounded by our clock before they come here."""
+    """The times of the accounts that sent something last, one per account. Times are bounded by our clock before."""
 
     def __init__(self) -> None:
         self._by_repo: OrderedDict[str, tuple[datetime, float]] = OrderedDict()
         self._sorted: list[datetime] = []
 
     def clear(self) -> None:
-        """A new connection may go on at another time."""
+        """Forget all times, because a new connection may continue at another time."""
         self._by_repo.clear()
         self._sorted.clear()
 
     def take(self, repo: str, time: datetime) -> datetime:
-        """Takes down an event; returns the stream's time: the median, or the event's own time where a median says nothing."""
+        """Register an event; return the stream's time: the median, or the event's own time if a median means nothing yet."""
         now = monotonic()
         known = self._by_repo.pop(repo, None)
         if known is not None:

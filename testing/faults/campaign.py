@@ -10,7 +10,7 @@ from pathlib import Path
 
 from testing.faults.cluster import make_template
 from testing.faults.run import Outcome, Plan, play
-from testing.harness import ROOT
+from testing.processes import ROOT
 from testing.servers import fast_parent, server_directory
 
 MOST_SECONDS = 300.0  # of a run; one that takes longer hangs

@@ -12,7 +12,7 @@ from typing import BinaryIO
 import psutil
 
 from relay_simulator.server import RelayServer
-from testing.harness import ROOT, Process
+from testing.processes import ROOT, Process
 
 PAUSE = 0.3  # seconds before it is started again
 LOOK = 0.05  # seconds between two looks at it

@@ -12,7 +12,7 @@ import psutil
 
 from testing.faults.kinds import KINDS
 from testing.faults.run import Outcome
-from testing.harness import ROOT
+from testing.processes import ROOT
 
 DOCUMENT = ROOT / "docs" / "faults.md"
 BEGIN, END = "<!-- the last campaign: written by `python -m testing.faults --write` -->", "<!-- its end -->"

@@ -15,14 +15,15 @@ from relay_simulator.generator import Generator, Settings
 from relay_simulator.mix import Mix
 from relay_simulator.records import Record
 from relay_simulator.truth import AccountTruth, CommitTruth, Sent
+from testing.databases import differences, settled
 from testing.faults.kind import Kind
 from testing.faults.kinds import KINDS
 from testing.faults.scene import PATIENCE, Scene, Wishes, raised
 from testing.faults.witness import GONE
-from testing.harness import differences, settled, told
 from testing.model import UNDETERMINED
 from testing.model.names import Rows
 from testing.model.protocol import instant, tid_time
+from testing.traffic import traffic_of
 
 MOST_RSS = 200 * 2**20  # bytes
 EVENTS = 1_200  # of a stream, and so many more for each fault
@@ -198,7 +199,7 @@ async def _judge(plan: Plan, scene: Scene, outcome: Outcome) -> None:
             outcome.faults.append(f"it took {keeper.rss / 2**20:.0f} MB")
     if scene.witness.looks < 3:
         outcome.faults.append(f"the cursor was looked at {scene.witness.looks} times only")
-    model = told(scene.sent).model
+    model = traffic_of(scene.sent).model
     _leave_open(model.expected().rows, scene)
     outcome.faults += await differences(scene.url, model)
 

@@ -20,8 +20,8 @@ from testing.faults.feed import Feed
 from testing.faults.keeper import Keeper
 from testing.faults.proxy import Proxy, to_port, to_socket
 from testing.faults.witness import GONE, MINE, Witness
-from testing.harness import until
 from testing.servers import MEMORY, make_server
+from testing.waiting import until
 
 RATE = 900.0  # messages a second
 FEW = 4  # messages at a time, while a commit is waited for

@@ -25,7 +25,7 @@ from testing.fuzz.bombs import commit, creations
 from testing.garbage import FIELDS, key_of
 
 SECONDS = 1.0  # CPU time for an input of up to 64 kB
-SECONDS_A_BYTE = 4 / (5 * 2**20)  # for what is beyond: 5 MB take 5 s at most
+SECONDS_PER_BYTE = 4 / (5 * 2**20)  # for what is beyond: 5 MB take 5 s at most
 
 COLLECTIONS = sorted(FIELDS)
 FRAME_REASONS = set((frames.__doc__ or "").replace(",", " ").split())
@@ -93,7 +93,7 @@ def within_bounds(target: Callable[[bytes], str], data: bytes) -> str:
     """The target's word on `data`, which must come in time."""
     start = time.process_time()
     outcome = target(data)
-    took, most = time.process_time() - start, SECONDS + SECONDS_A_BYTE * len(data)
+    took, most = time.process_time() - start, SECONDS + SECONDS_PER_BYTE * len(data)
     assert took < most, f"{took:.1f} s for {len(data)} bytes: {outcome}"
     return outcome
 

@@ -1,17 +1,17 @@
 """What the database should hold after a stream: slow, obvious, and without a line of the indexer's.
 
 The model keeps every accepted record by its URI, as the simulator's truth says it, and works all tables out anew when asked:
-    protocol.py   what the protocol's values mean
-    names.py      collections, and the shapes that the parts hand to one another
-    checks.py     which records are accepted
-    posts.py      what a post says
-    tables.py     a record's own row
-    expected.py   all tables, with what follows from the records
-    gates.py      what gates say of posts
-    notices.py    notifications
-    history.py    what the order of events decided
-    model.py      Model: takes the stream's truths
-    compare.py    compare(model, connection): the differences
+protocol.py   what the protocol's values mean
+names.py      collections, and the shapes that the parts hand to one another
+checks.py     which records are accepted
+posts.py      what a post says
+tables.py     a record's own row
+expected.py   all tables, with what follows from the records
+gates.py      what gates say of posts
+notices.py    notifications
+history.py    what the order of events decided
+model.py      Model: takes the stream's truths
+compare.py    compare(model, connection): the differences
 The rules are those of the schema's description ("What the rows mean") and of the settled rules on duplicates and revs.
 """
 

@@ -18,8 +18,9 @@ from indexer.errors import OperatorError, Stop
 from indexer.protocol.events import Unusable
 from indexer.protocol.frames import decode
 from testing.commits import LIKE, POST, Stream, delete, did, like, post, put
-from testing.database_side import Worker, connected
-from testing.harness import until
+from testing.database_side import Worker
+from testing.databases import connected
+from testing.waiting import until
 from tests.database.functions.test_dead_letters import check_sizes
 
 SUBJECT = f"at://{did('x')}/{POST}/1"
@@ -68,7 +69,7 @@ async def test_list_shows_the_newest_below_a_summary(worker: Worker, run: Comman
     assert [row.split()[0] for row in rows] == numbers[:-3:-1]
     assert rows[0].split()[1:4] == ["3", "wrong_type", "1"]
     assert rows[0].endswith(f"{did('c')}  {LIKE}/2")
-    assert lines[-1].startswith("4 more;")
+    assert lines[-1].startswith("4 more:")
     assert len({len(line[: line.index("did:")]) for line in rows}) == 1, "columns are aligned"
     assert (await run("dead-letters", "--limit", "2")).splitlines() == lines  # `list` is meant where no word stands
     assert await run("dead-letters", "--did", did("a")) == await run("dead-letters", "list", "--did", did("a"))

@@ -17,18 +17,10 @@ from indexer.embedded.server import PostgresServer
 from indexer.errors import OperatorError
 from relay_simulator.server import RelayServer
 from testing.authors import Author, liking
-from testing.harness import (
-    ROOT,
-    Process,
-    backends,
-    connected,
-    running,
-    saved,
-    settings,
-    stored_cursor,
-    told,
-    traffic,
-)
+from testing.databases import backends, connected, saved, stored_cursor
+from testing.processes import ROOT, Process
+from testing.traffic import traffic, traffic_of
+from testing.workers import running, settings
 from unified_worker import DatabasePool, EventProcessor, SafeJSONEncoder, UnifiedWorker
 
 SECRET = "hunter2geheim"
@@ -310,7 +302,7 @@ async def test_a_start_that_waits_for_the_lock_goes_on_when_it_is_free(database:
 async def test_held_it_waits_for_a_decision_in_place_of_ending(database: str, tmp_path: Path) -> None:
     """Docker would start it again and again, until the relay's numbers have passed the cursor and nothing shows any more."""
     author = Author("counting")
-    before = told(author.commit(seq, 1 + seq / 1e6, liking("create", str(seq), seq)) for seq in range(50_001, 50_101))
+    before = traffic_of(author.commit(seq, 1 + seq / 1e6, liking("create", str(seq), seq)) for seq in range(50_001, 50_101))
     anew = author.commit(1, 2, liking("create", "anew", 1))
     async with RelayServer([*before.frames, anew.frame]) as relay:
         async with Process(tmp_path, "--hold", **settings(database, relay.url, HTTP_BIND="127.0.0.1:0")) as worker:

@@ -12,7 +12,7 @@ from indexer.records import RECORD_TYPES
 from relay_simulator.encoding import Value, frame, time_text
 from relay_simulator.server import RelayServer
 from testing.commits import POST, START, Stream, did, post, put
-from testing.harness import saved
+from testing.databases import saved
 from tests.e2e.test_e2e_http import get, serving
 
 COLLECTIONS = 100_000

@@ -8,7 +8,10 @@ import pytest
 
 from indexer.embedded.server import PostgresServer
 from relay_simulator.server import RelayServer
-from testing.harness import connected, differences, finished, running, stored_cursor, traffic, until
+from testing.databases import connected, differences, stored_cursor
+from testing.traffic import traffic
+from testing.waiting import until
+from testing.workers import finished, running
 from tests.conftest import administer
 
 RATE = 2_000.0  # frames a second: the stream flows on while the dump is taken

@@ -7,7 +7,11 @@ from pathlib import Path
 import pytest
 
 from relay_simulator.server import RelayServer
-from testing.harness import Hurried, Process, connected, differences, saved, settings, traffic, until
+from testing.databases import connected, differences, saved
+from testing.processes import Hurried, Process
+from testing.traffic import traffic
+from testing.waiting import until
+from testing.workers import settings
 
 EVENTS = 15_000  # 66 MB: far more than the lanes' 32 MB and what the sockets hold
 MOST_GROWTH = 100 * 2**20  # bytes of resident memory

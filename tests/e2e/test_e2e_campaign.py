@@ -15,7 +15,9 @@ from relay_simulator.server import RelayServer
 from relay_simulator.shuffle import replayed, shuffled
 from relay_simulator.truth import AccountTruth, CommitTruth, IdentityTruth, Sent, SyncTruth, Truth
 from testing.application_schema import TABLES
-from testing.harness import connected, differences, finished, running, told
+from testing.databases import connected, differences
+from testing.traffic import traffic_of
+from testing.workers import finished, running
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +77,7 @@ async def campaign(database: str, events: int, seed: int, within: int) -> None:
     log.info("campaign %d: %d events; %s", seed, len(stream), dict(sorted(found.items())))
     puts = [f"{action} {collection}" for action in ("put", "delete") for collection in COLLECTIONS.values()]
     assert [kind for kind in (*puts, *KINDS) if not found[kind]] == []
-    sent = told(stream)
+    sent = traffic_of(stream)
     expected = sent.model.expected()
     assert expected.waiting
     assert expected.left_out() < expected.strict() / 25, "the model has too much left open to be a witness"

@@ -14,8 +14,11 @@ from pathlib import Path
 import pytest
 
 from relay_simulator.server import RelayServer
-from testing.harness import ROOT, Process, connected, differences, saved, settings, traffic
+from testing.databases import connected, differences, saved
+from testing.processes import ROOT, Process
 from testing.servers import FAST, fast_parent, free_port, make_server, server_directory
+from testing.traffic import traffic
+from testing.workers import settings
 
 UID = 10001  # the Dockerfile's
 # $1: an empty folder. The rest: the command. PREFIXES: where Python and its packages are.

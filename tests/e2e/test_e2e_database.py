@@ -8,19 +8,11 @@ import pytest
 from indexer.config.settings import Config
 from indexer.embedded.server import PostgresServer
 from relay_simulator.server import RelayServer
-from testing.harness import (
-    Traffic,
-    backends,
-    connected,
-    differences,
-    finished,
-    running,
-    settings,
-    terminate_backends,
-    traffic,
-    until,
-)
+from testing.databases import backends, connected, differences, terminate_backends
 from testing.servers import kill9
+from testing.traffic import Traffic, traffic
+from testing.waiting import until
+from testing.workers import finished, running, settings
 from unified_worker import UnifiedWorker
 
 CALLS = """

@@ -8,8 +8,12 @@ import psutil
 import pytest
 
 from relay_simulator.server import RelayServer
-from testing.harness import Process, differences, settings, traffic, until
+from testing.databases import differences
+from testing.processes import Process
 from testing.servers import server_directory
+from testing.traffic import traffic
+from testing.waiting import until
+from testing.workers import settings
 
 
 def servers(folder: Path) -> list[psutil.Process]:

@@ -19,8 +19,8 @@ from testing.faults.plan import plans
 from testing.faults.run import Plan, play
 from testing.faults.weave import woven
 from testing.faults.witness import Witness
-from testing.harness import told
 from testing.servers import fast_parent, server_directory
+from testing.traffic import traffic_of
 
 SERVICE = "relay.test"
 RUNS = (
@@ -52,7 +52,7 @@ async def test_a_cursor_that_is_ahead_is_seen(database: str) -> None:
     assert first.did != second.did
     async with opened(database) as worker:
         await worker.connection.execute(
-            "INSERT INTO unified_worker.repos (did, rev) VALUES ($1, $2)", first.did, told(sent[:1]).model.revs[first.did]
+            "INSERT INTO unified_worker.repos (did, rev) VALUES ($1, $2)", first.did, traffic_of(sent[:1]).model.revs[first.did]
         )
         for seq, faults in ((first.seq, 0), (second.seq, 1)):
             await worker.connection.execute("DELETE FROM firehose_cursor")

@@ -5,14 +5,18 @@ from pathlib import Path
 from relay_simulator.server import RelayServer
 from testing.application_schema import TABLES
 from testing.authors import Author, liking
-from testing.harness import Process, connected, saved, settings, told, until
+from testing.databases import connected, saved
+from testing.processes import Process
+from testing.traffic import traffic_of
+from testing.waiting import until
+from testing.workers import settings
 from tests.database.dead_letters.test_foreign_keys import KEY
 
 POST = f"at://did:plc:{'z' * 24}/app.bsky.feed.post/post1"  # what `liking` likes
 
 
 async def test_a_like_waits_for_its_post_and_gets_its_row_by_itself(database: str, tmp_path: Path) -> None:
-    early = told(
+    early = traffic_of(
         [Author("early").commit(1, 1, liking("create", "a", 1)), Author("late").commit(2, 2, liking("delete", "b", 1))]
     )
     async with (

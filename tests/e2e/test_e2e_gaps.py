@@ -13,7 +13,11 @@ from relay_simulator.faults import Cut, Say, outdated_cursor
 from relay_simulator.server import RelayServer
 from relay_simulator.truth import AccountTruth, Sent
 from testing.authors import SECOND, START, Author, liking
-from testing.harness import Process, connected, differences, finished, running, saved, settings, stored_cursor, told, until
+from testing.databases import connected, differences, saved, stored_cursor
+from testing.processes import Process
+from testing.traffic import traffic_of
+from testing.waiting import until
+from testing.workers import finished, running, settings
 
 HOUR = 3600
 GAPS = """
@@ -75,7 +79,7 @@ async def test_what_the_relay_no_longer_has(database: str, caplog: pytest.LogCap
         async with running(database, relay.url) as worker:  # nothing new, and nothing again
             await finished(worker, 990)
         assert len(await gaps(database)) == 3
-    assert await differences(database, told([*before, *after, *more, *last]).model) == []
+    assert await differences(database, traffic_of([*before, *after, *more, *last]).model) == []
 
 
 @pytest.mark.promise(6)
@@ -89,7 +93,7 @@ async def test_a_message_that_can_t_be_read(database: str, caplog: pytest.LogCap
             await finished(worker, 11)
             assert relay.cursors == [0, 3, 4, 5]
         assert await gaps(database) == ["unreadable 3 10 1"]
-    assert await differences(database, told(stream).model) == []
+    assert await differences(database, traffic_of(stream).model) == []
 
 
 @pytest.mark.promise(6)
@@ -140,7 +144,7 @@ async def test_a_reset_that_skips_is_a_gap_and_one_that_replays_is_none(database
             relay.append(more[1].frame)
             await finished(worker, 41)
         assert await gaps(database) == ["reset 10 41 52"]
-    assert await differences(database, told([*stream, more[1]]).model) == []
+    assert await differences(database, traffic_of([*stream, more[1]]).model) == []
 
 
 async def test_a_relay_that_counts_anew_and_the_two_ways_on(database: str, tmp_path: Path) -> None:
@@ -177,11 +181,11 @@ async def test_a_relay_that_counts_anew_and_the_two_ways_on(database: str, tmp_p
             await saved(database, relay.url, 61)
         assert await active()
         assert len(await gaps(database)) == 1
-    assert await differences(database, told([*old[:-1], *new[:-1], back]).model) == []
+    assert await differences(database, traffic_of([*old[:-1], *new[:-1], back]).model) == []
     # The other way: another relay, which kept the old numbering and has what the first one lost.
     async with RelayServer([*frames(old), *frames(lost)]) as other, running(database, other.url) as worker:
         await finished(worker, 50_201)
-    assert await differences(database, told([*old[:-1], *new[:-1], back, *lost]).model) == []
+    assert await differences(database, traffic_of([*old[:-1], *new[:-1], back, *lost]).model) == []
     assert len(await gaps(database)) == 1
 
 

@@ -29,8 +29,12 @@ from relay_simulator.generator import Generator, Settings
 from relay_simulator.mix import Mix
 from relay_simulator.server import RelayServer
 from relay_simulator.truth import CommitTruth
-from testing.harness import Process, connected, running, saved, settings, told, traffic, until
+from testing.databases import connected, saved
+from testing.processes import Process
 from testing.servers import free_port
+from testing.traffic import traffic, traffic_of
+from testing.waiting import until
+from testing.workers import running, settings
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
@@ -241,7 +245,7 @@ async def test_connections_too_many_are_turned_away(database: str, tmp_path: Pat
 @pytest.mark.promise(5)
 async def test_open_pages_are_bounded_and_hold_up_nothing(database: str, tmp_path: Path) -> None:
     stays = Mix(delete=0, account=0, account_deleted=0)  # so that each post that was shown is still there
-    stream = told(Generator(Settings(mix=stays, cheap=True, history=50)).stream(1_000))
+    stream = traffic_of(Generator(Settings(mix=stays, cheap=True, history=50)).stream(1_000))
     async with (
         RelayServer(stream.frames, rate=500) as relay,
         serving(tmp_path, database, relay.url) as (worker, page),

@@ -9,7 +9,11 @@ from pathlib import Path
 import pytest
 
 from relay_simulator.server import RelayServer
-from testing.harness import Process, backends, connected, differences, saved, settings, stored_cursor, traffic, until
+from testing.databases import backends, connected, differences, saved, stored_cursor
+from testing.processes import Process
+from testing.traffic import traffic
+from testing.waiting import until
+from testing.workers import settings
 
 LOCKS = """
 SELECT count(*) FROM pg_locks

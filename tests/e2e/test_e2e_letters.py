@@ -14,7 +14,11 @@ from relay_simulator.mix import Mix
 from relay_simulator.server import RelayServer
 from testing.commits import LIKE, POST, Stream, did, like, post, put
 from testing.database_side import opened
-from testing.harness import ROOT, Process, connected, differences, finished, running, settings, told, until
+from testing.databases import connected, differences
+from testing.processes import ROOT, Process
+from testing.traffic import traffic_of
+from testing.waiting import until
+from testing.workers import finished, running, settings
 
 # A bad function of the application's refuses three in a hundred, which is less than the breaker heeds.
 REFUSING = """
@@ -48,7 +52,7 @@ async def test_what_a_database_refused_for_a_while_comes_in_by_a_retry_killed_an
 ) -> None:
     # A commit that is refused as a whole leaves its repo's rev: what is stale, or of an unknown tree, depends on that.
     mix = replace(Mix.awkward(), stale=0, sync=0)
-    stream = told(Generator(Settings(seed=1, accounts=1_000, mix=mix, cheap=True)).stream(3_000))
+    stream = traffic_of(Generator(Settings(seed=1, accounts=1_000, mix=mix, cheap=True)).stream(3_000))
     async with (
         RelayServer(stream.frames, rate=1_500) as relay,
         running(database, relay.url) as worker,

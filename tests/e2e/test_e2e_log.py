@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 
 from relay_simulator.server import RelayServer
-from testing.harness import Process, finished, running, saved, settings, traffic
+from testing.databases import saved
+from testing.processes import Process
+from testing.traffic import traffic
+from testing.workers import finished, running, settings
 
 TIME = r"\[[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}\]"
 LINE = TIME + r" \[(DEBUG|INFO|WARNING|ERROR)\] .+"

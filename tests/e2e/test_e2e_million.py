@@ -9,8 +9,10 @@ import pytest
 from relay_simulator.frames_file import write_frames
 from relay_simulator.generator import Generator, Settings
 from relay_simulator.server import RelayServer
-from testing.harness import Process, differences, saved, settings
+from testing.databases import differences, saved
 from testing.model import Model
+from testing.processes import Process
+from testing.workers import settings
 
 EVENTS = 1_000_000
 MAX_RSS = 200 * 10**6  # bytes

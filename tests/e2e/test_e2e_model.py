@@ -6,7 +6,10 @@ import pytest
 
 from relay_simulator.server import RelayServer
 from testing.authors import Author, liking, toggling
-from testing.harness import Process, connected, differences, finished, running, saved, settings, told, traffic
+from testing.databases import connected, differences, saved
+from testing.processes import Process
+from testing.traffic import traffic, traffic_of
+from testing.workers import finished, running, settings
 from unified_worker import MOST_LANES
 
 
@@ -64,7 +67,7 @@ async def test_trees_and_signatures_make_no_difference(database: str) -> None:
 @pytest.mark.parametrize("size", ["1", "2", "20"])
 @pytest.mark.promise(4)
 async def test_one_record_created_and_deleted_over_and_over_between_thousands_of_others(database: str, size: str) -> None:
-    stream = told(toggling(others=2_500))
+    stream = traffic_of(toggling(others=2_500))
     async with RelayServer(stream.frames) as relay, running(database, relay.url, DB_POOL_SIZE=size) as worker:
         await finished(worker, stream.last_seq)
         assert worker.metrics.stale == 0  # a commit that overtakes another of its repo makes that one stale
@@ -74,7 +77,7 @@ async def test_one_record_created_and_deleted_over_and_over_between_thousands_of
 async def test_a_sync_moves_the_rev(database: str) -> None:
     """What was written before the rev that a #sync tells, and comes after it, is stale."""
     author = Author("syncing")
-    stream = told(
+    stream = traffic_of(
         [
             author.commit(1, 1, liking("create", "a", 1)),
             author.sync(2, 100),

@@ -22,7 +22,9 @@ from relay_simulator.repository import written
 from relay_simulator.server import RelayServer
 from testing.authors import SECOND, START, Author
 from testing.browser import CONTRAST, Look, looking
-from testing.harness import ROOT, Process, settings, until
+from testing.processes import ROOT, Process
+from testing.waiting import until
+from testing.workers import settings
 
 STATES = ["ready", "behind", "starting", "stalled", "lost"]
 HOSTILE = """<script>document.title = 'taken'</script><img src="x" onerror="document.title = 'taken'"> & <b>مرحبا</b> 👩‍🚀"""

@@ -18,9 +18,11 @@ from typing import Any
 import pytest
 
 from relay_simulator.server import RelayServer
-from testing.harness import Process, settings, traffic
 from testing.monitoring import CONFIG, RULES, alerts, queries
+from testing.processes import Process
 from testing.servers import free_port
+from testing.traffic import traffic
+from testing.workers import settings
 
 DEADLINE = 60.0  # seconds; Prometheus waits five before it scrapes at all
 INTERVAL = "250ms"  # between scrapes, and between runs of the rules, in place of 15 s

@@ -9,7 +9,10 @@ from urllib.parse import urlsplit
 
 from relay_simulator.certificates import make_certificates
 from relay_simulator.server import RelayServer
-from testing.harness import Process, differences, saved, settings, traffic
+from testing.databases import differences, saved
+from testing.processes import Process
+from testing.traffic import traffic
+from testing.workers import settings
 
 HOST = "relay.invalid"  # a name that nobody resolves
 

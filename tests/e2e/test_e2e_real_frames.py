@@ -11,8 +11,9 @@ import pytest
 from relay_simulator.frames_file import read_frames
 from relay_simulator.server import RelayServer
 from relay_simulator.truth import CommitTruth, OpTruth
-from testing.harness import connected, differences, finished, running
+from testing.databases import connected, differences
 from testing.model import Model
+from testing.workers import finished, running
 
 DATA = Path(__file__).parents[2] / "../shared/data"
 REAL, ODD = DATA / "real_frames", DATA / "odd_frames"

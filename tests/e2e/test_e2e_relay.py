@@ -24,19 +24,11 @@ from relay_simulator.faults import (
 )
 from relay_simulator.server import RelayServer
 from testing.authors import Author, liking
-from testing.harness import (
-    Process,
-    connected,
-    differences,
-    finished,
-    running,
-    saved,
-    settings,
-    stored_cursor,
-    told,
-    traffic,
-    until,
-)
+from testing.databases import connected, differences, saved, stored_cursor
+from testing.processes import Process
+from testing.traffic import traffic, traffic_of
+from testing.waiting import until
+from testing.workers import finished, running, settings
 
 
 @pytest.mark.parametrize("how", ["close", "abort"])
@@ -146,7 +138,7 @@ async def test_a_cursor_from_the_future_ends_with_1_and_the_ways_on(database: st
 async def test_a_relay_that_counts_anew_ends_with_1(database: str, tmp_path: Path) -> None:
     """The seq drops by more than 10,000. What came before it stands, and the cursor with it."""
     author = Author("counting")
-    before = told(author.commit(seq, 1 + seq / 1e6, liking("create", str(seq), seq)) for seq in range(50_001, 50_101))
+    before = traffic_of(author.commit(seq, 1 + seq / 1e6, liking("create", str(seq), seq)) for seq in range(50_001, 50_101))
     anew = author.commit(1, 2, liking("create", "anew", 1))
     async with (
         RelayServer([*before.frames, anew.frame]) as relay,

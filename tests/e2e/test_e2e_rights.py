@@ -13,7 +13,10 @@ from indexer.errors import OperatorError
 from indexer.records import RECORD_TYPES
 from relay_simulator.server import RelayServer
 from testing.application_schema import TABLES
-from testing.harness import Process, connected, differences, finished, running, settings, traffic
+from testing.databases import connected, differences
+from testing.processes import Process
+from testing.traffic import traffic
+from testing.workers import finished, running, settings
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "security.md").read_text(encoding="utf-8")
 EMPTY, APPLICATION, READER = re.findall(r"```sql\n(.*?)```", DOCUMENT, re.DOTALL)

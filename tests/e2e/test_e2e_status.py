@@ -12,7 +12,11 @@ from relay_simulator.faults import Say
 from relay_simulator.server import RelayServer
 from testing.application_schema import TABLES
 from testing.authors import Author, liking
-from testing.harness import ROOT, Process, connected, saved, settings, traffic, until
+from testing.databases import connected, saved
+from testing.processes import ROOT, Process
+from testing.traffic import traffic
+from testing.waiting import until
+from testing.workers import settings
 
 
 class Answer(NamedTuple):

@@ -11,7 +11,11 @@ import pytest
 from indexer.embedded.server import PostgresServer
 from relay_simulator.server import RelayServer
 from testing.authors import Author, liking
-from testing.harness import Process, connected, differences, saved, settings, stored_cursor, told, traffic, until
+from testing.databases import connected, differences, saved, stored_cursor
+from testing.processes import Process
+from testing.traffic import traffic, traffic_of
+from testing.waiting import until
+from testing.workers import settings
 
 LIMIT = 10.0  # seconds that a stop may take, by the promise
 LIKES = 12_000
@@ -29,7 +33,7 @@ async def test_a_signal_in_mid_stream_drains_saves_and_exits_with_0(
 ) -> None:
     """The cursor is that of the last event in the database, and what comes after it is taken up at the next start."""
     authors = [Author(f"steady{letter}") for letter in "abcdefgh"]
-    stream = told(
+    stream = traffic_of(
         author.commit(seq, seq / 100, liking("create", f"like{seq}", seq))
         for seq, author in zip(range(1, LIKES + 1), itertools.cycle(authors), strict=False)
     )

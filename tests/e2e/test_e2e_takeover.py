@@ -7,8 +7,11 @@ import pytest
 
 from relay_simulator.server import RelayServer
 from testing.application_schema import TABLES
-from testing.harness import Process, connected, differences, finished, running, traffic
+from testing.databases import connected, differences
 from testing.model import Model
+from testing.processes import Process
+from testing.traffic import traffic
+from testing.workers import finished, running
 
 # What another writer leaves: the application's tables, its cursor among them, and nothing of ours.
 FORGET = "DROP SCHEMA unified_worker CASCADE"

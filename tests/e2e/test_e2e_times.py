@@ -9,7 +9,9 @@ from relay_simulator.records import POST, Record
 from relay_simulator.repository import written
 from relay_simulator.server import RelayServer
 from testing.authors import SECOND, START, Author, liking
-from testing.harness import connected, differences, finished, running, told
+from testing.databases import connected, differences
+from testing.traffic import traffic_of
+from testing.workers import finished, running
 
 YEAR = 365 * 86_400
 FAR = (datetime(2999, 1, 1, tzinfo=UTC) - datetime(2026, 7, 1, tzinfo=UTC)).total_seconds()
@@ -34,7 +36,7 @@ async def test_times_of_the_far_future_are_not_believed(database: str, crowd: in
         await finished(worker, 105)
         assert worker.metrics.refused == {"rev_in_future": 1}
         assert "lag" in [reason.name for reason in reasons(worker.gauges, 60)]
-    assert await differences(database, told(stream).model) == []
+    assert await differences(database, traffic_of(stream).model) == []
     async with connected(database) as connection:
         assert await connection.fetchval("SELECT max(sort_at) < now() FROM feed_items")
         assert await connection.fetchval("SELECT count(*) FROM likes WHERE uri LIKE '%/honest'") == 1

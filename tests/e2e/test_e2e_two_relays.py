@@ -5,8 +5,11 @@ import pytest
 from relay_simulator.generator import Generator, Settings
 from relay_simulator.mix import Mix
 from relay_simulator.server import RelayServer
-from testing.harness import Traffic, connected, differences, finished, running, told, until
+from testing.databases import connected, differences
 from testing.model import Model
+from testing.traffic import Traffic, traffic_of
+from testing.waiting import until
+from testing.workers import finished, running
 
 FIRST, SECOND, BETWEEN = 1_000_001, 77_000_001, 10_000_000
 EVENTS, BEFORE = 2_500, 1_500
@@ -17,7 +20,7 @@ NUMBERED = ("posts", "likes", "reposts", "follows", "blocks")
 
 def numbered_from(seq: int) -> Traffic:
     settings = Settings(seed=3, accounts=300, mix=Mix.awkward(), cheap=True, history=50, first_seq=seq)
-    return told(Generator(settings).stream(EVENTS))
+    return traffic_of(Generator(settings).stream(EVENTS))
 
 
 async def wrong_rows(url: str, model: Model) -> list[str]:

@@ -21,10 +21,14 @@ from indexer.database.schema.prepare import DERIVED_SINCE
 from relay_simulator.generator import Generator, Settings
 from relay_simulator.mix import Mix
 from relay_simulator.server import RelayServer
-from testing.harness import ROOT, Process, Traffic, connected, differences, saved, settings, stored_cursor, told, until
+from testing.databases import connected, differences, saved, stored_cursor
 from testing.model import Model, compare
 from testing.model.expected import Expected
 from testing.model.names import UNDETERMINED
+from testing.processes import ROOT, Process
+from testing.traffic import Traffic, traffic_of
+from testing.waiting import until
+from testing.workers import settings
 
 EVENTS = 2_400
 # So many are there from the start; more come when the older version has stored a cursor; the last ones come to the newer.
@@ -74,7 +78,7 @@ def process_of(version: Version, folder: Path) -> type[Process]:
 
 @functools.cache
 def stream_of(mix: Mix) -> Traffic:
-    return told(Generator(Settings(seed=5, accounts=300, mix=mix, cheap=True)).stream(EVENTS))
+    return traffic_of(Generator(Settings(seed=5, accounts=300, mix=mix, cheap=True)).stream(EVENTS))
 
 
 # What records said in these before their columns came is lost.

@@ -6,12 +6,9 @@ import os
 import stat
 import subprocess
 import sys
-import time
-from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from pathlib import Path
 
-import asyncpg
 import psutil
 import pytest
 
@@ -20,7 +17,9 @@ from indexer.embedded.cluster import spawn_as
 from indexer.embedded.programs import EmbeddedPostgres, unprivileged_account
 from indexer.embedded.server import PostgresServer
 from indexer.errors import OperatorError
+from testing.databases import connected
 from testing.servers import SAFE, alive, kill9, make_server, server_directory
+from testing.waiting import until
 
 ROOT = Path(__file__).parents[2]
 # Starts an embedded server, says its process id, and waits to be killed.
@@ -42,22 +41,6 @@ asyncio.run(main())
 def directory() -> Iterator[Path]:
     with server_directory() as path:
         yield path
-
-
-@asynccontextmanager
-async def connected(url: str) -> AsyncGenerator[asyncpg.Connection]:
-    connection = await asyncpg.connect(url)
-    try:
-        yield connection
-    finally:
-        await connection.close()
-
-
-async def eventually(condition: Callable[[], bool], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        await asyncio.sleep(0.02)
 
 
 def servers_in(directory: Path) -> list[int]:
@@ -131,7 +114,7 @@ async def test_the_server_ends_when_its_parent_is_killed(directory: Path) -> Non
         server = int(await asyncio.to_thread(child.stdout.readline))
         assert server in servers_in(directory)
         child.kill()
-    await eventually(lambda: servers_in(directory) == [])
+    await until(lambda: servers_in(directory) == [], "the server and its children are gone", 20)
     assert not (directory / "cluster" / "postmaster.pid").exists()  # stopped in good order, not killed
 
 
@@ -178,7 +161,8 @@ async def test_a_command_uses_the_server_that_runs_there_and_leaves_it_alone(dir
         assert own.pid is not None
     first = EmbeddedPostgres(place)
     starting = asyncio.create_task(first.__aenter__())
-    await eventually(lambda: starting.done() or bool(servers_in(place)))  # it has the folder, and is about to be ready
+    # It has the folder then, and is about to be ready.
+    await until(lambda: starting.done() or bool(servers_in(place)), "the server starts", 20)
     async with EmbeddedPostgres(place, existing=True) as joined, connected(joined.url) as connection:
         assert await connection.fetchval("SELECT 1") == 1
         assert joined.pid is None

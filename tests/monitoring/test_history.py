@@ -20,7 +20,8 @@ from indexer.protocol.frames import decode
 from relay_simulator.generator import Generator, Settings
 from relay_simulator.mix import Mix
 from relay_simulator.truth import CommitTruth, OpTruth
-from testing.harness import settings, until
+from testing.waiting import until
+from testing.workers import settings
 from unified_worker import UnifiedWorker
 
 

@@ -16,8 +16,11 @@ from indexer.embedded.server import PostgresServer
 from indexer.metrics import Metrics
 from indexer.monitoring.welcome import first_events, greet
 from relay_simulator.server import RelayServer
-from testing.harness import Process, finished, running, settings, traffic, until
+from testing.processes import Process
 from testing.servers import free_port, server_directory
+from testing.traffic import traffic
+from testing.waiting import until
+from testing.workers import finished, running, settings
 
 RELAY = "wss://relay.test"
 

@@ -111,6 +111,18 @@ def test_record_types_do_not_know_one_another() -> None:
         assert not any(module.startswith("indexer.database") for module in used), name
 
 
+def test_only_what_makes_a_database_is_given_its_record_types() -> None:
+    """Everything else knows the one registry."""
+    given = {
+        name
+        for name, path in INDEXER.items()
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.arg) and node.arg == "record_types"
+    }
+    assert given
+    assert all(name.startswith(("indexer.database.schema.", "indexer.database.functions.")) for name in given), given
+
+
 def test_the_record_types_are_found_never_listed() -> None:
     types = {name for name in INDEXER if re.fullmatch(r"indexer\.records\.[a-z]+", name) and name != BASE}
     namers = {name for name, path in INDEXER.items() if imports(path) & types}
@@ -201,7 +213,10 @@ def test_a_folder_imports_only_those_before_it(name: str) -> None:
         assert places[folder_of(module)] <= places[folder_of(name)], f"{name} imports {module}"
 
 
-@pytest.mark.parametrize("path", FOLDERS, ids=lambda path: path.parent.name)
+MAPPED = [*FOLDERS, *(ROOT / folder / "__init__.py" for folder in ("benchmarks", "testing", "testing/model"))]
+
+
+@pytest.mark.parametrize("path", MAPPED, ids=lambda path: path.parent.name)
 def test_a_folder_maps_what_is_in_it(path: Path) -> None:
     """Each __init__ names its files and folders once, and nothing that is gone. Record types and commands need no word."""
     if path.parent.name in ("protocol", "commands"):

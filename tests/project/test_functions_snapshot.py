@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 
-from testing.database_side import connected
+from testing.databases import connected
 from testing.documents import ROOT, read
 from testing.print_sql import text
 

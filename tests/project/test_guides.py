@@ -11,7 +11,8 @@ from indexer.monitoring.readiness import NAMES
 from indexer.records import RECORD_TYPES
 from testing.application_schema import TABLES
 from testing.commits import FOLLOW, LIKE, POST, Stream, did, follow, like, post, put
-from testing.database_side import Worker, connected, opened
+from testing.database_side import Worker, opened
+from testing.databases import connected
 from testing.documents import blocks, log_lines, read, said, settings, statements
 from testing.servers import FAST, fast_parent, make_server, server_directory
 

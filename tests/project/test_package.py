@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from indexer import program_name
+from indexer.command_line import program_name
 from indexer.version import VERSION
 from tests.project.test_packaging import requirements
 

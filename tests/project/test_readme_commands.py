@@ -19,8 +19,10 @@ from typing import Self
 import pytest
 
 from relay_simulator.server import RelayServer
+from testing.databases import connected, saved, stored_cursor
 from testing.documents import ROOT, blocks, read
-from testing.harness import connected, saved, stored_cursor, traffic, until
+from testing.traffic import traffic
+from testing.waiting import until
 
 README = read("README.md")
 PAGES = (README, *(read(f"docs/{name}.md") for name in ("operations", "dead-letters", "troubleshooting", "performance")))

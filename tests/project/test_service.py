@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from indexer import program_name
-from indexer.command_line import signals
+from indexer.command_line import program_name, signals
 from indexer.config.settings import SETTINGS, Config
 from indexer.pipeline import lanes
 from unified_worker import MOST_LANES

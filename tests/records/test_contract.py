@@ -27,7 +27,8 @@ from indexer.records.base.record_type import RecordType
 from testing.application_schema import TABLES
 from testing.commits import START, Stream, delete, did, put
 from testing.contract import EMPTY, WAITING, Snapshot, changes, samples_of, snapshot, world
-from testing.database_side import Worker, connected, opened
+from testing.database_side import Worker, opened
+from testing.databases import connected
 from testing.garbage import DID as SOMEONE
 from testing.garbage import GENERIC, PROFILE, key_of, records
 from testing.samples import ME
@@ -132,7 +133,7 @@ UNTOLD = re.compile('"cid": [^,]*, ')  # in no record table, for some types
 
 async def differences(worker: Worker, table: str = "") -> int:
     """What check finds; of one table's rows, or in all."""
-    kinds = [*derived("public", RECORD_TYPES), notifications("public", RECORD_TYPES, strict=True)]
+    kinds = [*derived("public"), notifications("public", strict=True)]
     asked = [kind for kind in kinds if table in ("", kind.name)]
     return sum([(await look(worker.connection, kind, None)).differences for kind in asked])
 

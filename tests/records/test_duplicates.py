@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from indexer.embedded.server import PostgresServer
 from testing.application_schema import TABLES
 from testing.commits import CID, FOLLOW, LIKE, POST, REPOST, Op, Stream, at, delete, did, follow, like, post, put, repost
-from testing.database_side import Worker, connected, opened
+from testing.database_side import Worker, opened
+from testing.databases import connected
 from testing.garbage import VERIFICATION
 
 TABLE_OF = {LIKE: ("likes", "user_did", "post_uri"), REPOST: ("reposts", "user_did", "post_uri")}

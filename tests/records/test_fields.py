@@ -16,7 +16,7 @@ from indexer.errors import Rejected
 from indexer.protocol.data_model import to_json_form
 from indexer.records import RECORD_TYPES
 from indexer.records.base.record_type import EVERY_OTHER
-from indexer.records.base.values import Place, Row
+from indexer.records.base.values import RecordAddress, Row
 from relay_simulator.encoding import Value, cid_of, cid_text, encode
 from testing.garbage import (
     BLOCK,
@@ -40,7 +40,7 @@ from testing.garbage import (
 )
 
 PAGE = Path(__file__).parents[2] / "docs" / "tables.md"
-AT = Place(DID, "3222222222222", URI)
+AT = RecordAddress(DID, "3222222222222", URI)
 REF = {"uri": URI, "cid": CID}
 LIST_URI = f"at://{DID}/{LIST}/1"
 LINK = {"$link": CID}

@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from testing.commits import Stream, at, delete, did, like, post, put, repost
-from testing.database_side import connected, opened
+from testing.database_side import opened
+from testing.databases import connected
 from testing.new_type import run, with_file
 
 STATUS, PRAISE = "app.bsky.actor.status", "app.bsky.feed.praise"
@@ -17,10 +18,10 @@ from indexer.records.base.effects import count, notification
 from indexer.records.base.columns import CID, CREATED_AT, INDEXED_AT, URI, author, subject, text
 from indexer.records.base.fields import created_at, required_did, required_text
 from indexer.records.base.record_type import RecordType
-from indexer.records.base.values import Place, Record, Row
+from indexer.records.base.values import Record, RecordAddress, Row
 
 
-def row(record: Record, _at: Place) -> Row:
+def row(record: Record, _at: RecordAddress) -> Row:
     """The other's DID, and the status."""
     return Row(required_did(record, "with"), None, created_at(record), {"status": required_text(record, "status")})
 
@@ -54,7 +55,7 @@ from indexer.records.base.effects import Derived, Effect, count, feed_item, view
 from indexer.records.base.columns import CID, COMMIT, CREATED_AT, INDEXED_AT, URI, author, subject, subject_cid
 from indexer.records.base.fields import created_at, strong_ref
 from indexer.records.base.record_type import RecordType
-from indexer.records.base.values import Place, Record, Row
+from indexer.records.base.values import Record, RecordAddress, Row
 
 AUTHOR, SUBJECT = "{user_did}", "{post_uri}"
 QUOTE = {
@@ -74,7 +75,7 @@ ANSWERS = Effect(
 )
 
 
-def row(record: Record, _at: Place) -> Row:
+def row(record: Record, _at: RecordAddress) -> Row:
     """The post that is praised."""
     uri, cid = strong_ref(record, "subject")
     return Row(uri, cid, created_at(record), None, (uri,))

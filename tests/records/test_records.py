@@ -12,13 +12,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import indexer.records
-from indexer.database.write.batch import KINDS, OTHER, REFUSED, build, row_of
+from indexer.database.write.batch import KIND_REFUSED, KINDS, OTHER, build, row_of
 from indexer.errors import Rejected
 from indexer.protocol.data_model import to_json_form
 from indexer.protocol.events import Commit, RecordOp
 from indexer.records import RECORD_TYPES, find
 from indexer.records.base.fields import MAX_SEARCH_BYTES, created_at, search_text
-from indexer.records.base.values import Place, Row
+from indexer.records.base.values import RecordAddress, Row
 from indexer.selection import Selection
 from relay_simulator.encoding import cid_of, encode
 from testing.garbage import (
@@ -41,7 +41,7 @@ TIME = datetime(2026, 7, 1, tzinfo=UTC)
 REF = {"uri": URI, "cid": CID}
 
 
-AT = Place(DID, "3222222222222", f"at://{DID}/app.example.record/3222222222222")
+AT = RecordAddress(DID, "3222222222222", f"at://{DID}/app.example.record/3222222222222")
 
 
 def row(collection: str, **fields: Any) -> Row:
@@ -72,7 +72,7 @@ slow = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCh
 def test_any_record_is_a_row_or_refused_by_name(found: list[tuple[str, Any]]) -> None:
     batch = build([commit(*found)])
     assert len(batch.kind) == len(found)
-    assert sum(kind == REFUSED for kind in batch.kind) == len(batch.refused)
+    assert sum(kind == KIND_REFUSED for kind in batch.kind) == len(batch.refused)
     assert all(re.fullmatch("[a-z_]+", reason) for _, reason in batch.refused)
     for values in (batch.uri, batch.cid, batch.subject, batch.subject_cid, batch.rest):
         assert len(values) == len(found)
@@ -80,7 +80,7 @@ def test_any_record_is_a_row_or_refused_by_name(found: list[tuple[str, Any]]) ->
     for kind, subject, subject_cid, created in zip(batch.kind, batch.subject, batch.subject_cid, batch.created_at, strict=True):
         assert len(subject or "") <= 512
         assert len(subject_cid or "") <= 255
-        assert (created is None) == (kind == REFUSED)
+        assert (created is None) == (kind == KIND_REFUSED)
 
 
 @slow
@@ -195,7 +195,7 @@ def test_a_profile_of_another_key_is_refused_and_its_deletion_ignored() -> None:
 def test_every_other_collection_is_kept_whole() -> None:
     record = {"$type": "app.example.thing", "any": [1]}
     batch = build([commit(("app.example.thing", record), ("app.example.thing", {"$type": "app.example.other"}))])
-    assert batch.kind == [OTHER[0], REFUSED]
+    assert batch.kind == [OTHER[0], KIND_REFUSED]
     assert json.loads(batch.rest[0] or "") == record
     assert batch.refused == [(0, "wrong_type")]
     assert batch.user == [True]

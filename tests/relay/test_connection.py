@@ -185,7 +185,7 @@ async def test_five_redirects_are_followed_and_no_more(hops: int, arrives: bool,
             url = await stack.enter_async_context(listening(moved(url)))
         assert await first_wait(url) == 1
     assert len(visitors) == arrives
-    assert ("more than 5 times" in caplog.text) != arrives
+    assert ("more than 5 redirects" in caplog.text) != arrives
 
 
 @pytest.mark.parametrize("status", [300, 303, 304])

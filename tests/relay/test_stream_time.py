@@ -12,7 +12,7 @@ from indexer.relay.stream_time import ENOUGH, WINDOW, StreamTime
 from relay_simulator.encoding import frame, time_text
 from relay_simulator.records import Record
 from testing.authors import SECOND, START, Author, liking
-from testing.harness import settings
+from testing.workers import settings
 from unified_worker import UnifiedWorker
 
 BEGIN = datetime(2026, 7, 1, tzinfo=UTC)

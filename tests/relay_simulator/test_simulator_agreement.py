@@ -74,4 +74,4 @@ def test_indexer_and_model_refuse_the_same_operations() -> None:
 def refusals(built: batch.Batch) -> list[str]:
     """The paths of the operations that are kept instead of applied."""
     pairs = zip(built.kind, built.rest, strict=True)
-    return [json.loads(rest or "")["path"] for kind, rest in pairs if kind == batch.REFUSED]
+    return [json.loads(rest or "")["path"] for kind, rest in pairs if kind == batch.KIND_REFUSED]

@@ -5,6 +5,7 @@ import random
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Sequence
 
+from indexer.command_line import program_name
 from indexer.command_line.command import Command
 from indexer.command_line.signals import Words, until_signal
 from indexer.command_line.stdout import say
@@ -16,7 +17,6 @@ from indexer.database.recount.notifications import notifications
 from indexer.database.recount.rows import derived
 from indexer.database.schema.session import SessionLost, session
 from indexer.formatting import printable
-from indexer.records import RECORD_TYPES
 
 DESCRIPTION = """\
 Compare counts, references and bookkeeping with a recount from the record tables: of a random sample, or of everything.
@@ -97,9 +97,9 @@ class Check:
     async def _run(self) -> None:
         async with session(self._url, "check") as (self._pool, connection, schema):
             kinds = [
-                *derived(schema, RECORD_TYPES),
-                notifications(schema, RECORD_TYPES, strict=self._strict),
-                *books(schema, RECORD_TYPES),
+                *derived(schema),
+                notifications(schema, strict=self._strict),
+                *books(schema),
             ]
             if await is_rebuilding(connection):
                 say("Derived rows are not checked: a rebuild is running, or was interrupted (rebuild-derived completes it).")
@@ -154,7 +154,7 @@ def _verdict(found: Sequence[Found]) -> list[str]:
     lines = [f"{f'Differences: {total:,},' if total else 'No differences'} in {looked:,} rows, {seconds:.1f} s."]
     if late := [one.kind.name for one in found if one.looked is None]:
         lines.append(f"Not checked, because that took over a minute (an index may be missing; try --full): {', '.join(late)}.")
-    remedies = {one.kind.remedy: None for one in differing}
+    remedies = {one.kind.remedy or program_name.line("rebuild-derived"): None for one in differing}
     return lines + [f"Remedy: {remedy}" for remedy in remedies]
 
 

@@ -1,4 +1,4 @@
-"""The command `unified_worker.py dead-letters`: what could not be applied, to be looked at, applied again, or dropped."""
+"""The command `unified_worker.py dead-letters`: list, show, retry or drop what could not be applied."""
 
 import logging
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
@@ -34,7 +34,7 @@ WORDS = Words("stopping after the current commit", "The database did not finish 
 
 
 def add_options(parser: ArgumentParser) -> None:
-    """What to do, and with which letters."""
+    """Add the actions, and the options that choose letters."""
     doing = parser.add_subparsers(dest="doing", metavar="list|show|retry|drop")
     listing = doing.add_parser("list", help="show the newest letters, and how many there are per reason (the default)")
     _add_listing(listing, "")
@@ -79,7 +79,7 @@ def _number(text: str) -> int:
 
 
 async def run(config: Config, options: Namespace) -> int:
-    """Does it; the exit code."""
+    """Run the chosen action; return the exit code."""
     if options.doing is not None:
         _refuse_before(options)
     match options.doing:
@@ -151,7 +151,7 @@ async def _retry(config: Config, options: Namespace) -> int:
         raise OperatorError(["dead-letters retry takes either an id, or --reason and --did"])
     retrying = Retrying(config, chosen)
     await until_signal(retrying, WORDS)
-    say(*retrying.told())
+    say(*retrying.report())
     return 0 if retrying.all_applied else 1
 
 

@@ -1,4 +1,4 @@
-"""The command `unified_worker.py rebuild-derived`: recomputes what follows from records, beside a running worker or not."""
+"""The command `unified_worker.py rebuild-derived`: recompute the derived rows, with or without a running worker."""
 
 import logging
 import math
@@ -28,18 +28,18 @@ WORDS = Words(
 
 
 class RebuildDerived:
-    """One rebuild, on a connection of its own; it takes no relay's lock, so a worker may run."""
+    """One rebuild on its own connection. It takes no relay's lock, so a worker may run."""
 
     def __init__(self, config: Config) -> None:
         self._pool = DatabasePool(config.database_url, size=1, name="rebuild-derived", durable=True, exclusive=False)
         self._rebuild = Rebuild(self._pool, tell_steps=True)
 
     async def initialize(self) -> None:
-        """Connects, and prepares the schema as the worker does."""
+        """Connect, and prepare the schema as the worker does."""
         await make_ready(self._pool, RECORD_TYPES, START_PATIENCE)
 
     async def run(self) -> None:
-        """Works until all is rebuilt, or until `stop`. Stop (the error) where another process is at it."""
+        """Work until everything is rebuilt, or until `stop`. Raises Stop if another process is rebuilding."""
         again = True
         while again:
             try:
@@ -51,16 +51,16 @@ class RebuildDerived:
         self._pool.terminate()
 
     def stop(self) -> None:
-        """Ends the run after the chunk that is being worked on."""
+        """End the run after the current chunk."""
         self._rebuild.stop()
 
     def abandon(self) -> None:
-        """Cuts the database's connection; what the chunk did is taken back."""
+        """Close the database connection at once; the current chunk is rolled back."""
         self._pool.terminate()
 
 
 async def run(config: Config, options: Namespace) -> int:
-    """The command, until all is rebuilt or a signal comes; 0."""
+    """Run the command until everything is rebuilt or a signal comes; return 0."""
     log.info("unified-worker %s rebuilds derived rows of %s", VERSION, redacted(config.database_url))
     await until_signal(RebuildDerived(config), WORDS)
     log.info("Stopped")

@@ -16,7 +16,6 @@ from indexer.database.status.read_only import look
 from indexer.database.status.results import AccountStatus, Status
 from indexer.errors import OperatorError
 from indexer.protocol.syntax import is_did
-from indexer.records import RECORD_TYPES
 
 DESCRIPTION = """\
 Show each relay's cursor and lag, whether its worker runs and how the last run ended, what was refused, gaps, dead letters,
@@ -39,8 +38,8 @@ async def run(config: Config, options: Namespace) -> int:
 
     async def ask(connection: Connection, schema: str) -> Status | AccountStatus:
         if did is None:
-            return await status(connection, schema, RECORD_TYPES)
-        return await account_status(connection, schema, RECORD_TYPES, did)
+            return await status(connection, schema)
+        return await account_status(connection, schema, did)
 
     found = await look(config.database_url, "status", ask)
     if options.json:

@@ -1,4 +1,4 @@
-"""Dead letters for people to read: a table of many, all of one with what its frame says, or JSON for programs. Pure."""
+"""Dead letters as text: a table of many, everything about one with the content of its frame, or JSON for programs. Pure."""
 
 from base64 import b64encode
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ import libipld
 
 from indexer import json
 from indexer.command_line.stdout import table
-from indexer.database.dead_letters.queries import Letter, Reason
+from indexer.database.dead_letters.queries import Letter, ReasonCount
 from indexer.errors import Rejected
 from indexer.formatting import printable
 from indexer.protocol.dag_cbor import decode_frame
@@ -22,8 +22,8 @@ DUMPED = 256  # bytes of a frame that does not decode
 MAX_TEXT = 200  # characters of a text in a frame's field
 
 
-def listed(reasons: Sequence[Reason], letters: Sequence[Letter]) -> list[str]:
-    """The counts by reason, then the letters, aligned."""
+def listed(reasons: Sequence[ReasonCount], letters: Sequence[Letter]) -> list[str]:
+    """The counts by reason, then the letters, in aligned columns."""
     if not reasons:
         return ["No dead letters."]
     total = sum(reason.letters for reason in reasons)
@@ -57,7 +57,7 @@ def _row(letter: Letter) -> tuple[str, ...]:
 
 
 def as_json(letter: Letter, frame: bytes | None = None) -> str:
-    """The letter as one line of JSON, with its frame in base64 where that is given."""
+    """The letter as one line of JSON, with its frame in base64 if it is given."""
     fields: dict[str, Any] = {
         **letter._asdict(),
         "frame_sha256": None if letter.frame_sha256 is None else letter.frame_sha256.hex(),
@@ -68,7 +68,7 @@ def as_json(letter: Letter, frame: bytes | None = None) -> str:
 
 
 def shown(letter: Letter, frame: bytes | None) -> list[str]:
-    """All of one letter, and what its frame says."""
+    """Everything about one letter, and the content of its frame."""
     fields = [
         ("id", str(letter.id)),
         ("seq", "-" if letter.seq is None else str(letter.seq)),

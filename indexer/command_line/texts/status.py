@@ -1,4 +1,4 @@
-"""What `status` found, as text for people: pure, from the types of database/status/results.py."""
+"""The result of `status` as text: pure, from the types of database/status/results.py."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -27,7 +27,7 @@ MEANINGS: dict[str, str] = {**MEANING}  # another version may have stored other 
 
 
 def status_text(found: Status) -> list[str]:
-    """The whole report: a block a relay, then what they share. Times are in UTC."""
+    """The whole report: a block per relay, then what relays share. Times are in UTC."""
     lines: list[str] = []
     for relay in found.relays:
         lines += [printable(relay.service), *_relay(relay, found.now), ""]
@@ -50,7 +50,7 @@ def status_text(found: Status) -> list[str]:
 
 
 def account_text(found: AccountStatus) -> list[str]:
-    """What is known of one account."""
+    """The report about one account."""
     most = found.most_counted
     lines = [printable(found.did), *_repo(found.repo), _reasons("dead letters", found.dead_letters)]
     for letter in found.last_dead_letters:
@@ -69,8 +69,8 @@ def _line(name: str, value: str) -> str:
 
 def _reasons(name: str, counts: Mapping[str, int]) -> str:
     """A total, and what it consists of."""
-    told = ", ".join(f"{reason} {number(count)}" for reason, count in sorted(counts.items()) if count)
-    return _line(name, number(sum(counts.values())) + (f" ({told})" if told else ""))
+    parts = ", ".join(f"{reason} {number(count)}" for reason, count in sorted(counts.items()) if count)
+    return _line(name, number(sum(counts.values())) + (f" ({parts})" if parts else ""))
 
 
 def _at(time: datetime | None) -> str:

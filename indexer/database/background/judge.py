@@ -1,4 +1,4 @@
-"""Judges what a changed gate says of many replies or quotes, step by step on a connection of its own, beside the stream.
+"""Judge the replies or quotes of a changed gate, step by step on its own connection, while the stream continues.
 
 What is left to do stands in `unified_worker.judgements`, so a worker that was stopped goes on where it was. Where the gate
 changes meanwhile, its judgement begins again; whatever comes meanwhile is judged as it is written.
@@ -14,8 +14,8 @@ from indexer.log.handler import warn_limited
 log = logging.getLogger(__name__)
 
 INTERVAL = 0.5  # seconds
-POSTS_A_STEP = 200  # one transaction: commits in that thread wait for it
-POSTS_A_LOOK = 10_000  # each look goes through the whole thread
+POSTS_PER_STEP = 200  # one transaction: commits in that thread wait for it
+POSTS_PER_LOOK = 10_000  # each look goes through the whole thread
 
 ASKED = "SELECT kind, uri, asked, after FROM unified_worker.judgements WHERE asked > $1 ORDER BY asked LIMIT 1"
 FOUND = "SELECT array_agg(u) FROM unified_worker.to_judge($1, $2, $3, $4) AS u"
@@ -23,13 +23,13 @@ STEP = "SELECT unified_worker.judge_part($1, $2, $3, $4, $5)"
 
 
 class Judge:
-    """Judges for as long as the worker runs."""
+    """Judges gates for as long as the worker runs."""
 
     def __init__(self, pool: DatabasePool) -> None:
         self._pool = pool
 
     async def keep_judging(self) -> None:
-        """Looks twice a second, until cancelled."""
+        """Look for work twice per second, until cancelled."""
         while True:
             await asyncio.sleep(INTERVAL)
             try:
@@ -38,7 +38,7 @@ class Judge:
                 warn_limited(log, "judge", "Could not judge replies and quotes (%s); trying again", error)
 
     async def turn(self) -> None:
-        """Takes each judgement that is asked for as far as one look goes. What the database refuses of one stops no other."""
+        """Advance each requested judgement by one step. An error of one does not stop the others."""
         asked, refusal = -1, None
         while True:
             async with self._pool.connection() as connection:
@@ -56,10 +56,10 @@ class Judge:
     async def _look(self, kind: str, uri: str, asked: int, after: str) -> None:
         """Judges the next posts, a few in each transaction, until the gate changes again."""
         async with self._pool.connection() as connection:
-            posts: list[str] = await connection.fetchval(FOUND, kind, uri, after, POSTS_A_LOOK) or []
-        for first in range(0, max(len(posts), 1), POSTS_A_STEP):
-            part = posts[first : first + POSTS_A_STEP]
-            last = len(posts) < POSTS_A_LOOK and first + POSTS_A_STEP >= len(posts)
+            posts: list[str] = await connection.fetchval(FOUND, kind, uri, after, POSTS_PER_LOOK) or []
+        for first in range(0, max(len(posts), 1), POSTS_PER_STEP):
+            part = posts[first : first + POSTS_PER_STEP]
+            last = len(posts) < POSTS_PER_LOOK and first + POSTS_PER_STEP >= len(posts)
             # A connection a step: where there is one alone, the lanes get theirs in between.
             async with self._pool.connection() as connection:
                 if not await connection.fetchval(STEP, kind, uri, asked, part, last):

@@ -1,4 +1,4 @@
-"""Which accounts forbid that what they write is collected: `user_settings`, read again every minute."""
+"""Which accounts forbid indexing: `user_settings`, read again every minute."""
 
 import asyncio
 import logging
@@ -17,12 +17,12 @@ OPTED_OUT = "SELECT user_did FROM {schema}.user_settings WHERE data_collection_f
 
 
 async def opted_out(connection: Connection, schema: str) -> frozenset[str]:
-    """The DIDs of those who forbid it."""
+    """The DIDs of the accounts that forbid indexing."""
     return frozenset(row["user_did"] for row in await connection.fetch(OPTED_OUT.format(schema=schema)))
 
 
 class UserSettings:
-    """Keeps `selection.opted_out` as the table says."""
+    """Keeps `selection.opted_out` equal to the table."""
 
     def __init__(self, pool: DatabasePool, selection: Selection) -> None:
         self._pool = pool
@@ -30,7 +30,8 @@ class UserSettings:
         self._schema = ""
 
     async def start(self, schema: str) -> None:
-        """Reads them for the first time, for as long as it takes: nothing of those accounts is to come in."""
+        """Read the opt-outs for the first time. It waits as long as necessary, because nothing of those accounts may be
+        indexed."""
         self._schema = schema
         while True:
             if await self._try():
@@ -38,12 +39,12 @@ class UserSettings:
             await asyncio.sleep(PAUSE)
 
     async def read(self) -> None:
-        """Reads them anew."""
+        """Read the opt-outs again."""
         async with self._pool.connection() as connection:
             self._selection.opted_out = await opted_out(connection, self._schema)
 
     async def keep_reading(self) -> None:
-        """Reads them every minute, until cancelled."""
+        """Read the opt-outs every minute, until cancelled."""
         while True:
             await asyncio.sleep(INTERVAL)
             await self._try()

@@ -1,4 +1,4 @@
-"""Rebuilds derived rows from the record tables, chunk by chunk, beside a running worker or without one.
+"""Rebuild derived rows from the record tables, chunk by chunk, with or without a running worker.
 
 How far it has come stands in `unified_worker.rebuild`, written with each chunk, so what was interrupted goes on from there. Two
 processes that rebuilt at once would do no harm, only double work: a lock of the session keeps it to one.
@@ -44,7 +44,8 @@ BUSY = "another process is rebuilding the derived rows of this database: wait fo
 
 
 class Rebuild:
-    """One rebuild, on the pool's connections. `most_rows`: of a chunk, as CHUNK_MS allows. `tell_steps`: a line a step."""
+    """One rebuild on the pool's connections. `most_rows`: the largest chunk, as CHUNK_MS allows. `tell_steps`: log a line
+    per step."""
 
     def __init__(self, pool: DatabasePool, *, most_rows: int = MOST_ROWS, tell_steps: bool = False) -> None:
         self._pool = pool
@@ -55,7 +56,7 @@ class Rebuild:
         self._told_at = time.monotonic()
 
     async def finish(self) -> None:
-        """The worker's way: goes on with a rebuild that an upgrade asked for, or that was interrupted; else does nothing."""
+        """Finish a rebuild that an upgrade asked for, or that was interrupted; otherwise do nothing. The worker uses this."""
         while True:
             try:
                 if await self._is_under_way() and await self._take_lock():
@@ -66,7 +67,7 @@ class Rebuild:
             await asyncio.sleep(PAUSE)
 
     async def run(self) -> bool:
-        """The command's way: goes on with an unfinished rebuild, else begins anew. False: `stop` came before the end."""
+        """Resume an unfinished rebuild, or begin a new one. False if `stop` came before the end. The command uses this."""
         if not await self._take_lock():
             raise Stop(BUSY)
         if not await self._is_under_way():
@@ -74,7 +75,7 @@ class Rebuild:
         return await self._go_on()
 
     def stop(self) -> None:
-        """Ends the run after the chunk that is being worked on."""
+        """End the run after the current chunk."""
         self._stopping = True
 
     async def _take_lock(self) -> bool:

@@ -1,4 +1,4 @@
-"""What a worker's run leaves behind: when it began, what it has counted, and how it ended; for those who look from outside."""
+"""The record of a worker's run: when it began, what it counted, and how it ended; `status` reads it."""
 
 import asyncio
 import json
@@ -35,7 +35,7 @@ ON CONFLICT (service, started_at) DO UPDATE SET updated_at = excluded.updated_at
 
 
 class Run:
-    """This process's run, written on the connection that holds the lock."""
+    """The record of this process's run, written on the connection that holds the lock."""
 
     def __init__(self, pool: DatabasePool, metrics: Metrics) -> None:
         self._pool = pool
@@ -43,7 +43,7 @@ class Run:
         self._place = (pool.name, datetime.now(UTC), VERSION, socket.gethostname(), os.getpid())
 
     async def keep_noting(self) -> None:
-        """Notes the counts, now and every minute, until cancelled."""
+        """Store the counts now and every minute, until cancelled."""
         while True:
             try:
                 await self._note(None)
@@ -52,7 +52,7 @@ class Run:
             await asyncio.sleep(INTERVAL)
 
     async def end(self, how: str) -> None:
-        """Notes how it ended, if the database lets it."""
+        """Store how the run ended, if the database allows it."""
         try:
             async with asyncio.timeout(END_PATIENCE):
                 await self._note(how[:MOST_TOLD])

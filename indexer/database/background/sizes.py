@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import asyncpg
@@ -12,7 +11,7 @@ from indexer.database.connection.pool import DatabasePool
 from indexer.database.connection.sessions import Connection
 from indexer.database.schema import tables
 from indexer.log.handler import warn_limited
-from indexer.records.base.record_type import RecordType
+from indexer.records import RECORD_TYPES
 
 log = logging.getLogger(__name__)
 
@@ -53,10 +52,10 @@ class Size(NamedTuple):
     bytes: int
 
 
-async def measure(connection: Connection, record_types: Sequence[RecordType]) -> list[Size]:
+async def measure(connection: Connection) -> list[Size]:
     """The application's tables that the worker uses, by name, then the worker's own, as `unified_worker.…`."""
     schema: str = await connection.fetchval(SCHEMA)
-    places = {name: f"{schema}.{name}" for name in tables.names(record_types)}
+    places = {name: f"{schema}.{name}" for name in tables.names(RECORD_TYPES)}
     places |= {place: place for place in [f"unified_worker.{row['relname']}" for row in await connection.fetch(OWN)]}
     found: dict[str, Size] = {}
     for part in await connection.fetch(PARTS, list(places), list(places.values())):
@@ -91,9 +90,8 @@ async def _count(connection: Connection, part: str) -> int | None:
 class Sizes:
     """Takes a sample a day, for as long as the worker runs."""
 
-    def __init__(self, pool: DatabasePool, record_types: Sequence[RecordType]) -> None:
+    def __init__(self, pool: DatabasePool) -> None:
         self._pool = pool
-        self._record_types = record_types
 
     async def keep_sampling(self) -> None:
         """Looks every hour, until cancelled."""
@@ -109,6 +107,6 @@ class Sizes:
         """Takes today's sample, unless it is there."""
         if await connection.fetchval(TAKEN):
             return
-        sizes = await measure(connection, self._record_types)
+        sizes = await measure(connection)
         columns = ([size.name for size in sizes], [size.rows for size in sizes], [size.bytes for size in sizes])
         await connection.execute(TAKE, *columns, KEPT_DAYS)

@@ -1,4 +1,4 @@
-"""What does not get on, though it is tried again and again: wipes, and letters that wait. Counted for a metric."""
+"""Count wipes and waiting letters that fail again and again, for a metric."""
 
 import asyncio
 import logging
@@ -30,7 +30,7 @@ class Stuck:
         self._metrics = metrics
 
     async def keep_counting(self) -> None:
-        """Counts once a minute, until cancelled."""
+        """Count once per minute, until cancelled."""
         while True:
             try:
                 await self.count()
@@ -39,7 +39,7 @@ class Stuck:
             await asyncio.sleep(INTERVAL)
 
     async def count(self) -> None:
-        """Counts once."""
+        """Count once."""
         async with self._pool.connection() as connection:
             self._metrics.stuck_wipes = await connection.fetchval(WIPES)
             self._metrics.stuck_letters = await connection.fetchval(LETTERS)

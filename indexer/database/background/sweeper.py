@@ -1,5 +1,5 @@
-"""Takes away, once an hour, what comes after its time: notifications to accounts that are deleted and wiped, and the traces of
-closed letters whose frames no relay has any more."""
+"""Remove late rows once per hour: notifications to accounts that are deleted and wiped, and the traces of closed letters
+whose frames no relay has any more."""
 
 import asyncio
 import logging
@@ -11,8 +11,8 @@ from indexer.log.handler import warn_limited
 log = logging.getLogger(__name__)
 
 INTERVAL = 3600.0  # seconds
-ACCOUNTS_A_STEP = 1_000
-LETTERS_A_STEP = 10_000
+ACCOUNTS_PER_STEP = 1_000
+LETTERS_PER_STEP = 10_000
 KEPT_DAYS = 30  # relays keep some days of the stream
 
 NOW = "SELECT now()"
@@ -30,13 +30,13 @@ DELETE FROM unified_worker.closed_letters WHERE ctid = ANY (ARRAY(
 
 
 class Sweeper:
-    """Sweeps at start, and every hour, for as long as the worker runs."""
+    """Sweeps at start and every hour, for as long as the worker runs."""
 
     def __init__(self, pool: DatabasePool) -> None:
         self._pool = pool
 
     async def keep_sweeping(self) -> None:
-        """Until cancelled."""
+        """Sweep at start and every hour, until cancelled."""
         while True:
             for work in (self.sweep, self.forget):
                 try:
@@ -48,13 +48,13 @@ class Sweeper:
             await asyncio.sleep(INTERVAL)
 
     async def sweep(self) -> None:
-        """Once through all deleted accounts: a refused step is its accounts' alone."""
+        """Go through all deleted accounts once. A refused step concerns only its own accounts."""
         async with self._pool.connection() as connection:
             began = await connection.fetchval(NOW)
         after, whole = "", True
         while True:
             async with self._pool.connection() as connection:
-                gone: list[str] = [row["did"] for row in await connection.fetch(GONE, after, ACCOUNTS_A_STEP)]
+                gone: list[str] = [row["did"] for row in await connection.fetch(GONE, after, ACCOUNTS_PER_STEP)]
                 if not gone:
                     break
                 try:
@@ -70,8 +70,8 @@ class Sweeper:
                 await connection.execute(SWEPT, began)
 
     async def forget(self) -> None:
-        """Takes away traces of closed letters, some at a time."""
-        gone = f"DELETE {LETTERS_A_STEP}"
-        while gone == f"DELETE {LETTERS_A_STEP}":
+        """Delete the traces of closed letters, some at a time."""
+        gone = f"DELETE {LETTERS_PER_STEP}"
+        while gone == f"DELETE {LETTERS_PER_STEP}":
             async with self._pool.connection() as connection:
-                gone = await connection.execute(FORGET, KEPT_DAYS, LETTERS_A_STEP)
+                gone = await connection.execute(FORGET, KEPT_DAYS, LETTERS_PER_STEP)

@@ -1,4 +1,4 @@
-"""Commits that had to wait in dead_letters, and are applied when they can be: by themselves, without an operator.
+"""Apply commits that wait in dead_letters as soon as they can be applied, without an operator.
 
 Some were refused by a foreign key (a database of our own has none; an existing one may). They wait for the row that they name,
 or until nothing refers any more to the row that they delete. Some came while their account's rows were being wiped. Letters are
@@ -25,7 +25,7 @@ from indexer.selection import EVERYTHING, Selection
 log = logging.getLogger(__name__)
 
 INTERVAL = 1.0  # seconds
-LETTERS_A_TURN = 5_000  # looked at; an index look-up each, some 15 ms of the server's time in all
+LETTERS_PER_TURN = 5_000  # looked at; an index look-up each, some 15 ms of the server's time in all
 SLOW = 0.5  # seconds that a look at a table takes: it has no index, maybe
 REST = 20  # times as long as a slow look took: until the next look there
 
@@ -39,20 +39,20 @@ ARRIVED = "SELECT value FROM unnest($1::text[]) AS value WHERE EXISTS (SELECT FR
 LET_GO = "SELECT value FROM unnest($1::text[]) AS value WHERE NOT EXISTS (SELECT FROM {table} WHERE {column} = value)"
 LOOKS = {"foreign_key": ARRIVED, "referenced": LET_GO}
 
-Place = tuple[str, str, str]  # what is waited for: the reason, the table, its column
+Awaited = tuple[str, str, str]  # what is waited for: the reason, the table, its column
 
 
 class Pending:
-    """Goes through what waits, for as long as the worker runs."""
+    """Applies waiting commits for as long as the worker runs."""
 
     def __init__(self, pool: DatabasePool, selection: Selection = EVERYTHING) -> None:
         self._pool = pool
         self._selection = selection
         self._after = 0  # the id up to which this round has looked
-        self._rests: dict[Place, float] = {}  # until when (time.monotonic) a table is not looked at; as many as foreign keys
+        self._rests: dict[Awaited, float] = {}  # until when (time.monotonic) a table is not looked at; as many as foreign keys
 
     async def keep_applying(self) -> None:
-        """Looks once a second, until cancelled."""
+        """Look for work once per second, until cancelled."""
         while True:
             await asyncio.sleep(INTERVAL)
             try:
@@ -62,10 +62,10 @@ class Pending:
                 warn_limited(log, "pending", "Could not read the waiting commits (%s); trying again", error)
 
     async def turn(self, connection: Connection) -> int:
-        """Looks at the next letters and applies the commits whose time has come; returns how many were applied."""
-        letters = await connection.fetch(OPEN, self._after, LETTERS_A_TURN)
-        self._after = letters[-1]["id"] if len(letters) == LETTERS_A_TURN else 0
-        waiting: defaultdict[Place, set[str]] = defaultdict(set)
+        """Read the next waiting letters, and apply the commits that can be applied now; return how many were applied."""
+        letters = await connection.fetch(OPEN, self._after, LETTERS_PER_TURN)
+        self._after = letters[-1]["id"] if len(letters) == LETTERS_PER_TURN else 0
+        waiting: defaultdict[Awaited, set[str]] = defaultdict(set)
         for letter in letters:
             if letter["awaited"] and letter["reason"] in LOOKS:
                 table, column, value = letter["awaited"]
@@ -80,7 +80,7 @@ class Pending:
         applied = [await self._apply(connection, kept) for kept in ready]
         return sum(applied)
 
-    async def _look(self, connection: Connection, place: Place, values: set[str]) -> Sequence[str]:
+    async def _look(self, connection: Connection, place: Awaited, values: set[str]) -> Sequence[str]:
         """For which of these values there is nothing to wait for any more: all of them where the table can't be looked at."""
         reason, table, column = place
         began = time.monotonic()

@@ -1,4 +1,4 @@
-"""Takes away the rows of accounts that were deleted, step by step on a connection of its own, beside the stream.
+"""Delete the rows of deleted accounts, step by step on its own connection, while the stream continues.
 
 What is left to do stands in `unified_worker.repos.wiping`, so a worker that was stopped goes on where it was. An account whose
 rows the database does not let go (an application's foreign key, say) stands in `stuck_wipes`, and is tried again later and
@@ -16,8 +16,8 @@ from indexer.log.handler import warn_limited
 log = logging.getLogger(__name__)
 
 INTERVAL = 1.0  # seconds
-ROWS_A_STEP = 5_000  # between two looks at how it goes
-ACCOUNTS_A_TURN = 100
+ROWS_PER_STEP = 5_000  # between two looks at how it goes
+ACCOUNTS_PER_TURN = 100
 
 DELETED = """
 SELECT r.did FROM unified_worker.repos AS r LEFT JOIN unified_worker.stuck_wipes AS s USING (did)
@@ -39,7 +39,7 @@ class Wiper:
         self._pool = pool
 
     async def keep_wiping(self) -> None:
-        """Looks once a second, until cancelled."""
+        """Look for work once per second, until cancelled."""
         while True:
             await asyncio.sleep(INTERVAL)
             try:
@@ -49,9 +49,9 @@ class Wiper:
                 warn_limited(log, "wiper", "Could not wipe deleted accounts (%s); trying again", error)
 
     async def turn(self) -> bool:
-        """Takes some deleted accounts further; False when there are none to take."""
+        """Advance some deleted accounts by one step; False if there are none."""
         async with self._pool.connection() as connection:
-            deleted: list[str] = [row["did"] for row in await connection.fetch(DELETED, ACCOUNTS_A_TURN)]
+            deleted: list[str] = [row["did"] for row in await connection.fetch(DELETED, ACCOUNTS_PER_TURN)]
         for did in deleted:
             # A connection a step: where there is one alone, the lanes get theirs in between.
             async with self._pool.connection() as connection:
@@ -66,8 +66,8 @@ class Wiper:
 
 
 async def wipe_step(connection: Connection, did: str) -> bool:
-    """Takes away up to 5,000 rows of an account, a few in each transaction; returns whether it is done.
+    """Delete up to 5,000 rows of an account, a few per transaction; return whether it is finished.
 
     What the database refuses to let go is passed over; its error is raised when nothing else is left.
     """
-    return await connection.fetchval(WIPE, did, ROWS_A_STEP)
+    return await connection.fetchval(WIPE, did, ROWS_PER_STEP)

@@ -1,4 +1,4 @@
-"""Connections to one server, and what its errors ask for.
+"""Connections to one server, and what its errors require.
 
 pool.py      DatabasePool: connections, and the one that holds the lock
 server.py    the one server that all of them lead to

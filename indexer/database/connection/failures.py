@@ -1,4 +1,4 @@
-"""What an error of the database asks for: the same again, another way, or an operator."""
+"""What an error of the database requires: the same call again, another way, or an operator."""
 
 from enum import Enum, auto
 
@@ -22,7 +22,7 @@ DATABASE_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.Intern
 
 
 class Unavailable(ConnectionError):
-    """No connection could be had just now, whatever the reason: nothing was sent, so nothing was refused."""
+    """No connection could be made, for whatever reason: nothing was sent, so nothing was refused."""
 
 
 class Remedy(Enum):
@@ -34,19 +34,19 @@ class Remedy(Enum):
 
 
 def sqlstate(error: BaseException) -> str:
-    """The five characters of a PostgreSQL error; 'client' for one that never reached the server."""
+    """The five characters of a PostgreSQL error; 'client' for one that did not reach the server."""
     return getattr(error, "sqlstate", None) or "client"
 
 
 def is_everybodys(error: BaseException) -> bool:
-    """Whether the next statement would meet it as well: the connection or the server failed, not what was asked of it."""
+    """Whether the next statement would fail as well, because the connection or the server failed, not the statement."""
     state = sqlstate(error)
     of_the_server = state[:2] in ("08", "53", "58") or state[:3] == "57P" or state == "25006"
     return of_the_server or not isinstance(error, asyncpg.PostgresError)
 
 
 def statement(error: BaseException) -> str:
-    """What the server was at when a function of ours failed, shortened; empty where it does not say."""
+    """The statement that failed inside one of our functions, shortened; empty if the server does not say."""
     context: str | None = getattr(error, "context", None)
     return " ".join((context or "").split())[:120]
 

@@ -1,4 +1,4 @@
-"""The connections: an asyncpg pool, one connection of which holds the worker's lock for as long as the worker lives.
+"""The database connections: an asyncpg pool, of which one connection holds the worker's lock.
 
 The lock says that no other worker writes this relay's cursor into this database. The cursor is saved on the lock's own
 connection, so a worker that lost its lock can't save one. With a pool of one connection lanes share that one.
@@ -54,7 +54,7 @@ log = logging.getLogger(__name__)
 
 
 def lock_key(name: str) -> int:
-    """The key of the lock that protects `name`. Positive, so that pg_locks' two halves put together are the key again."""
+    """The key of the lock that protects `name`. Positive, so that the two halves in pg_locks together are the key again."""
     return int.from_bytes(hashlib.sha256(f"unified_worker:{name}".encode()).digest()[:8], "big") >> 1
 
 
@@ -63,7 +63,7 @@ class LockLost(Exception):
 
 
 class DatabasePool:
-    """asyncpg's pool, the worker's lock on it, and the connections that stages borrow.
+    """The connections of one process: asyncpg's pool, the worker's lock on it, and the connections that stages borrow.
 
     `url`: a PostgreSQL connection string. `size`: connections at most, the lock's included. `name`: what the lock protects (the
     relay's host). `durable`: whether a call returns only when its commits are on disk. `exclusive`: whether the lock is taken;
@@ -86,14 +86,15 @@ class DatabasePool:
 
     @property
     def busy(self) -> int:
-        """Connections in use just now; the lock's counts while a statement runs on it."""
+        """The number of connections in use; the lock's connection counts while a statement runs on it."""
         if self._pool is None:
             return 0
         lent = self._pool.get_size() - self._pool.get_idle_size() - (self._lock_connection is not None)
         return lent + self._turn.locked()
 
     async def open(self) -> None:
-        """Connect to the first host that takes us, and take the lock there. OperatorError for a pooler or a lock of another.
+        """Connect to the first host that accepts us, and take the lock there. Raises OperatorError for a pooler, or if another
+        worker holds the lock.
 
         Raises what the last host answered, if none takes us; one that is silent costs HOST_TIMEOUT where others are named.
         """
@@ -134,7 +135,7 @@ class DatabasePool:
         self._server = await ready_session(connection, self._server)
 
     def terminate(self) -> None:
-        """Ends all connections at once: whatever matters was committed before."""
+        """Close all connections at once: everything that matters was committed before."""
         if self._pool is not None:
             self._pool.terminate()
             self._pool = None
@@ -142,7 +143,7 @@ class DatabasePool:
 
     @asynccontextmanager
     async def connection(self) -> AsyncGenerator["Connection"]:
-        """A connection to write with; waits while all are lent."""
+        """Borrow a connection to write with; waits while all are in use."""
         pool = self._pool  # `terminate` may come while the connection is lent
         if pool is None:
             raise LockLost
@@ -171,7 +172,7 @@ class DatabasePool:
 
     @asynccontextmanager
     async def lock_connection(self) -> AsyncGenerator["Connection"]:
-        """The connection that holds the lock: what is written on it was written by the lock's holder."""
+        """Borrow the connection that holds the lock: what is written on it is written by the lock's holder."""
         async with self._turn:
             connection = self._lock_connection
             if connection is None or self._lost.is_set():
@@ -189,7 +190,7 @@ class DatabasePool:
                     raise
 
     async def watch(self) -> None:
-        """Raises LockLost when the lock's connection ends, or answers no more; never returns.
+        """Raise LockLost when the lock's connection ends or no longer answers; never returns.
 
         A network that loses all packets ends a connection for neither side: who waits for an answer would wait for ever.
         """
@@ -217,11 +218,11 @@ class DatabasePool:
 
     async def _take_lock(self, connection: "Connection") -> None:
         deadline = time.monotonic() + LOCK_PATIENCE
-        told = False
+        warned = False
         while not await connection.fetchval(TRY_LOCK, self._key):
             holder = await connection.fetchval(LOCK_HOLDER, self._key)
-            if not told:
-                told = True
+            if not warned:
+                warned = True
                 log.warning(WAITING, self.name, holder, LOCK_PATIENCE)
             if time.monotonic() >= deadline:
                 raise OperatorError(

@@ -31,7 +31,7 @@ WITHOUT_CONTROL = "SELECT NULL::bigint AS system_identifier, pg_postmaster_start
 
 
 class Server(NamedTuple):
-    """One server, between a start and a stop of it: its system identifier, when it started, the timeline that it writes.
+    """One run of one server: its system identifier, its start time, and the timeline that it writes.
 
     None where the user may not ask (some hosters), and the timeline of a standby.
     """
@@ -42,11 +42,11 @@ class Server(NamedTuple):
 
 
 class AnotherServer(Unavailable):
-    """A new connection leads to another server than the one that holds the worker's lock."""
+    """A new connection reached a different server than the one that holds the worker's lock."""
 
 
 def hosts(url: str) -> list[str]:
-    """The URL once for each host that it names, in order: in its address, or as the parameters `host` and `port`."""
+    """The URL once for each host that it names, in order: in the address, or as the parameters `host` and `port`."""
     parts = urlsplit(url)
     account, at, place = parts.netloc.rpartition("@")
     if "," in place:
@@ -66,7 +66,7 @@ def hosts(url: str) -> list[str]:
 
 
 async def identify(connection: Connection) -> Server:
-    """Which server this connection leads to."""
+    """Find out which server this connection reached."""
     try:
         row = await connection.fetchrow(IDENTITY)
     except asyncpg.InsufficientPrivilegeError:
@@ -76,7 +76,7 @@ async def identify(connection: Connection) -> Server:
 
 
 async def ready_session(connection: Connection, expected: Server | None) -> Server:
-    """Ready a new connection for work. Raises AnotherServer if it leads elsewhere than `expected`."""
+    """Prepare a new connection for work. Raises AnotherServer if it reached another server than `expected`."""
     watch_socket(connection)
     await settle(connection)
     found = await identify(connection)
@@ -86,7 +86,7 @@ async def ready_session(connection: Connection, expected: Server | None) -> Serv
 
 
 def watch_socket(connection: Connection) -> None:
-    """Have the operating system end the connection of a server whose machine is gone."""
+    """Have the operating system close the connection if the server's machine is gone."""
     transport = connection._transport  # pyright: ignore[reportPrivateUsage, reportAttributeAccessIssue, reportUnknownMemberType, reportUnknownVariableType]
     found: socket.socket | None = transport.get_extra_info("socket")  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
     if found is None or found.family == getattr(socket, "AF_UNIX", None):

@@ -1,4 +1,4 @@
-"""What each session of ours asks of the server: settings that change what SQL means are ours, whatever the database's are."""
+"""The settings of our sessions: everything that changes the meaning of SQL is set, whatever the database's settings are."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -71,7 +71,7 @@ NO_TRIGGERS = (
 
 
 async def settle(connection: Connection) -> None:
-    """Give a new session what SESSION_SETTINGS can't. Raises OperatorError where this user may not."""
+    """Set what SESSION_SETTINGS cannot. Raises OperatorError if this user may not."""
     row = await connection.fetchrow(SETTLE)
     if row is not None and row["triggers"] != "origin":
         try:

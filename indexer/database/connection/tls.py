@@ -1,4 +1,4 @@
-"""What is wrong with the encryption of the database's connection, where waiting does not mend it: in an operator's words.
+"""Faults in the encryption of the database connection that waiting does not cure, in words for the operator.
 
 asyncpg itself reads sslmode and the other parameters, from the URL and from the environment, with libpq's meaning of them.
 """
@@ -18,7 +18,7 @@ PASSING = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
 
 
 def tls_fault(error: BaseException, url: str, env: Mapping[str, str] = os.environ) -> str | None:
-    """The fault behind an error of connecting to `url`, with its remedy; None where it is another, or may pass."""
+    """The fault behind an error of connecting to `url`, with its remedy; None if it has another cause, or may pass."""
     match error:
         case ssl.SSLCertVerificationError():
             return (

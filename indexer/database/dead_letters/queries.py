@@ -1,4 +1,4 @@
-"""What an operator sees and does of dead letters: list them, show one, choose some, drop some."""
+"""The operator's queries on dead letters: list, show, choose and drop them."""
 
 from collections.abc import AsyncGenerator
 from datetime import datetime
@@ -47,14 +47,14 @@ SIZE = "UPDATE unified_worker.dead_frames_size SET bytes = bytes - $1"
 
 
 class Choice(NamedTuple):
-    """Which letters: of this reason, of this account; None is any."""
+    """Which letters: of this reason, of this account; None means any."""
 
     reason: str | None = None
     did: str | None = None
 
 
 class Letter(NamedTuple):
-    """A row of dead_letters. `frame_bytes` is None where the frame was dropped."""
+    """A row of dead_letters. `frame_bytes` is None if the frame was dropped."""
 
     id: int
     seq: int | None
@@ -71,8 +71,8 @@ class Letter(NamedTuple):
     frame_bytes: int | None
 
 
-class Reason(NamedTuple):
-    """How many letters there are of a reason."""
+class ReasonCount(NamedTuple):
+    """How many letters a reason has."""
 
     reason: str
     letters: int
@@ -82,20 +82,20 @@ class Reason(NamedTuple):
 
 
 class Dropped(NamedTuple):
-    """What went: letters, and the frames that no other letter needs."""
+    """What was deleted: letters, and the frames that no other letter needs."""
 
     letters: int
     frames: int
     bytes: int
 
 
-async def summary(connection: Connection, choice: Choice) -> list[Reason]:
-    """The letters by reason, most first."""
-    return [Reason(*row) for row in await connection.fetch(SUMMARY, *choice)]
+async def summary(connection: Connection, choice: Choice) -> list[ReasonCount]:
+    """The letters by reason, largest count first."""
+    return [ReasonCount(*row) for row in await connection.fetch(SUMMARY, *choice)]
 
 
 async def newest(connection: Connection, choice: Choice, most: int) -> list[Letter]:
-    """At most so many letters, newest first."""
+    """The newest letters, at most `most`, newest first."""
     return [Letter(*row) for row in await connection.fetch(NEWEST, *choice, most)]
 
 
@@ -106,7 +106,7 @@ async def one(connection: Connection, letter: int) -> Letter | None:
 
 
 async def frame_of(connection: Connection, letter: Letter) -> bytes | None:
-    """The letter's frame, None where it was dropped."""
+    """The letter's frame, None if it was dropped."""
     return await connection.fetchval(FRAME, letter.frame_sha256)
 
 
@@ -132,7 +132,7 @@ async def ids_of(connection: Connection, reason: str) -> AsyncGenerator[list[int
 
 
 async def drop(connection: Connection, letters: list[int]) -> Dropped:
-    """Deletes these letters, as far as they are there."""
+    """Delete these letters, as far as they exist."""
     of_nobody = {row["id"] for row in await connection.fetch(WITHOUT_DID, letters)}
     gone = [
         await _drop(connection, lock, ids)

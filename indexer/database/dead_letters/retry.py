@@ -64,7 +64,7 @@ WHERE id = ANY ($1)
 WAIT = "now() + least(2 ^ least(l.attempts, 12), 3600) * interval '1 second'"
 # The account's own row in users may be what is missing: the application deleted it. What waits for another row than before got
 # on by that: it is tried as soon as that row is there.
-REFUSED = f"""
+COUNT_ATTEMPT = f"""
 WITH refusal AS MATERIALIZED (SELECT * FROM unified_worker.refusal($5, $7, $8, $9, $10)),
 repo AS (UPDATE unified_worker.repos SET has_user = false
   WHERE did = $1 AND has_user AND (SELECT reason FROM refusal) = 'foreign_key')
@@ -131,7 +131,7 @@ async def retry(connection: Connection, kept: Kept, selection: Selection) -> dic
         if remedy(error) is not Remedy.DATA:
             raise
         place = [getattr(error, name, None) for name in ("schema_name", "table_name", "constraint_name", "detail")]
-        rows = await connection.fetch(REFUSED, *kept, sqlstate(error), str(error), *place)
+        rows = await connection.fetch(COUNT_ATTEMPT, *kept, sqlstate(error), str(error), *place)
         return {row["id"]: Verdict(Fate.REFUSED, row["reason"]) for row in rows}
 
 

@@ -1,4 +1,4 @@
-"""The bounds of dead letters, and the functions that keep and close them (dead_letters.sql).
+"""The limits of dead letters, and the functions that keep and close them (dead_letters.sql).
 
 A letter's key is (did, rev, path); where nothing decodes, did and rev are '' and path is the frame's SHA-256. One frame serves
 all letters of its commit; where another frame has the same key, the letter and its frame are the later one's. A later operation
@@ -17,5 +17,5 @@ PENDING = "'foreign_key', 'referenced', 'wiping'"
 
 
 def functions(letters: int = MAX_LETTERS_OF_A_DID, frames_bytes: int = MAX_FRAMES_BYTES) -> list[str]:
-    """The functions, with these bounds."""
+    """The functions, with these limits."""
     return statements("dead_letters", letters=letters, bytes=frames_bytes, pending=PENDING)

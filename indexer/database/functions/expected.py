@@ -1,4 +1,4 @@
-"""The rows that should follow from records, as set-wise queries: made from what the types' effects say as data (`Derived`).
+"""The derived rows that should exist, as queries over sets of records: made from what effects declare as data (`Derived`).
 
 Texts are templates, as in `rebuild_rows`: {schema}, and {rows}, a query of any of the type's rows: a chunk, a slice, the table.
 A column that no record table tells (a CID, a time) is `kept`: a row that is there keeps it, a missing one gets what is known.
@@ -22,26 +22,26 @@ class _Columns(dict[str, str]):
 
 
 class Expected(NamedTuple):
-    """What one effect of a record type brings about."""
+    """The rows that one effect of a record type declares."""
 
     type: RecordType
     derived: Derived
 
     @property
     def kept(self) -> tuple[str, ...]:
-        """The columns of which the type's table does not tell the value."""
+        """The columns whose value the type's table does not hold."""
         unknown = {"v_cid", "v_created_at"} - {column.value for column in self.type.columns}
         return tuple(name for name, value in self.derived.values.items() if unknown & set(VARIABLE.findall(value)))
 
     def value(self, text: str) -> str:
-        """A text of the effect, over a row t."""
+        """A text of the effect, over a row t of the record table."""
         uri = {} if self.derived.of or self._has("uri") else {"uri": self.type.record_uri}
         text = text.format_map(_Columns(schema="{schema}", **uri))
         variables = _variables(self.type)
         return VARIABLE.sub(lambda found: variables.get(found[0], found[0]), text)
 
     def query(self, rows: str = "{rows}", where: str = "true") -> str:
-        """The rows that should be, with when the record's own came (`came`). `where`: a further condition on t."""
+        """The query of the rows that should exist, and when their records came (`came`). `where`: a further condition on t."""
         came = "t.indexed_at" if self._has("indexed_at") and not self.derived.of else "NULL::timestamptz"
         values = ", ".join(f"{self.value(value)} AS {name}" for name, value in self.derived.values.items())
         filled = f"({self.type.filled})" if self.type.row_stays else "true"
@@ -49,7 +49,7 @@ class Expected(NamedTuple):
       WHERE {self.value(self.derived.when)} AND {filled} AND {where}"""
 
     def of_record(self, record: str) -> str:
-        """The same rows, of the record at the URI `record` (an SQL expression): one look-up by the table's key."""
+        """The same rows for the record at the URI `record` (an SQL expression): one look-up by the table's key."""
         key = next(column.value for column in self.type.columns if column.name == self.type.key)
         found = re.sub(r"\bp_did\b", authority(record), re.sub(r"\bv_uri\b", record, key))
         where = "true" if self.type.record_uri == "t.uri" else f"{self.type.record_uri} = {record}"
@@ -60,7 +60,7 @@ class Expected(NamedTuple):
 
 
 def expected(record_types: Sequence[RecordType], table: str | None = None) -> Iterator[Expected]:
-    """All that is said of a derived table, or of all."""
+    """Everything that effects declare of a derived table, or of all."""
     for record_type in record_types:
         for effect in record_type.effects:
             for derived in effect.derived:

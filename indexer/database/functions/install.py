@@ -1,4 +1,4 @@
-"""All statements that install the functions and the procedures, in their order: the .sql files, with what the record types say.
+"""All statements that install the functions and procedures, in order: the .sql files, completed from the record types.
 
 The write path itself is in apply_commits.sql.
 """
@@ -8,9 +8,9 @@ from collections.abc import Collection, Sequence
 from indexer.database.connection.failures import SCHEMA_CLASSES, SERVER_CLASSES
 from indexer.database.functions import accounts, dead_letters, judging, rebuild_steps, references
 from indexer.database.functions.sql_files import statements
-from indexer.database.functions.write_branches import Texts, shows
+from indexer.database.functions.write_branches import RecordTypeSql, shows
 from indexer.database.write import parameters
-from indexer.database.write.batch import REFUSED
+from indexer.database.write.batch import KIND_REFUSED
 from indexer.database.write.parameters import Mode
 from indexer.records.base.record_type import RecordType
 
@@ -19,17 +19,17 @@ BROKEN = """p_since <> r.rev AND r.rev <> '' AND p_since IS DISTINCT FROM r.refu
 
 
 def literals(*texts: str) -> str:
-    """An SQL list of these words of letters and digits."""
+    """An SQL list of these words, which consist of letters and digits."""
     return ", ".join(f"'{text}'" for text in texts)
 
 
 def functions(schema: str, record_types: Sequence[RecordType], lacking: Collection[tuple[str, str]] = ()) -> list[str]:
-    """Every statement that (re)makes the functions and the procedure, for record tables that live in `schema`.
+    """Every statement that makes (or replaces) the functions and procedures, for record tables in `schema`.
 
     `lacking`: the optional columns that are not there, as (table, column).
     """
     texts = [
-        Texts(schema, record_type, {column for table, column in lacking if table == record_type.table})
+        RecordTypeSql(schema, record_type, {column for table, column in lacking if table == record_type.table})
         for record_type in record_types
     ]
     not_data_classes = literals(*SERVER_CLASSES, *SCHEMA_CLASSES)
@@ -48,7 +48,7 @@ def functions(schema: str, record_types: Sequence[RecordType], lacking: Collecti
     ]
 
 
-def _write_path(schema: str, texts: Sequence[Texts], not_data_classes: str) -> list[str]:
+def _write_path(schema: str, texts: Sequence[RecordTypeSql], not_data_classes: str) -> list[str]:
     # Nearly every operation is a put, and the arms are looked through in turn, at 0.2 µs each.
     often = sorted(texts, key=lambda text: -text.type.share)
     return statements(
@@ -57,7 +57,7 @@ def _write_path(schema: str, texts: Sequence[Texts], not_data_classes: str) -> l
         live=Mode.LIVE,
         retry=Mode.RETRY,
         wipe=Mode.WIPE,
-        refused=REFUSED,
+        refused=KIND_REFUSED,
         broken=BROKEN,
         lock_class=references.LOCK_CLASS,
         rebuilding=rebuild_steps.REBUILDING,

@@ -1,5 +1,5 @@
-"""Statements of a rebuild, made from what effects say (`expected`): missing rows are inserted, wrong ones corrected,
-those that nothing backs deleted. What is right is not touched.
+"""Statements of a rebuild, made from what effects declare (`expected`): insert missing rows, correct wrong ones, delete those
+without a record. Right rows are not touched.
 
 Texts are templates: {schema}, {rows} a chunk's rows, {range} the condition on the alias t by which they are found.
 """
@@ -21,9 +21,10 @@ TO_THE_WIPED = """EXISTS (
 def correct(
     table: str, query: str, key: Sequence[str], compared: Sequence[str], kept: Sequence[str] = (), unless: str = "false"
 ) -> str:
-    """The statement that inserts the rows of `query` that are missing, and corrects those that differ.
+    """The statement that inserts the missing rows of `query`, and corrects those that differ.
 
-    `kept`: columns that only a missing row is given. `unless`: a condition on a row x that is not to be inserted."""
+    `kept`: columns that only a missing row is given. `unless`: a condition on a row x that is not to be inserted.
+    """
     columns = (*key, *compared, *kept)
     times = TIMES[table]
     updates = [f"{name} = excluded.{name}" for name in compared] + [
@@ -38,8 +39,8 @@ def correct(
 
 
 def corrections(record_type: RecordType) -> tuple[str, ...]:
-    """The statements for what follows from a chunk's records of this type, but for the counts. Quotes come before the gates
-    are asked, and then what these may forbid."""
+    """The statements for the derived rows of a chunk's records of this type, without the counts. Quotes come before the
+    gates, because gates judge them."""
     quotes: list[str] = []
     others: list[str] = []
     for one in expected([record_type]):
@@ -58,8 +59,8 @@ def _correction(one: Expected) -> str:
 
 
 def lost(table: str, key: str, record_types: Sequence[RecordType]) -> str:
-    """The statement for rows that no record backs, or that name somebody else. One look-up a row: by the
-    collection of the record, with whose URI the key begins."""
+    """The statement for derived rows without a record, or with another account in it. It needs one look-up per row: by the
+    collection of the record whose URI begins the key."""
     by_type: dict[str, list[str]] = {}
     for one in expected(record_types, table):
         record = f"split_part(w.{key}, '#', 1)"
@@ -77,7 +78,7 @@ def lost(table: str, key: str, record_types: Sequence[RecordType]) -> str:
 
 
 def wrong_states(record_types: Sequence[RecordType]) -> str:
-    """The statement for the states of a chunk that are of no record, or of another."""
+    """The statement for the viewer states of a chunk that no record supports."""
     columns = _by_column(expected(record_types, "post_viewer_states"))
     values = ", ".join(
         f"coalesce({', '.join(_state(column, one) for one in found)}) AS {column}" for column, found in columns.items()
@@ -104,12 +105,12 @@ def _by_column(found: Iterable[Expected]) -> dict[str, list[Expected]]:
 
 
 def counted(record_types: Sequence[RecordType]) -> list[tuple[str, str]]:
-    """What counts are of: (table, the expression over its row t that names the URI)."""
+    """What each count counts: (table, the expression over its row t that gives the URI)."""
     return [(_source(one), one.value(one.derived.values["post_uri"])) for one in expected(record_types, "post_aggregations")]
 
 
 def counts(record_types: Sequence[RecordType]) -> str:
-    """The statement for all counts of the URIs in the chunk's range, those that nothing names any more included."""
+    """The statement for all counts of the URIs in the chunk's range, including those that no row refers to any more."""
     sources = [f"SELECT s.post_uri, {', '.join(f'0 AS {count}' for count in COUNTS)} FROM {{schema}}.post_aggregations AS s"]
     for column, found in _by_column(expected(record_types, "post_aggregations")).items():
         ones = ", ".join(str(int(count == column)) for count in COUNTS)

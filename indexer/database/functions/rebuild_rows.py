@@ -1,4 +1,4 @@
-"""The statements of a rebuild that no record type says: rows that say nothing, and the tables that show a count themselves.
+"""The rebuild's statements that no record type declares: for rows without content, and for tables that show a count themselves.
 
 Texts are templates: {schema} is where the tables are, {rows} a chunk's rows, {range} the condition on the alias t by which they
 are found. What is right is not touched. `posts.tags` holds record fields, and stays.
@@ -13,7 +13,7 @@ EMPTY_COUNTS = f"""DELETE FROM {{schema}}.post_aggregations AS t
 
 
 def shown(column: str, table: str) -> str:
-    """The statement for the same count where the subject's own table shows it."""
+    """The statement for a count that the subject's own table shows."""
     return f"""UPDATE {{schema}}.{table} AS s SET {column} = x.shown
     FROM (SELECT t.uri, coalesce(a.{column}, 0) AS shown FROM {{rows}} AS t
       LEFT JOIN {{schema}}.post_aggregations AS a ON a.post_uri = t.uri) AS x

@@ -1,4 +1,4 @@
-"""The statements of the `.sql` files in this folder, with what is made for them filled in.
+"""Read the statements of the `.sql` files in this folder, with the placeholders filled in.
 
 A file's head says what each `{name}` in it stands for. Other braces are SQL's own, and nothing needs to be doubled. A comment
 between two statements is for the reader, and never reaches the server.

@@ -118,7 +118,7 @@ def array(values: Iterable[str]) -> str:
     return f"ARRAY[{', '.join(values)}]::text[]"
 
 
-class Texts:
+class RecordTypeSql:
     """The statements of one record type, for record tables that live in `schema`; its table lacks the columns `lacking`."""
 
     def __init__(self, schema: str, record_type: RecordType, lacking: Collection[str] = ()) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from indexer.database.recount.compare import Kind, Scope, Source
 from indexer.database.recount.rows import said
 from indexer.database.schema.finite_times import infinite, mending, times
+from indexer.records import RECORD_TYPES
 from indexer.records.base.record_type import RecordType
 
 THERE = said(there="true")
@@ -12,14 +13,14 @@ USER_AGAIN = "UPDATE unified_worker.repos SET has_user = false WHERE did = '…'
 KEYS = "SELECT k AS key FROM unnest($1::text[]) AS k"
 
 
-def authors(schema: str, record_types: Sequence[RecordType]) -> Kind:
+def authors(schema: str) -> Kind:
     """Whoever has written a record that stands in a table has a row in users."""
     written = [
         (
             f"{schema}.{record_type.table}",
             f"t.{record_type.author}" if record_type.author else f"split_part(t.{record_type.key}, '/', 3)",
         )
-        for record_type in record_types
+        for record_type in RECORD_TYPES
         if not record_type.row_stays
     ]
 
@@ -33,7 +34,6 @@ def authors(schema: str, record_types: Sequence[RecordType]) -> Kind:
         has=lambda _: f"SELECT u.did AS key, {THERE} FROM {schema}.users AS u WHERE u.did IN (SELECT key FROM should)",
         remedy=USER_AGAIN,
         sources=tuple(Source(table, author) for table, author in written),
-        derived=False,
     )
 
 
@@ -48,7 +48,6 @@ def has_user(schema: str) -> Kind:
         has=lambda _: f"SELECT u.did AS key, {THERE} FROM {schema}.users AS u WHERE u.did IN (SELECT key FROM should)",
         remedy=USER_AGAIN,
         sources=(Source("unified_worker.repos", "t.did", "t.has_user"),),
-        derived=False,
     )
 
 
@@ -74,7 +73,6 @@ def held(shared: Sequence[str]) -> Kind:
             Source("unified_worker.dead_letters", "t.did", "t.did <> ''"),
             Source("unified_worker.duplicate_records", author, mine),
         ),
-        derived=False,
     )
 
 
@@ -114,7 +112,6 @@ def holders(schema: str, record_type: RecordType) -> Kind:
         has=has,
         remedy=f"SELECT unified_worker.settle_{record_type.table}('{{key}}')",
         sources=(Source("unified_worker.duplicate_records", "t.uri", f"t.collection = '{collection}'"),),
-        derived=False,
     )
 
 
@@ -135,7 +132,6 @@ def dead_frames() -> Kind:
             Source("unified_worker.dead_letters", "encode(t.frame_sha256, 'hex')"),
             Source("unified_worker.dead_frames", "encode(t.sha256, 'hex')"),
         ),
-        derived=False,
     )
 
 
@@ -151,7 +147,6 @@ def dead_frames_size() -> Kind:
         should=lambda _: f"SELECT 'bytes' AS key, {said(bytes=f'({total})')}, false AS optional",
         has=lambda _: f"SELECT 'bytes' AS key, {said(bytes='s.bytes')} FROM unified_worker.dead_frames_size AS s",
         remedy=f"UPDATE unified_worker.dead_frames_size SET bytes = ({total})",
-        derived=False,
     )
 
 
@@ -166,7 +161,6 @@ def cursors(schema: str) -> Kind:
         ),
         has=lambda _: f"SELECT c.service AS key, {said(cursor='c.cursor', is_seq=seq)} FROM {schema}.firehose_cursor AS c",
         remedy="start the worker with --reset-cursor",
-        derived=False,
     )
 
 
@@ -182,18 +176,17 @@ def finite(schema: str, record_type: RecordType) -> Kind:
         ),
         remedy=next(statement for statement in mending(schema, [record_type])),
         sources=(Source(f"{schema}.{record_type.table}", key),),
-        derived=False,
     )
 
 
-def books(schema: str, record_types: Sequence[RecordType]) -> list[Kind]:
+def books(schema: str) -> list[Kind]:
     """All kinds of this file."""
     return [
-        authors(schema, record_types),
-        *(holders(schema, record_type) for record_type in record_types if record_type.unique),
-        *(finite(schema, record_type) for record_type in record_types if times(record_type)),
+        authors(schema),
+        *(holders(schema, record_type) for record_type in RECORD_TYPES if record_type.unique),
+        *(finite(schema, record_type) for record_type in RECORD_TYPES if times(record_type)),
         has_user(schema),
-        held([record_type.collection for record_type in record_types if record_type.shared]),
+        held([record_type.collection for record_type in RECORD_TYPES if record_type.shared]),
         dead_frames(),
         dead_frames_size(),
         cursors(schema),

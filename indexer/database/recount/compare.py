@@ -74,14 +74,18 @@ class Scope(NamedTuple):
 class Kind:
     """One kind of rows. `should` and `has` give queries of (key, said): what they ought to say, and what they do; `should`
     also of `optional`. `has` may look at the query `should` by that name. `sources`: none for what is always looked at whole.
-    `derived`: it follows from records, so that an unfinished rebuild says nothing. `remedy`: what to do about a difference."""
+    `remedy`: what to do about a difference; None for what follows from records, which a rebuild corrects."""
 
     name: str
     should: Callable[[Scope], str]
     has: Callable[[Scope], str]
-    remedy: str
+    remedy: str | None = None
     sources: tuple[Source, ...] = ()
-    derived: bool = True
+
+    @property
+    def derived(self) -> bool:
+        """Whether it follows from records; then a rebuild that is not finished leaves differences."""
+        return self.remedy is None
 
 
 class Example(NamedTuple):

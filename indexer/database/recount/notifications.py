@@ -1,11 +1,8 @@
 """The notifications that records call for, recounted for a check; as `audit_rows` does with what else follows from records."""
 
-from collections.abc import Sequence
-
 from indexer.database.recount.compare import Kind, Scope, Source
 from indexer.database.recount.others import Others
-from indexer.database.recount.rows import DID, REBUILD, REPOST, STARTER_PACK, names_record, quoting, said
-from indexer.records.base.record_type import RecordType
+from indexer.database.recount.rows import DID, REPOST, STARTER_PACK, names_record, quoting, said
 
 REASONS = (
     *("like", "repost", "follow", "reply", "quote", "mention"),
@@ -15,12 +12,12 @@ SLACK = "5 minutes"  # that a commit may have been under way when a sweep began
 PROFILE = "app.bsky.actor.profile"
 
 
-def notifications(schema: str, record_types: Sequence[RecordType], *, strict: bool) -> Kind:
+def notifications(schema: str, *, strict: bool) -> Kind:
     """Whom records tell of themselves. One that is not there may have been deleted by the application: a difference only if
     `strict`, and not where the one whom it is to was wiped since. To an account that is deleted there are none, but those that
     came since the last sweep. CIDs of likes, reposts and follows are in no record table."""
 
-    others = Others(schema, record_types, "notifications")
+    others = Others(schema, "notifications")
     undated = ", ".join(f"'{collection}'" for collection in (PROFILE, *others.untold("created_at")))
     dated = "CASE WHEN split_part({0}.{1}, '/', 4) NOT IN ({2}) THEN {0}.created_at::timestamptz END"
 
@@ -64,7 +61,7 @@ def notifications(schema: str, record_types: Sequence[RecordType], *, strict: bo
         Source(f"{schema}.users", f"'at://' || t.did || '/{PROFILE}/self'", "t.profile_record ? 'joinedViaStarterPack'"),
         *others.sources(),
     )
-    return Kind(name="notifications", should=should, has=has, remedy=REBUILD, sources=sources)
+    return Kind(name="notifications", should=should, has=has, sources=sources)
 
 
 def called_for(schema: str, scope: Scope) -> list[str]:

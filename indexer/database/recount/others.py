@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from indexer.database.functions.expected import Expected, expected, reasons
 from indexer.database.recount.compare import Scope, Source
-from indexer.records.base.record_type import RecordType
+from indexer.records import RECORD_TYPES
 
 RECOUNTED = {
     "app.bsky.actor.profile",
@@ -22,9 +22,9 @@ RECOUNTED = {
 class Others:
     """What the other types say of one derived table, for record tables that live in `schema`."""
 
-    def __init__(self, schema: str, record_types: Sequence[RecordType], table: str) -> None:
+    def __init__(self, schema: str, table: str) -> None:
         self._schema = schema
-        self.types = [record_type for record_type in record_types if record_type.collection not in RECOUNTED]
+        self.types = [record_type for record_type in RECORD_TYPES if record_type.collection not in RECOUNTED]
         self.said = list(expected(self.types, table))
         self.reasons = [reason.strip("'") for reason in reasons(self.types)]
 

@@ -1,14 +1,9 @@
 """What follows from records, recounted for a check: plain joins over the record tables, and none of the SQL that writes or
 rebuilds those rows, whose faults it would share. Each kind as `audit` compares it."""
 
-from collections.abc import Sequence
-
-from indexer import program_name
 from indexer.database.recount.compare import Kind, Scope, Source
 from indexer.database.recount.others import Others
-from indexer.records.base.record_type import RecordType
-
-REBUILD = program_name.line("rebuild-derived")
+from indexer.records import RECORD_TYPES
 
 DID = "did:[a-z]+:[a-zA-Z0-9._:%-]*[a-zA-Z0-9._-]"
 POST, REPOST, STARTER_PACK = "app.bsky.feed.post", "app.bsky.feed.repost", "app.bsky.graph.starterpack"
@@ -66,7 +61,7 @@ def counts(schema: str, others: Others) -> Kind:
 
     counting = (*(Source(f"{schema}.{t}", f"t.{of}") for t, of in counted), *others.sources("post_uri"))
     sources = (Source(f"{schema}.post_aggregations", "t.post_uri"), *counting)
-    return Kind(name="post_aggregations", should=should, has=has, remedy=REBUILD, sources=sources)
+    return Kind(name="post_aggregations", should=should, has=has, sources=sources)
 
 
 def shown(schema: str, table: str, column: str) -> Kind:
@@ -81,7 +76,6 @@ def shown(schema: str, table: str, column: str) -> Kind:
             f"""SELECT t.uri AS key, {said(**{column: f"t.{column}"})} FROM {schema}.{table} AS t
     WHERE {scope.only("t.uri")}"""
         ),
-        remedy=REBUILD,
         sources=(Source(f"{schema}.{table}", "t.uri"),),
     )
 
@@ -123,7 +117,6 @@ def feed_items(schema: str, others: Others) -> Kind:
                 )
             } FROM {schema}.feed_items AS t WHERE {scope.only("t.uri")}"""
         ),
-        remedy=REBUILD,
         sources=(*(Source(f"{schema}.{t}", "t.uri") for t in ("feed_items", "posts", "reposts")), *others.sources()),
     )
 
@@ -145,7 +138,6 @@ def quotes(schema: str, others: Others) -> Kind:
     {"".join(f"UNION ALL {query} " for query in others.rows(scope, f"x.uri, {other}, false", "post_uri"))}"""
         ),
         has=lambda scope: f"""SELECT q.uri AS key, {there} FROM {schema}.quotes AS q WHERE {scope.only("q.post_uri")}""",
-        remedy=REBUILD,
         sources=(
             Source(f"{schema}.quotes", "t.post_uri"),
             Source(f"{schema}.posts", "t.uri", "t.embed ? 'record'"),
@@ -179,7 +171,6 @@ def viewer_states(schema: str, others: Others) -> Kind:
             f"""SELECT s.post_uri || ' ' || s.viewer_did AS key, {state} FROM {schema}.post_viewer_states AS s
     WHERE {scope.only("s.post_uri", "s.viewer_did")} AND NOT (s.like_uri IS NULL AND s.repost_uri IS NULL AND ({flagged}))"""
         ),
-        remedy=REBUILD,
         sources=(
             Source(f"{schema}.post_viewer_states", "t.post_uri || ' ' || t.viewer_did"),
             Source(f"{schema}.likes", pair),
@@ -205,7 +196,6 @@ def thread_contexts(schema: str, others: Others) -> Kind:
             f"""SELECT t.post_uri AS key, {said(root_author_like_uri="t.root_author_like_uri")}
     FROM {schema}.thread_contexts AS t WHERE {scope.only("t.post_uri")}"""
         ),
-        remedy=REBUILD,
         sources=(
             Source(f"{schema}.thread_contexts", "t.post_uri"),
             Source(f"{schema}.posts", "t.uri", "t.parent_uri IS NOT NULL"),
@@ -244,19 +234,18 @@ def gates(schema: str) -> Kind:
             f"""SELECT p.uri AS key, {said(**{name: f"p.{name}" for name in names})}
     FROM {schema}.posts AS p WHERE {scope.only("p.uri")}"""
         ),
-        remedy=REBUILD,
         sources=(Source(f"{schema}.posts", "t.uri"),),
     )
 
 
-def derived(schema: str, record_types: Sequence[RecordType]) -> list[Kind]:
+def derived(schema: str) -> list[Kind]:
     """All kinds of this file."""
     return [
-        counts(schema, Others(schema, record_types, "post_aggregations")),
-        *(shown(schema, record_type.table, record_type.shows) for record_type in record_types if record_type.shows),
-        feed_items(schema, Others(schema, record_types, "feed_items")),
-        quotes(schema, Others(schema, record_types, "quotes")),
-        viewer_states(schema, Others(schema, record_types, "post_viewer_states")),
-        thread_contexts(schema, Others(schema, record_types, "thread_contexts")),
+        counts(schema, Others(schema, "post_aggregations")),
+        *(shown(schema, record_type.table, record_type.shows) for record_type in RECORD_TYPES if record_type.shows),
+        feed_items(schema, Others(schema, "feed_items")),
+        quotes(schema, Others(schema, "quotes")),
+        viewer_states(schema, Others(schema, "post_viewer_states")),
+        thread_contexts(schema, Others(schema, "thread_contexts")),
         gates(schema),
     ]

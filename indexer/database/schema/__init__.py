@@ -1,4 +1,4 @@
-"""A database made ready at start.
+"""Make a database ready at start.
 
 ready.py          connected, locked, prepared; or what is in the way
 session.py        the one connection of a command

@@ -1,4 +1,4 @@
-"""What a database does without, or allows, though it would be better otherwise: told once at start, never a fault."""
+"""Warnings at start about a database that works but could be better: missing indexes, rights that are too wide."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Does an existing database have what the worker writes to? Every fault at once, each with its remedy."""
+"""Check whether an existing database has everything that the worker writes to. All faults at once, each with its remedy."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -96,7 +96,7 @@ def needs(record_types: Sequence[RecordType]) -> list[Needs]:
 
 
 async def faults(connection: Connection, schema: str, needed: Iterable[Needs], present: set[str]) -> list[str]:
-    """What is missing in the tables of `schema`, one line a fault; `present` are the tables that it has."""
+    """What is missing in the tables of `schema`, one line per fault; `present` are the tables that exist."""
     found: list[str] = []
     for need in needed:
         if need.table in present:

@@ -1,4 +1,4 @@
-"""Rows whose times are infinite: an earlier version wrote the first and the last instant of the calendar so."""
+"""Correct rows with infinite times, which an earlier version wrote for the first and the last instant of the calendar."""
 
 from collections.abc import Iterator, Sequence
 
@@ -26,7 +26,7 @@ def infinite(record_type: RecordType) -> str:
 
 
 def mending(schema: str, record_types: Sequence[RecordType]) -> Iterator[str]:
-    """The statements that give such a row the time of its commit, or where that is unknown, the time when it was indexed.
+    """The statements that give such a row the time of its commit, or if that is unknown, the time when it was indexed.
 
     Each reads its table once. What follows from the rows is then for the rebuild.
     """

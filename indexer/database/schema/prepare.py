@@ -1,4 +1,4 @@
-"""Readies a database at start: the worker's own bookkeeping, the application's tables if there are none, the functions."""
+"""Prepare a database at start: the worker's own bookkeeping, the functions, and the application's tables if there are none."""
 
 import hashlib
 import logging
@@ -54,7 +54,7 @@ DERIVED_SINCE = 4  # the schema version from which on derived rows mean what the
 
 
 async def prepare(connection: Connection, record_types: Sequence[RecordType]) -> str:
-    """Makes the database ready for `record_types`; returns the schema that their tables live in.
+    """Make the database ready for `record_types`; return the schema of their tables.
 
     In one transaction: a worker killed in it leaves nothing half made. OperatorError names every fault that it found.
     """
@@ -73,16 +73,16 @@ async def prepare(connection: Connection, record_types: Sequence[RecordType]) ->
         older = 0 < before.version < DERIVED_SINCE and before.tables_by == "worker"
         if mended or (older and await _any_rows(connection, schema, record_types)):
             await connection.execute("SELECT unified_worker.begin_rebuild()")  # the worker sees to it, beside the stream
-        told = await warnings(connection)
+        found = await warnings(connection)
         if before.tables_by == "application":
-            told += await advice(connection, schema, record_types)
-    for warning in told:
+            found += await advice(connection, schema, record_types)
+    for warning in found:
         log.warning("%s", warning)
     return schema
 
 
 async def prepared(connection: Connection) -> str:
-    """The schema of the record tables, in a database that a worker of this version has made ready; changes nothing."""
+    """The schema of the record tables, in a database that a worker of this version has prepared; changes nothing."""
     row = await connection.fetchrow(VERSION) if await connection.fetchval(OWN_VERSION_EXISTS) else None
     if row is None or row["version"] is None:
         raise OperatorError(["no worker has prepared this database yet: start the worker on it first, or correct DATABASE_URL"])

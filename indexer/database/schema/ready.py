@@ -1,4 +1,4 @@
-"""Brings the database to where the worker can start: connected, locked, its schema in place; or says what is in the way."""
+"""Bring the database to where the worker can start: connected, locked, schema prepared; or say what prevents it."""
 
 import asyncio
 import logging
@@ -26,7 +26,7 @@ POOLER_STATES = ("08P01", "26000", "42P05")
 
 
 async def make_ready(pool: DatabasePool, record_types: Sequence[RecordType], patience: float = START_PATIENCE) -> str:
-    """Opens the pool and prepares the schema; returns the schema that the record tables live in.
+    """Open the pool and prepare the schema; return the schema of the record tables.
 
     `patience`: seconds to wait for a database that does not answer, infinity for one that has answered before. OperatorError
     names every fault that only an operator can mend.
@@ -35,7 +35,8 @@ async def make_ready(pool: DatabasePool, record_types: Sequence[RecordType], pat
 
 
 async def find_ready(pool: DatabasePool, patience: float = START_PATIENCE) -> str:
-    """The same for who changes nothing of the schema: OperatorError where no worker of this version has prepared it."""
+    """Like `make_ready`, but change nothing in the schema. Raises OperatorError if no worker of this version has prepared
+    it."""
     return await _reach(pool, prepared, patience)
 
 
@@ -47,44 +48,44 @@ async def _reach(pool: DatabasePool, look: Callable[[Connection], Awaitable[str]
             async with pool.lock_connection() as connection:
                 return await look(connection)
         except (LockLost, *DATABASE_ERRORS) as error:
-            told = " ".join(str(error).split()) or type(error).__name__
-            fault = tls_fault(error, pool.url) or _fault(error, redacted(pool.url), told)
+            message = " ".join(str(error).split()) or type(error).__name__
+            fault = tls_fault(error, pool.url) or _fault(error, redacted(pool.url), message)
             if math.isinf(patience) and not is_pooler(error):
                 fault = None  # it took us before: a password is being changed, or another server takes over
             if fault is not None or time.monotonic() >= deadline:
-                raise OperatorError([fault or _not_ready(error, redacted(pool.url), told)]) from None
-            warn_limited(log, "database away", "The database does not answer (%s); trying again every second", told)
+                raise OperatorError([fault or _not_ready(error, redacted(pool.url), message)]) from None
+            warn_limited(log, "database away", "The database does not answer (%s); trying again every second", message)
         await asyncio.sleep(1.0)
 
 
 def is_pooler(error: BaseException) -> bool:
-    """Whether this is how a pooler refuses us."""
+    """Whether the error shows that a pooler refused us."""
     return sqlstate(error) in POOLER_STATES
 
 
-def _not_ready(error: BaseException, url: str, told: str) -> str:
+def _not_ready(error: BaseException, url: str, message: str) -> str:
     """What is to be said of a database that was waited for in vain."""
     if sqlstate(error) == "55P03":
-        return f"DATABASE_URL: a table of {url} is locked by another session ({told}): end that one, then start again"
+        return f"DATABASE_URL: a table of {url} is locked by another session ({message}): end that one, then start again"
     if sqlstate(error) == READ_ONLY:
         return (
-            f"DATABASE_URL: {url} takes no writes ({told}): name the primary, or all hosts with "
+            f"DATABASE_URL: {url} takes no writes ({message}): name the primary, or all hosts with "
             "target_session_attrs=read-write; if it is the primary, ALTER DATABASE … RESET default_transaction_read_only"
         )
-    return f"DATABASE_URL: no connection to {url} ({told}): start the database or correct the address"
+    return f"DATABASE_URL: no connection to {url} ({message}): start the database or correct the address"
 
 
-def _fault(error: BaseException, url: str, told: str) -> str | None:
+def _fault(error: BaseException, url: str, message: str) -> str | None:
     """What only the operator can mend; None where waiting may help."""
     state = sqlstate(error)
     if state.startswith("28"):
-        return f"DATABASE_URL: {url} refuses the user or the password ({told}): correct them"
+        return f"DATABASE_URL: {url} refuses the user or the password ({message}): correct them"
     if state == "3D000":
         return f"DATABASE_URL: the database of {url} does not exist: create it (CREATE DATABASE …) or correct the name"
     if is_pooler(error):
         return POOLER
     if state.startswith("42"):
-        return f"DATABASE_URL: {url} does not allow this user what the worker needs ({told}): GRANT it"
+        return f"DATABASE_URL: {url} does not allow this user what the worker needs ({message}): GRANT it"
     if isinstance(error, asyncpg.ClientConfigurationError):
-        return f"DATABASE_URL: {url} can't be used ({told}): correct it"
+        return f"DATABASE_URL: {url} can't be used ({message}): correct it"
     return None

@@ -1,4 +1,4 @@
-"""One connection for a command, which is no worker: reached, lent, given back; what fails on the way is told in words."""
+"""One connection for a command: open it, lend it, close it; and report failures in words."""
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -13,7 +13,7 @@ from indexer.records import RECORD_TYPES
 
 
 class Session(NamedTuple):
-    """`schema`: where the record tables are."""
+    """A command's connection. `schema`: where the record tables are."""
 
     pool: DatabasePool
     connection: Connection
@@ -35,13 +35,15 @@ async def session(url: str, name: str, *, prepares: bool = False) -> AsyncGenera
             await connection.execute("SET synchronous_commit = on")
             yield Session(pool, connection, schema)
     except (LockLost, *DATABASE_ERRORS) as error:
-        told = str(error) or type(error).__name__
+        message = str(error) or type(error).__name__
         if sqlstate(error) == "42501":
-            raise OperatorError([f"the database user may not do that ({told}): GRANT it, or use the worker's user"]) from None
+            raise OperatorError(
+                [f"the database user may not do that ({message}): GRANT it, or use the worker's user"]
+            ) from None
         if isinstance(error, LockLost) or remedy(error) is Remedy.RETRY:
             raise SessionLost(
-                f"the database connection failed ({told}): what was reported is done; run the command again"
+                f"the database connection failed ({message}): what was reported is done; run the command again"
             ) from None
-        raise Stop(f"the database refused it ({sqlstate(error)}: {told})") from None
+        raise Stop(f"the database refused it ({sqlstate(error)}: {message})") from None
     finally:
         pool.terminate()

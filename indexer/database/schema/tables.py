@@ -39,7 +39,7 @@ END $key$
 
 
 def create(schema: str, record_types: Sequence[RecordType]) -> list[str]:
-    """The statements that make every table that is not there yet, with its indexes, and every column that came later.
+    """The statements that make every missing table, with its indexes, and every column that was added later.
 
     A secondary index on the first column of a unique index would repeat it, so there is none. Nor is there one on
     feed_items.type: it has three values.

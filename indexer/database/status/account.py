@@ -1,11 +1,10 @@
 """What `status --did` finds of one account; each look is by key, and bounded."""
 
-from collections.abc import Sequence
-
 import asyncpg
 
 from indexer.database.connection.sessions import Connection
 from indexer.database.status.results import AccountStatus, LastLetter, Repo
+from indexer.records import RECORD_TYPES
 from indexer.records.base.record_type import RecordType
 
 MOST_COUNTED = 100_000  # rows of a table
@@ -32,11 +31,11 @@ ORDER BY last_seen DESC, id DESC LIMIT $2
 """
 
 
-async def account_status(connection: Connection, schema: str, record_types: Sequence[RecordType], did: str) -> AccountStatus:
+async def account_status(connection: Connection, schema: str, did: str) -> AccountStatus:
     """The account's repo, its rows by table, its dead letters and waiting duplicates."""
     repo = await connection.fetchrow(REPO, did)
     rows: dict[str, int | None] = {}
-    for record_type in record_types:
+    for record_type in RECORD_TYPES:
         rows[record_type.table] = await _count(connection, schema, record_type, did)
     return AccountStatus(
         did=did,

@@ -1,7 +1,7 @@
 """What `status` finds in a database: relays and their runs, gaps, dead letters, tables and their growth."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from indexer.database.background.sizes import Size, measure
@@ -20,7 +20,6 @@ from indexer.database.status.results import (
     StuckWipe,
     Table,
 )
-from indexer.records.base.record_type import RecordType
 
 GAPS_SHOWN = 5  # a relay
 WIPES_SHOWN = 5
@@ -78,7 +77,7 @@ FROM unified_worker.sizes WHERE taken_at > now() - make_interval(days => $1, hou
 """
 
 
-async def status(connection: Connection, schema: str, record_types: Sequence[RecordType]) -> Status:
+async def status(connection: Connection, schema: str) -> Status:
     """Everything of no account in particular."""
     wipes = await connection.fetch(STUCK_WIPES, WIPES_SHOWN)
     rebuild = await connection.fetchrow(REBUILD)
@@ -91,7 +90,7 @@ async def status(connection: Connection, schema: str, record_types: Sequence[Rec
         stuck_wipes=wipes[0]["wipes"] if wipes else 0,
         longest_stuck_wipes=[StuckWipe(*row[:-1]) for row in wipes],
         rebuild=None if rebuild is None else RebuildStep(*rebuild),
-        tables=await _tables(connection, record_types),
+        tables=await _tables(connection),
     )
 
 
@@ -122,11 +121,11 @@ async def _letters(connection: Connection) -> Letters:
     )
 
 
-async def _tables(connection: Connection, record_types: Sequence[RecordType]) -> list[Table]:
+async def _tables(connection: Connection) -> list[Table]:
     samples = {row["name"]: row for row in await connection.fetch(SAMPLES, GROWTH_DAYS)}
     return [
         Table(size.name, size.rows, not size.exact, size.bytes, _growth(size, samples.get(size.name)))
-        for size in await measure(connection, record_types)
+        for size in await measure(connection)
     ]
 
 

@@ -1,4 +1,4 @@
-"""A look into a database that a worker has prepared: read-only, on one connection, for no longer than a person waits."""
+"""A read-only session in a database that a worker has prepared, with a time limit that a person can bear."""
 
 from collections.abc import Awaitable, Callable
 from typing import TypeVar

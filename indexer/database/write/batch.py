@@ -16,10 +16,10 @@ from indexer.protocol.events import Account, Commit, Identity, RecordOp, RepoEve
 from indexer.protocol.syntax import NO_HANDLE
 from indexer.records import RECORD_TYPES
 from indexer.records.base.record_type import EVERY_OTHER, RecordType
-from indexer.records.base.values import Place, Record, Row
+from indexer.records.base.values import Record, RecordAddress, Row
 from indexer.selection import EVERYTHING, Selection
 
-REFUSED = -1  # `kind` of an operation that is kept instead of applied: its rest is {"path", "reason", "detail"}
+KIND_REFUSED = -1  # `kind` of an operation that is kept instead of applied: its rest is {"path", "reason", "detail"}
 MESSAGE = -2  # `kind` of what an #account or #identity says, in its rest
 KINDS: dict[str, tuple[int, RecordType]] = {t.collection: (t.kind, t) for t in RECORD_TYPES}
 """By collection: `kind` of putting such a record (deleting one is the next number), and its type."""
@@ -103,7 +103,7 @@ class Batch(Arrays):
         if len(path.encode()) > MAX_PATH_BYTES:
             path = hashlib.sha256(path.encode()).hexdigest()
         self.refused.append((len(self.did), reason))
-        self.mark(REFUSED, None, {"path": path, "reason": reason, "detail": detail})
+        self.mark(KIND_REFUSED, None, {"path": path, "reason": reason, "detail": detail})
 
 
 def bucket(meet: str) -> int:
@@ -124,7 +124,7 @@ def build(events: Sequence[RepoEvent], *, selection: Selection = EVERYTHING, wit
                 rev, since, data = event.rev, event.since, None if event.data is None else libipld.encode_cid(event.data)
                 if selection.takes_account(did):
                     user, filtered = add_ops(batch, event, selection)
-                    keeps = keeps or REFUSED in batch.kind[first:]
+                    keeps = keeps or KIND_REFUSED in batch.kind[first:]
                 else:
                     filtered = True
             case Sync(did=did):
@@ -216,12 +216,12 @@ def add_op(batch: Batch, commit: Commit, op: RecordOp) -> bool:
         return False
     if not known:
         raise Rejected("bad_rkey", f"{op.rkey} is not {record_type.rkey}")
-    row = row_of(record_type, to_json_form(op.block), Place(commit.repo, op.rkey, uri), op.collection)
+    row = row_of(record_type, to_json_form(op.block), RecordAddress(commit.repo, op.rkey, uri), op.collection)
     batch.put(kind, uri, libipld.encode_cid(op.cid), row, commit.time)
     return True
 
 
-def row_of(record_type: RecordType, record: Record, at: Place, collection: str) -> Row:
+def row_of(record_type: RecordType, record: Record, at: RecordAddress, collection: str) -> Row:
     """The row of a record, which must say that it is of its collection."""
     if record.get("$type") != collection:
         raise Rejected("wrong_type", f"$type is not {collection}")

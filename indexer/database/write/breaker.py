@@ -1,4 +1,4 @@
-"""When the database refuses too much, the fault is likelier its own: pause, rather than drain the stream into dead letters."""
+"""If the database refuses very many commits, the fault is probably its own: pause, instead of filling dead letters."""
 
 import asyncio
 import logging
@@ -15,7 +15,7 @@ FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0  # seconds, doubled while the refusals go
 
 
 class Breaker:
-    """Watches the share of refused commits. While `is_open`, commits are to be tried one by one, with a rest after each."""
+    """Watches the share of refused commits. While `is_open`, try commits one by one, with a pause after each."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -30,7 +30,7 @@ class Breaker:
         return self._refused >= REFUSED_AT_LEAST and self._refused > REFUSED_SHARE * self._commits
 
     def note(self, commits: int, refused: int) -> None:
-        """Takes down what became of so many commits."""
+        """Record how many commits were tried, and how many of them were refused."""
         now = self._clock()
         self._window.append((now, commits, refused))
         self._commits += commits
@@ -43,7 +43,7 @@ class Breaker:
             self._pause = 0.0
 
     async def rest(self) -> None:
-        """Pauses if the breaker is open, longer each time until a commit is applied again."""
+        """Pause if the breaker is open, longer each time until a commit is applied again."""
         if not self.is_open:
             return
         self._pause = min(2 * self._pause or FIRST_PAUSE, LONGEST_PAUSE)

@@ -1,4 +1,4 @@
-"""Writes batches: one call of the stored procedure each, which commits after every commit of a repo.
+"""Write batches: one call of the stored procedure each, which commits after every repo commit.
 
 What the database answers decides what follows: a passing failure is repeated for as long as it takes, a data error is isolated
 to its commit, a fault of the schema stops the worker. The rev guard makes repeating a call that half succeeded harmless.
@@ -26,7 +26,7 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.1, 10.0  # seconds between repetitions
 
 
 class Writer:
-    """Applies batches on the pool's connections, whatever the database does meanwhile."""
+    """Applies batches on the pool's connections, and repeats, isolates or stops as errors require."""
 
     def __init__(self, pool: DatabasePool, selection: Selection = EVERYTHING) -> None:
         self._pool = pool
@@ -34,7 +34,7 @@ class Writer:
         self._breaker = Breaker()
 
     async def write(self, lane: int, events: Sequence[RepoEvent]) -> tuple[Batch, list[Outcome]]:
-        """Applies the events in order; returns what was sent, and an outcome per event."""
+        """Apply the events in order; return what was sent, and an outcome per event."""
         batch = build(events, selection=self._selection)
         try:
             outcomes = await self._call(lane, batch)
@@ -104,7 +104,7 @@ class Writer:
 
 
 class DataRefused(Exception):
-    """The database can't store what a call carried: its SQLSTATE and message."""
+    """The database cannot store what a call carried: its SQLSTATE and message."""
 
     def __init__(self, state: str, message: str) -> None:
         super().__init__(message)

@@ -1,4 +1,4 @@
-"""The counters and gauges as Prometheus reads them. Nothing is counted twice: the samples are made when somebody asks."""
+"""The counters and gauges in Prometheus's format. Nothing is counted twice: samples are made on request."""
 
 from collections.abc import Callable, Iterator
 from itertools import accumulate
@@ -36,7 +36,7 @@ class Exposition(Collector):
         ProcessCollector(registry=self._registry)
 
     def text(self, accept: str) -> tuple[bytes, str]:
-        """The exposition in a format that `accept`, a request's header, allows; and its content type."""
+        """The exposition in a format that `accept` (a request's header) allows, and its content type."""
         encode, content_type = choose_encoder(accept)
         made_at, text = self._made.get(content_type, (-KEPT_FOR, b""))
         if self._clock() - made_at >= KEPT_FOR:
@@ -45,11 +45,11 @@ class Exposition(Collector):
         return text, content_type
 
     def rss(self) -> float | None:
-        """The resident memory, in bytes; None where the system does not say."""
+        """The resident memory in bytes; None if the system does not say."""
         return self._registry.get_sample_value("process_resident_memory_bytes")
 
     def collect(self) -> Iterator[Metric]:
-        """prometheus-client's question."""
+        """All metrics; prometheus-client calls it."""
         yield InfoMetricFamily(PREFIX, "The version, and the relay", {"version": VERSION, "relay": self._relay})
         yield from self._counters()
         yield from self._now()
@@ -125,7 +125,7 @@ class Exposition(Collector):
 
 
 def label(collection: str) -> str:
-    """A record type's collection as a label; `other` is every one that has no table of its own."""
+    """A record type's collection as a label; `other` for those without a table of their own."""
     return "other" if collection == EVERY_OTHER else collection
 
 

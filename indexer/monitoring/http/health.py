@@ -1,4 +1,4 @@
-"""/healthz: the process lives, its loop turns. /readyz: it does what it is for, or why not."""
+"""/healthz: the process is alive and its loop responds. /readyz: the worker does its job, or why not."""
 
 import orjson
 from aiohttp import web
@@ -16,14 +16,14 @@ class Health:
         self._ready_lag = ready_lag
 
     async def alive(self, _request: web.Request) -> web.Response:
-        """GET /healthz: that there is an answer says it all."""
+        """GET /healthz: any answer means that the worker is alive."""
         return _json(200, {"status": "alive", "version": VERSION, "uptime_seconds": round(self._gauges.uptime, 1)})
 
     async def ready(self, _request: web.Request) -> web.Response:
         """GET /readyz: 200, or 503 with the reasons."""
         amiss = reasons(self._gauges, self._ready_lag)
-        told = [{"reason": reason.name, "detail": reason.detail} for reason in amiss]
-        return _json(503 if amiss else 200, {"ready": not amiss, "reasons": told})
+        listed = [{"reason": reason.name, "detail": reason.detail} for reason in amiss]
+        return _json(503 if amiss else 200, {"ready": not amiss, "reasons": listed})
 
 
 def _json(status: int, content: dict[str, object]) -> web.Response:

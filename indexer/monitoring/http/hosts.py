@@ -1,4 +1,5 @@
-"""By which names HTTP answers. A web page can make its own name lead to 127.0.0.1 (DNS rebinding) and read what is there."""
+"""The host names that HTTP answers to. A web page can make its own name lead to 127.0.0.1 (DNS rebinding) and read what is
+there."""
 
 import re
 from collections.abc import Collection
@@ -9,7 +10,7 @@ _HEADER = re.compile(r"(\[[0-9a-f:.]+\]|[\w.-]+)(:[0-9]{0,5})?", re.ASCII | re.I
 
 
 class Hosts:
-    """The names and addresses that requests may be for. A browser says in the Host header which name it followed."""
+    """The names and addresses that requests may use. In the Host header, a browser says which name it followed."""
 
     def __init__(self, bound: str, named: Collection[str]) -> None:
         """`bound`: where the worker listens, a name or an address. `named`: what HTTP_HOSTS adds, in lower case."""
@@ -18,7 +19,7 @@ class Hosts:
         self._any_address = address is not None and address.is_unspecified  # it can't know under which it is reached
 
     def allow(self, header: str) -> bool:
-        """Whether a Host header is one of them, with any port: a container's is often published at another.
+        """Whether a Host header is one of them, with any port: a container's port is often published as another one.
 
         Addresses are safe where the worker listens on all of them, and so are this machine's own (127.0.0.1, ::1): a page
         that leads its name elsewhere still sends that name.

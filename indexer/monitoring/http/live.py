@@ -1,4 +1,4 @@
-"""What the page shows: the past once, and then a message a second, as server-sent events."""
+"""The page's data: the past once, and then a message per second, as server-sent events."""
 
 import asyncio
 from collections.abc import Iterable
@@ -23,7 +23,7 @@ PATIENCE = 20.0  # seconds for a page to take a message; one that does not is le
 
 
 class Live:
-    """The streams to open pages. `run` makes a message a second while there are any; it is made once, whoever many read."""
+    """The streams to open pages. `run` makes one message per second while any page is open, however many there are."""
 
     def __init__(self, history: History, exposition: Exposition, relay: str, ready_lag: float) -> None:
         self._history = history
@@ -33,11 +33,11 @@ class Live:
         self._streams = 0
         self._closed = False
         self._posts_told = 0
-        self._samples_told = 0.0  # the time of the newest one
+        self._last_sent = 0.0  # the time of the newest one
         self._tick: asyncio.Future[bytes | None] = asyncio.get_running_loop().create_future()
 
     async def run(self) -> None:
-        """A message every second, until cancelled."""
+        """Send a message every second, until cancelled."""
         while True:
             await asyncio.sleep(INTERVAL)
             fresh = {"samples": self._new_samples(), "posts": self._new_posts()}
@@ -45,7 +45,7 @@ class Live:
                 self._send(_event("now", self._now() | fresh))
 
     def close(self) -> None:
-        """Ends all streams."""
+        """End all streams."""
         self._closed = True
         self._send(None)
 
@@ -82,9 +82,9 @@ class Live:
 
     def _new_samples(self) -> list[tuple[float, float, float | None]]:
         """The samples since the last message: one, as a rule; a page that has just opened may know it."""
-        told, samples = self._samples_told, self._history.samples
-        self._samples_told = samples[-1].time if samples else told
-        return _samples(list(takewhile(lambda sample: sample.time > told, reversed(samples)))[::-1])
+        last, samples = self._last_sent, self._history.samples
+        self._last_sent = samples[-1].time if samples else last
+        return _samples(list(takewhile(lambda sample: sample.time > last, reversed(samples)))[::-1])
 
     def _new_posts(self) -> list[dict[str, str]]:
         """The posts since the last message, the newest first; a page that has just opened may know them."""

@@ -1,4 +1,4 @@
-"""The HTTP server: what is asked, who answers, and how many may ask at once. The only place of aiohttp with its neighbours."""
+"""The HTTP server: paths, handlers, and the limit of connections. Only this folder imports aiohttp."""
 
 import asyncio
 import base64
@@ -33,7 +33,7 @@ SHUTDOWN = 0.5  # seconds for what is being answered; the worker is to be gone w
 
 
 class HttpServer:
-    """`async with HttpServer(…)` serves until the block ends; `run` is the task that open pages live on."""
+    """`async with HttpServer(…)` serves until the block ends; open pages need the task `run`."""
 
     def __init__(self, address: Address, hosts: Hosts, history: History, relay: str, ready_lag: float) -> None:
         self._address = address
@@ -57,11 +57,11 @@ class HttpServer:
             listening = await asyncio.get_running_loop().create_server(self._protocol, host, port)
         except OSError as error:
             await self._stack.aclose()
-            told = f"HTTP_BIND: cannot listen on {self._address} ({error.strerror or error})"
+            fault = f"HTTP_BIND: cannot listen on {self._address} ({error.strerror or error})"
             if chosen:
-                raise OperatorError([f"{told}: write another address, or nothing (HTTP_BIND=) for no HTTP"]) from None
+                raise OperatorError([f"{fault}: write another address, or nothing (HTTP_BIND=) for no HTTP"]) from None
             log.warning(
-                "%s: continuing without the live page, /metrics, /healthz and /readyz; HTTP_BIND sets another address", told
+                "%s: continuing without the live page, /metrics, /healthz and /readyz; HTTP_BIND sets another address", fault
             )
             return self
         self._stack.callback(listening.close)
@@ -77,7 +77,7 @@ class HttpServer:
         await self._stack.aclose()
 
     async def run(self) -> None:
-        """Feeds the open pages, until cancelled."""
+        """Feed the open pages, until cancelled."""
         await self._live.run()
 
     def _protocol(self) -> asyncio.Protocol:
@@ -138,14 +138,14 @@ def _only_for(hosts: Hosts) -> Middleware:
 
 
 def whole_page() -> str:
-    """page.html with its style and its scripts in it, where it names their files."""
+    """page.html with its style and scripts put in where it names their files."""
     folder = files("indexer.monitoring.http") / "page"
     page = folder.joinpath("page.html").read_text(encoding="utf-8")
     return re.sub(r"/\* (\w+\.(?:css|js)) \*/", lambda named: folder.joinpath(named[1]).read_text(encoding="utf-8"), page)
 
 
 def policy(page: str) -> str:
-    """The page's own style and script, by their hashes, and its stream; nothing else, from nowhere."""
+    """The Content-Security-Policy: the page's own style and script, by their hashes, and its stream; nothing else."""
     hashes = {
         tag: f"'sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}'"
         for tag, content in re.findall(r"<(style|script)>(.*?)</\1>", page, re.DOTALL)

@@ -1,4 +1,4 @@
-"""The columns of a record type's table: what nearly every table has, and what makes one of a field of the record.
+"""The columns of a record type's table: those of nearly every table, and constructors for a field of the record.
 
 The SQL names that a `Column`'s texts may use stand in `sql_names.py`.
 """
@@ -70,22 +70,22 @@ def subject_cid(name: str) -> Column:
 
 
 def created(name: str, *, required: bool = True) -> Column:
-    """The record's createdAt under another name than CREATED_AT's, or where old rows may lack it."""
+    """The record's createdAt in a column that is not CREATED_AT, or that old rows may lack."""
     return Column(name=name, type=_type("timestamptz", required), value="v_created_at")
 
 
 def text(name: str, field: str = "", *, required: bool = False, **more: Any) -> Column:
-    """A text of the Row's `rest`: the field of the column's name, or `field`. `required`: it is always there."""
+    """A text of the Row's `rest`: the field with the column's name, or `field`. `required`: it is always present."""
     return Column(name=name, type=_type("text", required), value=f"v_rest ->> '{field or name}'", **more)
 
 
 def key(name: str, field: str = "", *, required: bool = False, **more: Any) -> Column:
-    """A text of `rest`, as `text`, by which rows are looked up: a DID or a URI."""
+    """A text of `rest`, like `text`, for look-ups: a DID or a URI."""
     return Column(name=name, type=_type(KEY, required), value=f"v_rest ->> '{field or name}'", **more)
 
 
 def json(name: str, field: str = "", *, required: bool = False, default: str = "", **more: Any) -> Column:
-    """A JSON value of `rest`, as `text`. `default`: what stands there without one, as JSON."""
+    """A JSON value of `rest`, like `text`. `default`: the value if there is none, as JSON."""
     value = f"v_rest -> '{field or name}'"
     if default and not required:
         value = f"coalesce({value}, '{default.replace('{', '{{').replace('}', '}}')}')"
@@ -93,7 +93,7 @@ def json(name: str, field: str = "", *, required: bool = False, default: str = "
 
 
 def flag(name: str, field: str = "", *, required: bool = False, default: str, **more: Any) -> Column:
-    """True or false of `rest`, as `text`. `default`: what stands there without one, in SQL."""
+    """True or false of `rest`, like `text`. `default`: the value if there is none, in SQL."""
     value = f"(v_rest -> '{field or name}')::boolean"
     if not required:
         value = f"coalesce({value}, {default})"

@@ -1,5 +1,4 @@
-"""The tables that hold what follows from records, and the one that the worker only reads: for a database that has none yet,
-and for the check of one that has."""
+"""The tables of derived rows, and the one that the worker only reads: to create them, and to check existing ones."""
 
 from dataclasses import dataclass
 

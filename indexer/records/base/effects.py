@@ -1,4 +1,4 @@
-"""What follows from a record's row: counts, feed items, viewer states, notifications; as the SQL that adds and removes it.
+"""The derived rows of a record: counts, feed items, viewer states, notifications; as the SQL that adds and removes them.
 
 What an effect brings about is data (`Derived`), wherever that can be said: the live statements here, the rebuild, and `check`
 of new types (`database/functions/expected.py`) are made from it.
@@ -14,7 +14,7 @@ from indexer.records.base.values import MAX_URI_CHARS
 
 
 class Derived(NamedTuple):
-    """The derived rows of a record's row, as data: one, or one per row of `source` (a join, over the record's row t).
+    """The derived rows of a record's row, as data: one, or one per row of `source` (a join over the record's row t).
 
     `values`: SQL expressions by column. `key`: the columns that find a row. In all tables but counts and viewer states,
     the key is one column, and it begins with the record's URI. `when`: the condition under which there is such a row.
@@ -29,7 +29,7 @@ class Derived(NamedTuple):
     of: str = ""
 
     def insert(self, alias: str, values: str = "VALUES ({})") -> str:
-        """The live statement's head: the row, as it is when it comes."""
+        """The start of the live INSERT, with the row's values at the time of writing."""
         now = TIMES[self.table]
         columns = ", ".join((*self.values, *now))
         said = ", ".join((*self.values.values(), *("now()" for _ in now)))
@@ -50,7 +50,7 @@ TIMES = {
 
 
 class Effect(NamedTuple):
-    """PL/pgSQL statements, run in the commit's transaction; and the rows that they bring about, as data.
+    """PL/pgSQL statements that run in the commit's transaction, and the derived rows that they make, as data.
 
     `added`: after a row was really inserted, or replaced (then v_again is true, and `removed` has run for what it was).
     `removed`: after a row was deleted, or before it is replaced (then p_new is the new record's rest, else null).
@@ -79,12 +79,12 @@ def authority(uri: str) -> str:
 
 
 def came(row: str) -> str:
-    """The SQL expression for when the reply `row` came, by the best that is known."""
+    """The SQL expression for when the reply `row` came, as exactly as is known."""
     return f"coalesce({row}.commit_time, unified_worker.tid_time(split_part({row}.uri, '/', 5)), 'infinity')"
 
 
 def put(insert: str, key: str, updates: str) -> str:
-    """The insert of one row, and where another one has its key already, these updates of that.
+    """The INSERT of one row, with these updates if another row has its key already.
 
     As two statements: nearly every row is new, and to get an update ready that is not made costs some 3 µs each time.
     """
@@ -96,7 +96,7 @@ END IF;"""
 
 
 def count(column: str, of: str, when: str | None = None) -> Effect:
-    """One in `post_aggregations.column` of the URI `of`, an SQL expression. `when`: a condition, if there is one."""
+    """Count this record in `post_aggregations.column` of the URI `of` (an SQL expression). `when`: an optional condition."""
     counted = Derived("post_aggregations", ("post_uri",), {"post_uri": of, column: "1"}, when or "true")
     added = f"""
 INSERT INTO {{schema}}.post_aggregations AS a (post_uri, {column}, created_at, updated_at) VALUES ({of}, 1, now(), now())
@@ -113,7 +113,7 @@ END IF;"""
 
 
 def shown(column: str, of: str) -> Effect:
-    """The same count in the tables that show it in a column of their own (`RecordType.shows`); after `count`."""
+    """Show the same count in the column of the subject's own table (`RecordType.shows`); put it after `count`."""
     text = f"""
 IF split_part({of}, '/', 4) <> 'app.bsky.feed.post' THEN
   PERFORM unified_worker.show_{column}({of});
@@ -122,9 +122,10 @@ END IF;"""
 
 
 def viewer_state(column: str, other: str, post: str, viewer: str) -> Effect:
-    """`post_viewer_states.column` is this record's URI. The row goes with it, unless `other` or a flag is set.
+    """Store this record's URI in `post_viewer_states.column`. The row is deleted with it, unless `other` or a flag is set.
 
-    For types of which one account has one row a post (`unique`)."""
+    For types of which one account has one row a post (`unique`).
+    """
     state = f"s.post_uri = {post} AND s.viewer_did = {viewer} AND s.{column} = v_uri"
     key = ("post_uri", "viewer_did")
     derived = Derived("post_viewer_states", key, {"post_uri": post, "viewer_did": viewer, column: "v_uri"})
@@ -145,7 +146,7 @@ END IF;""",
 
 
 def feed_item(kind: str, post: str, author: str, cid: str) -> Effect:
-    """The record's row in `feed_items`. All are SQL expressions; `kind` is 'post', 'reply' or 'repost'."""
+    """Write the record's row in `feed_items`. All are SQL expressions; `kind` is 'post', 'reply' or 'repost'."""
     values = {
         "uri": "v_uri",
         "post_uri": post,
@@ -190,7 +191,7 @@ def notice(
     when: str = "true",
     source: str = "",
 ) -> Derived:
-    """A notification as data. `ending`: what follows the record's URI; an SQL expression, as the others of `notification`."""
+    """A notification as data. `ending`: what follows the record's URI; an SQL expression, like the others of `notification`."""
     values = {
         "uri": f"v_uri || {ending}",
         "recipient_did": recipient,
@@ -214,19 +215,26 @@ def notification(
     created_at: str = "{created_at}",
     when: str = "true",
 ) -> Effect:
-    """One notification, unless `recipient` (an SQL expression, as the others) is null or the author: nobody hears of their own
-    act. Its URI is the record's, '#notification' and '/' `suffix`, or no more. `when`: a further condition."""
+    """Write one notification, unless `recipient` (an SQL expression, like the others) is null or equals the author. Its URI
+    is the record's, plus '#notification', plus '/' `suffix` if there is one. `when`: a further condition."""
     ending = "#notification" if suffix is None else f"#notification/{suffix}"
     fits = f"length(v_uri) <= {MAX_URI_CHARS - len(ending)}"
-    told = f"{when} AND {recipient} <> {author} AND {fits}"
+    called = f"{when} AND {recipient} <> {author} AND {fits}"
     derived = notice(
-        reason, f"'{ending}'", author=author, recipient=recipient, subject=subject, cid=cid, created_at=created_at, when=told
+        reason,
+        f"'{ending}'",
+        author=author,
+        recipient=recipient,
+        subject=subject,
+        cid=cid,
+        created_at=created_at,
+        when=called,
     )
     notify = put(derived.insert("n"), "uri", NOTIFY_AGAIN)
     gone = f"DELETE FROM {{schema}}.notifications AS n WHERE n.uri = v_uri || '{ending}';"
     return Effect(
         f"""
-IF {told} THEN{notify}
+IF {called} THEN{notify}
 ELSIF v_again THEN
   {gone}
 END IF;""",

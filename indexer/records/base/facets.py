@@ -1,4 +1,4 @@
-"""Rich text: what the facets of a text say (lexicon app.bsky.richtext.facet), whatever else these hold."""
+"""Rich text: read the facets of a text (lexicon app.bsky.richtext.facet), whatever else they contain."""
 
 from typing import Any, cast
 
@@ -20,7 +20,7 @@ def too_many(facets: list[Any]) -> bool:
 
 
 def features(facets: list[Any], kind: str) -> list[dict[str, Any]]:
-    """The features of that kind among the facets."""
+    """The features of that kind in the facets."""
     found: list[dict[str, Any]] = []
     for facet in facets:
         match facet:

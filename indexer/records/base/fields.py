@@ -1,4 +1,4 @@
-"""The fields of a record, each as its lexicon says, or refused by a reason that has a name."""
+"""Read the fields of a record as its lexicon defines them, or refuse it with a named reason."""
 
 import re
 from datetime import datetime
@@ -16,18 +16,18 @@ CID_TEXT = re.compile(rf"[a-zA-Z0-9+=]{{8,{MAX_CID_CHARS}}}")  # the protocol's 
 
 
 def created_at(record: Record) -> datetime | None:
-    """`createdAt` as an instant, None where it is absent or unusable (it is whatever the client wrote)."""
+    """`createdAt` as an instant, None if it is absent or unusable (clients write anything)."""
     value = record.get("createdAt")
     return parse_datetime(value) if isinstance(value, str) else None
 
 
 def wrong_type(field: str, expected: str) -> Rejected:
-    """The refusal of a field that is not what its lexicon says."""
+    """The refusal of a field whose type is not that of its lexicon."""
     return Rejected("wrong_type", f"{field} is not {expected}")
 
 
 def required_text(record: Record, field: str) -> str:
-    """A field that must be there and be a string."""
+    """A field that must be present and be a string."""
     if field not in record:
         raise Rejected("missing_field", field)
     value = record[field]
@@ -37,7 +37,7 @@ def required_text(record: Record, field: str) -> str:
 
 
 def required(record: Record, field: str, kind: type) -> Any:
-    """A field that must be there and be a `kind` (list or dict)."""
+    """A field that must be present and be a `kind` (list or dict)."""
     if field not in record:
         raise Rejected("missing_field", field)
     value = record[field]
@@ -47,7 +47,7 @@ def required(record: Record, field: str, kind: type) -> Any:
 
 
 def optional(record: Record, field: str, kind: type) -> Any:
-    """A field that decides what the record means: absent (or null, which is the same), else a `kind` (list or dict)."""
+    """A field that decides what the record means: absent (or null, which is the same), otherwise a `kind` (list or dict)."""
     value = record.get(field)
     if value is not None and not isinstance(value, kind):
         raise wrong_type(field, JSON_KINDS[kind])
@@ -55,13 +55,13 @@ def optional(record: Record, field: str, kind: type) -> Any:
 
 
 def ornament(record: Record, field: str, kind: type) -> Any:
-    """A field that adds to a record: a `kind` (str, list or dict). Anything else is left out, and the record stays."""
+    """A field that only adds to a record: a `kind` (str, list or dict). Any other value is left out, and the record stays."""
     value = record.get(field)
     return value if isinstance(value, kind) else None
 
 
 def texts(record: Record, field: str) -> list[str] | None:
-    """The strings of an array that adds to a record; None where the field is no array. Anything else in it is left out."""
+    """The strings of an array that only adds to a record; None if the field is not an array. Other items are left out."""
     match record.get(field):
         case [*values]:
             return [value for value in cast("list[object]", values) if isinstance(value, str)]
@@ -70,7 +70,7 @@ def texts(record: Record, field: str) -> list[str] | None:
 
 
 def strong_ref(record: Record, field: str, *, handles: bool = False) -> tuple[str, str]:
-    """(uri, cid) of a required com.atproto.repo.strongRef: an at-uri of a record, and a CID as text.
+    """(uri, cid) of a required com.atproto.repo.strongRef: the at-uri of a record, and a CID as text.
 
     `handles`: the at-uri may name its account by a handle, which is kept as written and counts for nothing.
     """
@@ -111,7 +111,7 @@ def required_record(record: Record, field: str, collection: str) -> AtUri:
 
 
 def required_limited(record: Record, field: str, most: int) -> str:
-    """A field that must be there and be a string of at most so many characters, which is what its column takes."""
+    """A field that must be present and be a string of at most this many characters, the width of its column."""
     value = required_text(record, field)
     if len(value) > most:
         raise Rejected(f"{field}_too_long", f"{len(value)} characters, at most {most}")
@@ -129,7 +129,7 @@ def required_did(record: Record, field: str) -> str:
 
 
 def blob_cid(record: Record, field: str) -> str | None:
-    """The CID, as text, of a blob, of the form before 2023 too ({cid, mimeType}); None for anything else, which is left out."""
+    """The CID of a blob as text, also in the form before 2023 ({cid, mimeType}). None for anything else, which is left out."""
     match record.get(field):
         case {"ref": {"$link": str(cid)}}:
             return cid

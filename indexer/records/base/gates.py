@@ -1,4 +1,5 @@
-"""Thread gates and post gates: whom a gate admits is asked where a post is written, and again where its gate changes.
+"""Thread gates and post gates: whether a gate admits somebody is checked when a post is written, and again when its gate
+changes.
 
 The questions themselves are functions of the database (functions/judging.sql).
 """
@@ -10,7 +11,7 @@ from indexer.records.base.columns import KEY, Column
 from indexer.records.base.effects import Effect, came
 from indexer.records.base.fields import check_record_uri, optional, required_text
 from indexer.records.base.quotes import QUOTED
-from indexer.records.base.values import Place, Record
+from indexer.records.base.values import Record, RecordAddress
 
 MAX_RULES = 100  # of a gate; the lexicons say 5
 
@@ -87,21 +88,21 @@ END IF;""",
 
 
 def judges(function: str, *, first: str = "") -> Effect:
-    """What follows from a gate that is written or deleted: `function` judges its post's replies, or quotes, again."""
+    """The effect of a gate that is written or deleted: `function` judges its post's replies, or quotes, again."""
     judge = f"PERFORM unified_worker.{function}({{post_uri}});"
     return Effect(f"\n{judge}", f"\nIF p_new IS NULL THEN\n  {judge}\nEND IF;", first=first)
 
 
 def rules(record: Record, field: str) -> list[Any] | None:
-    """A gate's rules, where it has any: each reply or quote is judged by all of them."""
+    """The rules of a gate, if it has any; each reply or quote is judged by all of them."""
     found: list[Any] | None = optional(record, field, list)
     if found is not None and len(found) > MAX_RULES:
         raise Rejected("too_many_rules", f"{len(found)} in {field}, at most {MAX_RULES}")
     return found
 
 
-def own_post(record: Record, at: Place) -> str:
-    """The field `post` of a gate, which is of its own account's post of its own key (app.bsky.feed.threadgate, postgate)."""
+def own_post(record: Record, at: RecordAddress) -> str:
+    """The field `post` of a gate. The post must have the gate's account and key (app.bsky.feed.threadgate, postgate)."""
     post = required_text(record, "post")
     check_record_uri(post, "post")
     if post != f"at://{at.did}/app.bsky.feed.post/{at.rkey}":

@@ -1,4 +1,4 @@
-"""The post that a post quotes: its row in `quotes`, its count, and what its author hears."""
+"""The post that a post quotes: its row in `quotes`, its count, and its author's notification."""
 
 from indexer.records.base.effects import Derived, Effect, authority, count, notification, unless_forbidden
 from indexer.records.base.values import MAX_URI_CHARS, Record
@@ -67,7 +67,7 @@ END IF;""",
 
 
 def quoted(embed: Record) -> str | None:
-    """What the embed may quote: the URI of its record, unchecked. By its $type, as `unified_worker.quoted_ref` does."""
+    """The URI that the embed may quote, unchecked. Its $type decides, as in `unified_worker.quoted_ref`."""
     match embed:
         case {"$type": "app.bsky.embed.record", "record": {"uri": str(uri)}}:
             return uri

@@ -1,4 +1,4 @@
-"""What a record type is: the one value that each file of `records/` gives.
+"""What a record type is: the one value that each file of `records/` provides.
 
 A `RecordType` says where a collection's records go (table, columns, indexes), how a record becomes a row (a pure function), and
 what follows from the row (`effects`). Dispatch, the SQL that writes and deletes, the account wipe, the schema of an empty
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from indexer.records.base.columns import Column
 from indexer.records.base.effects import Effect
-from indexer.records.base.values import Place, Record, Row
+from indexer.records.base.values import Record, RecordAddress, Row
 
 EVERY_OTHER = "*"
 """The collection of the one record type that takes what no other type is for."""
@@ -39,7 +39,7 @@ class RecordType:
 
     collection: str
     table: str
-    row: Callable[[Record, Place], Row]
+    row: Callable[[Record, RecordAddress], Row]
     columns: tuple[Column, ...]
     indexes: tuple[str, ...] = ()
     other_columns: tuple[str, ...] = ()
@@ -60,22 +60,22 @@ class RecordType:
 
     @property
     def author(self) -> str | None:
-        """The column that holds the DID of the account that wrote the record; None where only the key tells it."""
+        """The column that holds the DID of the account that wrote the record; None if only the key contains it."""
         return next((column.name for column in self.columns if column.value == "p_did"), None)
 
     @property
     def filled(self) -> str:
-        """The condition on a row `t` that a record is in it, where deleting the record leaves the row."""
+        """The condition on a row `t` that it holds a record, for tables where the row outlives the record."""
         return " OR ".join(f"t.{column.name} IS NOT NULL" for column in self.columns if column.cleared == "NULL")
 
     @property
     def shared(self) -> bool:
-        """Whether records of several accounts compete for one unique key: then they meet there."""
+        """Whether records of several accounts compete for one unique key, so that they meet there."""
         return bool(self.unique and self.meets) and self.author not in self.unique
 
     @property
     def kind(self) -> int:
-        """The number, in SQL, of putting such a record; deleting one is the next. 0 to 32,766: a smallint.
+        """The number, in SQL, of writing such a record; deleting one is the next number. 0 to 32,766: a smallint.
 
         It depends on nothing but the collection: workers of two relays share one database's functions, also while one of them
         is of a version that has more types.

@@ -1,4 +1,4 @@
-"""The names that a record file may use in its SQL texts: all that it may know of the functions in `database/functions/`.
+"""The names that a record file may use in its SQL texts; it may use nothing else of the functions in `database/functions/`.
 
 They are parameters and variables there; what else these functions declare may change at any time. Column values, `Effect.added`
 and `Effect.written` are run by apply_commit, where a record is put. `Effect.removed` is run by the remove function of the type.
@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 
 class Name(NamedTuple):
-    """One name: what it means, and whether it is there too where a row is removed, and where a unique key is settled."""
+    """One name: its meaning, and whether it also exists where a row is removed, and where a unique key is settled."""
 
     meaning: str
     removed: bool = False

@@ -1,4 +1,4 @@
-"""What a record is, where it stands, and what SQL gets of it; and the widths of columns, which bound all three."""
+"""A record, its address, and its form for SQL; and the widths of columns, which limit all three."""
 
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -13,7 +13,7 @@ Record = dict[str, Any]
 """A record in the protocol's JSON form, without NULs (`protocol.data_model.to_json_form`)."""
 
 
-class Place(NamedTuple):
+class RecordAddress(NamedTuple):
     """Where a record stands: its account, its key, its at-uri."""
 
     did: str
@@ -22,7 +22,7 @@ class Place(NamedTuple):
 
 
 class Row(NamedTuple):
-    """A record as SQL gets it: what all types share as typed values, the rest as one JSON object.
+    """A record in its form for SQL: what all types share as typed values, the rest as one JSON object.
 
     `created_at` is None where the record's createdAt is absent or unusable: then the commit's time stands in. `meets`: the
     URIs (or DIDs) at which records of several repos meet, so that one must wait for the other: whatever the row's effects

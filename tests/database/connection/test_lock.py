@@ -20,7 +20,8 @@ from indexer.embedded.server import SOCKET
 from indexer.errors import OperatorError
 from indexer.records import RECORD_TYPES
 from testing.commits import POST, Stream, did, post, put
-from testing.database_side import Worker, connected, opened
+from testing.database_side import Worker, opened
+from testing.databases import connected
 from testing.faults.proxy import Proxy, to_socket
 
 ADVISORY = """

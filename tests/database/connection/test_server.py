@@ -24,7 +24,7 @@ from indexer.embedded.server import PostgresServer
 from indexer.errors import OperatorError
 from indexer.records import RECORD_TYPES
 from testing.commits import LIKE, Stream, did, like, put
-from testing.database_side import connected
+from testing.databases import connected
 from testing.servers import SAFE, make_server, server_directory
 
 WRITABLE = "target_session_attrs=read-write"

@@ -22,7 +22,7 @@ from indexer.embedded.programs import unprivileged_account
 from indexer.errors import OperatorError
 from indexer.records import RECORD_TYPES
 from relay_simulator.certificates import Certificates, make_certificates
-from testing.harness import Process
+from testing.processes import Process
 from testing.servers import FAST, HAS_15, fast_parent, free_port, make_server, server_directory
 
 PASSWORD = "hunter2geheim"

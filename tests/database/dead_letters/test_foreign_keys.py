@@ -10,7 +10,8 @@ from indexer.database.write.batch import build
 from indexer.database.write.parameters import Mode
 from testing.application_schema import TABLES
 from testing.commits import FOLLOW, LIKE, POST, Stream, delete, did, follow, like, post, put
-from testing.database_side import Worker, connected, opened
+from testing.database_side import Worker, opened
+from testing.databases import connected
 
 SUBJECT = f"at://{did('author')}/{POST}/1"
 KEY = "ALTER TABLE likes ADD CONSTRAINT likes_post FOREIGN KEY (post_uri) REFERENCES posts (uri) ON DELETE CASCADE"

@@ -22,7 +22,8 @@ from indexer.protocol.frames import decode
 from indexer.selection import EVERYTHING, Selection
 from relay_simulator.encoding import Value, frame, tid
 from testing.commits import LIKE, POST, PROFILE, Op, Stream, delete, did, like, post, profile, put
-from testing.database_side import Worker, connected
+from testing.database_side import Worker
+from testing.databases import connected
 from tests.database.functions.test_dead_letters import check_sizes
 from tests.database.functions.test_meetings import HELD, held
 
@@ -41,7 +42,7 @@ async def retried(worker: Worker, chosen: Choice | int = ALL, collections: str =
     env = {"DATABASE_URL": worker.pool.url, "COLLECTIONS": collections}
     retrying = Retrying(Config.from_env(env), chosen)
     await retrying.run()
-    lines = [line.split("  ") for line in retrying.told()[1:]]
+    lines = [line.split("  ") for line in retrying.report()[1:]]
     words = [[cell.strip() for cell in line if cell.strip()] for line in lines]
     told: Told = {}
     for reason, became, count, *_ in words:

@@ -18,7 +18,6 @@ from indexer.log.handler import RateLimited
 from indexer.metrics import Metrics
 from indexer.pipeline.processor import EventProcessor
 from indexer.protocol.events import Account, Identity
-from indexer.records import RECORD_TYPES
 from indexer.selection import Selection
 from testing.commits import FOLLOW, LIKE, POST, PROFILE, START, Stream, at, delete, did, follow, like, post, profile, put
 from testing.database_side import Worker, opened
@@ -306,7 +305,7 @@ async def test_at_rest_a_deleted_account_has_no_notifications(both_worker: Worke
     await worker.write(account(stream, "back", True), stream.commit("fan", *likes))
     notified = "SELECT recipient_did FROM notifications ORDER BY 1"
     assert await worker.column(notified) == sorted(map(did, names))
-    kind = notifications("public", RECORD_TYPES, strict=True)
+    kind = notifications("public", strict=True)
     assert (await look(worker.connection, kind, None)).differences == 0, "it is still to be swept"
     await sweeper.sweep()
     assert await worker.column(notified) == [did("back"), did("here")]
@@ -320,7 +319,7 @@ async def test_at_rest_a_deleted_account_has_no_notifications(both_worker: Worke
 
 
 async def test_a_step_of_a_sweep_that_is_refused_is_its_accounts_alone(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("indexer.database.background.sweeper.ACCOUNTS_A_STEP", 1)
+    monkeypatch.setattr("indexer.database.background.sweeper.ACCOUNTS_PER_STEP", 1)
     stream = Stream()
     for name in "ab":
         await worker.write(account(stream, name, False, "deleted"))

@@ -10,7 +10,8 @@ from indexer.database.schema.prepare import OWN_SCHEMA, OWN_VERSION
 from indexer.protocol.events import Account, Identity
 from indexer.records import RECORD_TYPES
 from testing.commits import POST, PROFILE, START, Stream, did, post, profile, put
-from testing.database_side import Worker, connected, opened
+from testing.database_side import Worker, opened
+from testing.databases import connected
 
 HANDLES = "SELECT right(did, 1), handle FROM users ORDER BY 1"
 PLACES = "SELECT did, handle, handle_place, place_relay, place_seq FROM unified_worker.repos ORDER BY did"

@@ -92,8 +92,8 @@ async def test_many_quotes_are_judged_beside_the_stream(both_worker: Worker) -> 
 
 
 async def test_a_judgement_that_was_interrupted_goes_on(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(judge, "POSTS_A_STEP", 7)
-    monkeypatch.setattr(judge, "POSTS_A_LOOK", 50)
+    monkeypatch.setattr(judge, "POSTS_PER_STEP", 7)
+    monkeypatch.setattr(judge, "POSTS_PER_LOOK", 50)
     stream = Stream()
     await thread(worker, stream)
     await worker.write(stream.commit("a", put(f"{THREAD_GATE}/1", shut())))

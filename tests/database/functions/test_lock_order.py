@@ -8,7 +8,8 @@ import pytest
 from indexer.database.functions.references import LOCK_CLASS
 from indexer.database.write.batch import bucket
 from testing.commits import LIKE, POST, Op, Stream, delete, did, like, post, put
-from testing.database_side import Worker, connected
+from testing.database_side import Worker
+from testing.databases import connected
 from testing.samples import ref
 
 # Who waits for one of these locks, and which of them it has by then.

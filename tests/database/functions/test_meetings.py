@@ -16,7 +16,8 @@ from indexer.database.write.outcome import APPLIED
 from indexer.database.write.writer import Writer
 from indexer.protocol.events import RepoEvent
 from testing.commits import Stream, put
-from testing.database_side import Worker, connected, opened
+from testing.database_side import Worker, opened
+from testing.databases import connected
 from testing.garbage import GENERIC
 from testing.meetings import MEETINGS, TOKEN_LENGTH, WITHOUT_LOCK, Act, Meeting, Pair, Wipe, by, outcomes
 

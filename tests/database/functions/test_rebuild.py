@@ -42,9 +42,13 @@ from testing.commits import (
     put,
     repost,
 )
-from testing.database_side import Worker, connected, opened
-from testing.harness import SWEEP, Process, finished, running, settings, traffic, until
+from testing.database_side import Worker, opened
+from testing.databases import SWEEP, connected
 from testing.model import GENERATOR, LABELER, LIST, LIST_ITEM, POST_GATE, STARTER_PACK, THREAD_GATE, VERIFICATION, compare
+from testing.processes import Process
+from testing.traffic import traffic
+from testing.waiting import until
+from testing.workers import finished, running, settings
 
 # What a rebuild is to bring back: all but ids, when a row was written, the CIDs that no record table holds, and what was read.
 DERIVED = {

@@ -13,16 +13,17 @@ from indexer.database.recount.notifications import notifications
 from indexer.database.recount.rows import derived
 from indexer.records import RECORD_TYPES
 from testing.commits import LIKE, POST, REPOST, Stream, did, like, put
-from testing.database_side import Worker, connected
+from testing.database_side import Worker
+from testing.databases import connected
 from testing.model import GENERATOR, LABELER
 from tests.database.functions.test_rebuild import NOBODY, tell, uri
 
 KINDS = {
     kind.name: kind
     for kind in (
-        *derived("public", RECORD_TYPES),
-        notifications("public", RECORD_TYPES, strict=True),
-        *books("public", RECORD_TYPES),
+        *derived("public"),
+        notifications("public", strict=True),
+        *books("public"),
     )
 }
 EVERYTHING, SAMPLE = None, Sample(1_000, 1)

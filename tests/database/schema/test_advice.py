@@ -6,7 +6,8 @@ import pytest
 
 from indexer.database.schema.advice import advice
 from indexer.records import RECORD_TYPES
-from testing.database_side import connected, opened
+from testing.database_side import opened
+from testing.databases import connected
 
 
 async def test_an_application_s_database_is_told_once_and_heeds_it(application: str, caplog: pytest.LogCaptureFixture) -> None:

@@ -12,7 +12,8 @@ from indexer.errors import OperatorError
 from indexer.records import RECORD_TYPES
 from testing.application_schema import TABLES
 from testing.commits import POST, Stream, delete, did, post, put
-from testing.database_side import Worker, connected, opened
+from testing.database_side import Worker, opened
+from testing.databases import connected
 
 THREAD_GATE, POST_GATE = "app.bsky.feed.threadgate", "app.bsky.feed.postgate"
 ROOT = f"at://{did('a')}/{POST}/1"

@@ -8,7 +8,8 @@ from typing import NamedTuple
 import pytest
 
 from testing.application_schema import TABLES
-from testing.database_side import connected, opened
+from testing.database_side import opened
+from testing.databases import connected
 
 BETTER = {"varchar": "text", "timestamp": "timestamptz"}
 # An index is not made where a unique one begins alike, or where it would tell three values apart.

@@ -37,7 +37,8 @@ from testing.commits import (
     put,
     repost,
 )
-from testing.database_side import Worker, connected, opened
+from testing.database_side import Worker, opened
+from testing.databases import connected
 from tests.conftest import fresh
 
 

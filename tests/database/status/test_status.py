@@ -22,9 +22,9 @@ from indexer.database.status.results import AccountStatus, Letters, LockHolder, 
 from indexer.errors import OperatorError, Stop, told
 from indexer.formatting import duration, size
 from indexer.metrics import Metrics
-from indexer.records import RECORD_TYPES
 from testing.commits import LIKE, POST, Stream, did, like, post, put
-from testing.database_side import Worker, connected
+from testing.database_side import Worker
+from testing.databases import connected
 
 LIKED = f"at://{did('b')}/{POST}/1"
 
@@ -38,12 +38,12 @@ def account_text(found: AccountStatus) -> str:
 
 
 async def ask(connection: Connection) -> Status:
-    return await status(connection, "public", RECORD_TYPES)
+    return await status(connection, "public")
 
 
 async def looked(url: str) -> Status:
     """As the command asks: on a connection of its own, read-only."""
-    return await look(url, "status", lambda connection, schema: status(connection, schema, RECORD_TYPES))
+    return await look(url, "status", lambda connection, schema: status(connection, schema))
 
 
 # ── sizes
@@ -63,7 +63,7 @@ async def test_small_tables_are_counted_and_large_ones_estimated(worker: Worker)
         if analyzed:
             await connection.execute("ANALYZE likes")
             await connection.execute("DELETE FROM likes WHERE uri LIKE '%7'")  # blocks stay: the estimate does too
-        sizes = {found.name: found for found in await measure(connection, RECORD_TYPES)}
+        sizes = {found.name: found for found in await measure(connection)}
         assert (sizes["follows"].rows, sizes["follows"].exact) == (321, True)
         assert sizes["likes"].exact is False
         assert 0.95 < sizes["likes"].rows / 100_000 < 1.05
@@ -82,13 +82,13 @@ async def test_a_partitioned_table_is_the_sum_of_its_parts(worker: Worker) -> No
         INSERT INTO blocks SELECT 'u' || n FROM generate_series(1, 50) AS n
         """
     )
-    (found,) = (found for found in await measure(worker.connection, RECORD_TYPES) if found.name == "blocks")
+    (found,) = (found for found in await measure(worker.connection) if found.name == "blocks")
     assert (found.rows, found.exact) == (50, True)
     assert found.bytes == await worker.value("SELECT pg_total_relation_size('blocks_0') + pg_total_relation_size('blocks_1')")
 
 
 async def test_one_sample_a_day_and_growth_by_the_oldest_of_a_week(both_worker: Worker) -> None:
-    worker, sizes = both_worker, Sizes(both_worker.pool, RECORD_TYPES)
+    worker, sizes = both_worker, Sizes(both_worker.pool)
     samples = "SELECT count(*) FROM unified_worker.sizes WHERE name = 'posts'"
     for _ in range(2):
         await sizes.sample(worker.connection)
@@ -186,9 +186,7 @@ async def test_what_does_not_get_on_is_told_and_counted(worker: Worker) -> None:
     assert "did:plc:6" not in text, "some are enough"
     assert "\x1b" not in text
     assert "WARNING: 3 waiting letters failed again when they were retried" in text
-    assert "its wipe does not get on: 23503" in account_text(
-        await ask_account(worker.connection, "public", RECORD_TYPES, "did:plc:6")
-    )
+    assert "its wipe is stuck: 23503" in account_text(await ask_account(worker.connection, "public", "did:plc:6"))
     await Stuck(worker.pool, worker.metrics).count()
     assert (worker.metrics.stuck_wipes, worker.metrics.stuck_letters) == (6, 3)
 
@@ -201,7 +199,7 @@ async def test_a_table_that_can_t_be_read_hides_no_other_s_size(worker: Worker) 
     await worker.write(Stream().commit("a", put(f"{POST}/1", post())))
     await worker.connection.execute("SET ROLE blind")
     try:
-        sizes = {size.name: size for size in await measure(worker.connection, RECORD_TYPES)}
+        sizes = {size.name: size for size in await measure(worker.connection)}
     finally:
         await worker.connection.execute("RESET ROLE; DROP OWNED BY blind; DROP ROLE blind")
     assert (sizes["posts"].rows, sizes["posts"].exact) == (1, True)
@@ -220,7 +218,7 @@ async def test_one_account(both_worker: Worker, monkeypatch: pytest.MonkeyPatch)
         did("a"),
         "x/\x1b[2J\r\ny",
     )
-    found = await ask_account(worker.connection, "public", RECORD_TYPES, did("a"))
+    found = await ask_account(worker.connection, "public", did("a"))
     assert {table: rows for table, rows in found.rows.items() if rows} == {"posts": 4, "likes": 1, "users": 1}
     assert (found.waiting_duplicates, found.dead_letters) == (1, {"bad": 1})
     assert found.repo is not None
@@ -230,8 +228,8 @@ async def test_one_account(both_worker: Worker, monkeypatch: pytest.MonkeyPatch)
     assert "x/\\x1b[2J\\r\\ny" in text
     assert "\x1b" not in text
     monkeypatch.setattr(account, "MOST_COUNTED", 3)
-    assert "posts  3 or more" in account_text(await ask_account(worker.connection, "public", RECORD_TYPES, did("a")))
-    nobody = account_text(await ask_account(worker.connection, "public", RECORD_TYPES, did("nobody")))
+    assert "posts  3 or more" in account_text(await ask_account(worker.connection, "public", did("a")))
+    nobody = account_text(await ask_account(worker.connection, "public", did("nobody")))
     assert "nothing has arrived from it" in nobody
 
 
@@ -240,7 +238,7 @@ async def test_a_count_that_takes_too_long_is_given_up_alone(worker: Worker, mon
     monkeypatch.setattr(account, "PATIENCE", "50ms")
     async with connected_twice(worker) as blocker, worker.connection.transaction():
         await blocker.execute("BEGIN; LOCK TABLE likes")
-        found = await ask_account(worker.connection, "public", RECORD_TYPES, did("a"))
+        found = await ask_account(worker.connection, "public", did("a"))
     assert (found.rows["likes"], found.rows["posts"]) == (None, 1)
     assert "not counted" in account_text(found)
 

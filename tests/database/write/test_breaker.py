@@ -8,7 +8,8 @@ import pytest
 from indexer.database.write import breaker as breaker_module
 from indexer.database.write.breaker import Breaker
 from testing.commits import LIKE, POST, Stream, did, like, post, put
-from testing.database_side import Worker, connected, opened
+from testing.database_side import Worker, opened
+from testing.databases import connected
 
 
 class Clock:

@@ -12,7 +12,8 @@ from indexer.protocol.events import Account, Commit, Sync, Unusable
 from indexer.selection import Selection
 from relay_simulator.encoding import tid
 from testing.commits import CID, FOLLOW, LIKE, POST, PROFILE, Stream, delete, did, follow, like, post, profile, put
-from testing.database_side import Worker, connected, opened
+from testing.database_side import Worker, opened
+from testing.databases import connected
 
 URI = f"at://{did('author')}/{POST}/1"
 

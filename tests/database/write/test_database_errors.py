@@ -16,7 +16,8 @@ from indexer.errors import Stop
 from indexer.protocol.events import Commit
 from indexer.protocol.frames import decode
 from testing.commits import LIKE, POST, Stream, delete, did, like, post, put
-from testing.database_side import Worker, connected, opened
+from testing.database_side import Worker, opened
+from testing.databases import connected
 from testing.servers import kill9
 
 # Raises `state` for a row of `posts` whose text is 'bad', `times` times; a sequence counts, since it is not rolled back.

@@ -5,7 +5,8 @@ import pytest
 from indexer.embedded.server import PostgresServer
 from indexer.protocol.events import Commit, RepoEvent, Unusable
 from testing.commits import POST, Stream, post, put
-from testing.database_side import Worker, connected, opened
+from testing.database_side import Worker, opened
+from testing.databases import connected
 from testing.servers import kill9
 
 ENDINGS = ("applied", "stale", "fork", "refused", "kept", "stale and broken")

@@ -13,7 +13,8 @@ from indexer.database.write.writer import Writer
 from indexer.embedded.server import PostgresServer
 from indexer.protocol.events import Commit
 from testing.commits import LIKE, POST, Stream, did, like, post, put
-from testing.database_side import Worker, connected, opened
+from testing.database_side import Worker, opened
+from testing.databases import connected
 from tests.conftest import fresh
 from tests.database.functions.test_lock_order import WAITS
 

@@ -18,7 +18,8 @@ from relay_simulator.encoding import frame
 from testing.application_schema import TABLES
 from testing.commits import LIKE, POST, PROFILE, START, Stream, at, delete, did, like, post, profile, put
 from testing.database_side import TABLES as LOOKED_AT
-from testing.database_side import Worker, connected, opened
+from testing.database_side import Worker, opened
+from testing.databases import connected
 from tests.conftest import fresh
 from tests.database.schema.test_schema import write_story
 

@@ -11,7 +11,8 @@ from indexer.database.write.outcome import APPLIED
 from indexer.database.write.writer import Writer
 from indexer.protocol.events import Commit
 from testing.commits import LIKE, POST, REPOST, Op, Stream, delete, did, like, post, put, repost
-from testing.database_side import connected, opened
+from testing.database_side import opened
+from testing.databases import connected
 
 LANES, ACCOUNTS, COMMITS = 4, 15, 8  # so many accounts a lane, so many commits each
 OPS = 10

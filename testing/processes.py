@@ -1,0 +1,95 @@
+"""A whole worker as a process of its own, to be signalled and killed."""
+
+import asyncio
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Self
+
+import psutil
+
+from testing.waiting import DEADLINE, POLL, until
+
+ROOT = Path(__file__).parents[1]
+
+
+class Process:
+    """`python unified_worker.py` with its output in a file. A context, at whose end it is gone in any case."""
+
+    program: Sequence[str] = (str(ROOT / "unified_worker.py"),)
+
+    def __init__(self, folder: Path, *arguments: str, **env: str) -> None:
+        """`env` is all of the worker's environment except PATH and what keeps proxies out; folder is its working directory."""
+        self._output = folder / f"worker-{time.monotonic_ns()}.log"
+        with self._output.open("wb") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, *self.program, *arguments],
+                cwd=folder,
+                env={"PATH": os.environ["PATH"], "NO_PROXY": "127.0.0.1,localhost", "PYTHONUNBUFFERED": "1"} | env,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+            )
+        self.pid = self._process.pid
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.kill()
+
+    @property
+    def output(self) -> str:
+        """All that it has written so far, both streams."""
+        return self._output.read_text()
+
+    @property
+    def rss(self) -> int:
+        """Resident memory, in bytes."""
+        return psutil.Process(self.pid).memory_info().rss
+
+    @property
+    def code(self) -> int | None:
+        """The exit code, None while it runs; minus the signal's number where a signal ended it."""
+        return self._process.poll()
+
+    def signal(self, number: int) -> None:
+        """Send it a signal."""
+        self._process.send_signal(number)
+
+    def kill(self) -> None:
+        """kill -9, and wait for its end."""
+        self._process.kill()
+        self._process.wait()
+
+    async def says(self, pattern: str, seconds: float = DEADLINE) -> re.Match[str]:
+        """Wait until a line of the output matches; fails at once when the process has ended without such a line."""
+        deadline = time.monotonic() + seconds
+        while True:
+            ended = self.code is not None
+            found = re.search(pattern, self.output, re.MULTILINE)
+            if found:
+                return found
+            assert not ended, f"it ended with {self.code} without saying {pattern!r}:\n{self.output}"
+            assert time.monotonic() < deadline, f"not within {seconds:g} s: {pattern!r}\n{self.output}"
+            await asyncio.sleep(POLL)
+
+    async def ends(self, seconds: float = DEADLINE) -> int:
+        """Wait for its end; the exit code."""
+        await until(lambda: self.code is not None, f"the worker ends; it said:\n{self.output}", seconds)
+        assert self.code is not None
+        return self.code
+
+
+class Hurried(Process):
+    """The same, but after a signal it grants itself one second in place of nine."""
+
+    program = (
+        "-c",
+        f"import sys; sys.path.insert(0, {str(ROOT)!r}); from indexer.command_line import signals; signals.GRACE = 1.0; "
+        "import unified_worker; unified_worker.main()",
+    )

@@ -1,0 +1,45 @@
+"""A whole worker in this process, against a real relay and a real database."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator
+
+from indexer.config.settings import Config
+from testing.databases import settled
+from testing.waiting import DEADLINE, until
+from unified_worker import UnifiedWorker
+
+
+def settings(url: str, relay_url: str, **env: str) -> dict[str, str]:
+    """The worker's environment: everything that the relay holds, unless `env` says otherwise."""
+    return {"DATABASE_URL": url, "RELAY_URL": relay_url, "CURSOR": "oldest", "HTTP_BIND": ""} | env
+
+
+@contextlib.asynccontextmanager
+async def running(url: str, relay_url: str, *, reset_cursor: bool = False, **env: str) -> AsyncGenerator[UnifiedWorker]:
+    """A worker in this process. Afterwards it is stopped, and must end within ten seconds."""
+    worker = UnifiedWorker(Config.from_env(settings(url, relay_url, **env)), reset_cursor)
+    await worker.initialize()
+    body = asyncio.current_task()
+    assert body is not None
+    task = asyncio.create_task(worker.run())
+    # So that the test ends at once where the worker fails.
+    task.add_done_callback(lambda ended: body.cancel() if not ended.cancelled() and ended.exception() else None)
+    try:
+        yield worker
+        assert not task.done()
+    finally:
+        worker.stop()
+        await asyncio.wait({task}, timeout=10)
+        assert task.done(), "the worker did not stop within ten seconds"
+        if body.cancelling():
+            body.uncancel()
+        task.result()
+
+
+async def finished(worker: UnifiedWorker, seq: int, seconds: float = DEADLINE) -> None:
+    """Wait until the worker in this process has finished everything up to this seq."""
+    await until(
+        lambda: worker.watermark.cursor == seq and not len(worker.watermark), f"the worker is through to {seq}", seconds
+    )
+    await settled(worker.config.database_url, seconds)
