@@ -32,6 +32,8 @@ BUCKETS = 2**30
 # A path is a key of dead_letters, and an index entry is 2,704 bytes at most; a longer one is named by its hash.
 MAX_PATH_BYTES = 1024
 
+LONG = 10_000  # characters of JSON: a tsvector of a text as long takes 2 ms; the posts of people have 300 letters
+
 
 @dataclass(slots=True)
 class Batch(Arrays):
@@ -43,6 +45,7 @@ class Batch(Arrays):
 
     refused: list[tuple[int, str]] = field(default_factory=list[tuple[int, str]])
     _meets: set[str] = field(default_factory=set[str])  # of the commit that is being added
+    _long: bool = False  # the same
 
     def put(self, kind: int, uri: str, cid: str, row: Row, time: datetime | None) -> None:
         """Add the creation or update of a record."""
@@ -53,7 +56,10 @@ class Batch(Arrays):
         self.subject.append(row.subject)
         self.subject_cid.append(row.subject_cid)
         self.created_at.append(row.created_at or time)
-        self.rest.append(None if row.rest is None else json.dumps(row.rest))
+        rest = None if row.rest is None else json.dumps(row.rest)
+        if rest is not None and len(rest) > LONG:
+            self._long = True
+        self.rest.append(rest)
 
     def mark(self, kind: int, uri: str | None, rest: dict[str, Any] | None = None) -> None:
         """Add an operation without a row: a deletion, a refused operation, a message."""
@@ -88,6 +94,8 @@ class Batch(Arrays):
         self.bucket_hi.append(len(self.buckets))
         self.lo.append(self.hi[-1] + 1 if self.hi else 1)
         self.hi.append(len(self.kind))
+        self.long.append(self._long)
+        self._long = False
         self.did.append(did)
         self.rev.append(rev)
         self.since.append(since)
