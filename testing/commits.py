@@ -1,10 +1,10 @@
-"""Commits made by hand, as real frames: what the tests send through `decode` is what a relay would send."""
+"""Records, commits and messages made by hand. Commits are real frames: what is decoded is what a relay would send."""
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
-from indexer.protocol.events import Commit, Unusable
+from indexer.protocol.events import Account, Commit, Identity, Unusable
 from indexer.protocol.frames import decode
 from relay_simulator.encoding import Value, car, car_section, cid_of, cid_text, encode, frame, signed_commit, tid, time_text
 
@@ -42,7 +42,7 @@ def post(text: str = "hello", minute: float = 0, **fields: Any) -> Record:
 
 
 def like(uri: str, minute: float = 0, **fields: Any) -> Record:
-    return {"$type": LIKE, "subject": {"uri": uri, "cid": CID}, "createdAt": at(minute), **fields}
+    return {"$type": LIKE, "subject": ref(uri), "createdAt": at(minute), **fields}
 
 
 def repost(uri: str, minute: float = 0) -> Record:
@@ -59,6 +59,32 @@ def profile(name: str, **fields: Any) -> Record:
 
 def did(name: str) -> str:
     return f"did:plc:{name}"
+
+
+def uri(name: str, rkey: str, collection: str = POST) -> str:
+    """The URI of a record of the account `name`."""
+    return f"at://{did(name)}/{collection}/{rkey}"
+
+
+def ref(uri: str) -> Record:
+    """A reference to a record."""
+    return {"uri": uri, "cid": CID}
+
+
+def replying(parent: Record, root: Record | None = None) -> Record:
+    """A post's `reply`, of references; without a root the parent is the root."""
+    return {"root": root or parent, "parent": parent}
+
+
+def quoting(reference: Record) -> Record:
+    """A post's `embed` that quotes what this refers to."""
+    return {"$type": "app.bsky.embed.record", "record": reference}
+
+
+def mentioning(*dids: str) -> list[Record]:
+    """A post's `facets` that mention these accounts."""
+    features = [{"$type": "app.bsky.richtext.facet#mention", "did": did} for did in dids]
+    return [{"index": {"byteStart": 0, "byteEnd": 1}, "features": features}]
 
 
 @dataclass
@@ -103,6 +129,18 @@ class Stream:
                 "rebase": False,
             },
         )
+
+    def identity(self, name: str, handle: str | None, *, seq: int | None = None) -> Identity:
+        """An #identity of the account `name`; `seq`: another than the next."""
+        return Identity(*self._message(name, seq), handle, b"identity")
+
+    def account(self, name: str, active: bool, status: str | None = None, *, seq: int | None = None) -> Account:
+        """An #account of the account `name`; `seq`: another than the next."""
+        return Account(*self._message(name, seq), active, status, b"account")
+
+    def _message(self, name: str, seq: int | None) -> tuple[int, str, datetime]:
+        self.seq += 1
+        return self.seq if seq is None else seq, did(name), START + timedelta(seconds=self.seq)
 
     def too_big(self, name: str) -> Commit:
         event = decode(self.frame(name, too_big=True))

@@ -3,17 +3,29 @@
 from typing import Any
 
 from indexer.protocol.events import Account, Identity, RepoEvent
-from testing.commits import FOLLOW, LIKE, POST, REPOST, START, Stream, did, follow, like, post, put, repost
+from testing.commits import (
+    FOLLOW,
+    LIKE,
+    POST,
+    REPOST,
+    START,
+    Stream,
+    did,
+    follow,
+    like,
+    mentioning,
+    post,
+    put,
+    quoting,
+    ref,
+    replying,
+    repost,
+    uri,
+)
 from testing.database_side import Worker
+from testing.garbage import BLOCK, LIST, LIST_BLOCK, LIST_ITEM, POST_GATE, THREAD_GATE
 
-BLOCK, LIST, LIST_ITEM = "app.bsky.graph.block", "app.bsky.graph.list", "app.bsky.graph.listitem"
-LIST_BLOCK, THREAD_GATE, POST_GATE = "app.bsky.graph.listblock", "app.bsky.feed.threadgate", "app.bsky.feed.postgate"
 DAY = 24 * 60
-CID = "bafyreib2rxk3rh6kzwq6i3ab3twq3vtnvuqffdcrk2gr4y2z2iekbrvcua"
-
-
-def uri(name: str, rkey: str, collection: str = POST) -> str:
-    return f"at://{did(name)}/{collection}/{rkey}"
 
 
 def block(name: str) -> dict[str, Any]:
@@ -21,13 +33,7 @@ def block(name: str) -> dict[str, Any]:
 
 
 def reply(text: str, minute: float, parent: str) -> dict[str, Any]:
-    refs = {"root": {"uri": uri("bob", "question"), "cid": CID}, "parent": {"uri": parent, "cid": CID}}
-    return post(text, minute, reply=refs)
-
-
-def mention(name: str) -> dict[str, Any]:
-    feature = {"$type": "app.bsky.richtext.facet#mention", "did": did(name)}
-    return {"index": {"byteStart": 0, "byteEnd": 1}, "features": [feature]}
+    return post(text, minute, reply=replying(ref(parent), ref(uri("bob", "question"))))
 
 
 def who_knows_whom(stream: Stream) -> list[RepoEvent]:
@@ -61,7 +67,7 @@ def the_thread(stream: Stream) -> list[RepoEvent]:
         "allow": [{"$type": f"{THREAD_GATE}#followingRule"}],
         "hiddenReplies": [uri("carol", "rude")],
     }
-    intruder = {**reply("tree", 14, uri("alice", "answer")), "tags": ["cats"], "facets": [mention("alice")]}
+    intruder = {**reply("tree", 14, uri("alice", "answer")), "tags": ["cats"], "facets": mentioning(did("alice"))}
     return [
         stream.commit("bob", put(f"{POST}/question", post("Whose tree?", 10, tags=["cats"]))),
         stream.commit("bob", put(f"{THREAD_GATE}/question", gate)),
@@ -84,11 +90,11 @@ def the_rest(stream: Stream) -> list[RepoEvent]:
         "post": uri("alice", "guarded"),
         "embeddingRules": [{"$type": f"{POST_GATE}#disableRule"}],
     }
-    quote = {"$type": "app.bsky.embed.record", "record": {"uri": uri("alice", "guarded"), "cid": CID}}
+    quote = quoting(ref(uri("alice", "guarded")))
     return [
         stream.commit("alice", put(f"{POST}/guarded", post("Do not quote", 20)), put(f"{POST_GATE}/guarded", gate)),
         stream.commit("carol", put(f"{POST}/quote", post("quoted", 21, embed=quote))),
-        stream.commit("carol", put(f"{POST}/hello", post("Hello", 22, facets=[mention("alice")], tags=["Cats"]))),
+        stream.commit("carol", put(f"{POST}/hello", post("Hello", 22, facets=mentioning(did("alice")), tags=["Cats"]))),
         stream.commit("carol", put(f"{POST}/yesterday", post("tree house", -DAY, tags=["cats"]))),
         *(stream.commit(name, put(f"{LIKE}/1", like(uri("bob", "question"), 23))) for name in ("alice", "carol", "frank")),
         stream.commit("dave", put(f"{LIKE}/2", like(uri("alice", "answer"), 24))),

@@ -4,10 +4,9 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from relay_simulator.encoding import CID_DAG_CBOR, CID_RAW, cid_of, cid_text
+from relay_simulator.encoding import CID_DAG_CBOR, CID_RAW, cid_of
+from testing.commits import CID, FOLLOW, LIKE, POST, PROFILE, REPOST
 
-POST, LIKE, REPOST = "app.bsky.feed.post", "app.bsky.feed.like", "app.bsky.feed.repost"
-FOLLOW, PROFILE = "app.bsky.graph.follow", "app.bsky.actor.profile"
 BLOCK, LIST, LIST_ITEM = "app.bsky.graph.block", "app.bsky.graph.list", "app.bsky.graph.listitem"
 LIST_BLOCK, STARTER_PACK = "app.bsky.graph.listblock", "app.bsky.graph.starterpack"
 GENERATOR, LABELER = "app.bsky.feed.generator", "app.bsky.labeler.service"
@@ -15,7 +14,6 @@ VERIFICATION = "app.bsky.graph.verification"
 THREAD_GATE, POST_GATE = "app.bsky.feed.threadgate", "app.bsky.feed.postgate"
 GENERIC = "fm.teal.alpha.feed.play"
 
-CID = cid_text(cid_of(b"a"))
 DID = "did:plc:someone"
 URI = f"at://{DID}/{POST}/3222222222222"
 SPECIAL = [

@@ -4,13 +4,29 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from indexer.database.connection.sessions import Connection
 from indexer.protocol.events import Account, Identity, RepoEvent
 from indexer.records import RECORD_TYPES
 from indexer.records.base.derived_tables import DERIVED_TABLES
-from testing.commits import CID, LIKE, POST, START, Op, Stream, at, delete, did, like, post, put
+from testing.commits import (
+    LIKE,
+    POST,
+    START,
+    Op,
+    Stream,
+    at,
+    delete,
+    did,
+    like,
+    mentioning,
+    post,
+    put,
+    quoting,
+    ref,
+    replying,
+)
 from testing.garbage import GENERATOR, LABELER, POST_GATE, THREAD_GATE, VERIFICATION
 
 TOKEN_LENGTH = 5  # characters: the names of all accounts of one pair begin with its token
@@ -64,16 +80,12 @@ class Pair(NamedTuple):
         return Identity(stream.seq, did, time, act.handle, b"")
 
 
-def ref(uri: str) -> dict[str, str]:
-    return {"uri": uri, "cid": CID}
-
-
 def by(actor: str, *ops: Op) -> Act:
     return Act(actor, ops)
 
 
 def reply(root: str, parent: str | None = None) -> Op:
-    return put(f"{POST}/1", post(reply={"root": ref(root), "parent": ref(parent or root)}))
+    return put(f"{POST}/1", post(reply=replying(ref(parent or root), ref(root))))
 
 
 def gate(pair: Pair, actor: str, *rules: str) -> Op:
@@ -84,10 +96,6 @@ def gate(pair: Pair, actor: str, *rules: str) -> Op:
 def verification(subject: str, minute: int) -> Op:
     record = {"$type": VERIFICATION, "subject": subject, "handle": "user.test", "displayName": "U", "createdAt": at(minute)}
     return put(f"{VERIFICATION}/1", record)
-
-
-def mention(whom: str) -> list[Any]:
-    return [{"features": [{"$type": "app.bsky.richtext.facet#mention", "did": whom}]}]
 
 
 A_LIKE, A_POST, A_VERIFICATION = f"{LIKE}/1", f"{POST}/1", f"{VERIFICATION}/1"
@@ -136,13 +144,13 @@ def change_of_the_gate_and_deletion_of_a_reply(p: Pair) -> Meeting:
 
 def mention_in_the_root_and_reply(p: Pair) -> Meeting:
     before = [by("a", put(A_POST, post()), gate(p, "a", "mention"))]
-    return Meeting(before, by("a", put(A_POST, post(facets=mention(p.did("b"))), "update")), by("b", reply(p.uri("a"))))
+    return Meeting(before, by("a", put(A_POST, post(facets=mentioning(p.did("b"))), "update")), by("b", reply(p.uri("a"))))
 
 
 def post_gate_and_quote(p: Pair) -> Meeting:
     rules = [{"$type": f"{POST_GATE}#disableRule"}]
     forbidden = put(f"{POST_GATE}/1", {"$type": POST_GATE, "post": p.uri("a"), "embeddingRules": rules, "createdAt": at(0)})
-    quote = post(embed={"$type": "app.bsky.embed.record", "record": ref(p.uri("a"))})
+    quote = post(embed=quoting(ref(p.uri("a"))))
     return Meeting([by("a", put(A_POST, post()))], by("a", forbidden), by("b", put(A_POST, quote)))
 
 

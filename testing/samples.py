@@ -1,8 +1,9 @@
 """Records as their authors mean them, by collection: several of each type, to be written one after the other under one key."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from relay_simulator.encoding import CID_RAW, cid_of, cid_text
+from relay_simulator.encoding import CID_RAW
+from testing.commits import CID, Record, quoting
 from testing.garbage import (
     BLOCK,
     FOLLOW,
@@ -22,9 +23,7 @@ from testing.garbage import (
     VERIFICATION,
 )
 
-Record = dict[str, Any]
 ME, STAR, FRIEND = "did:plc:me", "did:plc:star", "did:plc:friend"
-CID = cid_text(cid_of(b"a"))
 BLOB: Record = {"$type": "blob", "ref": CID_RAW + bytes(32), "mimeType": "image/png", "size": 1}
 
 
@@ -59,7 +58,7 @@ def _samples(collection: str, *records: Record, rkey: str = "1") -> Samples:
 
 
 _LABELS = "com.atproto.label.defs#selfLabels"
-_QUOTE: Record = {"$type": "app.bsky.embed.record", "record": ref(STAR)}
+_QUOTE: Record = quoting(ref(STAR))
 _ALL = (
     _samples(
         POST,

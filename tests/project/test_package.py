@@ -181,7 +181,10 @@ def test_the_command_ends_with_2_where_a_setting_is_missing(folder: Path, instal
 
 
 def test_the_remedy_of_a_check_is_what_one_can_type(folder: Path, installed: Path) -> None:
-    asked = "import sys; sys.argv[0] = '/bin/unified-worker'; from indexer.database.recount.rows import REBUILD; print(REBUILD)"
+    asked = (
+        "import sys; sys.argv[0] = '/bin/unified-worker'; "
+        "from indexer.command_line.program_name import line; print(line('rebuild-derived'))"
+    )
     done = run(sys.executable, "-c", asked, cwd=folder, PYTHONPATH=str(installed))
     assert done.stdout == "unified-worker rebuild-derived\n", done.stderr
 

@@ -6,7 +6,24 @@ from typing import Any
 import pytest
 
 from indexer.database.background.rebuild import Rebuild
-from testing.commits import FOLLOW, LIKE, POST, REPOST, START, Stream, at, delete, did, follow, like, post, put, repost
+from testing.commits import (
+    FOLLOW,
+    LIKE,
+    POST,
+    REPOST,
+    START,
+    Stream,
+    at,
+    delete,
+    did,
+    follow,
+    like,
+    post,
+    put,
+    quoting,
+    replying,
+    repost,
+)
 from testing.database_side import Worker
 from testing.garbage import GENERATOR, LIST, LIST_ITEM, POST_GATE, THREAD_GATE
 from testing.samples import facet, ref
@@ -17,11 +34,7 @@ ROOT = f"at://{A}/{POST}/1"
 
 def reply(root: str = A, parent: str | None = None, **fields: Any) -> dict[str, Any]:
     """A reply to the first post of `parent`, in the thread of the first post of `root`."""
-    return post("yes", reply={"root": ref(root), "parent": ref(parent or root)}, **fields)
-
-
-def quote(of: dict[str, Any]) -> dict[str, Any]:
-    return {"$type": "app.bsky.embed.record", "record": of}
+    return post("yes", reply=replying(ref(parent or root), ref(root)), **fields)
 
 
 async def notices(worker: Worker) -> set[tuple[str, str, str]]:
@@ -34,7 +47,7 @@ async def test_nobody_hears_of_their_own_acts_and_others_do(worker: Worker) -> N
     everything = post(
         "well",
         reply={"root": ref(A), "parent": ref(A)},
-        embed=quote(ref(A)),
+        embed=quoting(ref(A)),
         facets=[facet("mention", did=A), facet("mention", did=C)],
     )
     for name in "ab":
@@ -207,7 +220,7 @@ async def test_one_s_own_quote_violates_no_gate_of_one_s_own(worker: Worker) -> 
     shut = {"$type": POST_GATE, "post": ROOT, "embeddingRules": [{"$type": f"{POST_GATE}#disableRule"}], "createdAt": at(0)}
     for number, commits in enumerate([("2", "gate", "3"), ("gate", "4")]):
         for name in commits:
-            op = put(f"{POST_GATE}/1", shut) if name == "gate" else put(f"{POST}/{name}", post("q", embed=quote(ref(A))))
+            op = put(f"{POST_GATE}/1", shut) if name == "gate" else put(f"{POST}/{name}", post("q", embed=quoting(ref(A))))
             await worker.write(stream.commit("a", op))
         assert await worker.column("SELECT uri FROM posts WHERE violates_embedding_rules") == [], number
     assert await Rebuild(worker.pool).run()
@@ -224,7 +237,9 @@ async def test_a_gate_against_quotes(worker: Worker, gate_first: bool) -> None:
         )
     ]
     quotes = [
-        stream.commit("b", put(f"{POST}/1", post("q", embed=quote(ref(A)))), put(f"{POST}/2", post("q", embed=quote(ref(C)))))
+        stream.commit(
+            "b", put(f"{POST}/1", post("q", embed=quoting(ref(A)))), put(f"{POST}/2", post("q", embed=quoting(ref(C))))
+        )
     ]
     await worker.write(*(gated + quotes if gate_first else quotes + gated))
     query = "SELECT right(uri, 1) FROM posts WHERE violates_embedding_rules"
@@ -238,7 +253,7 @@ async def test_a_gate_against_quotes(worker: Worker, gate_first: bool) -> None:
 
 async def test_a_feed_or_a_list_that_is_embedded_is_no_quote(worker: Worker) -> None:
     stream = Stream()
-    embeds = [quote(ref(A, GENERATOR)), quote(ref(A, LIST)), quote(ref(A))]
+    embeds = [quoting(ref(A, GENERATOR)), quoting(ref(A, LIST)), quoting(ref(A))]
     await worker.write(stream.commit("b", *(put(f"{POST}/{n}", post(embed=embed)) for n, embed in enumerate(embeds))))
     assert await worker.column("SELECT quoted_uri FROM quotes") == [ROOT]
     assert await worker.column("SELECT post_uri FROM post_aggregations WHERE quote_count > 0") == [ROOT]
@@ -246,7 +261,7 @@ async def test_a_feed_or_a_list_that_is_embedded_is_no_quote(worker: Worker) -> 
 
 async def test_what_would_be_too_long_for_a_notification_is_left_out_of_it_alone(both_worker: Worker) -> None:
     """The columns of an application's database end at 512 characters; a key of 512 makes a record's own URI that long."""
-    both: dict[str, Any] = {"reply": {"root": ref(A), "parent": ref(A)}, "embed": quote(ref(A))}
+    both: dict[str, Any] = {"reply": {"root": ref(A), "parent": ref(A)}, "embed": quoting(ref(A))}
     acts = {LIKE: like(ROOT), REPOST: repost(ROOT), FOLLOW: follow(A), POST: post(**both)}
     stream = Stream()
     for length, expected in ((512, 0), (512 - len("#notification"), 3), (512 - len("#notification/reply"), 5)):

@@ -80,9 +80,8 @@ BEGIN
     RETURN unified_worker.keep_wiping(p_did, p_rev, p_seq, p_frame, p_kind[p_lo:p_hi], p_uri[p_lo:p_hi], p_rest[p_lo:p_hi]);
   END IF;
 
-  -- Of many long texts, what is slow and looks at nobody else's rows, before others may have to wait for this commit. (To look
-  -- at the size of a single one would cost each commit 4 %.)
-  IF p_lo < p_hi THEN
+  -- Of many or long texts, what is slow and looks at nobody else's rows, before others may have to wait for this commit.
+  IF p_lo < p_hi OR p_long THEN
     FOR i IN p_lo..p_hi LOOP
       v_rest := p_rest[i];
       CASE p_kind[i]

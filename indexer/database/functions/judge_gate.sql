@@ -3,17 +3,21 @@
 -- {name}: the function's name.
 -- {gates}: the gates' table. {shown}: the column of posts that says whether there is a gate.
 -- {table}, {uri}, {of}: where to find what the gate judges: a table, its URI, and the column that names the gated post.
--- {judge}: the function that judges. {kind}: the kind of a judgement that is put off. {most}: as many are judged at once.
+-- {judge}: the function that judges. {kind}: the kind of a judgement that is put off. {most}: a commit judges as many.
 
 -- What a gate that came, changed or went says: on its post, and on the replies in its thread (the posts that quote it).
 CREATE OR REPLACE FUNCTION unified_worker.{name}(p_uri text) RETURNS void LANGUAGE plpgsql AS $judge$
 DECLARE
   v_gated boolean := EXISTS (SELECT FROM {schema}.{gates} AS g WHERE g.post_uri = p_uri);
   v_uris text[];
+  v_judged int := coalesce(nullif(current_setting('unified_worker.judged', true), ''), '0');  -- by this commit so far
 BEGIN
   UPDATE {schema}.posts AS p SET {shown} = v_gated WHERE p.uri = p_uri AND p.{shown} <> v_gated;
   v_uris := ARRAY(SELECT {uri} FROM {schema}.{table} AS t WHERE t.{of} = p_uri LIMIT {most} + 1);
-  IF cardinality(v_uris) <= {most} THEN
+  IF cardinality(v_uris) = 0 THEN
+    RETURN;
+  ELSIF v_judged + cardinality(v_uris) <= {most} THEN
+    PERFORM set_config('unified_worker.judged', (v_judged + cardinality(v_uris))::text, true);
     PERFORM unified_worker.{judge}(p_uri, v_uris, NOT v_gated);
   ELSE
     INSERT INTO unified_worker.judgements AS j (kind, uri, cleared) VALUES ('{kind}', p_uri, NOT v_gated)

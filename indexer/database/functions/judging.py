@@ -12,7 +12,7 @@ from indexer.database.write.batch import BUCKETS
 from indexer.records.base.effects import came
 from indexer.records.base.values import MAX_URI_CHARS
 
-AT_ONCE = 200  # replies or quotes that a commit judges itself: it may change 200 gates
+AT_ONCE = 200  # replies or quotes that a commit judges itself, of all the gates that it changes
 
 FOLLOW_CAME = "coalesce(f.commit_time, unified_worker.tid_time(split_part(f.uri, '/', 5)), '-infinity')"
 LISTED_CAME = """coalesce((SELECT c.at FROM unified_worker.commit_times AS c WHERE c.uri = l.uri),

@@ -5,6 +5,7 @@ between two statements is for the reader, and never reaches the server.
 """
 
 import re
+from functools import cache
 from importlib.resources import files
 
 FOLDER = files("indexer.database.functions")
@@ -17,5 +18,9 @@ def statements(file: str, **values: object) -> list[str]:
 
     What is filled in is taken as it is: braces in the name of a schema are none of ours.
     """
-    text = FOLDER.joinpath(f"{file}.sql").read_text(encoding="utf-8")
-    return [PLACEHOLDER.sub(lambda found: str(values[found[1]]), statement) for statement in STATEMENT.findall(text)]
+    return [PLACEHOLDER.sub(lambda found: str(values[found[1]]), statement) for statement in _templates(file)]
+
+
+@cache
+def _templates(file: str) -> list[str]:
+    return STATEMENT.findall(FOLDER.joinpath(f"{file}.sql").read_text(encoding="utf-8"))

@@ -13,7 +13,7 @@ from itertools import zip_longest
 from operator import attrgetter
 from typing import Any, NamedTuple
 
-EMPTY: type[list[Any]] = list  # `list[Any]` itself takes 1 µs more to call, and a batch has 21
+EMPTY: type[list[Any]] = list  # `list[Any]` itself takes 1 µs more to call, and a batch has 22
 A_LINE = 6  # parameters on a line of the SQL texts
 
 
@@ -54,6 +54,7 @@ class Arrays:
     bucket_hi: list[int] = per_commit("int")
     lo: list[int] = per_commit("int")
     hi: list[int] = per_commit("int")
+    long: list[bool] = per_commit("boolean")  # whether a record is long: what is slow is made of it before the locks
     kind: list[int] = whole("smallint")  # from here on: one element per operation
     uri: list[str | None] = whole("text")
     cid: list[str | None] = whole("text")

@@ -103,7 +103,7 @@ async def test_a_server_that_took_the_place_of_another_is_noticed(two: tuple[Pos
     own.rename(place / "away")
     own.symlink_to(next(path for path in Path(new.directory).glob(".s.PGSQL.*") if not path.name.endswith(".lock")))
     try:
-        with pytest.raises(ConnectionError, match="another server"):
+        with pytest.raises(ConnectionError, match="a different server"):
             async with pool.connection():
                 pass
     finally:

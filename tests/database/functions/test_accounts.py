@@ -1,6 +1,5 @@
 """#account and #identity: who is visible, who holds a handle, and what becomes of a deleted account's rows."""
 
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -11,31 +10,18 @@ from indexer.database.background.sweeper import Sweeper
 from indexer.database.background.waiting import Pending
 from indexer.database.background.wiper import Wiper, wipe_step
 from indexer.database.functions.accounts import MOST_REFUSED
-from indexer.database.recount.compare import look
+from indexer.database.recount.compare import compare
 from indexer.database.recount.notifications import notifications
 from indexer.database.write.writer import Writer
 from indexer.log.handler import RateLimited
 from indexer.metrics import Metrics
 from indexer.pipeline.processor import EventProcessor
-from indexer.protocol.events import Account, Identity
 from indexer.selection import Selection
-from testing.commits import FOLLOW, LIKE, POST, PROFILE, START, Stream, at, delete, did, follow, like, post, profile, put
+from testing.commits import FOLLOW, LIKE, POST, PROFILE, Stream, at, delete, did, follow, like, post, profile, put
 from testing.database_side import Worker, opened
 from testing.garbage import VERIFICATION
 
 REPO = "SELECT active, status, wiping, desynchronized, rev FROM unified_worker.repos WHERE did = $1"
-
-
-def account(stream: Stream, name: str, active: bool, status: str | None = None, *, seq: int | None = None) -> Account:
-    stream.seq += 1
-    at = START + timedelta(seconds=stream.seq)
-    return Account(stream.seq if seq is None else seq, did(name), at, active, status, b"account")
-
-
-def identity(stream: Stream, name: str, handle: str | None, *, seq: int | None = None) -> Identity:
-    stream.seq += 1
-    at = START + timedelta(seconds=stream.seq)
-    return Identity(stream.seq if seq is None else seq, did(name), at, handle, b"identity")
 
 
 async def state(worker: Worker, name: str) -> dict[str, Any]:
@@ -56,7 +42,7 @@ async def state(worker: Worker, name: str) -> dict[str, Any]:
 )
 async def test_which_statuses_hide_an_account(worker: Worker, active: bool, status: str | None, visible: bool) -> None:
     stream = Stream()
-    assert await worker.write(account(stream, "a", active, status)) == ["applied"], "a DID that nobody has seen yet"
+    assert await worker.write(stream.account("a", active, status)) == ["applied"], "a DID that nobody has seen yet"
     found = await state(worker, "a")
     assert (found["active"], found["status"], found["rev"]) == (visible, status, "")
     outcome = await worker.write(commit := stream.commit("a", put(f"{POST}/1", post())))
@@ -70,10 +56,10 @@ async def test_what_an_inactive_account_writes_is_left_out_for_good(both_worker:
     stream = Stream()
     story = [
         stream.commit("a", put(f"{POST}/1", post("before"))),
-        account(stream, "a", False, "deactivated"),
+        stream.account("a", False, "deactivated"),
         stream.commit("a", put(f"{POST}/2", post("meanwhile")), delete(f"{POST}/1"), put(f"{LIKE}/1", {"$type": LIKE})),
         stream.broken("a", put(f"{POST}/3", post())),
-        account(stream, "a", True),
+        stream.account("a", True),
         stream.commit("a", put(f"{POST}/4", post("after"))),
     ]
     outcomes = await both_worker.write(*story)
@@ -87,15 +73,15 @@ async def test_what_an_inactive_account_writes_is_left_out_for_good(both_worker:
 
 async def test_messages_apply_by_seq_on_one_relay_and_by_time_on_another(worker: Worker, database: str) -> None:
     stream = Stream()
-    early, late = account(stream, "a", False, "suspended"), account(stream, "a", True)
+    early, late = stream.account("a", False, "suspended"), stream.account("a", True)
     assert await worker.write(late, early) == ["applied", "stale_message"]
     assert (await state(worker, "a"))["active"]
     async with opened(database, name="another.relay") as other:
         stream.seq += 10
-        newer, older = account(stream, "a", False, "takendown", seq=1), early
+        newer, older = stream.account("a", False, "takendown", seq=1), early
         assert await other.write(older, newer) == ["stale_message", "applied"], "its seqs say nothing about ours"
     assert (await state(worker, "a"))["status"] == "takendown"
-    names = identity(stream, "a", "old.test"), identity(stream, "a", "new.test")
+    names = stream.identity("a", "old.test"), stream.identity("a", "new.test")
     assert await worker.write(names[1], names[0]) == ["applied", "stale_message"]
     assert await worker.value("SELECT handle FROM unified_worker.repos") == "new.test"
 
@@ -118,7 +104,7 @@ async def written(worker: Worker, stream: Stream) -> None:
 async def test_a_deleted_account_s_rows_go_with_what_followed_from_them(both_worker: Worker) -> None:
     stream = Stream()
     await written(both_worker, stream)
-    assert await both_worker.write(account(stream, "a", False, "deleted")) == ["applied"]
+    assert await both_worker.write(stream.account("a", False, "deleted")) == ["applied"]
     assert (await state(both_worker, "a"))["wiping"]
     assert await both_worker.letters() == [], "closed with the account"
     assert await wipe_step(both_worker.connection, did("a"))
@@ -141,8 +127,8 @@ async def test_who_comes_back_while_it_is_wiped_finds_what_it_wrote_since(both_w
     stream = Stream()
     await written(both_worker, stream)
     back = [
-        account(stream, "a", False, "deleted"),
-        account(stream, "a", True),
+        stream.account("a", False, "deleted"),
+        stream.account("a", True),
         stream.commit("a", put(f"{POST}/1", post("new"), "update"), put(f"{POST}/2", post("second"))),
         stream.commit("a", delete(f"{POST}/2"), put(f"{POST}/3", post("third")), put(f"{LIKE}/4", {"$type": LIKE})),
         stream.commit("a", put(f"{POST}/3", {"$type": POST}, "update")),
@@ -165,7 +151,7 @@ async def test_a_wipe_is_done_in_steps_and_goes_on_where_it_was(worker: Worker) 
     stream = Stream()
     for first in range(0, 600, 200):
         await worker.write(stream.commit("a", *(put(f"{POST}/{n}", post()) for n in range(first, first + 200))))
-    await worker.write(account(stream, "a", False, "deleted"))
+    await worker.write(stream.account("a", False, "deleted"))
     counts: list[int] = []
     while not await worker.value("CALL unified_worker.wipe($1, 150, NULL)", did("a")):
         counts.append(await worker.value("SELECT count(*) FROM posts"))
@@ -215,7 +201,7 @@ async def test_a_wipe_takes_what_was_said_of_records_that_are_no_more(worker: Wo
     vouched = {"$type": VERIFICATION, "subject": did("b"), "handle": "b.test", "displayName": "B", "createdAt": at(0)}
     await worker.write(stream.commit("a", put(f"{VERIFICATION}/1", vouched)), stream.commit("a", delete(f"{VERIFICATION}/1")))
     assert await worker.column("SELECT reason FROM notifications") == ["unverified"]
-    await worker.write(account(stream, "a", False, "deleted"))
+    await worker.write(stream.account("a", False, "deleted"))
     while not await wipe_step(worker.connection, did("a")):
         pass
     assert await worker.column("SELECT reason FROM notifications") == []
@@ -236,7 +222,7 @@ async def test_a_wipe_that_is_refused_is_that_account_s_alone(
     await worker.write(stream.commit("a", *ops, put(f"{LIKE}/1", like(f"at://{did('x')}/{POST}/1"))), stream.commit("b", *ops))
     held = f"at://{did('a')}/{POST}/70"
     await worker.connection.execute(BOOKMARKS.replace("$post", f"'{held}'"))
-    await worker.write(account(stream, "a", False, "deleted"), account(stream, "b", False, "deleted"))
+    await worker.write(stream.account("a", False, "deleted"), stream.account("b", False, "deleted"))
     monkeypatch.setattr("indexer.database.background.wiper.warn_limited", RateLimited().warn)
     wiper = Wiper(worker.pool)
     for _ in range(10):
@@ -268,7 +254,7 @@ async def test_a_wipe_passes_over_a_thousand_refused_records_at_most(worker: Wor
         CREATE TABLE bookmarks (uri text REFERENCES posts);
         INSERT INTO bookmarks SELECT uri FROM posts WHERE author_did = '{did("a")}';"""
     )
-    await worker.write(account(stream, "a", False, "deleted"), account(stream, "b", False, "deleted"))
+    await worker.write(stream.account("a", False, "deleted"), stream.account("b", False, "deleted"))
     wiper = Wiper(worker.pool)
     for _ in range(10):
         if not await wiper.turn():
@@ -281,7 +267,7 @@ async def test_a_wipe_passes_over_a_thousand_refused_records_at_most(worker: Wor
 
 async def test_a_wipe_in_vain_waits_longer_each_time(worker: Worker) -> None:
     stream = Stream()
-    await worker.write(stream.commit("a", put(f"{POST}/1", post())), account(stream, "a", False, "deleted"))
+    await worker.write(stream.commit("a", put(f"{POST}/1", post())), stream.account("a", False, "deleted"))
     await worker.connection.execute(BOOKMARKS.replace("$post", f"'at://{did('a')}/{POST}/1'"))
     waits: list[float] = []
     for _ in range(14):
@@ -297,32 +283,32 @@ async def test_at_rest_a_deleted_account_has_no_notifications(both_worker: Worke
     worker, stream = both_worker, Stream()
     names = ("gone", "back", "here")
     await worker.write(*(stream.commit(name, put(f"{POST}/1", post())) for name in names))
-    await worker.write(account(stream, "gone", False, "deleted"), account(stream, "back", False, "deleted"))
+    await worker.write(stream.account("gone", False, "deleted"), stream.account("back", False, "deleted"))
     wiper, sweeper = Wiper(worker.pool), Sweeper(worker.pool)
     while await wiper.turn():
         pass
     likes = [put(f"{LIKE}/{name}", like(f"at://{did(name)}/{POST}/1")) for name in names]
-    await worker.write(account(stream, "back", True), stream.commit("fan", *likes))
+    await worker.write(stream.account("back", True), stream.commit("fan", *likes))
     notified = "SELECT recipient_did FROM notifications ORDER BY 1"
     assert await worker.column(notified) == sorted(map(did, names))
     kind = notifications("public", strict=True)
-    assert (await look(worker.connection, kind, None)).differences == 0, "it is still to be swept"
+    assert (await compare(worker.connection, kind, None)).differences == 0, "it is still to be swept"
     await sweeper.sweep()
     assert await worker.column(notified) == [did("back"), did("here")]
     assert await Rebuild(worker.pool).run()
     assert await worker.column(notified) == [did("back"), did("here")], "a rebuild brings none back"
-    assert (await look(worker.connection, kind, None)).differences == 0
+    assert (await compare(worker.connection, kind, None)).differences == 0
     await worker.write(stream.commit("fan", put(f"{FOLLOW}/1", follow(did("gone")))))
-    assert (await look(worker.connection, kind, None)).differences == 0
+    assert (await compare(worker.connection, kind, None)).differences == 0
     await worker.connection.execute("UPDATE unified_worker.sweep SET swept_at = now() + interval '10 minutes'")
-    assert (await look(worker.connection, kind, None)).differences == 1, "a sweep passed it by"
+    assert (await compare(worker.connection, kind, None)).differences == 1, "a sweep passed it by"
 
 
 async def test_a_step_of_a_sweep_that_is_refused_is_its_accounts_alone(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("indexer.database.background.sweeper.ACCOUNTS_PER_STEP", 1)
     stream = Stream()
     for name in "ab":
-        await worker.write(account(stream, name, False, "deleted"))
+        await worker.write(stream.account(name, False, "deleted"))
     wiper = Wiper(worker.pool)
     while await wiper.turn():
         pass

@@ -37,10 +37,15 @@ from testing.commits import (
     did,
     follow,
     like,
+    mentioning,
     post,
     profile,
     put,
+    quoting,
+    ref,
+    replying,
     repost,
+    uri,
 )
 from testing.database_side import Worker, opened
 from testing.databases import SWEEP, connected
@@ -65,27 +70,6 @@ DERIVED = {
 }
 
 
-def uri(name: str, rkey: str, collection: str = POST) -> str:
-    return f"at://{did(name)}/{collection}/{rkey}"
-
-
-def ref(target: str) -> Record:
-    return {"uri": target, "cid": CID}
-
-
-def reply(parent: str, root: str) -> Record:
-    return {"reply": {"parent": ref(parent), "root": ref(root)}}
-
-
-def mention(*names: str) -> list[Record]:
-    features = [{"$type": "app.bsky.richtext.facet#mention", "did": did(name)} for name in names]
-    return [{"index": {"byteStart": 0, "byteEnd": 1}, "features": features}]
-
-
-def quote(target: str) -> Record:
-    return {"embed": {"$type": "app.bsky.embed.record", "record": ref(target)}}
-
-
 def record(collection: str, **fields: Any) -> Record:
     return {"$type": collection, "createdAt": at(0), **fields}
 
@@ -97,26 +81,29 @@ async def tell(worker: Worker) -> None:
     mentioned, listed = ({"$type": f"app.bsky.feed.threadgate#{rule}Rule"} for rule in ("mention", "list"))
     allow = [mentioned, {**listed, "list": uri("a", "l", LIST)}]
     shutting = [{"$type": "app.bsky.feed.postgate#disableRule"}]
+    few_may_reply = post("few may reply", facets=mentioning(did("b")))
+    a_reply = post("a reply", 1, reply=replying(ref(root)))
+    own_reply = post("own reply", 2, reply=replying(ref(uri("b", "1")), ref(root)), embed=quoting(ref(root)))
     joined = profile("F", joinedViaStarterPack=ref(uri("e", "p", STARTER_PACK)))
     with_media = {"$type": "app.bsky.embed.recordWithMedia", "record": {"record": ref(shut)}, "media": {}}
     via = ref(uri("b", "r", REPOST))
     commits = [
-        stream.commit("a", put(f"{POST}/1", post("root", facets=mention("a", "b", "c", "c")))),
-        stream.commit("a", put(f"{POST}/2", post("no quotes")), put(f"{POST}/3", post("few may reply", facets=mention("b")))),
+        stream.commit("a", put(f"{POST}/1", post("root", facets=mentioning(did("a"), did("b"), did("c"), did("c"))))),
+        stream.commit("a", put(f"{POST}/2", post("no quotes")), put(f"{POST}/3", few_may_reply)),
         stream.commit("a", put(f"{POST_GATE}/2", record(POST_GATE, post=shut, embeddingRules=shutting))),
         stream.commit("a", put(f"{LIST_ITEM}/i", record(LIST_ITEM, subject=did("e"), list=uri("a", "l", LIST)))),
         stream.commit("a", put(f"{THREAD_GATE}/3", record(THREAD_GATE, post=gated, allow=allow))),
-        stream.commit("b", put(f"{POST}/1", post("a reply", 1, **reply(root, root))), put(f"{REPOST}/r", repost(root, 1))),
-        stream.commit("b", put(f"{POST}/2", post("mentioned", **reply(gated, gated)))),
-        stream.commit("d", put(f"{POST}/1", post("not admitted", **reply(gated, gated)))),
-        stream.commit("e", put(f"{POST}/1", post("listed", **reply(gated, gated)))),
-        stream.commit("a", put(f"{POST}/4", post("own reply", 2, **reply(uri("b", "1"), root), **quote(root)))),
+        stream.commit("b", put(f"{POST}/1", a_reply), put(f"{REPOST}/r", repost(root, 1))),
+        stream.commit("b", put(f"{POST}/2", post("mentioned", reply=replying(ref(gated))))),
+        stream.commit("d", put(f"{POST}/1", post("not admitted", reply=replying(ref(gated))))),
+        stream.commit("e", put(f"{POST}/1", post("listed", reply=replying(ref(gated))))),
+        stream.commit("a", put(f"{POST}/4", own_reply)),
         stream.commit("a", put(f"{LIKE}/1", like(uri("b", "1"))), put(f"{LIKE}/2", like(root))),
         stream.commit("c", put(f"{LIKE}/1", like(root, 3, via=via)), put(f"{LIKE}/2", like(root, 4))),
         stream.commit("c", put(f"{REPOST}/1", {**repost(root, 9), "via": via})),
-        stream.commit("c", put(f"{POST}/q", post("a quote", facets=mention("d"), **quote(shut)))),
+        stream.commit("c", put(f"{POST}/q", post("a quote", facets=mentioning(did("d")), embed=quoting(ref(shut))))),
         stream.commit("d", put(f"{POST}/q", post("another", embed=with_media, langs=["en"], tags=["t"]))),
-        stream.commit("d", put(f"{POST}/late", post("late", 10**9, **quote(uri("x", "unseen"))))),
+        stream.commit("d", put(f"{POST}/late", post("late", 10**9, embed=quoting(ref(uri("x", "unseen")))))),
         stream.commit("d", put(f"{FOLLOW}/a", follow(did("a"))), put(f"{FOLLOW}/d", follow(did("d")))),
         stream.commit("e", put(f"{GENERATOR}/g", record(GENERATOR, did=did("s"), displayName="feed"))),
         stream.commit("e", put(f"{LABELER}/self", record(LABELER, policies={}))),

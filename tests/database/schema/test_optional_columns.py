@@ -14,8 +14,8 @@ from testing.application_schema import TABLES
 from testing.commits import POST, Stream, delete, did, post, put
 from testing.database_side import Worker, opened
 from testing.databases import connected
+from testing.garbage import POST_GATE, THREAD_GATE
 
-THREAD_GATE, POST_GATE = "app.bsky.feed.threadgate", "app.bsky.feed.postgate"
 ROOT = f"at://{did('a')}/{POST}/1"
 FOLLOWERS = {"$type": f"{THREAD_GATE}#followerRule"}
 LABELS = {"$type": "com.atproto.label.defs#selfLabels", "values": [{"val": "spoiler"}]}

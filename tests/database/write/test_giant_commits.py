@@ -97,12 +97,13 @@ async def slowness(worker: Worker) -> float:
     return time.monotonic() - began
 
 
-async def test_a_long_text_is_taken_apart_before_the_locks(worker: Worker, database: str) -> None:
-    """What a post of 2 MB takes until it waits for a lock is most of what it takes in all."""
+@pytest.mark.parametrize("posts", [15, 1])
+async def test_a_long_text_is_taken_apart_before_the_locks(worker: Worker, database: str, posts: int) -> None:
+    """What a commit of long posts takes until it waits for a lock is most of what it takes in all."""
     stream, words = Stream(), " ".join(f"w{n}" for n in range(14_000))[:95_000]
     place = f"at://{did('held')}/{POST}/1"
     reply = {"root": like(place)["subject"], "parent": like(place)["subject"]}
-    commit = stream.commit("giant", *[put(f"{POST}/{n}", post(f"{n} {words}", reply=reply)) for n in range(15)])
+    commit = stream.commit("giant", *[put(f"{POST}/{n}", post(f"{n} {words}", reply=reply)) for n in range(posts)])
     async with connected(database) as holder:
         await holder.execute("SELECT pg_advisory_lock($1, $2)", LOCK_CLASS, bucket(place))
         writing = asyncio.create_task(worker.write(commit))

@@ -92,7 +92,7 @@ async def test_the_functions_take_what_is_listed(worker: Worker) -> None:
     of_one = {name: kind if kind.endswith("[]") else f"{kind}[]" for name, kind in zip(one["names"], one["types"], strict=True)}
     assert {name: arrays[name] for name in listed} == {name: of_one[name] for name in listed}
     own = {field.name for field in fields(Batch)}
-    assert own - {one.name for one in PARAMETERS} == {"refused", "_meets"}
+    assert own - {one.name for one in PARAMETERS} == {"refused", "_meets", "_long"}
 
 
 @pytest.mark.parametrize("isolate", [False, True])

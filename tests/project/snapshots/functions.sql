@@ -481,10 +481,14 @@ CREATE OR REPLACE FUNCTION unified_worker.judge_thread(p_uri text) RETURNS void 
 DECLARE
   v_gated boolean := EXISTS (SELECT FROM public.thread_gates AS g WHERE g.post_uri = p_uri);
   v_uris text[];
+  v_judged int := coalesce(nullif(current_setting('unified_worker.judged', true), ''), '0');  -- by this commit so far
 BEGIN
   UPDATE public.posts AS p SET has_thread_gate = v_gated WHERE p.uri = p_uri AND p.has_thread_gate <> v_gated;
   v_uris := ARRAY(SELECT t.uri FROM public.posts AS t WHERE t.root_uri = p_uri LIMIT 200 + 1);
-  IF cardinality(v_uris) <= 200 THEN
+  IF cardinality(v_uris) = 0 THEN
+    RETURN;
+  ELSIF v_judged + cardinality(v_uris) <= 200 THEN
+    PERFORM set_config('unified_worker.judged', (v_judged + cardinality(v_uris))::text, true);
     PERFORM unified_worker.judge_replies(p_uri, v_uris, NOT v_gated);
   ELSE
     INSERT INTO unified_worker.judgements AS j (kind, uri, cleared) VALUES ('replies', p_uri, NOT v_gated)
@@ -497,10 +501,14 @@ CREATE OR REPLACE FUNCTION unified_worker.judge_quotes(p_uri text) RETURNS void 
 DECLARE
   v_gated boolean := EXISTS (SELECT FROM public.post_gates AS g WHERE g.post_uri = p_uri);
   v_uris text[];
+  v_judged int := coalesce(nullif(current_setting('unified_worker.judged', true), ''), '0');  -- by this commit so far
 BEGIN
   UPDATE public.posts AS p SET has_post_gate = v_gated WHERE p.uri = p_uri AND p.has_post_gate <> v_gated;
   v_uris := ARRAY(SELECT t.post_uri FROM public.quotes AS t WHERE t.quoted_uri = p_uri LIMIT 200 + 1);
-  IF cardinality(v_uris) <= 200 THEN
+  IF cardinality(v_uris) = 0 THEN
+    RETURN;
+  ELSIF v_judged + cardinality(v_uris) <= 200 THEN
+    PERFORM set_config('unified_worker.judged', (v_judged + cardinality(v_uris))::text, true);
     PERFORM unified_worker.judge_quoting(p_uri, v_uris, NOT v_gated);
   ELSE
     INSERT INTO unified_worker.judgements AS j (kind, uri, cleared) VALUES ('quotes', p_uri, NOT v_gated)
@@ -1338,8 +1346,8 @@ BEGIN
           PERFORM unified_worker.apply_commit(3,
             p_did, NULL::text, NULL::text, NULL::text, NULL::bigint, NULL::timestamptz,
             false, false, NULL::bytea, NULL::int[], 1, 0,
-            1, cardinality(v_uris), v_kinds, v_uris, NULL::text[], NULL::text[],
-            NULL::text[], NULL::timestamptz[], NULL::jsonb[]);
+            1, cardinality(v_uris), NULL::boolean, v_kinds, v_uris, NULL::text[],
+            NULL::text[], NULL::text[], NULL::timestamptz[], NULL::jsonb[]);
           SET CONSTRAINTS ALL IMMEDIATE;
           v_taken := v_taken + cardinality(v_uris);
           v_rows := least(2 * v_rows, 100);
@@ -2099,8 +2107,8 @@ CREATE OR REPLACE FUNCTION unified_worker.apply_commit(
   p_mode int,
   p_did text, p_rev text, p_since text, p_data text, p_seq bigint, p_at timestamptz,
   p_user boolean, p_filtered boolean, p_frame bytea, p_buckets int[], p_bucket_lo int, p_bucket_hi int,
-  p_lo int, p_hi int, p_kind smallint[], p_uri text[], p_cid text[], p_subject text[],
-  p_subject_cid text[], p_created_at timestamptz[], p_rest jsonb[])
+  p_lo int, p_hi int, p_long boolean, p_kind smallint[], p_uri text[], p_cid text[],
+  p_subject text[], p_subject_cid text[], p_created_at timestamptz[], p_rest jsonb[])
 RETURNS text LANGUAGE plpgsql AS $apply$
 DECLARE
   -- Without defaults, each of which would be evaluated: v_held is set on every way, the others are false where null.
@@ -2168,9 +2176,8 @@ BEGIN
     RETURN unified_worker.keep_wiping(p_did, p_rev, p_seq, p_frame, p_kind[p_lo:p_hi], p_uri[p_lo:p_hi], p_rest[p_lo:p_hi]);
   END IF;
 
-  -- Of many long texts, what is slow and looks at nobody else's rows, before others may have to wait for this commit. (To look
-  -- at the size of a single one would cost each commit 4 %.)
-  IF p_lo < p_hi THEN
+  -- Of many or long texts, what is slow and looks at nobody else's rows, before others may have to wait for this commit.
+  IF p_lo < p_hi OR p_long THEN
     FOR i IN p_lo..p_hi LOOP
       v_rest := p_rest[i];
       CASE p_kind[i]
@@ -2869,8 +2876,8 @@ CREATE OR REPLACE PROCEDURE unified_worker.apply_commits(
   p_lane int, p_relay text, p_durable boolean, p_isolate boolean,
   p_did text[], p_rev text[], p_since text[], p_data text[], p_seq bigint[], p_at timestamptz[],
   p_user boolean[], p_filtered boolean[], p_frame bytea[], p_buckets int[], p_bucket_lo int[], p_bucket_hi int[],
-  p_lo int[], p_hi int[], p_kind smallint[], p_uri text[], p_cid text[], p_subject text[],
-  p_subject_cid text[], p_created_at timestamptz[], p_rest jsonb[],
+  p_lo int[], p_hi int[], p_long boolean[], p_kind smallint[], p_uri text[], p_cid text[],
+  p_subject text[], p_subject_cid text[], p_created_at timestamptz[], p_rest jsonb[],
   INOUT p_outcome text[])
 LANGUAGE plpgsql AS $apply$
 DECLARE
@@ -2885,8 +2892,8 @@ BEGIN
       v_outcome := unified_worker.apply_commit(0,
             p_did[i], p_rev[i], p_since[i], p_data[i], p_seq[i], p_at[i],
             p_user[i], p_filtered[i], p_frame[i], p_buckets, p_bucket_lo[i], p_bucket_hi[i],
-            p_lo[i], p_hi[i], p_kind, p_uri, p_cid, p_subject,
-            p_subject_cid, p_created_at, p_rest);
+            p_lo[i], p_hi[i], p_long[i], p_kind, p_uri, p_cid,
+            p_subject, p_subject_cid, p_created_at, p_rest);
     ELSIF p_rev[i] IS NULL THEN
       v_outcome := unified_worker.apply_message(p_relay, p_did[i], p_seq[i], p_at[i], p_rest[p_lo[i]]);
     ELSE
@@ -2895,8 +2902,8 @@ BEGIN
         v_outcome := unified_worker.apply_commit(0,
             p_did[i], p_rev[i], p_since[i], p_data[i], p_seq[i], p_at[i],
             p_user[i], p_filtered[i], p_frame[i], p_buckets, p_bucket_lo[i], p_bucket_hi[i],
-            p_lo[i], p_hi[i], p_kind, p_uri, p_cid, p_subject,
-            p_subject_cid, p_created_at, p_rest);
+            p_lo[i], p_hi[i], p_long[i], p_kind, p_uri, p_cid,
+            p_subject, p_subject_cid, p_created_at, p_rest);
         SET CONSTRAINTS ALL IMMEDIATE;
       EXCEPTION WHEN OTHERS THEN
         GET STACKED DIAGNOSTICS v_state = RETURNED_SQLSTATE, v_message = MESSAGE_TEXT, v_detail = PG_EXCEPTION_DETAIL,
