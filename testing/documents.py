@@ -4,11 +4,20 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+DOCUMENTS = sorted(
+    str(path.relative_to(ROOT)) for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob(".github/**/*.md"))
+)
+CODE = [ROOT / "unified_worker.py", *sorted(ROOT.glob("indexer/**/*.py"))]
 
 
 def read(name: str) -> str:
     """A document, by its path from the project's root."""
     return (ROOT / name).read_text(encoding="utf-8")
+
+
+def without_code(document: str) -> str:
+    """The document without its blocks of code."""
+    return re.sub(r"^ *```.*?^ *```$", "", document, flags=re.DOTALL | re.MULTILINE)
 
 
 def blocks(document: str, language: str) -> list[str]:
@@ -39,6 +48,6 @@ def said(line: str) -> bool:
     source = "".join(
         # Adjoining literals put together.
         re.sub(r'"\s*f?"', "", path.read_text(encoding="utf-8"))
-        for path in [ROOT / "unified_worker.py", *ROOT.glob("indexer/**/*.py")]
+        for path in CODE
     )
     return all(part.strip(" ()") in source for part in re.split(r"…|; ", line))

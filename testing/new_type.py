@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 # lost: the check finds each, and the rebuild brings it back.
 PROGRAM = """
 import asyncio, json, sys
-from indexer.database.recount.compare import Sample, look
+from indexer.database.recount.compare import KeySample, compare
 from indexer.database.recount.notifications import notifications
 from indexer.database.recount.rows import derived
 from indexer.database.connection.pool import DatabasePool
@@ -34,8 +34,8 @@ async def rows(connection):
 
 async def unhurt(connection):
     for kind in KINDS:
-        for sample in (None, Sample(100, 1)):
-            found = await look(connection, kind, sample)
+        for sample in (None, KeySample(100, 1)):
+            found = await compare(connection, kind, sample)
             assert not found.differences, found
 
 async def main(url, asked, *frames):
@@ -52,7 +52,7 @@ async def main(url, asked, *frames):
             found = [[list(row) for row in await connection.fetch(query)] for query in json.loads(asked)]
             for table in DERIVED:
                 done = await connection.execute(f"DELETE FROM {table}")
-                lost = sum([(await look(connection, kind, None)).differences for kind in KINDS if kind.name == table])
+                lost = sum([(await compare(connection, kind, None)).differences for kind in KINDS if kind.name == table])
                 assert done == f"DELETE {lost}", (table, lost)
         assert await Rebuild(pool).run()
         async with pool.connection() as connection:

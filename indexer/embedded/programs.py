@@ -122,7 +122,7 @@ def _make_state() -> None:
 
 
 def _copied(package: Path) -> Path:
-    """The folder that holds a copy of the package and of the libraries beside it, which its programs find by relative path."""
+    """The folder that holds a copy of the package and of the libraries next to it, which its programs find by relative path."""
     version = importlib.metadata.version(PACKAGE)
     place = STATE / f"programs-{version}"
     if place.exists():

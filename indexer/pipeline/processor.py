@@ -89,7 +89,7 @@ class EventProcessor:
             for outcome, lo, hi in zip(outcomes, batch.lo, batch.hi, strict=True):
                 if outcome.written:
                     self._metrics.operations.update(batch.kind[lo - 1 : hi])
-        self.newest.look(batch, outcomes)
+        self.newest.sample(batch, outcomes)
 
     async def process_commit(self, connection: Connection, commit: Commit) -> str:
         """Applies one commit; the outcome: 'applied', 'broken_chain', 'stale', 'rev_fork', 'inactive', 'kept',

@@ -36,7 +36,7 @@ class Newest:
         self._clock = clock
         self._next = 0.0
 
-    def look(self, batch: Batch, outcomes: Sequence[Outcome]) -> None:
+    def sample(self, batch: Batch, outcomes: Sequence[Outcome]) -> None:
         """Keeps the first post of a batch that has just been written, unless one was kept a moment ago."""
         now = self._clock()
         if now < self._next or POST not in batch.kind:

@@ -65,7 +65,7 @@ def to_json_form(block: bytes) -> dict[str, Any]:
 
 
 def _exactly(block: bytes) -> dict[str, Any]:
-    """The record with links as CBORTag, told apart from byte strings. `block` has passed the strict decoder.
+    """The record with links as CBORTag, kept apart from byte strings. `block` has passed the strict decoder.
 
     What that one accepts, this one accepts up to its own bound on depth (400), which counts tags as well.
     """

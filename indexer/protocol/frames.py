@@ -140,7 +140,7 @@ def _info(fields: dict[str, Any]) -> Info:
 
 
 def _account_time(fields: dict[str, Any], clock: commits.Clock) -> datetime:
-    """The message's time; one without a zone counts as UTC (real relays have sent it), else the stream's stands in.
+    """The message's time; one without a zone counts as UTC (real relays have sent it). If unusable, the stream's replaces it.
 
     Whether an account is visible is worth more than the exactness of a time that only orders it against another relay's word.
     """

@@ -115,16 +115,16 @@ def test_the_newest_posts_are_some_that_were_written() -> None:
     now = 10.0
     newest = Newest(lambda: now)
     first, second, third, fourth = (build([event]) for event in posts(4))
-    newest.look(first, [STALE])
+    newest.sample(first, [STALE])
     assert not newest.posts
-    newest.look(first, [APPLIED])
-    newest.look(second, [APPLIED])  # too soon
+    newest.sample(first, [APPLIED])
+    newest.sample(second, [APPLIED])  # too soon
     now += INTERVAL
     both = build([*posts(4)[2:]])
-    newest.look(both, [STALE, APPLIED])  # the first of them says nothing of the others
-    newest.look(third, [APPLIED])
+    newest.sample(both, [STALE, APPLIED])  # the first of them says nothing of the others
+    newest.sample(third, [APPLIED])
     now += INTERVAL
-    newest.look(fourth, [APPLIED])
+    newest.sample(fourth, [APPLIED])
     assert [post.uri for post in newest.posts] == [fourth.uri[0], third.uri[0], first.uri[0]]
     assert newest.total == 3
     assert all(0 < len(post.text) <= MOST_SHOWN and post.uri.startswith(f"at://{post.did}/") for post in newest.posts)

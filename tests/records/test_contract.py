@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, seed, settings
 
 from indexer.database.background.rebuild import Rebuild
 from indexer.database.background.wiper import wipe_step
-from indexer.database.recount.compare import look
+from indexer.database.recount.compare import compare
 from indexer.database.recount.notifications import notifications
 from indexer.database.recount.rows import derived
 from indexer.embedded.server import PostgresServer
@@ -135,7 +135,7 @@ async def differences(worker: Worker, table: str = "") -> int:
     """What check finds; of one table's rows, or in all."""
     kinds = [*derived("public"), notifications("public", strict=True)]
     asked = [kind for kind in kinds if table in ("", kind.name)]
-    return sum([(await look(worker.connection, kind, None)).differences for kind in asked])
+    return sum([(await compare(worker.connection, kind, None)).differences for kind in asked])
 
 
 async def test_rebuild_and_check_know_what_follows_from_it(worker: Worker, record_type: RecordType) -> None:

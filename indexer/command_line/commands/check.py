@@ -1,4 +1,4 @@
-"""The command `unified_worker.py check`: compares what is in the database with a recount, of a sample or of everything."""
+"""The command `unified_worker.py check`: compare the database with a recount, of a sample or of everything."""
 
 import json
 import random
@@ -12,7 +12,7 @@ from indexer.command_line.stdout import say
 from indexer.config.settings import Config
 from indexer.database.connection.pool import DatabasePool
 from indexer.database.recount.bookkeeping import books
-from indexer.database.recount.compare import Example, Found, Sample, has_application, is_rebuilding, look
+from indexer.database.recount.compare import Example, Found, KeySample, compare, has_application, is_rebuilding
 from indexer.database.recount.notifications import notifications
 from indexer.database.recount.rows import derived
 from indexer.database.schema.session import SessionLost, session
@@ -35,7 +35,7 @@ WORDS = Words("stopping", "The database did not close the connection within %.0f
 
 
 def add_options(parser: ArgumentParser) -> None:
-    """How much is looked at."""
+    """Add the options that choose what is checked."""
     much = parser.add_mutually_exclusive_group()
     much.add_argument(
         "--sample", metavar="N", type=_size, default=SAMPLE, help=f"check N random keys of each kind ({SAMPLE:,})"
@@ -62,9 +62,9 @@ def _seed(text: str) -> int:
 
 
 class Check:
-    """One check, on a connection of its own."""
+    """One check, on its own connection."""
 
-    def __init__(self, config: Config, sample: Sample | None, *, strict: bool) -> None:
+    def __init__(self, config: Config, sample: KeySample | None, *, strict: bool) -> None:
         self._url = config.database_url
         self._sample = sample
         self._strict = strict
@@ -73,20 +73,20 @@ class Check:
         self.sound = False
 
     async def initialize(self) -> None:
-        """Nothing: connecting is part of the run."""
+        """Do nothing: `run` connects."""
 
     def stop(self) -> None:
-        """Breaks it off."""
+        """Stop the check."""
         self._stopping = True
         self.abandon()
 
     def abandon(self) -> None:
-        """Cuts the database's connection; nothing is changed by it."""
+        """Close the database connection at once; the check changes nothing."""
         if self._pool is not None:
             self._pool.terminate()
 
     async def run(self) -> None:
-        """Looks at each kind in turn, and says what it found."""
+        """Check each kind in turn, and print what was found."""
         try:
             await self._run()
         except SessionLost:
@@ -108,13 +108,13 @@ class Check:
             say(_head(self._sample), _line("kind", "checked", "differences", "seconds"))
             found: list[Found] = []
             for kind in kinds:
-                found.append(await look(connection, kind, self._sample))
-                say(*_told(found[-1], absent))
+                found.append(await compare(connection, kind, self._sample))
+                say(*_report(found[-1], absent))
         self.sound = all(one.looked is not None and not one.differences for one in found)
         say(*_verdict(found))
 
 
-def _head(sample: Sample | None) -> str:
+def _head(sample: KeySample | None) -> str:
     if sample is None:
         return "Everything:"
     return f"A sample of {sample.size:,} keys of each kind (--seed {sample.seed}):"
@@ -124,7 +124,7 @@ def _line(kind: str, looked: str, differences: str, seconds: str) -> str:
     return f"{kind:<32}{looked:>12}{differences:>13}{seconds:>9}"
 
 
-def _told(found: Found, absent: str) -> list[str]:
+def _report(found: Found, absent: str) -> list[str]:
     """A line of a kind, and its differences below it; what to say of rows that need not be there."""
     if found.looked is None:
         return [_line(found.kind.name, "too long", "?", f"{found.seconds:.1f}")]
@@ -159,9 +159,9 @@ def _verdict(found: Sequence[Found]) -> list[str]:
 
 
 async def run(config: Config, options: Namespace) -> int:
-    """Looks; the exit code."""
+    """Run the check; return the exit code."""
     seed = random.randrange(SEEDS) if options.seed is None else options.seed
-    check = Check(config, None if options.full else Sample(options.sample, seed), strict=options.strict)
+    check = Check(config, None if options.full else KeySample(options.sample, seed), strict=options.strict)
     await until_signal(check, WORDS)
     return 0 if check.sound else 1
 

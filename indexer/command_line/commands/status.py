@@ -12,7 +12,7 @@ from indexer.config.settings import Config
 from indexer.database.connection.sessions import Connection
 from indexer.database.status.account import account_status
 from indexer.database.status.database import status
-from indexer.database.status.read_only import look
+from indexer.database.status.read_only import read_only
 from indexer.database.status.results import AccountStatus, Status
 from indexer.errors import OperatorError
 from indexer.protocol.syntax import is_did
@@ -23,7 +23,7 @@ and the rows, bytes and growth of each table. Read-only; works whether or not a 
 
 
 def add_options(parser: ArgumentParser) -> None:
-    """--did and --json."""
+    """Add --did and --json."""
     parser.add_argument("--did", help="show this account instead: its repo, its rows, its dead letters")
     parser.add_argument(
         "--json", action="store_true", help="print JSON: times in ISO 8601, durations in seconds, sizes in bytes"
@@ -31,7 +31,7 @@ def add_options(parser: ArgumentParser) -> None:
 
 
 async def run(config: Config, options: Namespace) -> int:
-    """Prints what is asked for on stdout; 0."""
+    """Print the status on stdout; return 0."""
     did: str | None = options.did
     if did is not None and not is_did(did):
         raise OperatorError([f"--did is {did[:80]!r}; write a DID, like did:plc:ewvi7nxzyoun6zhxrhs64oiz"])
@@ -41,7 +41,7 @@ async def run(config: Config, options: Namespace) -> int:
             return await status(connection, schema)
         return await account_status(connection, schema, did)
 
-    found = await look(config.database_url, "status", ask)
+    found = await read_only(config.database_url, "status", ask)
     if options.json:
         say(json.dumps(asdict(found), default=datetime.isoformat, indent=2))
     else:

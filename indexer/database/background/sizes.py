@@ -1,4 +1,4 @@
-"""How large the tables are, without reading them: rows by estimate, bytes by the server's count; one sample a day is kept."""
+"""The sizes of tables, without reading them: rows by estimate, bytes by the server's count; one sample per day is kept."""
 
 import asyncio
 import logging
@@ -53,7 +53,7 @@ class Size(NamedTuple):
 
 
 async def measure(connection: Connection) -> list[Size]:
-    """The application's tables that the worker uses, by name, then the worker's own, as `unified_worker.…`."""
+    """Measure the application's tables that the worker uses, by name, then the worker's own, as `unified_worker.…`."""
     schema: str = await connection.fetchval(SCHEMA)
     places = {name: f"{schema}.{name}" for name in tables.names(RECORD_TYPES)}
     places |= {place: place for place in [f"unified_worker.{row['relname']}" for row in await connection.fetch(OWN)]}
@@ -88,13 +88,13 @@ async def _count(connection: Connection, part: str) -> int | None:
 
 
 class Sizes:
-    """Takes a sample a day, for as long as the worker runs."""
+    """Takes one sample per day, for as long as the worker runs."""
 
     def __init__(self, pool: DatabasePool) -> None:
         self._pool = pool
 
     async def keep_sampling(self) -> None:
-        """Looks every hour, until cancelled."""
+        """Look every hour whether today's sample is there, until cancelled."""
         while True:
             try:
                 async with self._pool.connection() as connection:
@@ -104,7 +104,7 @@ class Sizes:
             await asyncio.sleep(INTERVAL)
 
     async def sample(self, connection: Connection) -> None:
-        """Takes today's sample, unless it is there."""
+        """Take today's sample, unless it is there."""
         if await connection.fetchval(TAKEN):
             return
         sizes = await measure(connection)

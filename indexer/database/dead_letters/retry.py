@@ -1,5 +1,5 @@
-"""A kept frame applied again with the current code: past the rev guard, but holding the repo's row, and only while its letters
-are open, since a later operation on the same path closes them.
+"""Apply a kept frame again with the current code: past the rev guard, but holding the repo's row, and only while its letters
+are open, because a later operation on the same path closes them.
 
 Letters of one frame that were kept for one reason are taken together, in one transaction: a commit that was refused as a whole
 comes in as a whole. A letter that names no path of its frame stands for all of it. Which paths were written since is then not
@@ -91,7 +91,7 @@ class Kept(NamedTuple):
 
 
 class Fate(Enum):
-    """What became of a letter: it is gone, it counts one attempt more, or nothing was tried."""
+    """What became of a letter: it is gone, it has one attempt more, or nothing was tried."""
 
     APPLIED = "applied"
     REFUSED = "still refused"
@@ -115,7 +115,7 @@ IGNORED = Verdict(Fate.SKIPPED, "such a message is ignored now")
 
 
 async def retry(connection: Connection, kept: Kept, selection: Selection) -> dict[int, Verdict]:
-    """Applies what the letters' frame says; a verdict by letter. A letter without one was closed meanwhile.
+    """Apply what the letters' frame says; return a verdict per letter. A letter without one was closed meanwhile.
 
     Errors of the database that may pass are raised, and nothing is changed.
     """
@@ -136,7 +136,7 @@ async def retry(connection: Connection, kept: Kept, selection: Selection) -> dic
 
 
 async def postpone(connection: Connection, kept: Kept) -> None:
-    """Counts an attempt of these letters, and lets them wait for the next one."""
+    """Count an attempt of these letters, and let them wait for the next one."""
     await connection.execute(POSTPONE, *kept)
 
 

@@ -1,4 +1,4 @@
-"""The worker's own bookkeeping, and who holds a unique key, recounted for a check; each kind as `audit` compares it."""
+"""Recount the worker's own bookkeeping, and who owns a unique key, for a check; each kind as `compare` needs it."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ KEYS = "SELECT k AS key FROM unnest($1::text[]) AS k"
 
 
 def authors(schema: str) -> Kind:
-    """Whoever has written a record that stands in a table has a row in users."""
+    """Every account that has written a record in a table has a row in `users`."""
     written = [
         (
             f"{schema}.{record_type.table}",
@@ -38,7 +38,7 @@ def authors(schema: str) -> Kind:
 
 
 def has_user(schema: str) -> Kind:
-    """A repo that is said to have a row in users has one."""
+    """Every repo that is marked as having a row in `users` has one."""
     return Kind(
         name="repos.has_user",
         should=lambda scope: (
@@ -52,7 +52,7 @@ def has_user(schema: str) -> Kind:
 
 
 def held(shared: Sequence[str]) -> Kind:
-    """A repo with a dead letter, or a record that waits, says so. Where accounts compete (`shared`), nobody relies on it."""
+    """A repo with a dead letter or a waiting record is marked. Where accounts compete (`shared`), nothing relies on it."""
     mine = " AND ".join(["true", *(f"t.collection <> '{collection}'" for collection in shared)])
     author = "split_part(t.uri, '/', 3)"
 
@@ -77,8 +77,8 @@ def held(shared: Sequence[str]) -> Kind:
 
 
 def holders(schema: str, record_type: RecordType) -> Kind:
-    """Of the records with one unique key the oldest holds, then the least URI; where accounts compete, the one whose commit
-    came first. And none that waits stands in the table too."""
+    """Of the records with one unique key, the oldest is active, then the one with the smallest URI; where accounts compete,
+    the one whose commit came first. No waiting record is in the table too."""
     order = 'x.came_at, x.created_at, x.uri COLLATE "C"'
     came = "'epoch'::timestamptz"
     if record_type.rivals:
@@ -116,7 +116,7 @@ def holders(schema: str, record_type: RecordType) -> Kind:
 
 
 def dead_frames() -> Kind:
-    """Every frame that letters name is there, and every one that is there is named."""
+    """Every frame that letters name exists, and every existing frame is named."""
     return Kind(
         name="dead_frames",
         should=lambda scope: (
@@ -140,7 +140,7 @@ def _frames(column: str, scope: Scope) -> str:
 
 
 def dead_frames_size() -> Kind:
-    """Their size in all is what bounds them."""
+    """The stored total size of frames, which limits them, is right."""
     total = "SELECT coalesce(sum(length(frame)), 0) FROM unified_worker.dead_frames"
     return Kind(
         name="dead_frames_size",
@@ -165,7 +165,7 @@ def cursors(schema: str) -> Kind:
 
 
 def finite(schema: str, record_type: RecordType) -> Kind:
-    """No time is infinite: readers' drivers break on such a row."""
+    """No time is infinite: drivers of readers fail on such a row."""
     key = f"t.{record_type.key}"
     return Kind(
         name=f"{record_type.table} (times)",

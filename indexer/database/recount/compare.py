@@ -1,4 +1,4 @@
-"""Compares what should be, recounted from the record tables, with what is there: one kind of rows after the other.
+"""Compare what should be, recounted from the record tables, with what is there, one kind of rows after the other.
 
 Each kind is looked at in one snapshot, and a commit is one transaction with all that follows from it: so a worker may run
 beside. A sample takes random pages of the tables, and of these so many keys; a full look takes everything.
@@ -56,7 +56,7 @@ class Source(NamedTuple):
 
 
 class Scope(NamedTuple):
-    """What is looked at: everything, or a sample's keys, which are the parameter $1."""
+    """What is checked: everything, or a sample's keys, which are the parameter $1."""
 
     sampled: bool
 
@@ -89,7 +89,7 @@ class Kind:
 
 
 class Example(NamedTuple):
-    """One difference: JSON, None for no row."""
+    """One difference, as JSON; None means no row."""
 
     key: str
     has: str | None
@@ -97,7 +97,7 @@ class Example(NamedTuple):
 
 
 class Found(NamedTuple):
-    """What was found of a kind. `absent`: rows that are not there, and need not be. `looked` is None where it took too long."""
+    """The result for one kind. `absent`: missing rows that need not exist. `looked` is None if it took too long."""
 
     kind: Kind
     looked: int | None
@@ -107,24 +107,24 @@ class Found(NamedTuple):
     seconds: float
 
 
-class Sample(NamedTuple):
-    """So many keys of each kind, by this seed (0 to 2**31 - 1)."""
+class KeySample(NamedTuple):
+    """How many keys of each kind, by this seed (0 to 2**31 - 1)."""
 
     size: int
     seed: int
 
 
 async def has_application(connection: Connection) -> bool:
-    """Whether an application made the record tables, which may delete from them; else they are the worker's own."""
+    """Whether an application made the record tables, and may delete from them; otherwise the worker made them."""
     return await connection.fetchval(MADE_BY) == "application"
 
 
 async def is_rebuilding(connection: Connection) -> bool:
-    """Whether a rebuild of derived rows is under way, or was interrupted."""
+    """Whether a rebuild of derived rows is running, or was interrupted."""
     return await connection.fetchval(REBUILDING) > 0
 
 
-async def look(connection: Connection, kind: Kind, sample: Sample | None) -> Found:
+async def compare(connection: Connection, kind: Kind, sample: KeySample | None) -> Found:
     """Looks at one kind: at a sample, or at all of it."""
     began = time.monotonic()
     scope = Scope(sampled=sample is not None and bool(kind.sources))
@@ -142,7 +142,7 @@ async def look(connection: Connection, kind: Kind, sample: Sample | None) -> Fou
     return Found(kind, row["looked"], row["differences"], row["absent"], examples, time.monotonic() - began)
 
 
-async def _keys(connection: Connection, sources: Sequence[Source], sample: Sample) -> list[str]:
+async def _keys(connection: Connection, sources: Sequence[Source], sample: KeySample) -> list[str]:
     """The keys of a sample; with a fragment's URI that of its record."""
     keys: dict[str, None] = {}
     most = -(-sample.size // len(sources))

@@ -1,4 +1,4 @@
-"""The notifications that records call for, recounted for a check; as `audit_rows` does with what else follows from records."""
+"""Recount the notifications that records cause, for a check; as `rows` does with the other derived rows."""
 
 from indexer.database.recount.compare import Kind, Scope, Source
 from indexer.database.recount.others import Others
@@ -18,7 +18,7 @@ def notifications(schema: str, *, strict: bool) -> Kind:
     came since the last sweep. CIDs of likes, reposts and follows are in no record table."""
 
     others = Others(schema, "notifications")
-    undated = ", ".join(f"'{collection}'" for collection in (PROFILE, *others.untold("created_at")))
+    undated = ", ".join(f"'{collection}'" for collection in (PROFILE, *others.unknown("created_at")))
     dated = "CASE WHEN split_part({0}.{1}, '/', 4) NOT IN ({2}) THEN {0}.created_at::timestamptz END"
 
     def should(scope: Scope) -> str:

@@ -1,4 +1,4 @@
-"""What follows from record types without a recount of their own here: what their effects say of themselves (`expected`).
+"""Derived rows of record types without a recount of their own here: what their effects declare (`expected`).
 
 So a new type's derived rows are no differences, and a missing one is found. The types of RECOUNTED are counted independently.
 """
@@ -20,7 +20,7 @@ RECOUNTED = {
 
 
 class Others:
-    """What the other types say of one derived table, for record tables that live in `schema`."""
+    """What these types declare of one derived table, for record tables in `schema`."""
 
     def __init__(self, schema: str, table: str) -> None:
         self._schema = schema
@@ -36,16 +36,16 @@ class Others:
         """Where a sample's keys come from: the records, or the values of these columns, which are the row's key."""
         return [self._source(one, key) for one in self.said]
 
-    def untold(self, column: str) -> list[str]:
+    def unknown(self, column: str) -> list[str]:
         """The collections whose tables do not tell this column."""
         return [one.type.collection for one in self.said if column in one.kept]
 
-    def told(self, column: str, row: str) -> str:
+    def value(self, column: str, row: str) -> str:
         """The expression for this column of a row of the derived table, NULL where the record's own table does not tell it."""
-        untold = ", ".join(f"'{collection}'" for collection in self.untold(column))
+        unknown = ", ".join(f"'{collection}'" for collection in self.unknown(column))
         return (
-            f"CASE WHEN split_part({row}.uri, '/', 4) NOT IN ({untold}) THEN {row}.{column} END"
-            if untold
+            f"CASE WHEN split_part({row}.uri, '/', 4) NOT IN ({unknown}) THEN {row}.{column} END"
+            if unknown
             else f"{row}.{column}"
         )
 

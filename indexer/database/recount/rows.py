@@ -1,5 +1,5 @@
-"""What follows from records, recounted for a check: plain joins over the record tables, and none of the SQL that writes or
-rebuilds those rows, whose faults it would share. Each kind as `audit` compares it."""
+"""Recount derived rows for a check: plain joins over the record tables, and none of the SQL that writes or rebuilds those
+rows, whose faults it would share. Each kind as `compare` needs it."""
 
 from indexer.database.recount.compare import Kind, Scope, Source
 from indexer.database.recount.others import Others
@@ -37,7 +37,7 @@ def said(**fields: str) -> str:
 
 
 def counts(schema: str, others: Others) -> Kind:
-    """Of each URI that something refers to, how many likes, reposts, replies and quotes do."""
+    """For each URI that something refers to: how many likes, reposts, replies and quotes do."""
     columns = ("like_count", "repost_count", "reply_count", "quote_count")
     counted = (("likes", "post_uri"), ("reposts", "post_uri"), ("posts", "parent_uri"), ("quotes", "quoted_uri"))
     result = said(**{column: f"x.{column}" for column in columns})
@@ -65,7 +65,7 @@ def counts(schema: str, others: Others) -> Kind:
 
 
 def shown(schema: str, table: str, column: str) -> Kind:
-    """The likes of records that show their count themselves."""
+    """The likes of records whose own table shows the count."""
     return Kind(
         name=f"{table}.{column}",
         should=lambda scope: (
@@ -81,8 +81,8 @@ def shown(schema: str, table: str, column: str) -> Kind:
 
 
 def feed_items(schema: str, others: Others) -> Kind:
-    """One a post and one a repost. A repost's own CID is in no record table."""
-    untold = ", ".join(f"'{collection}'" for collection in (REPOST, *others.untold("cid")))
+    """One per post and one per repost. A repost's own CID is in no record table."""
+    untold = ", ".join(f"'{collection}'" for collection in (REPOST, *others.unknown("cid")))
     other_cid = f"CASE WHEN split_part(x.uri, '/', 4) NOT IN ({untold}) THEN x.cid END"
 
     def item(kind: str, post: str, author: str, cid: str) -> str:
@@ -122,14 +122,14 @@ def feed_items(schema: str, others: Others) -> Kind:
 
 
 def quotes(schema: str, others: Others) -> Kind:
-    """One a post that quotes another; by the post."""
+    """One per post that quotes another; by the post."""
 
     def quote(row: str, cid: str, created_at: str) -> str:
         return said(
             quoted_uri=f"{row}.quoted_uri", quoted_cid=f"{row}.quoted_cid", cid=cid, created_at=f"({created_at})::timestamptz"
         )
 
-    other, there = (quote(row, others.told("cid", row), others.told("created_at", row)) for row in ("x", "q"))
+    other, there = (quote(row, others.value("cid", row), others.value("created_at", row)) for row in ("x", "q"))
     return Kind(
         name="quotes",
         should=lambda scope: (
@@ -147,7 +147,7 @@ def quotes(schema: str, others: Others) -> Kind:
 
 
 def viewer_states(schema: str, others: Others) -> Kind:
-    """Who liked or reposted which post, by which record. The flags are the application's."""
+    """Who liked or reposted which post, by which record. The flags belong to the application."""
     state = said(like_uri="s.like_uri", repost_uri="s.repost_uri")
     flagged = " OR ".join(f"s.{flag}" for flag in FLAGS)
     other = "x.post_uri, x.viewer_did, to_jsonb(x) ->> 'like_uri', to_jsonb(x) ->> 'repost_uri'"
@@ -181,7 +181,7 @@ def viewer_states(schema: str, others: Others) -> Kind:
 
 
 def thread_contexts(schema: str, others: Others) -> Kind:
-    """One a reply, with the like of it by the author of the thread's root."""
+    """One per reply, with the like of it by the author of the thread's root."""
     other = f"x.post_uri, {said(root_author_like_uri='x.root_author_like_uri')}, false"
     return Kind(
         name="thread_contexts",

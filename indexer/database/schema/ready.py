@@ -40,13 +40,13 @@ async def find_ready(pool: DatabasePool, patience: float = START_PATIENCE) -> st
     return await _reach(pool, prepared, patience)
 
 
-async def _reach(pool: DatabasePool, look: Callable[[Connection], Awaitable[str]], patience: float) -> str:
+async def _reach(pool: DatabasePool, work: Callable[[Connection], Awaitable[str]], patience: float) -> str:
     deadline = time.monotonic() + patience
     while True:
         try:
             await pool.open()
             async with pool.lock_connection() as connection:
-                return await look(connection)
+                return await work(connection)
         except (LockLost, *DATABASE_ERRORS) as error:
             message = " ".join(str(error).split()) or type(error).__name__
             fault = tls_fault(error, pool.url) or _fault(error, redacted(pool.url), message)
@@ -76,7 +76,7 @@ def _not_ready(error: BaseException, url: str, message: str) -> str:
 
 
 def _fault(error: BaseException, url: str, message: str) -> str | None:
-    """What only the operator can mend; None where waiting may help."""
+    """What only the operator can correct; None if waiting may help."""
     state = sqlstate(error)
     if state.startswith("28"):
         return f"DATABASE_URL: {url} refuses the user or the password ({message}): correct them"

@@ -27,7 +27,8 @@ class SessionLost(Stop):
 @asynccontextmanager
 async def session(url: str, name: str, *, prepares: bool = False) -> AsyncGenerator[Session]:
     """A connection to a database that a worker has prepared. `prepares`: the schema is prepared as the worker does it, and
-    what is written is durable with each transaction. OperatorError for what only an operator can mend, Stop for what fails."""
+    what is written is durable with each transaction. Raises OperatorError for what only an operator can correct, and Stop for
+    failures."""
     pool = DatabasePool(url, size=1, name=name, durable=True, exclusive=False)
     try:
         schema = await make_ready(pool, RECORD_TYPES) if prepares else await find_ready(pool, patience=0)

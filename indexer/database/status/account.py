@@ -1,4 +1,4 @@
-"""What `status --did` finds of one account; each look is by key, and bounded."""
+"""What `status --did` finds for one account; each query is by key, and bounded."""
 
 import asyncpg
 

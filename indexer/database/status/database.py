@@ -78,7 +78,7 @@ FROM unified_worker.sizes WHERE taken_at > now() - make_interval(days => $1, hou
 
 
 async def status(connection: Connection, schema: str) -> Status:
-    """Everything of no account in particular."""
+    """Find everything that is not about one account."""
     wipes = await connection.fetch(STUCK_WIPES, WIPES_SHOWN)
     rebuild = await connection.fetchrow(REBUILD)
     return Status(

@@ -1,4 +1,4 @@
-"""A read-only session in a database that a worker has prepared, with a time limit that a person can bear."""
+"""Read-only sessions in a database that a worker has prepared, with a time limit that a person can bear."""
 
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
@@ -14,7 +14,7 @@ T = TypeVar("T")
 TIMEOUT = "10s"  # a statement
 
 
-async def look(url: str, name: str, ask: Callable[[Connection, str], Awaitable[T]]) -> T:
+async def read_only(url: str, name: str, ask: Callable[[Connection, str], Awaitable[T]]) -> T:
     """What `ask(connection, schema)` returns; `name` is the looker's. Raises as `session`, and Stop for what takes too long."""
     async with session(url, name) as (_, connection, schema), connection.transaction(readonly=True):
         await connection.execute(f"SET LOCAL statement_timeout = '{TIMEOUT}'")

@@ -19,7 +19,7 @@ class LockHolder:
 
 @dataclass(frozen=True, slots=True)
 class PastRun:
-    """A run of the worker. `stopped_at` and `how` are None while it runs, and if it ended without a word.
+    """A run of the worker. `stopped_at` and `how` are None while it runs, and if it did not shut down cleanly.
 
     `counts` is what it had counted at `updated_at`: `Metrics.counts()` of the version that ran.
     """
@@ -48,7 +48,7 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class Relay:
-    """A relay that was ever followed into this database: its stored cursor, and the last two runs, newest first."""
+    """A relay that was indexed into this database: its stored cursor, and the last two runs, newest first."""
 
     service: str
     cursor: str | None
@@ -75,7 +75,7 @@ class Letters:
 
 @dataclass(frozen=True, slots=True)
 class StuckWipe:
-    """An account whose rows the database does not let go."""
+    """An account whose rows the database refuses to delete."""
 
     did: str
     attempts: int
@@ -131,7 +131,7 @@ class Status:
 
 @dataclass(frozen=True, slots=True)
 class Repo:
-    """An account's row in `unified_worker.repos`, and why its wipe does not get on."""
+    """An account's row in `unified_worker.repos`, and why its wipe is stuck."""
 
     rev: str
     seq: int | None
@@ -162,7 +162,7 @@ class LastLetter:
 
 @dataclass(frozen=True, slots=True)
 class AccountStatus:
-    """What is known of one account; `repo` is None if nothing of it has come.
+    """What is known of one account; `repo` is None if nothing has arrived from it.
 
     `rows` gives a number per table up to `most_counted`, one more than that for anything above, None if counting took too long.
     """

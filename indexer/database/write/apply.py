@@ -16,12 +16,12 @@ APPLY_ALL = f"CALL unified_worker.apply_commits({_places(5)})"
 
 
 async def apply_one(connection: Connection, mode: Mode, batch: Batch) -> Outcome:
-    """Applies a batch of one commit inside the connection's own transaction."""
+    """Apply a batch of one commit inside the connection's own transaction."""
     return parse(await connection.fetchval(APPLY_ONE, mode, *batch.first()))
 
 
 async def apply_all(
     connection: Connection, lane: int, relay: str, batch: Batch, *, durable: bool, isolate: bool
 ) -> list[Outcome]:
-    """Applies a batch, each commit in a transaction of its own; returns an outcome per commit. Not inside a transaction."""
+    """Apply a batch, each commit in its own transaction; return an outcome per commit. Not inside a transaction."""
     return parse_all(await connection.fetchval(APPLY_ALL, lane, relay, durable, isolate, *batch.arguments(), []))

@@ -1,4 +1,4 @@
-"""Commits as the arguments of one call of the stored procedure: pure, by the record types."""
+"""Turn commits into the arguments of one call of the stored procedure: pure, by the record types."""
 
 import hashlib
 from collections.abc import Sequence
@@ -48,7 +48,7 @@ class Batch(Arrays):
     _long: bool = False  # the same
 
     def put(self, kind: int, uri: str, cid: str, row: Row, time: datetime | None) -> None:
-        """Adds the creation or update of a record."""
+        """Add the creation or update of a record."""
         self._meets.update(row.meets)
         self.kind.append(kind)
         self.uri.append(uri)
@@ -62,7 +62,7 @@ class Batch(Arrays):
         self.rest.append(rest)
 
     def mark(self, kind: int, uri: str | None, rest: dict[str, Any] | None = None) -> None:
-        """Adds an operation without a row: a deletion, one that is refused, a message."""
+        """Add an operation without a row: a deletion, a refused operation, a message."""
         self.kind.append(kind)
         self.uri.append(uri)
         self.cid.append(None)
@@ -107,7 +107,7 @@ class Batch(Arrays):
         self.frame.append(frame)
 
     def refuse(self, path: str, reason: str, detail: str) -> None:
-        """Adds an operation that is kept with its reason, in the transaction of its siblings."""
+        """Add an operation that is kept with its reason, in the transaction of its siblings."""
         if len(path.encode()) > MAX_PATH_BYTES:
             path = hashlib.sha256(path.encode()).hexdigest()
         self.refused.append((len(self.did), reason))
@@ -115,13 +115,13 @@ class Batch(Arrays):
 
 
 def bucket(meet: str) -> int:
-    """The number of the lock for a place where records of several repos meet; as `unified_worker.bucket` says it in SQL."""
+    """The number of the lock for a place where records of several repos meet; the same as `unified_worker.bucket` in SQL."""
     return int.from_bytes(hashlib.sha256(meet.encode()).digest()[:4], "big") % BUCKETS
 
 
 def build(events: Sequence[RepoEvent], *, selection: Selection = EVERYTHING, with_frames: bool = False) -> Batch:
-    """The batch of these events, in their order, of what `selection` takes. Frames go along only where something is kept, or
-    where all are asked for."""
+    """Build the batch of these events, in their order, of what `selection` takes. Frames are included only if something is
+    kept, or if all are asked for."""
     batch = Batch()
     for event in events:
         first = len(batch.kind)
@@ -168,8 +168,8 @@ def build(events: Sequence[RepoEvent], *, selection: Selection = EVERYTHING, wit
 
 
 def add_ops(batch: Batch, commit: Commit, selection: Selection) -> tuple[bool, bool]:
-    """Adds a commit's operations; returns whether one of them writes a record, so that the account must have a row, and whether
-    one was left out."""
+    """Add a commit's operations; return whether one of them writes a record, so that the account must have a row, and
+    whether one was left out."""
     writes = filtered = False
     for op in last_ops(commit):
         if not selection.takes_collection(op.collection):
@@ -191,7 +191,7 @@ def add_ops(batch: Batch, commit: Commit, selection: Selection) -> tuple[bool, b
 
 
 def last_ops(commit: Commit) -> Sequence[RecordOp]:
-    """The commit's operations without those that a later one of the same path undoes.
+    """The commit's operations without those that a later one on the same path overrides.
 
     Nobody could see what they wrote, but what follows from each would have to be worked out. One that is refused undoes
     nothing.
@@ -214,7 +214,7 @@ def last_ops(commit: Commit) -> Sequence[RecordOp]:
 
 
 def add_op(batch: Batch, commit: Commit, op: RecordOp) -> bool:
-    """Adds one operation; returns whether it writes a record. Rejected where it can't be used."""
+    """Add one operation; return whether it writes a record. Raises Rejected if it is unusable."""
     kind, record_type = KINDS.get(op.collection, OTHER)
     known = record_type.rkey is None or op.rkey == record_type.rkey
     uri = f"at://{commit.repo}/{op.collection}/{op.rkey}"
@@ -230,7 +230,7 @@ def add_op(batch: Batch, commit: Commit, op: RecordOp) -> bool:
 
 
 def row_of(record_type: RecordType, record: Record, at: RecordAddress, collection: str) -> Row:
-    """The row of a record, which must say that it is of its collection."""
+    """The row of a record, which must be of its collection's $type."""
     if record.get("$type") != collection:
         raise Rejected("wrong_type", f"$type is not {collection}")
     return record_type.row(record, at)

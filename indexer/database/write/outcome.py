@@ -1,4 +1,4 @@
-"""What became of a commit or message, as the database says it: its words are read here, and nowhere else."""
+"""What became of a commit or message, as the database reports it: only this file reads the database's words."""
 
 import re
 from collections.abc import Sequence
@@ -45,17 +45,17 @@ class Outcome(NamedTuple):
 
     @property
     def written(self) -> bool:
-        """Whether the operations were written, except those that are refused one by one."""
+        """Whether the operations were written, except those that were refused one by one."""
         return self.result in WRITTEN
 
     @property
     def skipped(self) -> bool:
-        """Whether the operations were not even looked at."""
+        """Whether the operations were not examined at all."""
         return self.result in SKIPPED
 
     @property
     def at_fault(self) -> bool:
-        """Whether the database refused it, and not only because it has to wait for another row."""
+        """Whether the database refused it, and not only because it must wait for another row."""
         return self.result is Result.REFUSED and self.sqlstate not in WAITING
 
     @property
@@ -71,7 +71,7 @@ BY_WORD = {str(one): one for one in (APPLIED, APPLIED._replace(frame_dropped=Tru
 
 
 def parse(word: str) -> Outcome:
-    """The outcome that the database's word means; Stop for one that this version does not know."""
+    """The outcome that the database's word means; Stop if this version does not know it."""
     if known := BY_WORD.get(word):
         return known
     if refusal := REFUSAL.fullmatch(word):

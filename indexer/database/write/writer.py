@@ -94,7 +94,7 @@ class Writer:
                     case Remedy.SCHEMA:
                         raise Stop(
                             f"the database's schema is not what it was at start ({state}: {error}; {statement(error)}): "
-                            "mend it, then start again"
+                            "correct it, then start again"
                         ) from None
                     case Remedy.RETRY:
                         what = str(error) or type(error).__name__

@@ -32,7 +32,7 @@ class Live:
         self._ready_lag = ready_lag
         self._streams = 0
         self._closed = False
-        self._posts_told = 0
+        self._posts_sent = 0
         self._last_sent = 0.0  # the time of the newest one
         self._tick: asyncio.Future[bytes | None] = asyncio.get_running_loop().create_future()
 
@@ -89,7 +89,7 @@ class Live:
     def _new_posts(self) -> list[dict[str, str]]:
         """The posts since the last message, the newest first; a page that has just opened may know them."""
         newest = self._history.gauges.processor.newest
-        fresh, self._posts_told = newest.total - self._posts_told, newest.total
+        fresh, self._posts_sent = newest.total - self._posts_sent, newest.total
         return _posts(list(newest.posts)[:fresh])
 
     def _now(self) -> dict[str, Any]:
@@ -153,5 +153,5 @@ def _posts(posts: list[Post]) -> list[dict[str, str]]:
 
 
 def _samples(samples: Iterable[Sample]) -> list[tuple[float, float, float | None]]:
-    """Time, events a second, lag; to a hundredth, since that is how far a chart's pixels and words go."""
+    """Time, events per second, lag; to a hundredth, because that is how far a chart's pixels and words go."""
     return [(round(s.time, 2), round(s.rate, 2), None if s.lag is None else round(s.lag, 2)) for s in samples]

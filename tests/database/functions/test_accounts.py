@@ -10,7 +10,7 @@ from indexer.database.background.sweeper import Sweeper
 from indexer.database.background.waiting import Pending
 from indexer.database.background.wiper import Wiper, wipe_step
 from indexer.database.functions.accounts import MOST_REFUSED
-from indexer.database.recount.compare import look
+from indexer.database.recount.compare import compare
 from indexer.database.recount.notifications import notifications
 from indexer.database.write.writer import Writer
 from indexer.log.handler import RateLimited
@@ -292,16 +292,16 @@ async def test_at_rest_a_deleted_account_has_no_notifications(both_worker: Worke
     notified = "SELECT recipient_did FROM notifications ORDER BY 1"
     assert await worker.column(notified) == sorted(map(did, names))
     kind = notifications("public", strict=True)
-    assert (await look(worker.connection, kind, None)).differences == 0, "it is still to be swept"
+    assert (await compare(worker.connection, kind, None)).differences == 0, "it is still to be swept"
     await sweeper.sweep()
     assert await worker.column(notified) == [did("back"), did("here")]
     assert await Rebuild(worker.pool).run()
     assert await worker.column(notified) == [did("back"), did("here")], "a rebuild brings none back"
-    assert (await look(worker.connection, kind, None)).differences == 0
+    assert (await compare(worker.connection, kind, None)).differences == 0
     await worker.write(stream.commit("fan", put(f"{FOLLOW}/1", follow(did("gone")))))
-    assert (await look(worker.connection, kind, None)).differences == 0
+    assert (await compare(worker.connection, kind, None)).differences == 0
     await worker.connection.execute("UPDATE unified_worker.sweep SET swept_at = now() + interval '10 minutes'")
-    assert (await look(worker.connection, kind, None)).differences == 1, "a sweep passed it by"
+    assert (await compare(worker.connection, kind, None)).differences == 1, "a sweep passed it by"
 
 
 async def test_a_step_of_a_sweep_that_is_refused_is_its_accounts_alone(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:

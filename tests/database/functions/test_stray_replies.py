@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from indexer.database.background.rebuild import Rebuild
-from indexer.database.recount.compare import look
+from indexer.database.recount.compare import compare
 from indexer.database.recount.rows import gates
 from testing.commits import FOLLOW, POST, Stream, delete, follow, put
 from testing.database_side import Worker
@@ -23,7 +23,7 @@ def gated(post: str = A, *rules: dict[str, Any]) -> Any:
 
 async def rebuilt(worker: Worker) -> list[str]:
     """Who violates, after `check` had no word against it and a rebuild went over it."""
-    assert (await look(worker.connection, gates("public"), None)).differences == 0
+    assert (await compare(worker.connection, gates("public"), None)).differences == 0
     assert await Rebuild(worker.pool).run()
     return await violating(worker)
 
@@ -100,7 +100,7 @@ async def test_check_knows_whose_parent_was_in_the_same_thread(worker: Worker) -
     await worker.write(stream.commit("d", put(f"{POST}/1", reply(A, "did:plc:b"))), stream.commit("e", STRAY))
     await worker.write(stream.commit("f", put(f"{POST}/1", reply(A, "did:plc:unknown"))))
     await worker.connection.execute("UPDATE posts SET violates_thread_gate = true")
-    found = await look(worker.connection, gates("public"), None)
+    found = await compare(worker.connection, gates("public"), None)
     assert found.differences == 3, found.examples  # e's and f's may have met a gate
     assert await Rebuild(worker.pool).run()
     assert await violating(worker) == []

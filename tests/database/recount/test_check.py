@@ -8,7 +8,7 @@ from indexer.command_line.commands.check import Check
 from indexer.config.settings import Config
 from indexer.database.background.rebuild import Rebuild
 from indexer.database.recount.bookkeeping import books
-from indexer.database.recount.compare import COMPARE, PLANS, Sample, Scope, look
+from indexer.database.recount.compare import COMPARE, PLANS, KeySample, Scope, compare
 from indexer.database.recount.notifications import notifications
 from indexer.database.recount.rows import derived
 from indexer.records import RECORD_TYPES
@@ -26,7 +26,7 @@ KINDS = {
         *books("public"),
     )
 }
-EVERYTHING, SAMPLE = None, Sample(1_000, 1)
+EVERYTHING, SAMPLE = None, KeySample(1_000, 1)
 
 # What may go wrong, by the kind that is to say so: (statement, how many differences).
 WRONG: list[tuple[str, str, int]] = [
@@ -98,23 +98,23 @@ async def told(worker: Worker) -> None:
     assert await worker.value("SELECT count(*) FROM unified_worker.duplicate_records") == 2
 
 
-async def differences(worker: Worker, sample: Sample | None = EVERYTHING) -> dict[str, int]:
+async def differences(worker: Worker, sample: KeySample | None = EVERYTHING) -> dict[str, int]:
     """By kind, where there are any."""
-    found = [await look(worker.connection, kind, sample) for kind in KINDS.values()]
+    found = [await compare(worker.connection, kind, sample) for kind in KINDS.values()]
     assert all(one.looked is not None for one in found)
     return {one.kind.name: one.differences for one in found if one.differences}
 
 
-async def checked(worker: Worker, sample: Sample | None = EVERYTHING, *, strict: bool = False) -> bool:
+async def checked(worker: Worker, sample: KeySample | None = EVERYTHING, *, strict: bool = False) -> bool:
     check = Check(Config.from_env({"DATABASE_URL": worker.pool.url}), sample, strict=strict)
     await check.run()
     return check.sound
 
 
-@pytest.mark.parametrize("sample", [EVERYTHING, SAMPLE, Sample(1, 2)], ids=["full", "sample", "one key"])
-async def test_what_is_right_has_no_differences(both_worker: Worker, sample: Sample | None) -> None:
+@pytest.mark.parametrize("sample", [EVERYTHING, SAMPLE, KeySample(1, 2)], ids=["full", "sample", "one key"])
+async def test_what_is_right_has_no_differences(both_worker: Worker, sample: KeySample | None) -> None:
     await told(both_worker)
-    found = {name: await look(both_worker.connection, kind, sample) for name, kind in KINDS.items()}
+    found = {name: await compare(both_worker.connection, kind, sample) for name, kind in KINDS.items()}
     assert {name: one.examples for name, one in found.items() if one.differences} == {}
     empty = {name for name, one in found.items() if not one.looked}
     unheard_of = {f"duplicates of {record_type.table}" for record_type in RECORD_TYPES} - {"duplicates of likes"}
@@ -128,7 +128,7 @@ async def test_a_sample_finds_each_wrong_too(worker: Worker) -> None:
         transaction = worker.connection.transaction(isolation="repeatable_read")
         await transaction.start()
         await worker.connection.execute(statement)
-        assert (await look(worker.connection, KINDS[name], SAMPLE)).differences == count, statement
+        assert (await compare(worker.connection, KINDS[name], SAMPLE)).differences == count, statement
         await transaction.rollback()
 
 
@@ -138,7 +138,7 @@ async def test_each_wrong_is_found_and_mended_by_a_rebuild(both_worker: Worker) 
     for name, statement, count in WRONG:
         async with connection.transaction():
             assert int((await connection.execute(statement)).split()[-1]) > 0, statement
-        found = await look(connection, KINDS[name], EVERYTHING)
+        found = await compare(connection, KINDS[name], EVERYTHING)
         assert found.differences == count, (statement, found.examples)
         assert len(found.examples) == min(count, 5)
         assert await Rebuild(both_worker.pool).run()
@@ -146,15 +146,15 @@ async def test_each_wrong_is_found_and_mended_by_a_rebuild(both_worker: Worker) 
 
 
 @pytest.mark.parametrize("sample", [EVERYTHING, SAMPLE], ids=["full", "sample"])
-async def test_each_wrong_of_the_books_is_found(worker: Worker, sample: Sample | None) -> None:
+async def test_each_wrong_of_the_books_is_found(worker: Worker, sample: KeySample | None) -> None:
     await told(worker)
     for name, statement, remedy in BOOKS:
         transaction = worker.connection.transaction(isolation="repeatable_read")
         await transaction.start()
         await worker.connection.execute(statement)
-        assert (await look(worker.connection, KINDS[name], sample)).differences > 0, statement
+        assert (await compare(worker.connection, KINDS[name], sample)).differences > 0, statement
         await worker.connection.execute(remedy)
-        assert (await look(worker.connection, KINDS[name], sample)).differences == 0, remedy
+        assert (await compare(worker.connection, KINDS[name], sample)).differences == 0, remedy
         await transaction.rollback()
 
 
@@ -215,7 +215,7 @@ async def test_a_sample_is_of_random_keys_and_the_same_by_its_seed(worker: Worke
         FROM generate_series(1, 60000) AS n; ANALYZE likes"""
     )
     kind = KINDS["post_aggregations"]
-    found = [await look(worker.connection, kind, Sample(500, seed)) for seed in (1, 1, 2, 3)]
+    found = [await compare(worker.connection, kind, KeySample(500, seed)) for seed in (1, 1, 2, 3)]
     assert [one.looked for one in found] == [100] * 4, "a fifth of the keys is of likes, the other tables are empty"
     assert [one.differences for one in found] == [100] * 4
     assert found[0].examples == found[1].examples

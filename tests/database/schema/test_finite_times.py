@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from indexer.database.recount.bookkeeping import books
-from indexer.database.recount.compare import look
+from indexer.database.recount.compare import compare
 from indexer.database.schema import tables
 from indexer.database.schema.finite_times import SINCE
 from indexer.database.schema.migrations import MIGRATIONS
@@ -81,12 +81,12 @@ async def test_rows_of_an_earlier_version_are_mended(database: str) -> None:
 
 async def test_check_finds_such_rows(worker: Worker) -> None:
     await worker.connection.execute(ROWS.replace("INSERT INTO firehose_cursor", "SELECT 1; INSERT INTO firehose_cursor"))
-    found = [await look(worker.connection, kind, None) for kind in books("public") if "(times)" in kind.name]
+    found = [await compare(worker.connection, kind, None) for kind in books("public") if "(times)" in kind.name]
     assert {one.kind.name: one.differences for one in found if one.differences} == {"posts (times)": 1, "likes (times)": 1}
     for one in found:
         assert one.kind.remedy is not None
         await worker.connection.execute(one.kind.remedy)
-    again = [await look(worker.connection, one.kind, None) for one in found]
+    again = [await compare(worker.connection, one.kind, None) for one in found]
     assert not any(one.differences for one in again)
 
 

@@ -17,7 +17,7 @@ from indexer.database.status import account
 from indexer.database.status import read_only as look_module
 from indexer.database.status.account import account_status as ask_account
 from indexer.database.status.database import status
-from indexer.database.status.read_only import look
+from indexer.database.status.read_only import read_only
 from indexer.database.status.results import AccountStatus, Letters, LockHolder, PastRun, RebuildStep, Relay, Status
 from indexer.errors import OperatorError, Stop, told
 from indexer.formatting import duration, size
@@ -43,7 +43,7 @@ async def ask(connection: Connection) -> Status:
 
 async def looked(url: str) -> Status:
     """As the command asks: on a connection of its own, read-only."""
-    return await look(url, "status", lambda connection, schema: status(connection, schema))
+    return await read_only(url, "status", lambda connection, schema: status(connection, schema))
 
 
 # ── sizes
@@ -289,7 +289,7 @@ async def test_it_reads_only_and_waits_for_no_lock_for_long(both_worker: Worker,
         await connection.execute(f"DELETE FROM {schema}.posts")
 
     with pytest.raises(Stop, match="read-only"):
-        await look(both_worker.pool.url, "status", write)
+        await read_only(both_worker.pool.url, "status", write)
 
 
 # ── text
