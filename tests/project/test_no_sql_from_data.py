@@ -26,7 +26,7 @@ ELSEWHERE = {
     "optional_columns.settle": "the tables' and columns' names and types, of the record types",
     "compatibility._refusal": "the tables' and columns' names and types, of the record types",
     "account._count": "the tables' and columns' names, of the record types",
-    "compare.look": "what should be and what is there, of constants (audit_rows, audit_notices, audit_books)",
+    "compare.compare": "what should be and what is there, of constants (audit_rows, audit_notices, audit_books)",
     "compare._keys": "the tables' and columns' names, and numbers",
     "queries._drop": "one of two constants that lock",
     "sizes._count": "a table, as the server quoted its name",
