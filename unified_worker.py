@@ -1,71 +1,52 @@
 """The worker: a relay's firehose in, ordered rows in PostgreSQL out, and a seq that the cursor has passed is in the database.
 
-firehose.frames() ─► on_message_handler ─► frames.decode ─► lanes.put (by DID; waits when full)
-                                                               │ one task and one connection a lane
-                                  EventProcessor ─► CALL apply_commits(…) ─► watermark.finish ─► cursor
+firehose.frames() ─► on_message_handler ─► decode ─► lanes.put (by DID; waits when full)
+                                                        │ one task and one connection per lane
+                           EventProcessor ─► CALL apply_commits(…) ─► watermark.finish ─► cursor
 """
 
 import asyncio
 import logging
 import math
-import os
 import sys
-from collections.abc import Sequence
-from contextlib import aclosing
-from datetime import UTC, datetime
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing, asynccontextmanager
 from typing import assert_never
 
 from indexer.command_line import process
 from indexer.config.settings import Config
-from indexer.database.background.judge import Judge
 from indexer.database.background.opt_outs import UserSettings
-from indexer.database.background.rebuild import Rebuild
 from indexer.database.background.runs import Run
-from indexer.database.background.sizes import Sizes
-from indexer.database.background.stuck import Stuck
-from indexer.database.background.sweeper import Sweeper
-from indexer.database.background.waiting import Pending
-from indexer.database.background.wiper import Wiper
+from indexer.database.background.tasks import background
 from indexer.database.connection.failures import DATABASE_ERRORS, Remedy, remedy
 from indexer.database.connection.pool import DatabasePool, LockLost
 from indexer.database.schema.ready import START_PATIENCE, make_ready
-from indexer.errors import Stop, told
+from indexer.errors import told
 from indexer.json import SafeJSONEncoder
+from indexer.lifecycle import Lifecycle, Phase
 from indexer.log.handler import warn_limited
 from indexer.metrics import Metrics
 from indexer.monitoring.gauges import Gauges
 from indexer.monitoring.progress import Progress
 from indexer.pipeline.cursor import Cursor
-from indexer.pipeline.lanes import Lane, Lanes, Placed
+from indexer.pipeline.lanes import Lane, Placed
 from indexer.pipeline.processor import EventProcessor
-from indexer.pipeline.watermark import Ticket, Watermark
+from indexer.pipeline.session import Session
 from indexer.protocol.events import Account, Commit, Identity, Ignored, Info, StreamError, Sync, Unusable
-from indexer.protocol.frames import decode
 from indexer.records import RECORD_TYPES
 from indexer.records.base.record_type import RecordType
-from indexer.relay.firehose import Firehose
-from indexer.relay.position import Stream
+from indexer.relay.position import Stored
 from indexer.selection import Selection
 
 __all__ = ["DatabasePool", "EventProcessor", "SafeJSONEncoder", "UnifiedWorker", "main"]
 
 log = logging.getLogger("unified_worker")
 
-# While one lane's batch is made, or flushed to disk, another's is at work: two lanes a core do 5 % more than one (measured).
-# Beyond four connections there is nothing to gain on two cores, and batches get smaller.
-LANES_A_CORE = 2
-MOST_LANES = 4
 START_PAUSE = 1.0  # seconds between two attempts to start
-
-FUTURE_CURSOR = (
-    "{host} does not know our cursor {seq} yet ({message}): its numbering is another than the one that the cursor was stored "
-    "under. Two ways on: start with --reset-cursor and CURSOR=oldest to read all that it holds (replaying is harmless), or set "
-    "RELAY_URL to the relay that the cursor came from"
-)
 
 
 class UnifiedWorker:
-    """The whole flow. `initialize` readies the database, `run` works until `stop`; `metrics` says what happened so far,
+    """The whole flow. `initialize` prepares the database, `run` works until `stop`; `metrics` says what happened so far,
     `gauges` how it is just now."""
 
     record_types: Sequence[RecordType] = RECORD_TYPES
@@ -80,23 +61,34 @@ class UnifiedWorker:
         self.settings = UserSettings(self.pool, self.selection)
         self.processor = EventProcessor(self.pool, self.metrics, self.selection)
         self.cursor = Cursor(self.pool, config.relay_host)
-        self.progress = Progress(
-            self.metrics, pool_use=lambda: (self.pool.busy, self.pool.size), queue_depth=lambda: len(self.lanes)
-        )
+        self.last_session: Session | None = None  # under the lock that is held, or was held last
         self.gauges = Gauges(self)
+        self.progress = Progress(
+            self.metrics, pool_use=lambda: (self.pool.busy, self.pool.size), queue_depth=lambda: self.gauges.waiting
+        )
+        self._lifecycle = Lifecycle()
         self._run = Run(self.pool, self.metrics)
         self._reset_cursor = reset_cursor
-        self._start = config.start
-        self._now = datetime.now(UTC)
-        self._begin(None, None)
+
+    @property
+    def phase(self) -> Phase:
+        """What the worker is doing, and why; only the worker itself changes it."""
+        return self._lifecycle.phase
+
+    @property
+    def session(self) -> Session:
+        """The session that `initialize` began."""
+        if self.last_session is None:
+            raise RuntimeError("there is no session yet: call initialize first")
+        return self.last_session
 
     async def initialize(self, patience: float = START_PATIENCE) -> None:
-        """Connects, takes the lock, readies the schema, finds where to start. `patience` (s) is for a silent database."""
+        """Connects, takes the lock, prepares the schema and begins a session. `patience` (s) is for a silent database."""
         while True:
             schema = await make_ready(self.pool, self.record_types, patience)
             try:
                 await self.settings.start(schema)
-                seq, time = await self.cursor.start(schema, self.config.cursor, forget=self._reset_cursor)
+                stored = await self.cursor.start(schema, self.config.cursor, forget=self._reset_cursor)
                 break
             except (LockLost, *DATABASE_ERRORS) as error:  # it went again just now
                 if remedy(error) is not Remedy.RETRY:
@@ -104,147 +96,126 @@ class UnifiedWorker:
                 warn_limited(log, "start", "The database went while the cursor was read (%s); trying again", error)
                 await asyncio.sleep(START_PAUSE)
         self._reset_cursor = False
-        self._begin(seq, time)
-        self.gauges.prepared = True
+        self.begin(stored)
 
-    def _begin(self, seq: int | None, time: datetime | None) -> None:
-        """Empty lanes, and a stream that goes on after the stored `seq`, whose event was of `time`."""
-        self.watermark = Watermark(seq, time)
-        cursor = self.cursor
-        self.stream = Stream(
-            self.config.relay_host, seq, time, forgotten=cursor.forgotten, foreign=cursor.foreign, start=self._start
-        )
-        self.lanes = Lanes(min(max(self.config.db_pool_size - 1, 1), LANES_A_CORE * (os.cpu_count() or 1), MOST_LANES))
-        self.firehose = Firehose(
-            self.config.relay_url,
-            self._start if seq is None else seq,
-            idle_timeout=self.config.idle_timeout,
-            metrics=self.metrics,
-        )
+    def begin(self, stored: Stored) -> None:
+        """Begins a session after `stored`; without a stored cursor where CURSOR says, or where a live stream began."""
+        before = self.last_session
+        start = self.config.start if before is None else before.position.start
+        self.last_session = Session(self.config, self.metrics, stored, start)
+        self._lifecycle.running()
 
     async def run(self) -> None:
-        """Works until `stop`, after `initialize`; then leaves word of how it ended."""
+        """Works until `stop`, after `initialize`; then stores how the run ended."""
         try:
-            await self._run_on()
+            await self._run_sessions()
         except BaseException as error:
             await self._run.end(f"fault: {told(error)}")
             raise
-        await self._run.end(self.gauges.stopping)
+        await self._run.end(self.phase.why)
         self.pool.terminate()
 
-    async def _run_on(self) -> None:
-        """Works until `stop`. If the lock is lost it begins again, from the stored cursor."""
-        again = True
-        while again and not self.gauges.stopping:
-            again = False
+    async def _run_sessions(self) -> None:
+        """One session after the other, until `stop`. If the lock is lost, the next one begins at the stored cursor."""
+        while not self.phase.stopping:
             try:
-                await self._work()
+                async with self._periodic_work(self.session):
+                    await self._flow(self.session)
+                return
             except* LockLost:
-                self.gauges.prepared, self.gauges.lost = False, True
-                again = not self.gauges.stopping
-                then = "starting again from the stored cursor" if again else "the cursor stays where it was, nothing is lost"
+                self._lifecycle.lost()
+                last = "the cursor stays where it was, nothing is lost"
+                then = last if self.phase.stopping else "starting again from the stored cursor"
                 log.warning("The database connection that holds the lock is gone: %s", then)
-            if again:
+            if not self.phase.stopping:
                 await self.initialize(patience=math.inf)
 
-    async def _work(self) -> None:
-        """One spell under one lock: reader and writers until the reader ends, the keepers of time beside them."""
+    @asynccontextmanager
+    async def _periodic_work(self, session: Session) -> AsyncGenerator[None]:
+        """All that runs beside the stream, until the block ends; then the cursor is saved. A failure in either ends both."""
         async with asyncio.TaskGroup() as tasks:
-            beside = [
+            periodic = [
                 tasks.create_task(work)
                 for work in (
                     self.pool.watch(),
-                    self.cursor.keep_saving(self.watermark),
+                    self.cursor.keep_saving(session.watermark),
                     self.settings.keep_reading(),
-                    Pending(self.pool, self.selection).keep_applying(),
-                    Wiper(self.pool).keep_wiping(),
-                    Judge(self.pool).keep_judging(),
-                    Sweeper(self.pool).keep_sweeping(),
-                    Stuck(self.pool, self.metrics).keep_counting(),
-                    Rebuild(self.pool).finish(),
                     self.progress.run(),
                     self._run.keep_noting(),
-                    Sizes(self.pool).keep_sampling(),
+                    *background(self.pool, self.selection, self.metrics),
                 )
             ]
-            async with asyncio.TaskGroup() as flow:
-                flow.create_task(self._read())
-                for lane in self.lanes.all:
-                    flow.create_task(self._write(lane))
-            for task in beside:
+            yield
+            for task in periodic:
                 task.cancel()
-        await self.cursor.try_saving(self.watermark)
+        await self.cursor.try_saving(session.watermark)
 
-    async def _read(self) -> None:
-        """Takes in frames until `stop`, then tells the lanes that nothing follows."""
-        async with aclosing(self.firehose.frames()) as frames:
+    async def _flow(self, session: Session) -> None:
+        """One reader and a writer per lane, until the reader ends and the lanes are empty."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._read(session))
+            for lane in session.lanes.all:
+                tasks.create_task(self._write(session, lane))
+
+    async def _read(self, session: Session) -> None:
+        """Takes in frames until `stop`, then closes the lanes."""
+        async with aclosing(session.firehose.frames()) as frames:
             async for frame in frames:
                 await self.on_message_handler(frame)
-        self.lanes.close()
+        session.lanes.close()
 
     async def on_message_handler(self, frame: bytes) -> None:
         """One message of the stream: decoded, and placed in its repo's lane, or finished here."""
-        await self.watermark.room()
-        self._now = datetime.now(UTC)
-        event = decode(frame, self.stream.time, self._now)
+        session = self.session
+        await session.watermark.room()
+        event = session.decode(frame)
         self.metrics.events[type(event).__name__.lower()] += 1
         match event:
             case Commit():
-                await self.lanes.put(event.repo, Placed(self._arrived(event.seq, event.time, event.repo), event))
+                await session.lanes.put(event.repo, Placed(session.arrived(event.seq, event.time, event.repo), event))
             case Sync() | Identity() | Account():
-                await self.lanes.put(event.did, Placed(self._arrived(event.seq, event.time, event.did), event))
+                await session.lanes.put(event.did, Placed(session.arrived(event.seq, event.time, event.did), event))
             case Unusable():
                 seq = None if event.salvaged else event.seq  # a wrong bit must not lead the cursor anywhere
-                await self.lanes.put(event.did or "", Placed(self._arrived(seq), event))
+                await session.lanes.put(event.did or "", Placed(session.arrived(seq), event))
             case Ignored():
                 self.metrics.refused[event.reason] += 1
-                self.watermark.finish(self._arrived(event.seq))
+                session.watermark.finish(session.arrived(event.seq))
                 self.progress.finished()
             case Info():
                 if event.name == "OutdatedCursor":
-                    self.stream.outdated(self.metrics.reconnects)
+                    session.position.outdated()
                 warn_limited(log, "info", "The relay says %s: %s", event.name, event.message)
             case StreamError(error="FutureCursor"):
-                raise Stop(FUTURE_CURSOR.format(host=self.config.relay_host, seq=self.stream.seq, message=event.message))
+                raise session.position.unknown_yet(event.message)
             case StreamError():
-                self.firehose.disconnect(f"the relay says {event.error}: {event.message}")
+                session.firehose.disconnect(f"the relay says {event.error}: {event.message}")
             case _:
                 assert_never(event)
 
-    def _arrived(self, seq: int | None, time: datetime | None = None, repo: str = "") -> Ticket:
-        """Takes down that an event arrived, in the order of the stream; its ticket is to be finished."""
-        gap = None
-        if time is self.stream.time or time is self._now:
-            time = None  # what stands in for a time that is not believed says nothing of where the stream is
-        if time is not None:
-            time = min(time, self._now)
-        if seq is not None:
-            reconnects, passing_over = self.metrics.reconnects, self.firehose.passing_over
-            gap = self.stream.arrived(seq, time, reconnects, repo=repo, passing_over=passing_over)
-            self.metrics.gaps += gap is not None
-            self.firehose.received(seq)
-            self.metrics.last_event_time = self.stream.time
-            if self._start is None:  # where "live" began, in case that the database goes before a cursor is stored
-                self._start = seq - 1
-        return self.watermark.arrive(seq, None if time is None else self.stream.time, gap)
-
-    async def _write(self, lane: Lane) -> None:
-        """Applies what a lane holds, batch by batch, until it is closed and drained."""
+    async def _write(self, session: Session, lane: Lane) -> None:
+        """Applies what a lane holds, batch by batch, until it is closed and empty."""
         while batch := await lane.take():
             await self.processor.process_batch(lane.number, [placed.event for placed in batch])
             for placed in batch:
-                self.watermark.finish(placed.ticket)
+                session.watermark.finish(placed.ticket)
             self.metrics.batch_finished([placed.ticket.arrived_at for placed in batch])
             self.progress.finished(len(batch))
 
     def stop(self, why: str = "stop") -> None:
         """Ends the reading; `run` returns when what was read is written and the cursor saved. `why`: SIGTERM, say."""
-        self.gauges.stopping = why
-        self.firehose.stop()
+        self._lifecycle.stopping(why)
+        if self.last_session is not None:
+            self.last_session.firehose.stop()
 
     def abandon(self) -> None:
         """Cuts the database's connections, so that nothing waits for it any more."""
         self.pool.terminate()
+
+    def hold(self, decision: str) -> None:
+        """Lets go of the database, because an operator must make this decision first."""
+        self._lifecycle.held(decision)
+        self.abandon()
 
 
 def main() -> None:

@@ -33,6 +33,7 @@ from indexer.protocol.frames import decode
 from indexer.records import follow, like, post, profile, repost
 from indexer.records.base.record_type import RecordType
 from indexer.relay.firehose import Firehose
+from indexer.relay.position import Position, Stored
 
 PARAMETERS = {
     "p_did": "text",
@@ -218,12 +219,13 @@ async def main() -> None:
         for writer in writers:
             await writer.open(config)
             tasks.create_task(writer.work())
-        firehose = Firehose(config.relay_url, 0, idle_timeout=0, metrics=Metrics())
+        position = Position(config.relay_host, Stored(), 0)
+        firehose = Firehose(config.relay_url, position, idle_timeout=0, metrics=Metrics())
         async with aclosing(firehose.frames()) as frames:
             async for frame in frames:
                 event = decode(frame)
                 if isinstance(event, Commit):
-                    firehose.received(event.seq)
+                    position.arrived(event.seq, None)
                     await writers[hash(event.repo) % len(writers)].queue.put(event)
 
 

@@ -10,8 +10,8 @@ import time
 from pathlib import Path
 
 from indexer.command_line import process
-from indexer.database.schema.ready import START_PATIENCE
 from indexer.pipeline.watermark import Ticket, Watermark
+from indexer.relay.position import Stored
 from unified_worker import UnifiedWorker
 
 NOTES: list[tuple[int, float]] = []
@@ -30,10 +30,10 @@ class StampedWatermark(Watermark):
 class StampedWorker(UnifiedWorker):
     """The worker with that watermark."""
 
-    async def initialize(self, patience: float = START_PATIENCE) -> None:
-        """As UnifiedWorker.initialize."""
-        await super().initialize(patience)
-        self.watermark = StampedWatermark(self.watermark.cursor, self.watermark.time)
+    def begin(self, stored: Stored) -> None:
+        """As UnifiedWorker.begin."""
+        super().begin(stored)
+        self.session.watermark = StampedWatermark(stored.seq, stored.time)
 
 
 def main() -> None:

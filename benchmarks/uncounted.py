@@ -14,6 +14,7 @@ from indexer.database.write.outcome import Outcome
 from indexer.monitoring import history
 from indexer.pipeline.lanes import Lane
 from indexer.pipeline.processor import EventProcessor
+from indexer.pipeline.session import Session
 from unified_worker import UnifiedWorker
 
 NEVER = 1e9  # seconds
@@ -33,11 +34,11 @@ class UncountedWorker(UnifiedWorker):
         super().__init__(config, reset_cursor)
         self.processor = UncountedProcessor(self.pool, self.metrics, self.selection)
 
-    async def _write(self, lane: Lane) -> None:
+    async def _write(self, session: Session, lane: Lane) -> None:
         while batch := await lane.take():
             await self.processor.process_batch(lane.number, [placed.event for placed in batch])
             for placed in batch:
-                self.watermark.finish(placed.ticket)
+                session.watermark.finish(placed.ticket)
             self.progress.finished(len(batch))
 
 

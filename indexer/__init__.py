@@ -13,6 +13,7 @@ config/          settings from the environment and .env
 log/             log lines that never block, and their formats
 embedded/        the PostgreSQL of --embedded
 errors.py        errors that cross stages, each named by its remedy
+lifecycle.py     what the worker is doing, and why: it decides, others read
 metrics.py       what the worker counts
 selection.py     which accounts and collections are indexed
 json.py          JSON that jsonb accepts

@@ -9,6 +9,7 @@ first_queries.py       the story that docs/queries.md is tried on
 meetings.py            pairs of events of two repos that may be applied at one time
 authors.py             what one account writes, as the relay sends it
 traffic.py             the simulator's stream, with the model of it
+signed.py              an account that really signs: commits to forge
 frames.py              frames byte by byte, official vectors, recorded frames
 Servers, databases, workers:
 servers.py             PostgreSQL servers, to use and to kill
@@ -29,6 +30,7 @@ monitoring.py          rules and dashboards as they are deployed
 promises.py            the promises, and the tests and mutants of each
 Oracles and programs:
 model/                 a second, simple implementation of all rows
+search_tree.py         a second, slow implementation of the search tree
 faults/                `make faults`: relay, network, database and process fail
 fuzz/                  `make fuzz`: hostile bytes
 mutants/               `make mutants`: known small bugs

@@ -8,7 +8,7 @@ from typing import Any
 import libipld
 import pytest
 
-from indexer.protocol import mst
+from testing import search_tree
 
 DATA = Path(__file__).parents[1] / "../shared/data"
 needs_vectors = pytest.mark.skipif(
@@ -88,7 +88,7 @@ def commit_payload(
     """A sound #commit that creates `records` (path to record); `commit` and `fields` overwrite what it says."""
     record_blocks = {path: encode(record) for path, record in records.items()}
     cids = {path: cid_of(block) for path, block in record_blocks.items()}
-    data, nodes = mst.build({path.encode(): cid for path, cid in cids.items()})
+    data, nodes = search_tree.build({path.encode(): cid for path, cid in cids.items()})
     signed = {"did": did, "rev": rev, "version": 3, "prev": None, "data": data, "sig": bytes(64)} | (commit or {})
     root = encode(signed)
     ops = [{"action": "create", "path": path, "cid": cid} for path, cid in cids.items()]

@@ -11,6 +11,7 @@ import yaml
 from indexer.config.settings import Config
 from indexer.monitoring.history import History
 from indexer.monitoring.http.exposition import Exposition
+from indexer.relay.position import Stored
 from unified_worker import UnifiedWorker
 
 ROOT = Path(__file__).parents[1]
@@ -33,8 +34,9 @@ def exposition() -> str:
     """What /metrics answers once an event is written, though nothing runs."""
     worker = UnifiedWorker(Config.from_env({"DATABASE_URL": "postgresql://nobody@127.0.0.1/nothing"}))
     now = datetime.now(UTC)
-    worker.stream.arrived(1, now, 0)
-    worker.watermark.finish(worker.watermark.arrive(1, now))
+    worker.begin(Stored())
+    worker.session.position.arrived(1, now)
+    worker.session.watermark.finish(worker.session.watermark.arrive(1, now))
     return Exposition(History(worker.gauges), "relay.test", 60).text("")[0].decode()
 
 

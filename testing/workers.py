@@ -39,7 +39,10 @@ async def running(url: str, relay_url: str, *, reset_cursor: bool = False, **env
 
 async def finished(worker: UnifiedWorker, seq: int, seconds: float = DEADLINE) -> None:
     """Wait until the worker in this process has finished everything up to this seq."""
-    await until(
-        lambda: worker.watermark.cursor == seq and not len(worker.watermark), f"the worker is through to {seq}", seconds
-    )
+
+    def through() -> bool:
+        watermark = worker.session.watermark  # of now: a lost lock brings another one
+        return watermark.cursor == seq and not len(watermark)
+
+    await until(through, f"the worker is through to {seq}", seconds)
     await settled(worker.config.database_url, seconds)

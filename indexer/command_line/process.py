@@ -95,8 +95,7 @@ async def _serve(make: Callable[[Config, bool], StreamWorker], config: Config, a
 
 async def _hold(worker: StreamWorker, decision: str) -> None:
     """Does nothing until a signal, and says why: a supervisor that starts again whatever has ended finds nothing ended."""
-    worker.gauges.decision = decision
-    worker.abandon()
+    worker.hold(decision)
     log.error("%s", decision)
     log.warning(
         "Waiting for that decision: nothing is read or written. A signal ends it, with exit code 1; a start tries again"

@@ -44,6 +44,10 @@ class StreamWorker(Worker, Protocol):
         """As Worker.stop; `why` is the signal's name."""
         ...
 
+    def hold(self, decision: str) -> None:
+        """Lets go of the database, because an operator must make this decision first."""
+        ...
+
 
 class Words(NamedTuple):
     """What is said when a signal came, and when the grace period (%.0f s) has run out."""

@@ -4,38 +4,46 @@ from datetime import UTC, datetime
 from time import monotonic
 from typing import Protocol
 
+from indexer.config.settings import Config
 from indexer.database.connection.pool import DatabasePool
+from indexer.lifecycle import Phase
 from indexer.metrics import Metrics
-from indexer.pipeline.lanes import Lane, Lanes
+from indexer.pipeline.lanes import Lane, Lanes, lane_count
 from indexer.pipeline.processor import EventProcessor
-from indexer.pipeline.watermark import Watermark
-from indexer.relay.firehose import Firehose
-from indexer.relay.position import Stream
+from indexer.pipeline.session import Session
 
 
 class Stages(Protocol):
-    """Where the stages are found: the worker, which replaces some of them when it begins again."""
+    """Where the stages are found: the worker."""
 
+    config: Config
     metrics: Metrics
     pool: DatabasePool
     processor: EventProcessor
-    watermark: Watermark
-    stream: Stream
-    lanes: Lanes
-    firehose: Firehose
+
+    @property
+    def phase(self) -> Phase:
+        """What the worker is doing, and why."""
+        ...
+
+    @property
+    def last_session(self) -> Session | None:
+        """The session under the lock that is held, or was held last; None before the first one."""
+        ...
 
 
 class Gauges:
-    """The worker's state. It sets `prepared` while the database is, `lost` once it was lost again, `stopping` to why,
-    and `decision` to what an operator is to decide, where it waits for that."""
+    """The worker's state, to be read only."""
 
     def __init__(self, stages: Stages) -> None:
-        self.prepared = False
-        self.lost = False
-        self.stopping = ""
-        self.decision = ""
         self._began = monotonic()
         self._stages = stages
+        self._empty = Lanes(lane_count(stages.config.db_pool_size)).all
+
+    @property
+    def phase(self) -> Phase:
+        """What the worker is doing, and why."""
+        return self._stages.phase
 
     @property
     def metrics(self) -> Metrics:
@@ -49,8 +57,14 @@ class Gauges:
 
     @property
     def lanes(self) -> tuple[Lane, ...]:
-        """The lanes, with what waits in them."""
-        return self._stages.lanes.all
+        """The lanes, with what waits in them; before the first session as many, which are empty."""
+        session = self._stages.last_session
+        return self._empty if session is None else session.lanes.all
+
+    @property
+    def waiting(self) -> int:
+        """Events in the lanes."""
+        return sum(map(len, self.lanes))
 
     @property
     def processor(self) -> EventProcessor:
@@ -65,12 +79,14 @@ class Gauges:
     @property
     def connected(self) -> bool:
         """Whether the relay's stream is open."""
-        return self._stages.firehose.connected
+        session = self._stages.last_session
+        return session is not None and session.firehose.connected
 
     @property
     def next_attempt(self) -> float | None:
         """Seconds until the relay is connected to again; None while that is not waited for."""
-        at = self._stages.firehose.next_attempt_at
+        session = self._stages.last_session
+        at = None if session is None else session.firehose.next_attempt_at
         return None if at is None else max(0.0, at - monotonic())
 
     @property
@@ -81,17 +97,20 @@ class Gauges:
     @property
     def received_seq(self) -> int | None:
         """The highest seq received."""
-        return self._stages.stream.seq
+        session = self._stages.last_session
+        return None if session is None else session.position.seq
 
     @property
     def cursor(self) -> int | None:
         """The highest seq up to which everything is written."""
-        return self._stages.watermark.cursor
+        session = self._stages.last_session
+        return None if session is None else session.watermark.cursor
 
     @property
     def written_time(self) -> datetime | None:
         """The stream's time there, aware; None before the first one where no cursor was stored."""
-        return self._stages.watermark.time
+        session = self._stages.last_session
+        return None if session is None else session.watermark.time
 
     @property
     def lag(self) -> float | None:

@@ -87,7 +87,7 @@ def _now(history: History, ready_lag: float, notes: tuple[str, ...]) -> Now:
         lag=gauges.lag,
         busy=gauges.pool.busy,
         size=gauges.pool.size,
-        waiting=sum(map(len, gauges.lanes)),
+        waiting=gauges.waiting,
         refused=gauges.metrics.refused.total(),
         finished=gauges.metrics.finished,
         uptime=gauges.uptime,

@@ -2,6 +2,7 @@
 
 from typing import Literal, NamedTuple
 
+from indexer.lifecycle import Phase
 from indexer.monitoring.gauges import Gauges
 
 MOST_SILENCE = 15.0  # seconds without an answer of the database; it is asked at least every ten
@@ -19,14 +20,20 @@ class Reason(NamedTuple):
 
 def reasons(gauges: Gauges, ready_lag: float) -> list[Reason]:
     """All that is amiss; empty for a worker that is ready. `ready_lag`: seconds that it may be behind, 0 for any."""
-    if gauges.stopping:
-        return [Reason("stopping", gauges.stopping)]
-    if gauges.decision:
-        return [Reason("decision", gauges.decision)]
-    if not gauges.prepared:
-        if gauges.lost:
+    match gauges.phase:
+        case Phase("stopping", why):
+            return [Reason("stopping", why)]
+        case Phase("held", decision):
+            return [Reason("decision", decision)]
+        case Phase("lost"):
             return [Reason("database", "the connection was lost; trying again")]
-        return [Reason("starting", "the database is not reached, or not prepared yet")]
+        case Phase("starting"):
+            return [Reason("starting", "the database is not reached, or not prepared yet")]
+        case _:
+            return _while_running(gauges, ready_lag)
+
+
+def _while_running(gauges: Gauges, ready_lag: float) -> list[Reason]:
     found: list[Reason] = []
     if gauges.database_silence > MOST_SILENCE:
         found.append(Reason("database", f"no answer for {gauges.database_silence:.0f} s"))

@@ -1,5 +1,6 @@
 """Order and progress: from an event to its lane, and from a written batch to the cursor.
 
+session.py       what lives as long as one lock: position, watermark, lanes, firehose
 lanes.py         order per repo: bounded queues, a task each
 processor.py     EventProcessor: a lane's batch -> rows, outcomes -> counts
 watermark.py     the longest finished prefix of the stream

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from datetime import datetime
 
 from indexer.database.connection.failures import DATABASE_ERRORS
 from indexer.database.connection.pool import DatabasePool
@@ -10,6 +9,7 @@ from indexer.errors import OperatorError
 from indexer.log.handler import warn_limited
 from indexer.pipeline.watermark import Watermark
 from indexer.relay.gaps import Place
+from indexer.relay.position import Stored
 
 log = logging.getLogger(__name__)
 
@@ -62,28 +62,21 @@ WHERE $1 IN (account_relay, handle_relay)
 
 
 class Cursor:
-    """Loads and saves the cursor of one relay, on the connection that holds the worker's lock, and with it the gaps.
-
-    `forgotten`: where an earlier cursor was when --reset-cursor took it away, or where another relay's is (`foreign`); None
-    once the events that came are judged.
-    """
+    """Loads and saves the cursor of one relay, on the connection that holds the worker's lock, and with it the gaps."""
 
     def __init__(self, pool: DatabasePool, service: str) -> None:
         self._pool = pool
         self._schema = ""
         self._told = False  # that CURSOR is ignored
         self._service = service
-        self._saved: int | None = None
-        self.forgotten: Place | None = None
-        self.foreign = False
 
-    async def start(self, schema: str, configured: str | int, *, forget: bool) -> tuple[int | None, datetime | None]:
-        """The stored seq and the time of its event; (None, None) where this relay has none, so that CURSOR decides.
+    async def start(self, schema: str, configured: str | int, *, forget: bool) -> Stored:
+        """What is stored; without a seq where this relay has none, so that CURSOR decides.
 
         `schema`: where the tables are. `configured`: CURSOR, which a stored cursor overrules. `forget`: delete the
         stored one first (--reset-cursor).
         """
-        self._schema, self._saved = schema, None
+        self._schema = schema
         async with self._pool.lock_connection() as connection:
             if forget:
                 await connection.execute(FORGET.format(schema=self._schema), self._service)
@@ -91,14 +84,14 @@ class Cursor:
             if row is None or row["cursor"] is None:
                 await connection.execute(FOREIGN.format(schema=self._schema), self._service)
                 await connection.execute(FORGET_SEQS, self._service)
-            forgotten = await connection.fetchrow(FORGOTTEN, self._service)
-        self.forgotten = None if forgotten is None else Place(forgotten["after_seq"], forgotten["after_time"])
-        self.foreign = forgotten is not None and forgotten["reason"] == "other_relay"
+            left = await connection.fetchrow(FORGOTTEN, self._service)
+        forgotten = None if left is None else Place(left["after_seq"], left["after_time"])
+        foreign = left is not None and left["reason"] == "other_relay"
         if row is None or row["cursor"] is None:
-            if self.foreign:
-                self._tell_foreign()
+            if forgotten is not None and foreign:
+                self._tell_foreign(forgotten)
             log.info("No cursor is stored for %s: starting from CURSOR=%s", self._service, configured)
-            return None, None
+            return Stored(None, None, forgotten, foreign)
         if not row["cursor"].isdecimal():
             raise OperatorError(
                 [f"the cursor stored for {self._service} is no seq ({row['cursor'][:40]!r}): start with --reset-cursor"]
@@ -108,23 +101,22 @@ class Cursor:
             log.warning(
                 "CURSOR=%s is ignored, since a cursor is stored for %s; --reset-cursor forgets it", configured, self._service
             )
-        self._saved = int(row["cursor"])
-        log.info("Resuming %s from the stored cursor %d", self._service, self._saved)
-        return self._saved, row["time"]
+        seq = int(row["cursor"])
+        log.info("Resuming %s from the stored cursor %d", self._service, seq)
+        return Stored(seq, row["time"], forgotten, foreign)
 
-    def _tell_foreign(self) -> None:
-        time = self.forgotten and self.forgotten.time
+    def _tell_foreign(self, last: Place) -> None:
         log.warning(
             "No cursor is stored for %s, but one of another relay is, of %s: what came since is missing, unless this relay "
             "still has it and CURSOR=oldest asks for it",
             self._service,
-            "unknown time" if time is None else time.isoformat(),
+            "unknown time" if last.time is None else last.time.isoformat(),
         )
 
     async def save(self, watermark: Watermark) -> None:
         """Stores the watermark, if it moved, and the gaps that lie before it."""
         seq, time, gaps = watermark.cursor, watermark.time, tuple(watermark.gaps)
-        if seq is None or seq == self._saved:
+        if seq is None or seq == watermark.stored:
             return
         judged = time is not None  # before an event with a time, a reset is not (indexer/relay/gaps.py)
         columns = [list(column) for column in zip(*((gap.reason, *gap.after, *gap.upto) for gap in gaps), strict=True)]
@@ -132,10 +124,7 @@ class Cursor:
             await connection.execute(
                 SAVE.format(schema=self._schema), self._service, str(seq), time, *(columns or [[]] * 5), judged
             )
-        self._saved = seq
-        del watermark.gaps[: len(gaps)]
-        if judged:
-            self.forgotten = None
+        watermark.saved(seq, len(gaps))
 
     async def keep_saving(self, watermark: Watermark) -> None:
         """Stores the watermark every second, until cancelled."""

@@ -27,11 +27,13 @@ class Ticket:
 
 
 class Watermark:
-    """The longest finished prefix, in the order of arrival. `cursor` is the highest seq in it, `time` that event's time; `gaps`
-    lie in it, and are to be stored with the cursor, which then takes them out."""
+    """The longest finished prefix, in the order of arrival. `cursor` is the highest seq in it, `time` that event's time.
+
+    `stored` is the seq up to which this is in the database; `gaps` lie after it, and are to be stored with the cursor.
+    """
 
     def __init__(self, cursor: int | None = None, time: datetime | None = None) -> None:
-        self.cursor = cursor
+        self.cursor = self.stored = cursor
         self.time = time
         self.gaps: list[Gap] = []
         self._open: deque[Ticket] = deque()
@@ -48,10 +50,15 @@ class Watermark:
             await self._moved.wait()
 
     def arrive(self, seq: int | None, time: datetime | None, gap: Gap | None = None) -> Ticket:
-        """Takes down an event, in the order of the stream; `finish` is to be called with what this returns."""
+        """Registers an event, in the order of the stream; `finish` must be called with what this returns."""
         ticket = Ticket(seq, time, gap)
         self._open.append(ticket)
         return ticket
+
+    def saved(self, cursor: int, gaps: int) -> None:
+        """The cursor is stored, and with it the first `gaps` of the gaps."""
+        self.stored = cursor
+        del self.gaps[:gaps]
 
     def finish(self, ticket: Ticket) -> None:
         """The event is committed, kept as a dead letter, or a counted no-op."""

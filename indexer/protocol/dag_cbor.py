@@ -4,7 +4,6 @@ The decoder makes room for a list or map by the length that its head states, onc
 the remaining bytes make 2 GB and five seconds of one hostile record of 1 MB. So what could do that is looked through first.
 """
 
-import re
 from typing import cast
 
 import libipld
@@ -13,13 +12,18 @@ MAX_VALUES = 100_000  # in a record or a message; decoded, they take up to 10 MB
 
 _SMALL_BLOCK_BYTES = 1024  # can claim 3 MB and 0.3 ms at most; nearly every record is smaller
 _SMALL_FRAME_BYTES = 8192  # the same for what comes from the relay itself: up to 200 MB for a moment, if it means harm
-_wide_head = re.compile(rb"[\x99-\x9b\xb9-\xbb]").search  # the first byte of a list or map of more than 255, or part of a text
+_WIDE_HEADS = b"\x99\x9a\x9b\xb9\xba\xbb"  # each the first byte of a list or map of more than 255, or part of a text or hash
+_MAX_CLAIM = 300_000  # values that wide heads may claim together, each at most the block's size: 2.4 MB of room
 
 
 def decode(block: bytes) -> object:
     """The value of a block. Raises ValueError (not strict DAG-CBOR, or over 100,000 values) or RecursionError."""
     size = len(block)
-    if size > _SMALL_BLOCK_BYTES and (size > MAX_VALUES or _wide_head(block)) and overclaims(block):
+    if (
+        size > _SMALL_BLOCK_BYTES
+        and (size > MAX_VALUES or (size - len(block.translate(None, _WIDE_HEADS))) * size > _MAX_CLAIM)
+        and overclaims(block)
+    ):
         raise ValueError("claims more values than it may hold")
     return libipld.decode_dag_cbor(block)
 

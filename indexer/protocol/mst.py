@@ -1,238 +1,260 @@
-"""Merkle search trees: the whole one by its definition, and the partial one that a commit's blocks show, with its ops undone.
+"""Merkle search trees, as far as the blocks of one commit show them: look a record up, undo the commit's ops.
 
 Sources: https://atproto.com/specs/repository (MST structure) and /specs/sync (operation inversion). A key's layer is the number
-of leading zero bits of its SHA-256, halved. Undoing a commit's ops on the nodes that it sent must give the tree of before
-(`prevData`); nodes outside the commit's reach stay as their CIDs.
+of leading zero bits of its SHA-256, halved. Undoing all ops of a commit must give the tree of before it (`prevData`).
+
+What is checked, and why it is enough: the tree of before was proven by the commit before. Undoing changes nodes only around an
+op's key; every other byte is part of the tree of before. So order, shared prefixes and layers are checked around the keys of
+the ops alone, and the layer of the root by a key that stays. No key but these is ever put together from its parts.
 """
 
-from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from hashlib import sha256
-from itertools import pairwise
-from typing import Any, NamedTuple, TypeAlias, cast
-
-import libipld
+from typing import Any, cast
 
 from indexer.errors import Rejected
-from indexer.protocol.car import CID_BYTES, DAG_CBOR_PREFIX
-from indexer.protocol.dag_cbor import decode
-
-MAX_KEY_BYTES = (
-    1024  # a record path has 830 at most; keys share prefixes, so that a block of 1 MB could else hold 10 GB of them
+from indexer.protocol.car import CID_BYTES
+from indexer.protocol.mst_node import (
+    EMPTY_TREE,
+    Change,
+    Child,
+    Node,
+    absent,
+    cid_of,
+    close_gap,
+    first_of,
+    layer_of,
+    make_gap,
+    place_of,
+    raised,
+    read_node,
+    shared_prefix,
+    unless_empty,
 )
 
+NOT_A_NODE = (KeyError, TypeError, IndexError, AttributeError, ValueError, OverflowError, RecursionError)
 
-class Change(NamedTuple):
-    """One op as the tree sees it: the record's CID after it (None: deleted) and before it (None: created)."""
-
-    key: bytes
-    cid: bytes | None
-    previous: bytes | None
+_MAX_READ_BYTES = 4 * 2**20  # a commit carries 2 MB, each node of which is read once, some twice; not 200 times the largest
+_ROOT = 256  # above every layer: where a root is read, since its layer is not yet known
 
 
-Child: TypeAlias = "Node | bytes | None"  # bytes: the CID of a node that was not looked at
+class PartialTree:
+    """The tree under a root's CID, read from the blocks at hand as it is needed.
 
-
-@dataclass(frozen=True, slots=True)
-class Node:
-    """`children[i]` holds the keys before `keys[i]`, the last child those after all of them."""
-
-    layer: int
-    keys: tuple[bytes, ...]
-    values: tuple[bytes, ...]
-    children: tuple[Child, ...]
-
-
-EMPTY = Node(0, (), (), (None,))
-
-
-def layer_of(key: bytes) -> int:
-    """The layer that a key belongs to, 0 at the bottom."""
-    return (256 - int.from_bytes(sha256(key).digest(), "big").bit_length()) // 2
-
-
-def shared_prefix(left: bytes, right: bytes) -> int:
-    """How many leading bytes two keys have in common."""
-    limit = min(len(left), len(right))
-    return next((i for i in range(limit) if left[i] != right[i]), limit)
-
-
-def build(records: Mapping[bytes, bytes]) -> tuple[bytes, dict[bytes, bytes]]:
-    """The tree of all records (key to CID): its root's CID, and every node's block by CID."""
-    blocks: dict[bytes, bytes] = {}
-    keys = sorted(records)
-    top = max(map(layer_of, keys), default=0)
-    root = _whole(keys, records, top) or EMPTY
-    return _encode(root, blocks), blocks
-
-
-def find(root: bytes, blocks: Mapping[bytes, bytes], key: bytes) -> bytes | None:
-    """The CID of a record by the nodes at hand, None where the tree doesn't hold the key.
-
-    Raises Rejected: `missing_tree_block`, `bad_tree`.
+    All methods raise Rejected: `missing_tree_block` (the blocks don't reach), `bad_tree` (a block is no node, or the tree isn't
+    built as a search tree is), `op_not_in_tree` (the tree lacks what an op wrote), `deleted_still_there` (it holds what an op
+    deleted).
     """
-    node = _load(root, blocks, None)
-    while True:
-        at = bisect_left(node.keys, key)
-        if at < len(node.keys) and node.keys[at] == key:
-            return node.values[at]
-        child = _look(node.children[at], blocks, node.layer - 1)
+
+    def __init__(self, root: bytes, blocks: Mapping[bytes, bytes]) -> None:
+        self._blocks = blocks
+        self._unread = _MAX_READ_BYTES
+        try:
+            self._root = self._load(root, _ROOT)
+            self._first_key, self._first_layer = first_of(self._root)
+        except NOT_A_NODE as error:
+            raise _no_node(error) from None
+        self._layer = self._first_layer
+
+    def find(self, key: bytes) -> bytes | None:
+        """The CID of a record, None where the tree doesn't hold the key."""
+        node: Node | None = self._root
+        layer = self._layer
+        try:
+            while node is not None:
+                at, found, _ = place_of(node.entries, key)
+                if found:
+                    return node.entries[at]["v"]
+                layer -= 1
+                node = self._look(node, at, layer)
+        except NOT_A_NODE as error:
+            raise _no_node(error) from None
+        return None
+
+    def undo(self, change: Change) -> None:
+        """Makes the tree what it was before this op. Ops are undone last first."""
+        key, cid, previous = change
+        try:
+            if cid is None:
+                if previous is not None:
+                    self._insert(key, previous)
+            elif previous is None:
+                self._remove(key, cid)
+            else:
+                self._replace(key, cid, previous)
+        except NOT_A_NODE as error:
+            raise _no_node(error) from None
+
+    def cid(self) -> bytes:
+        """The CID of the tree's root as it is now."""
+        try:
+            while not self._root.entries:  # a root has keys, unless the tree is empty
+                self._layer -= 1
+                below = self._look(self._root, 0, self._layer)
+                if below is None:
+                    return EMPTY_TREE
+                self._root = below
+            # Asked again, after the ops are undone: a key that an op wrote is no witness for itself.
+            if self._root.entries[0]["k"] != self._first_key:
+                self._first_key, self._first_layer = first_of(self._root)
+            if self._first_layer != self._layer:
+                raise Rejected("bad_tree", "the root's keys are of another layer than its place")
+            return cid_of(self._root)
+        except NOT_A_NODE as error:
+            raise _no_node(error) from None
+
+    def _load(self, cid: bytes, layer: int) -> Node:
+        """The node of a CID, at the layer where it must stand."""
+        block = self._blocks.get(cid)
+        if block is None:
+            raise Rejected("missing_tree_block" if len(cid) == CID_BYTES else "bad_tree", cid.hex())
+        if layer < 0:
+            raise Rejected("bad_tree", "a node under the lowest layer")
+        self._unread -= len(block)
+        if self._unread < 0:
+            raise Rejected("bad_tree", "one node in many places")
+        node = read_node(block)
+        if node.first is None and not node.entries and layer != _ROOT:
+            raise Rejected("bad_tree", "a node with nothing in it")
+        return node
+
+    def _look(self, node: Node, at: int, layer: int) -> Node | None:
+        """A node's child, read where it was not."""
+        child: Any = node.entries[at - 1]["t"] if at else node.first
+        if child is None or type(child) is Node:
+            return child
+        below = self._load(child, layer)
+        if at:
+            node.entries[at - 1]["t"] = below
+        else:
+            node.first = below
+        node.looked_at += ((child, below),)
+        return below
+
+    def _found(self, key: bytes, cid: bytes) -> tuple[list[tuple[Node, int]], int, int]:
+        """The way to a record that an op wrote: its nodes and the places taken; its layer; what the key before it shares."""
+        node, layer, way = self._root, self._layer, list[tuple[Node, int]]()
+        while True:
+            at, found, before = place_of(node.entries, key)
+            way.append((node, at))
+            if found:
+                if node.entries[at]["v"] != cid:
+                    raise Rejected("op_not_in_tree", f"{key[:100]!r} is another record")
+                return way, layer, before
+            layer -= 1
+            below = self._look(node, at, layer)
+            if below is None:
+                raise Rejected("op_not_in_tree", f"{key[:100]!r} is absent")
+            node = below
+
+    def _replace(self, key: bytes, cid: bytes, previous: bytes) -> None:
+        (*_, (node, at)), _, _ = self._found(key, cid)
+        node.entries[at]["v"] = previous
+        node.block = None
+
+    def _remove(self, key: bytes, cid: bytes) -> None:
+        way, layer, before = self._found(key, cid)
+        if layer_of(key) != layer:
+            raise Rejected("bad_tree", f"{key[:100]!r} is on layer {layer}")
+        node, at = way.pop()
+        entries = node.entries
+        if len(entries[at]) != 4 or type(entries[at]["p"]) is not int:
+            raise Rejected("bad_tree", "an entry of other fields than four")
+        if at + 1 < len(entries):
+            close_gap(entries[at + 1], key, before)
+        joined = self._join(node.child(at), entries[at]["t"], key, layer - 1)
+        del entries[at]
+        node.set_child(at, joined)
+        node.block = None
+        while not node.entries and node.first is None and way:
+            node, at = way.pop()
+            node.set_child(at, None)
+            node.block = None
+
+    def _join(self, left: Child, right: Child, key: bytes, layer: int) -> Child:
+        """One child in the place of the two on either side of a key that goes."""
+        if left is None or right is None:
+            if left is not None:
+                self._check_side(left, key, layer, before=True)
+            elif right is not None:
+                self._check_side(right, key, layer, before=False)
+            return left if right is None else right
+        before = self._load(left, layer) if type(left) is bytes else cast("Node", left)
+        after = self._load(right, layer) if type(right) is bytes else cast("Node", right)
+        end, found, shared = place_of(before.entries, key)
+        if found or end < len(before.entries):
+            raise Rejected("bad_tree", "keys out of order")
+        if after.entries:
+            entry = after.entries[0]
+            first = entry["k"]
+            if first <= key:
+                raise Rejected("bad_tree", "keys out of order")
+            shared = min(shared, shared_prefix(first, key))
+            entry["p"], entry["k"] = shared, first[shared:]
+        before.set_child(end, self._join(before.child(end), after.first, key, layer - 1))
+        before.entries += after.entries
+        before.block = None
+        return before
+
+    def _check_side(self, child: Child, key: bytes, layer: int, *, before: bool) -> None:
+        """A child on one side of a key that goes: as far as its nodes are shown, all its keys must be on that side."""
+        while child is not None and (type(child) is Node or child in self._blocks):
+            node = child if type(child) is Node else self._load(cast("bytes", child), layer)
+            layer -= 1
+            at, found, _ = place_of(node.entries, key)
+            if found or at != (len(node.entries) if before else 0):
+                raise Rejected("bad_tree", "keys out of order")
+            child = node.child(at)
+
+    def _insert(self, key: bytes, cid: bytes) -> None:
+        layer = layer_of(key)
+        if layer > self._layer or not (self._root.entries or self._root.first):
+            left, right = (raised(half, self._layer, layer - 1) for half in self._split(self._root, key, self._layer))
+            self._root, self._layer = Node(left, [{"p": 0, "k": key, "v": cid, "t": right}]), layer
+            return
+        node = self._root
+        at, before = absent(node.entries, key)
+        for above in range(self._layer, layer, -1):
+            below = self._look(node, at, above - 1)
+            if below is None:
+                node.set_child(at, raised(Node(None, [{"p": 0, "k": key, "v": cid, "t": None}]), layer, above - 1))
+                node.block = None
+                return
+            node = below
+            at, before = absent(node.entries, key)
+        left, right = self._split(node.child(at), key, layer - 1)
+        node.set_child(at, left)
+        if at < len(node.entries):
+            make_gap(node.entries[at], key, before)
+        node.entries.insert(at, {"p": before, "k": key[before:], "v": cid, "t": right})
+        node.block = None
+
+    def _split(self, child: Child, key: bytes, layer: int) -> tuple[Child, Child]:
+        """What of a child comes before a key that is to stand above it, and what after."""
         if child is None:
-            return None
-        node = child
+            return None, None
+        node = self._load(child, layer) if type(child) is bytes else cast("Node", child)
+        at, _ = absent(node.entries, key)
+        left, right = self._split(node.child(at), key, layer - 1)
+        after = Node(right, node.entries[at:])
+        if after.entries:
+            entry = after.entries[0]
+            entry["k"] = key[: entry["p"]] + entry["k"]
+            entry["p"] = 0
+        del node.entries[at:]
+        node.set_child(at, left)
+        node.block = None
+        return unless_empty(node), unless_empty(after)
+
+
+def _no_node(error: Exception) -> Rejected:
+    return Rejected("bad_tree", f"no node: {type(error).__name__}")
 
 
 def invert(root: bytes, blocks: Mapping[bytes, bytes], changes: Sequence[Change]) -> bytes:
-    """The CID of the tree's root before `changes`, from the root after them and the nodes that the commit sent.
-
-    Raises Rejected: `missing_tree_block` (the nodes don't reach), `bad_tree` (a block is no node), `op_not_in_tree` (the tree
-    doesn't show what an op says).
-    """
-    tree = _load(root, blocks, None)
-    for key, cid, previous in reversed(changes):
-        if cid is not None:
-            tree = _remove(tree, key, cid, blocks) or EMPTY
-        if previous is not None:
-            tree = _insert(tree, key, previous, layer_of(key), blocks)
-    while not tree.keys and tree.children[0] is not None:  # a root has keys, unless the tree is empty
-        tree = _look(tree.children[0], blocks, tree.layer - 1) or EMPTY
-    return _encode(tree, {})
-
-
-def _whole(keys: Sequence[bytes], records: Mapping[bytes, bytes], layer: int) -> Node | None:
-    if not keys:
-        return None
-    own = [i for i, key in enumerate(keys) if layer_of(key) == layer]
-    edges = [-1, *own, len(keys)]
-    children = tuple(_whole(keys[left + 1 : right], records, layer - 1) for left, right in pairwise(edges))
-    return Node(layer, tuple(keys[i] for i in own), tuple(records[keys[i]] for i in own), children)
-
-
-def _encode(child: Child, blocks: dict[bytes, bytes]) -> bytes:
-    """The CID of a node, its block and those of the nodes under it put into `blocks`."""
-    if not isinstance(child, Node):
-        return cast("bytes", child)
-    links = [None if below is None else _encode(below, blocks) for below in child.children]
-    entries: list[dict[str, Any]] = []
-    before = b""
-    for key, value, link in zip(child.keys, child.values, links[1:], strict=True):
-        shared = shared_prefix(before, key)
-        entries.append({"p": shared, "k": key[shared:], "v": value, "t": link})
-        before = key
-    block = libipld.encode_dag_cbor({"l": links[0], "e": entries})
-    cid = DAG_CBOR_PREFIX + sha256(block).digest()
-    blocks[cid] = block
-    return cid
-
-
-def _load(cid: bytes, blocks: Mapping[bytes, bytes], layer: int | None) -> Node:
-    """The node of a CID. `layer` is the one where it must stand; None: wherever its keys belong."""
-    block = blocks.get(cid)
-    if block is None:
-        raise Rejected("missing_tree_block", cid.hex())
-    keys: list[bytes] = []
-    values: list[bytes] = []
-    try:
-        fields: Any = decode(block)
-        children: list[Child] = [fields["l"]]
-        before = b""
-        for entry in fields["e"]:
-            if not 0 <= entry["p"] <= len(before):
-                raise Rejected("bad_tree", "a prefix longer than the key before it")
-            before = before[: entry["p"]] + entry["k"]
-            if len(before) > MAX_KEY_BYTES:
-                raise Rejected("bad_tree", f"a key of {len(before)} bytes")
-            keys.append(before)
-            values.append(entry["v"])
-            children.append(entry["t"])
-    except (ValueError, RecursionError, KeyError, TypeError) as error:
-        raise Rejected("bad_tree", f"no node: {type(error).__name__}") from None
-    if layer is None:
-        layer = layer_of(keys[0]) if keys else 0
-    if layer < 0:
-        raise Rejected("bad_tree", "a node under the lowest layer")
-    in_order = all(left < right for left, right in pairwise(keys))
-    if not in_order or any(layer_of(key) != layer for key in keys):
-        raise Rejected("bad_tree", "a node's keys are out of order or layer")
-    if not all(child is None or _is_cid(child) for child in children) or not all(map(_is_cid, values)):
-        raise Rejected("bad_tree", "a node's links are no CIDs")
-    return Node(layer, tuple(keys), tuple(values), tuple(children))
-
-
-def _is_cid(link: object) -> bool:
-    return type(link) is bytes and len(link) == CID_BYTES and link.startswith(DAG_CBOR_PREFIX)
-
-
-def _look(child: Child, blocks: Mapping[bytes, bytes], layer: int | None) -> Node | None:
-    return _load(child, blocks, layer) if isinstance(child, bytes) else child
-
-
-def _remove(node: Node, key: bytes, cid: bytes, blocks: Mapping[bytes, bytes]) -> Node | None:
-    """The tree without `key`, None where nothing is left of it."""
-    at = bisect_left(node.keys, key)
-    if at < len(node.keys) and node.keys[at] == key and node.values[at] == cid:
-        joined = _join(node.children[at], node.children[at + 1], node.layer - 1, blocks)
-        children = (*node.children[:at], joined, *node.children[at + 2 :])
-        return _unless_empty(
-            node.layer, node.keys[:at] + node.keys[at + 1 :], node.values[:at] + node.values[at + 1 :], children
-        )
-    child = _look(node.children[at], blocks, node.layer - 1)
-    if child is None or node.keys[at : at + 1] == (key,):
-        raise Rejected("op_not_in_tree", f"{key[:100]!r} is not what the op wrote")
-    children = (*node.children[:at], _remove(child, key, cid, blocks), *node.children[at + 1 :])
-    return _unless_empty(node.layer, node.keys, node.values, children)
-
-
-def _insert(node: Node, key: bytes, cid: bytes, layer: int, blocks: Mapping[bytes, bytes]) -> Node:
-    """The tree with `key`, which must not be in it."""
-    if node is EMPTY:
-        return Node(layer, (key,), (cid,), (None, None))
-    if layer > node.layer:
-        left, right = _split(node, key, node.layer, blocks)
-        return Node(layer, (key,), (cid,), (_raised(left, node.layer, layer - 1), _raised(right, node.layer, layer - 1)))
-    at = bisect_left(node.keys, key)
-    if node.keys[at : at + 1] == (key,):
-        raise Rejected("op_not_in_tree", f"{key[:100]!r} is still there")
-    if layer == node.layer:
-        halves = _split(node.children[at], key, layer - 1, blocks)
-        keys, values = (*node.keys[:at], key, *node.keys[at:]), (*node.values[:at], cid, *node.values[at:])
-        return Node(layer, keys, values, (*node.children[:at], *halves, *node.children[at + 1 :]))
-    below = _look(node.children[at], blocks, node.layer - 1)
-    if below is None:
-        child = _raised(Node(layer, (key,), (cid,), (None, None)), layer, node.layer - 1)
-    else:
-        child = _insert(below, key, cid, layer, blocks)
-    return Node(node.layer, node.keys, node.values, (*node.children[:at], child, *node.children[at + 1 :]))
-
-
-def _unless_empty(layer: int, keys: tuple[bytes, ...], values: tuple[bytes, ...], children: tuple[Child, ...]) -> Node | None:
-    return Node(layer, keys, values, children) if keys or children[0] is not None else None
-
-
-def _raised(child: Child, layer: int, to_layer: int) -> Child:
-    """A child of a layer under as many nodes without keys as it takes to hang it below a higher one."""
-    for above in range(layer + 1, to_layer + 1):
-        child = None if child is None else Node(above, (), (), (child,))
-    return child
-
-
-def _split(child: Child, key: bytes, layer: int, blocks: Mapping[bytes, bytes]) -> tuple[Child, Child]:
-    node = _look(child, blocks, layer)
-    if node is None:
-        return None, None
-    at = bisect_left(node.keys, key)
-    left, right = _split(node.children[at], key, layer - 1, blocks)
-    return (
-        _unless_empty(layer, node.keys[:at], node.values[:at], (*node.children[:at], left)),
-        _unless_empty(layer, node.keys[at:], node.values[at:], (right, *node.children[at + 1 :])),
-    )
-
-
-def _join(left: Child, right: Child, layer: int, blocks: Mapping[bytes, bytes]) -> Child:
-    before, after = _look(left, blocks, layer), _look(right, blocks, layer) if left is not None else None
-    if before is None or after is None:
-        return left if right is None else right
-    middle = _join(before.children[-1], after.children[0], layer - 1, blocks)
-    children = (*before.children[:-1], middle, *after.children[1:])
-    return Node(layer, before.keys + after.keys, before.values + after.values, children)
+    """The CID of the tree's root before `changes`, from the root after them and the nodes that the commit sent."""
+    if not changes:  # a commit without ops need not send any
+        return root
+    tree = PartialTree(root, blocks)
+    for change in reversed(changes):
+        tree.undo(change)
+    return tree.cid()

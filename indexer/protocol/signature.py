@@ -1,54 +1,49 @@
 """Whether a commit was signed by its account's key.
 
-Source: https://atproto.com/specs/repository (commit objects) and /specs/cryptography: the commit without `sig`, as DAG-CBOR,
-hashed with SHA-256 and signed with ECDSA on k256 or p256; r and s as 64 bytes, s in the lower half.
+Source: https://atproto.com/specs/repository (commit objects) and /specs/cryptography. Signed is the commit without `sig`, as
+DAG-CBOR in its canonical form: `did`, `version`, `data`, `rev` and `prev`, nothing of the message around.
 """
 
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import libipld
-from atproto_core.did_doc import DidDocument
-from atproto_core.exceptions import AtProtocolError
-from atproto_crypto.verify import verify_signature
 
 from indexer.errors import Rejected
 from indexer.protocol.dag_cbor import decode
+from indexer.protocol.keys import SIGNATURE_BYTES, SigningKey
 
-_SIGNATURE_BYTES = 64
-
-
-def signing_key(did_document: dict[str, Any]) -> str:
-    """The did:key by which an account signs, from its DID document. Raises Rejected: `no_signing_key`."""
-    try:
-        key = DidDocument.from_dict(did_document).get_did_key()
-    except (AtProtocolError, ValueError) as error:
-        raise Rejected("no_signing_key", type(error).__name__) from None
-    if key is None:
-        raise Rejected("no_signing_key", "the document names none that is known")
-    return key
+_REPO_VERSION = 3
 
 
-def verify_commit(commit_block: bytes, did_key: str) -> bool:
-    """Whether a commit block (DAG-CBOR) bears a signature by `did_key`.
+class SignedCommit(NamedTuple):
+    """A commit block: what it says, the bytes that were signed, and the signature."""
 
-    Raises Rejected: `bad_commit_block` (not a map in DAG-CBOR), `no_signing_key` (`did_key` is no key).
+    did: object
+    rev: object
+    data: object
+    unsigned: bytes
+    signature: bytes
+
+    def signed_by(self, key: SigningKey) -> bool:
+        """Whether `key` made the signature."""
+        return key.verifies(self.unsigned, self.signature)
+
+
+def read_commit(block: bytes) -> SignedCommit:
+    """What a commit block (DAG-CBOR) says. Whether its fields are right is for those to say who know what they must be.
+
+    Raises Rejected: `bad_commit_block` (no map in DAG-CBOR), `unsupported_repo_version`, `bad_signature` (not 64 bytes).
     """
     try:
-        value = decode(commit_block)
+        value = decode(block)
     except (ValueError, RecursionError) as error:
         raise Rejected("bad_commit_block", str(error)[:200]) from None
-    if not isinstance(value, dict):
+    if type(value) is not dict:
         raise Rejected("bad_commit_block", "the commit is no map")
     commit = cast("dict[str, Any]", value)
+    if commit.get("version") != _REPO_VERSION:
+        raise Rejected("unsupported_repo_version")
     signature: object = commit.pop("sig", None)
-    return isinstance(signature, bytes) and verify(libipld.encode_dag_cbor(commit), signature, did_key)
-
-
-def verify(message: bytes, signature: bytes, did_key: str) -> bool:
-    """Whether `signature` (64 bytes) is `did_key`'s of `message`. Raises Rejected: `no_signing_key`."""
-    if len(signature) != _SIGNATURE_BYTES:
-        return False
-    try:
-        return verify_signature(did_key, message, signature)
-    except (AtProtocolError, ValueError) as error:
-        raise Rejected("no_signing_key", type(error).__name__) from None
+    if type(signature) is not bytes or len(signature) != SIGNATURE_BYTES:
+        raise Rejected("bad_signature", f"not {SIGNATURE_BYTES} bytes")
+    return SignedCommit(commit.get("did"), commit.get("rev"), commit.get("data"), libipld.encode_dag_cbor(commit), signature)

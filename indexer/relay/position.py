@@ -1,7 +1,11 @@
-"""Where in the relay's stream we are: what its seqs and times say about gaps, and about a relay that counts anew."""
+"""Where in the relay's stream we are: what was received, what to ask for next, and what seqs and times say about gaps.
+
+What is finished of it is the watermark's to say (indexer/pipeline/watermark.py).
+"""
 
 import logging
 from datetime import datetime
+from typing import NamedTuple
 
 from indexer.errors import Stop
 from indexer.relay.gaps import MAX_DROP, MEANING, Gap, Place, Reason, Seam
@@ -10,48 +14,71 @@ from indexer.relay.stream_time import StreamTime
 log = logging.getLogger(__name__)
 
 
-class Stream:
-    """The highest seq received and the time of the stream there; (None, None) where nothing came yet and no cursor is stored.
+FUTURE_CURSOR = (
+    "{host} does not know our cursor {seq} yet ({message}): its numbering is another than the one that the cursor was stored "
+    "under. Two ways on: start with --reset-cursor and CURSOR=oldest to read all that it holds (replaying is harmless), or set "
+    "RELAY_URL to the relay that the cursor came from"
+)
 
-    `forgotten`: where an operator took the cursor away (--reset-cursor), or where another relay was that was followed before
-    this one (`foreign`), until what came after that is judged; `start`: what the relay is asked for instead (None: live, 0:
-    all that it holds).
+
+class Stored(NamedTuple):
+    """What the database holds about this relay's stream: the cursor, its event's time, and a reset that is not judged yet.
+
+    `seq` is None where no cursor is stored. `forgotten`: where an operator took the cursor away (--reset-cursor), or where
+    another relay was that was followed before this one (`foreign`), until what came after that is judged.
     """
 
-    def __init__(
-        self,
-        host: str,
-        seq: int | None,
-        time: datetime | None,
-        *,
-        forgotten: Place | None = None,
-        foreign: bool = False,
-        start: int | None = None,
-    ) -> None:
-        self.seq = seq
-        self.time = time
+    seq: int | None = None
+    time: datetime | None = None
+    forgotten: Place | None = None
+    foreign: bool = False
+
+
+class Position:
+    """The highest seq received and the time of the stream there; (None, None) where nothing came yet and no cursor is stored.
+
+    `start`: what the relay is asked for where no cursor is stored (None: live, 0: all that it holds). The first event of a
+    live stream gives `start` a number, so that a session after this one goes on there.
+    """
+
+    def __init__(self, host: str, stored: Stored, start: int | None) -> None:
+        self.seq = stored.seq
+        self.time = stored.time
+        self.start = start
+        self._least = start if stored.seq is None else None
         self._times = StreamTime()
         self._host = host
-        self._connections = -1  # none yet: the first event follows the cursor's own, perhaps of long ago
-        self._outdated = -1  # the connection on which the relay said that it no longer holds what we ask for
+        self._fresh = True  # no event has come on this connection; the first of all follows the cursor's, perhaps of long ago
+        self._known: Reason | None = None  # why something is missing where this connection begins, if that is known
         self._seam: Seam | None = None
-        if forgotten is not None:
-            goes_on = start is not None and 0 < start <= forgotten.seq
-            known: Reason | None = "other_relay" if foreign else None if goes_on else "reset"
-            self._seam = Seam(forgotten, known, reset=True)
+        if stored.forgotten is not None:
+            goes_on = start is not None and 0 < start <= stored.forgotten.seq
+            known: Reason | None = "other_relay" if stored.foreign else None if goes_on else "reset"
+            self._seam = Seam(stored.forgotten, known, reset=True)
 
-    def outdated(self, connections: int) -> None:
+    @property
+    def resume_from(self) -> int | None:
+        """The cursor to ask the relay for: the highest seq received, or where to start. None: live."""
+        return max((seq for seq in (self.seq, self._least) if seq is not None), default=None)
+
+    def connected(self, *, passing_over: bool = False) -> None:
+        """A new connection begins. `passing_over`: it leaves something out, to get past a message that can't be read."""
+        self._fresh = True
+        self._known = "unreadable" if passing_over else None
+
+    def outdated(self) -> None:
         """The relay no longer holds all that comes after our cursor: it says so before the first event of a connection."""
-        if connections != self._connections:
-            self._outdated = connections
+        if self._fresh:
+            self._known = self._known or "retention"
 
-    def arrived(
-        self, seq: int, time: datetime | None, connections: int, *, repo: str = "", passing_over: bool = False
-    ) -> Gap | None:
-        """Takes down an event; returns the gap before it, which has been told. `connections`: how often the relay was connected
-        to by now. `time`: the event's own, bounded by our clock; `repo`: whose it is.
-        `passing_over`: this connection leaves something out, to get past a message that can't be read.
+    def unknown_yet(self, message: str | None) -> Stop:
+        """What ends the worker where the relay says that our cursor is of the future."""
+        return Stop(FUTURE_CURSOR.format(host=self._host, seq=self.seq, message=message))
 
+    def arrived(self, seq: int, time: datetime | None, repo: str = "") -> Gap | None:
+        """Registers an event; returns the gap before it, which has been logged.
+
+        `time`: the event's own, bounded by our clock; None where it says nothing. `repo`: whose event it is.
         Raises Stop for a relay whose numbering is another than before: neither numbering's cursor means anything in the other.
         """
         if self.seq is not None and seq < self.seq - MAX_DROP:
@@ -60,23 +87,25 @@ class Stream:
                 "ways on: start with --reset-cursor and CURSOR=oldest to read all that it holds (replaying is harmless), "
                 "or set RELAY_URL to a relay that kept the old numbering"
             )
-        if connections != self._connections:
-            self._connect(connections, passing_over)
+        if self._fresh:
+            self._join()
         if time is not None:
             time = self._times.take(repo, time)
         gap = None if self._seam is None else self._judge(self._seam, seq, time)
         if self.seq is None or seq > self.seq:
             self.seq = seq
+        if self.start is None:
+            self.start = seq - 1
         self.time = time or self.time
         return gap
 
-    def _connect(self, connections: int, passing_over: bool) -> None:
-        self._connections = connections
+    def _join(self) -> None:
+        """The first event of a connection: from here on it is judged whether something is missing before it."""
+        self._fresh = False
         self._times.clear()
         if self._seam is not None and self._seam.reset:
             return  # still to be judged
-        known: Reason | None = "unreadable" if passing_over else "retention" if self._outdated == connections else None
-        self._seam = None if self.seq is None else Seam(Place(self.seq, self.time), known)
+        self._seam = None if self.seq is None else Seam(Place(self.seq, self.time), self._known)
 
     def _judge(self, seam: Seam, seq: int, time: datetime | None) -> Gap | None:
         gap = seam.meets(seq, time)

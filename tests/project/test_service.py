@@ -12,7 +12,6 @@ import yaml
 from indexer.command_line import program_name, signals
 from indexer.config.settings import SETTINGS, Config
 from indexer.pipeline import lanes
-from unified_worker import MOST_LANES
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "systemd"
 UNIT = FOLDER / "unified-worker.service"
@@ -69,7 +68,7 @@ def test_it_may_drain_and_hold_what_its_bounds_allow() -> None:
     unit = directives()
     assert unit["KillSignal"] == ["SIGTERM"]
     assert float(unit["TimeoutStopSec"][0]) > signals.GRACE + signals.STUCK
-    bounds = lanes.MAX_QUEUED_BYTES + 2 * MOST_LANES * lanes.MAX_BATCH_BYTES
+    bounds = lanes.MAX_QUEUED_BYTES + 2 * lanes.MOST_LANES * lanes.MAX_BATCH_BYTES
     assert int(unit["MemoryMax"][0].removesuffix("M")) * 2**20 > 2 * bounds + 300e6
 
 

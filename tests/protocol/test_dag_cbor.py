@@ -1,3 +1,4 @@
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -13,7 +14,26 @@ MAPS = b"".join(b"\xba" + (MEGABYTE // 2 - 4 * n).to_bytes(4, "big") + b"\x61a" 
 SHORT = b"\xb9\x03\xe8\x61a" * 200 + bytes(100)  # what a small record could claim
 
 
-@pytest.mark.parametrize("data", [LISTS, MAPS, SHORT, b"\x99\xff\xff" * 350, b"\x9b" + b"\xff" * 8 + bytes(1100)])
+def nested_heads(size: int) -> bytes:
+    """As many lists in one another as pass unread, each of which claims all that remains."""
+    count = 300_000 // size
+    return b"".join(b"\x99" + (size - 3 * n - 3).to_bytes(2, "big") for n in range(count)) + bytes(size - 3 * count)
+
+
+@pytest.mark.parametrize(
+    "data", [SHORT, b"\x9b" + b"\xff" * 8 + bytes(1100), *map(nested_heads, (1100, 5000, 20_000, 60_000)), b"\x98\xff" * 30_000]
+)
+def test_what_passes_the_quick_look_claims_little(data: bytes) -> None:
+    tracemalloc.start()
+    try:
+        with pytest.raises((ValueError, RecursionError), match=r"DAG-CBOR|claims more"):
+            decode(data)
+        assert tracemalloc.get_traced_memory()[1] < 3 * MEGABYTE
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("data", [LISTS, MAPS, b"\x99\xff\xff" * 350, nested_heads(20_000)[:100] + nested_heads(20_000)])
 def test_claims_beyond_the_data_are_refused_before_the_decoder_believes_them(data: bytes) -> None:
     with pytest.raises(ValueError, match="claims more values"):
         decode(data)

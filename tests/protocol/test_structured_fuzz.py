@@ -1,15 +1,25 @@
 """Frames, CARs, records and trees that were sound until something changed them: the same promises as `make fuzz` asks for."""
 
+import time
+import tracemalloc
 from functools import cache
+from itertools import pairwise
 from random import Random
+from typing import Any, cast
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from indexer.errors import Rejected
+from indexer.protocol.car import split
+from indexer.protocol.dag_cbor import decode_frame
 from indexer.protocol.events import Commit
+from indexer.protocol.failures import Effect, Failure
 from indexer.protocol.frames import decode
-from indexer.protocol.mst import MAX_KEY_BYTES
+from indexer.protocol.mst import Change, invert
+from indexer.protocol.mst_node import layer_of, shared_prefix
+from indexer.protocol.proof import prove, read_claim
 from relay_simulator.encoding import cid_of
 from testing.frames import encode
 from testing.fuzz import corpus, targets
@@ -36,6 +46,41 @@ def test_what_the_simulator_sends_passes(target: str) -> None:
 def test_a_changed_frame_keeps_the_promises(seed: int) -> None:
     rng = Random(seed)
     targets.within_bounds(targets.frame, mutate(rng.choice(seeds("frame")), rng))
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.integers(0, 2**32))
+def test_a_changed_commit_is_proven_or_refused_by_name(seed: int) -> None:
+    rng = Random(seed)
+    frame = mutate(rng.choice(seeds("frame")), rng)
+    event = decode(frame)
+    if not isinstance(event, Commit) or event.too_big:
+        return
+    payload: Any = decode_frame(frame)[1]
+    for full in (True, False):
+        outcome = proven(payload, full=full)
+        if outcome is not None:
+            effect = Failure(outcome.removeprefix("refused: ")).effect
+            assert (effect is Effect.REFUSED) == outcome.startswith("refused: ")
+
+
+def proven(payload: dict[str, Any], *, full: bool) -> str | None:
+    """What the proof of a payload is refused for, or says."""
+    try:
+        return prove(read_claim(payload), split(payload["blocks"])[1], None, full=full).failure
+    except Rejected as rejected:
+        return f"refused: {rejected.reason}"
+
+
+def test_changes_reach_every_part_of_a_proof() -> None:
+    outcomes: set[str | None] = set()
+    for seed in range(600):
+        rng = Random(seed)
+        frame = mutate(rng.choice(seeds("frame")), rng)
+        event = decode(frame)
+        if isinstance(event, Commit) and not event.too_big:
+            outcomes.add(proven(cast("dict[str, Any]", decode_frame(frame)[1]), full=True))
+    assert {None, "refused: bad_op", "refused: op_not_in_tree", "missing_tree_block", "legacy_commit"} <= outcomes
 
 
 @pytest.mark.parametrize("target", ["car", "record", "tree"])
@@ -107,12 +152,33 @@ def test_deletions_weigh_nothing() -> None:
     assert len(event.ops) == 191
 
 
-@pytest.mark.parametrize(("length", "outcome"), [(MAX_KEY_BYTES, "sound"), (MAX_KEY_BYTES + 1, "bad_tree")])
-def test_keys_that_share_their_prefixes_are_bounded(length: int, outcome: str) -> None:
-    """10,000 keys of 500 kB would be one block of 1 MB."""
-    entry = {"p": 0, "k": b"k" * length, "v": LINK, "t": None}
-    node = encode({"l": None, "e": [entry]})
-    assert targets.tree(encode([LINK, [], [[LINK, node]]])) == outcome
+def test_keys_that_share_their_prefixes_take_no_room() -> None:
+    """8,000 keys of 500 kB each can be a block of 0.9 MB: none of them is ever put together."""
+    entries = [{"p": 0, "k": b"k" * 500_000, "v": LINK, "t": None}]
+    entries += [{"p": 500_000, "k": b"%05d" % n, "v": LINK, "t": None} for n in range(8_000)]
+    data = encode([LINK, [[b"k" * 900 + b"z", LINK, None]], [[LINK, encode({"l": None, "e": entries})]]])
+    tracemalloc.start()
+    assert targets.within_bounds(targets.tree, data) == "op_not_in_tree sound"
+    assert tracemalloc.get_traced_memory()[1] < 40 * 2**20
+    tracemalloc.stop()
+
+
+def test_one_node_under_many_keys_is_not_read_for_each() -> None:
+    """Each op's key claims the same large node as its child. The signature is checked later, so anyone could send this."""
+    keys = [key for key in (b"a/%05d" % n for n in range(5_000)) if layer_of(key) == 1][:400]
+    below = [{"p": 0, "k": b"z%05d" % n, "v": LINK, "t": None} for n in range(8_000)]
+    large = encode({"l": None, "e": below})
+    entries: list[Any] = []
+    for number, (before, key) in enumerate(pairwise([b"", *keys])):
+        shared = shared_prefix(before, key)
+        entries.append({"p": shared, "k": key[shared:], "v": LINK, "t": None if number % 2 else cid_of(large)})
+    root = encode({"l": None, "e": entries})
+    blocks = {cid_of(block): block for block in (root, large)}
+    assert len(large) > 4 * 10**5
+    start = time.process_time()
+    with pytest.raises(Rejected, match="one node in many places"):
+        invert(cid_of(root), blocks, [Change(key, LINK, None) for key in keys[::2]])
+    assert time.process_time() - start < 2
 
 
 def test_a_broken_promise_is_found(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@ from indexer.metrics import Metrics
 from indexer.relay.backoff import Backoff
 from indexer.relay.connection import MAX_TOLD_CHARACTERS
 from indexer.relay.firehose import Firehose
+from indexer.relay.position import Position, Stored
 from indexer.relay.redirects import followed
 
 Speech = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -54,7 +55,15 @@ async def first_wait(url: str) -> float:
         stream.stop()
 
     backoff = Backoff(draw=lambda: 0.0)
-    stream = Firehose(url, None, idle_timeout=0, ping_interval=0.5, metrics=Metrics(), backoff=backoff, sleep=sleep)
+    stream = Firehose(
+        url,
+        Position("relay.test", Stored(), None),
+        idle_timeout=0,
+        ping_interval=0.5,
+        metrics=Metrics(),
+        backoff=backoff,
+        sleep=sleep,
+    )
     assert [frame async for frame in stream.frames()] == []
     assert ours_open(url) == []
     return waits[0]
@@ -165,7 +174,7 @@ async def test_a_relay_that_moved_is_followed_with_path_and_cursor(
         listening(new_place) as there,
         listening(moved(place.format(ws=there, http=there.replace("ws:", "http:")), status)) as url,
     ):
-        stream = Firehose(url, 7, idle_timeout=0, metrics=Metrics())
+        stream = Firehose(url, Position("relay.test", Stored(), 7), idle_timeout=0, metrics=Metrics())
         async with aclosing(stream.frames()) as frames:
             assert await anext(frames) == b"a"
     assert visitors == [f"GET {asked} HTTP/1.1\r\n".encode()]

@@ -24,6 +24,7 @@ from indexer.metrics import Metrics
 from indexer.relay.backoff import MAX_RETRY_AFTER, Backoff, retry_after
 from indexer.relay.connection import CLOSE_TIMEOUT, MAX_MESSAGE_BYTES
 from indexer.relay.firehose import Firehose
+from indexer.relay.position import Position, Stored
 
 Script = Callable[[ServerConnection, int | None], Awaitable[None]]
 DEADLINE = 60.0  # seconds: a test that waits longer has failed
@@ -78,7 +79,13 @@ async def running(
 def firehose(url: str, start: int | None = None, **changes: object) -> tuple[Firehose, Metrics]:
     metrics = Metrics()
     options: dict[str, object] = {"idle_timeout": 0, "metrics": metrics, "backoff": Backoff(UNIT)} | changes
-    return Firehose(url, start, **options), metrics  # pyright: ignore[reportArgumentType]
+    position = Position("relay.test", Stored(), start)
+    return Firehose(url, position, **options), metrics  # pyright: ignore[reportArgumentType]
+
+
+def received(stream: Firehose, seq: int) -> None:
+    """The consumer's part: registers what arrived."""
+    stream.position.arrived(seq, None)
 
 
 async def take(stream: Firehose, count: int) -> list[bytes]:
@@ -87,7 +94,7 @@ async def take(stream: Firehose, count: int) -> list[bytes]:
     async with aclosing(stream.frames()) as frames:
         async for frame in frames:
             got.append(frame)
-            stream.received(int(frame))
+            received(stream, int(frame))
             if len(got) == count:
                 break
     return got
@@ -167,7 +174,7 @@ async def test_reconnects_from_the_last_received_seq(end: Script, told: str, cap
 async def test_a_smaller_seq_does_not_move_the_cursor_back() -> None:
     async with running(sending(5, then=closing)) as relay:
         stream, _ = firehose(relay.url, 20)
-        stream.received(19)
+        received(stream, 19)
         run = asyncio.create_task(drained(stream))
         await holds(lambda: len(relay.cursors) > 1)
         stream.stop()
@@ -223,6 +230,37 @@ async def test_a_message_that_cannot_be_read_is_passed(inclusive: bool, caplog: 
     assert metrics.refused == {"frame_too_big": 1}
     assert "A message that comes after seq 12 cannot be read: sent 1009" in caplog.text
     assert "Passing over whatever lies between the seqs 12 and 20" in caplog.text
+
+
+@pytest.mark.promise(6)
+async def test_what_is_missing_behind_a_new_connection_is_a_gap() -> None:
+    """What a reconnect left out by itself, to get past a message, and what the relay no longer had."""
+
+    async def script(connection: ServerConnection, cursor: int | None) -> None:
+        if cursor in (10, 11):
+            await connection.send(b"\xff\xfe" if cursor == 10 else b"40", text=cursor == 10)
+        await silent(connection, cursor)
+
+    later = datetime(2026, 7, 1, tzinfo=UTC)
+    async with running(script) as relay:
+        stream, _ = firehose(relay.url, 0)
+        stream.position.arrived(10, later)
+        async with aclosing(stream.frames()) as frames:
+            assert await anext(frames) == b"40"
+        assert relay.cursors[:3] == [10, 10, 11]
+        gap = stream.position.arrived(40, later)
+        assert gap is not None
+        assert (gap.reason, gap.after.seq, gap.upto.seq) == ("unreadable", 10, 40)
+        async with aclosing(stream.frames()) as frames:
+            waiting = asyncio.ensure_future(anext(frames))
+            await holds(lambda: relay.cursors[-1] == 40)
+            await holds(lambda: stream.connected)
+            gap = stream.position.arrived(90, later + timedelta(days=1))
+            stream.stop()
+            with pytest.raises(StopAsyncIteration):
+                await waiting
+        assert gap is not None
+        assert (gap.reason, gap.after.seq, gap.upto.seq) == ("retention", 40, 90)
 
 
 async def test_a_text_message_that_is_not_utf8_does_not_come_for_ever() -> None:
@@ -309,7 +347,7 @@ async def test_a_connection_lost_while_the_consumer_is_busy_is_made_anew_when_it
         stream, _ = firehose(relay.url, 0)
         async with aclosing(stream.frames()) as frames:
             assert await anext(frames) == b"1"
-            stream.received(1)
+            received(stream, 1)
             await asyncio.sleep(0.05)
             assert len(relay.cursors) == 1
             rest = [await anext(frames) for _ in range(2)]
@@ -352,7 +390,7 @@ async def test_an_error_frame_drops_the_rest_and_reconnects_from_the_cursor(capl
                 if frame == b"2" and len(relay.cursors) == 1:
                     stream.disconnect("ConsumerTooSlow")
                     continue
-                stream.received(int(frame))
+                received(stream, int(frame))
                 if frame == b"3":
                     break
     assert got == [b"1", b"2", b"2", b"3"]
@@ -432,7 +470,7 @@ async def test_cancelling_the_consumer_leaves_nothing_behind() -> None:
         run.cancel()
         with pytest.raises(asyncio.CancelledError):
             await run
-        assert not [task for task in others & asyncio.all_tasks() if "_watch" in repr(task)]
+        assert not [task for task in others & asyncio.all_tasks() if "watch" in repr(task)]
 
 
 # ── failures to connect, and how long is waited
@@ -487,7 +525,7 @@ async def test_only_connections_without_new_events_make_the_waits_grow(seqs: lis
         waits = Waits(3)
         waits.stream, _ = firehose(relay.url, 7, sleep=waits, backoff=Backoff(draw=lambda: 1.0))
         async for _frame in waits.stream.frames():
-            waits.stream.received(left.pop(0))
+            received(waits.stream, left.pop(0))
     assert waits.seconds == expected
 
 

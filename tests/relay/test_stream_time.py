@@ -8,6 +8,7 @@ import pytest
 
 from indexer.config.settings import Config
 from indexer.relay import stream_time
+from indexer.relay.position import Stored
 from indexer.relay.stream_time import ENOUGH, WINDOW, StreamTime
 from relay_simulator.encoding import frame, time_text
 from relay_simulator.records import Record
@@ -72,16 +73,16 @@ def test_after_a_silence_or_on_a_new_connection_old_times_say_nothing(monkeypatc
 
 def worker(seq: int | None = None, time: datetime | None = None) -> UnifiedWorker:
     made = UnifiedWorker(Config.from_env(settings("postgresql://nobody@127.0.0.1:1/nothing", "ws://127.0.0.1:1")))
-    made._begin(seq, time)  # pyright: ignore[reportPrivateUsage]
+    made.begin(Stored(seq, time))
     return made
 
 
 async def written(one: UnifiedWorker) -> None:
     """All that waits in the lanes counts as written."""
-    for lane in one.lanes.all:
+    for lane in one.session.lanes.all:
         while len(lane):
             for placed in await lane.take():
-                one.watermark.finish(placed.ticket)
+                one.session.watermark.finish(placed.ticket)
 
 
 def identity(author: str, seq: int, time: str) -> bytes:
@@ -98,11 +99,11 @@ async def test_an_event_of_2999_moves_neither_the_lag_nor_the_cursor_s_time(acco
     for number in range(accounts):
         name = "abcdefghij"[number % 10] + "abcdefghij"[number // 10]
         await one.on_message_handler(Author(name).commit(number + 1, number / 10, liking("create", "x", number)).frame)
-    before = one.stream.time
+    before = one.session.position.time
     await one.on_message_handler(identity("liar", 900, FAR))
-    assert one.stream.time == before
+    assert one.session.position.time == before
     await written(one)
-    assert (one.watermark.cursor, one.watermark.time) == (900, before)
+    assert (one.session.watermark.cursor, one.session.watermark.time) == (900, before)
     assert (one.gauges.lag or 0) > DAY
     assert one.metrics.last_event_time == before
 
@@ -114,7 +115,7 @@ async def test_a_gap_of_two_days_behind_an_event_of_2999_is_noticed() -> None:
     for message in (identity("liar", 990, FAR), identity("honest", 1_000, time_text(START + 2 * DAY * SECOND))):
         await one.on_message_handler(message)
     await written(one)
-    (gap,) = one.watermark.gaps
+    (gap,) = one.session.watermark.gaps
     assert (gap.reason, gap.after, gap.upto) == ("retention", (900, at(0)), (990, at(2 * DAY)))
 
 
@@ -122,5 +123,5 @@ async def test_the_first_event_of_all_is_of_2999_and_the_lag_is_not_yet_known() 
     one = worker()
     await one.on_message_handler(identity("liar", 5, FAR))
     await written(one)
-    assert one.watermark.cursor == 5
+    assert one.session.watermark.cursor == 5
     assert one.gauges.lag is None

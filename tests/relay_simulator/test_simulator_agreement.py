@@ -8,8 +8,10 @@ import libipld
 import pytest
 
 from indexer.database.write import batch
-from indexer.protocol import car, frames, mst, signature
+from indexer.protocol import car, frames, mst
 from indexer.protocol.events import Commit, Unusable
+from indexer.protocol.keys import signing_key
+from indexer.protocol.signature import read_commit
 from relay_simulator.generator import Generator, Settings
 from relay_simulator.mix import Mix
 from relay_simulator.truth import AccountTruth, CommitTruth
@@ -38,8 +40,7 @@ def test_the_indexers_tree_undoes_a_commit_and_its_key_verifies_it(mix: Mix) -> 
         changes = [mst.Change(op["path"].encode(), op["cid"], op.get("prev")) for op in payload["ops"]]
         data = libipld.decode_dag_cbor(blocks[payload["commit"]])["data"]
         assert mst.invert(data, blocks, changes) == payload["prevData"]
-        key = signature.signing_key(documents[sent.truth.did])
-        assert signature.verify_commit(blocks[payload["commit"]], key)
+        assert read_commit(blocks[payload["commit"]]).signed_by(signing_key(sent.truth.did, documents[sent.truth.did]))
         commits += 1
     assert commits > 300
 

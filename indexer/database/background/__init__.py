@@ -1,5 +1,6 @@
 """Work that goes on while the stream is written. An error is its item's alone.
 
+tasks.py     all of it as one list, for the worker
 wiper.py     the rows of deleted accounts, step by step
 sweeper.py   hourly: notifications to deleted accounts, old traces
 waiting.py   commits that wait for a row or a wipe

@@ -302,7 +302,9 @@ async def test_missing_rights_are_told_at_once(application: str, limited: str) -
         await worker.write(Stream().commit("a", put(f"{POST}/1", post())))
         cursor = Cursor(worker.pool, "relay.test")
         await cursor.start("public", "live", forget=False)
-        await cursor.save(Watermark(7, START))
+        watermark = Watermark()
+        watermark.finish(watermark.arrive(7, START))
+        await cursor.save(watermark)
 
 
 async def test_the_right_to_the_sequences_is_needed(application: str, limited: str) -> None:

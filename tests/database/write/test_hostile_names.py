@@ -91,7 +91,9 @@ async def everything(worker: Worker) -> list[object]:
     cursor = Cursor(worker.pool, "relay.test")
     schema = await worker.value("SELECT quote_ident(current_schema())")
     await cursor.start(schema, "live", forget=True)
-    await cursor.save(Watermark(7, START))
+    watermark = Watermark()
+    watermark.finish(watermark.arrive(7, START))
+    await cursor.save(watermark)
     await worker.connection.execute(
         "INSERT INTO user_settings (user_did, data_collection_forbidden) VALUES ('did:plc:z', true)"
     )

@@ -1,0 +1,125 @@
+"""What it costs to prove a commit, in µs of CPU, next to what the plain ways cost: `python -m benchmarks.proof`.
+
+The frames are recorded ones where ../shared/data has them, otherwise the simulator's. The plain ways are the atproto SDK for
+the signature and `testing.search_tree` for the tree.
+"""
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from statistics import median
+from typing import Any, NamedTuple
+
+import libipld
+from atproto_crypto.verify import verify_signature
+
+from indexer.protocol import car, mst
+from indexer.protocol.keys import P256Key, SigningKey, signing_key
+from indexer.protocol.proof import Claim, Proof, prove, read_claim
+from indexer.protocol.signature import read_commit
+from relay_simulator.generator import Generator, Settings
+from relay_simulator.truth import CommitTruth
+from testing import search_tree
+from testing.frames import DATA, recorded
+
+REPETITIONS = 21
+
+
+class Case(NamedTuple):
+    """A commit with all that proving it needs; `did_key` is its key as the SDK takes it."""
+
+    payload: dict[str, Any]
+    claim: Claim
+    blocks: dict[bytes, bytes]
+    data: bytes
+    key: SigningKey
+    did_key: str
+
+
+def main() -> None:
+    """Measures and prints."""
+    cases = recorded_cases() if (DATA / "real_frames").is_dir() else simulated_cases()
+    k256 = [case for case in cases if not isinstance(case.key, P256Key)]
+    p256 = [case for case in cases if isinstance(case.key, P256Key)]
+    print(f"{len(cases)} commits, {len(p256)} of them by a P-256 key; µs of CPU a commit, medians of {REPETITIONS}")
+    for name, chosen, work in (
+        ("tree, plain", cases, tree_plainly),
+        ("tree", cases, tree),
+        ("signature on k256, SDK", k256, signature_by_sdk),
+        ("signature on k256", k256, signature),
+        ("signature on p256, SDK", p256, signature_by_sdk),
+        ("signature on p256", p256, signature),
+        ("the claim", cases, claim),
+        ("claim and proof", cases, proof),
+    ):
+        if chosen:
+            print(f"{name:24} {measured(work, chosen):7.1f}")
+
+
+def measured(work: Callable[[Case], object], cases: Sequence[Case]) -> float:
+    """µs of this thread's CPU for each case."""
+    found: list[float] = []
+    for _ in range(REPETITIONS):
+        start = time.thread_time()
+        for case in cases:
+            work(case)
+        found.append(1e6 * (time.thread_time() - start) / len(cases))
+    return median(found)
+
+
+def block_of(case: Case) -> bytes:
+    return case.blocks[case.claim.commit]
+
+
+def tree_plainly(case: Case) -> bytes:
+    return search_tree.invert(case.data, case.blocks, case.claim.changes)
+
+
+def tree(case: Case) -> bytes:
+    return mst.invert(case.data, case.blocks, case.claim.changes)
+
+
+def signature_by_sdk(case: Case) -> bool:
+    """As the atproto SDK checks it: the key is read each time."""
+    commit: Any = libipld.decode_dag_cbor(block_of(case))
+    signed = commit.pop("sig")
+    return verify_signature(case.did_key, libipld.encode_dag_cbor(commit), signed)
+
+
+def signature(case: Case) -> bool:
+    return read_commit(block_of(case)).signed_by(case.key)
+
+
+def claim(case: Case) -> Claim:
+    return read_claim(case.payload)
+
+
+def proof(case: Case) -> Proof:
+    return prove(read_claim(case.payload), case.blocks, case.key)
+
+
+def case_of(frame: bytes, document: dict[str, Any]) -> Case:
+    payload: Any = libipld.decode_dag_cbor_multi(frame)[1]
+    blocks = car.split(payload["blocks"])[1]
+    data: bytes = libipld.decode_dag_cbor(blocks[payload["commit"]])["data"]
+    did_key = "did:key:" + document["verificationMethod"][0]["publicKeyMultibase"]
+    return Case(payload, read_claim(payload), blocks, data, signing_key(payload["repo"], document), did_key)
+
+
+def recorded_cases() -> list[Case]:
+    """The recorded frames."""
+    documents = json.loads((DATA / "real_frames/did_docs.json").read_text())
+    frames = recorded("real_frames/frames.bin")
+    return [case_of(frame, documents[libipld.decode_dag_cbor_multi(frame)[1]["repo"]]) for frame in frames]
+
+
+def simulated_cases() -> list[Case]:
+    """The sound commits of a simulated stream."""
+    generator = Generator(Settings(accounts=100))
+    stream = [sent for sent in generator.stream(300) if isinstance(sent.truth, CommitTruth) and sent.truth.sound]
+    documents: dict[str, Any] = generator.did_documents()
+    return [case_of(sent.frame, documents[sent.truth.did]) for sent in stream if isinstance(sent.truth, CommitTruth)]
+
+
+if __name__ == "__main__":
+    main()

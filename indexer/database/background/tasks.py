@@ -1,0 +1,28 @@
+"""All work in the database that goes on while the stream is written, as one list."""
+
+from collections.abc import Coroutine
+from typing import Any
+
+from indexer.database.background.judge import Judge
+from indexer.database.background.rebuild import Rebuild
+from indexer.database.background.sizes import Sizes
+from indexer.database.background.stuck import Stuck
+from indexer.database.background.sweeper import Sweeper
+from indexer.database.background.waiting import Pending
+from indexer.database.background.wiper import Wiper
+from indexer.database.connection.pool import DatabasePool
+from indexer.metrics import Metrics
+from indexer.selection import Selection
+
+
+def background(pool: DatabasePool, selection: Selection, metrics: Metrics) -> list[Coroutine[Any, Any, object]]:
+    """What to run until it is cancelled. The rebuild ends by itself, when what an upgrade left undone is done."""
+    return [
+        Pending(pool, selection).keep_applying(),
+        Wiper(pool).keep_wiping(),
+        Judge(pool).keep_judging(),
+        Sweeper(pool).keep_sweeping(),
+        Stuck(pool, metrics).keep_counting(),
+        Rebuild(pool).finish(),
+        Sizes(pool).keep_sampling(),
+    ]

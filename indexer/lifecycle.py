@@ -1,0 +1,54 @@
+"""What the worker is doing, and why: it alone decides, others read."""
+
+from typing import Literal, NamedTuple
+
+State = Literal["starting", "running", "lost", "held", "stopping"]
+
+
+class Phase(NamedTuple):
+    """A state and its reason. It can't be changed, so whoever looks on may have it.
+
+    starting: the database is not reached, or not prepared yet. running: the lock is held, and a session works under it.
+    lost: the lock was lost, and is being taken again. held: an operator must decide. stopping: `run` is about to return.
+    `why` is the decision that is needed, or what asked for the stop.
+    """
+
+    state: State
+    why: str = ""
+
+    @property
+    def stopping(self) -> bool:
+        """Whether it is the last phase."""
+        return self.state == "stopping"
+
+
+class Lifecycle:
+    """The worker's phases. Stopping is the last one: nothing comes after it."""
+
+    def __init__(self) -> None:
+        self._phase = Phase("starting")
+
+    @property
+    def phase(self) -> Phase:
+        """What the worker is doing now."""
+        return self._phase
+
+    def running(self) -> None:
+        """A session has begun."""
+        self._enter(Phase("running"))
+
+    def lost(self) -> None:
+        """The lock is lost."""
+        self._enter(Phase("lost"))
+
+    def held(self, decision: str) -> None:
+        """Nothing goes on before an operator has decided this."""
+        self._enter(Phase("held", decision))
+
+    def stopping(self, why: str) -> None:
+        """`why` asked for the end: a signal's name, say."""
+        self._phase = Phase("stopping", why)
+
+    def _enter(self, phase: Phase) -> None:
+        if not self._phase.stopping:
+            self._phase = phase

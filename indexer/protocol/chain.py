@@ -1,0 +1,50 @@
+"""How a proven commit fits what is stored of its repo: is it newer, and does it start where we are?
+
+Source: https://atproto.com/specs/sync: `since` and `prevData` must be the rev and the tree of the commit before. `prevData`
+is not signed, so a relay may leave it away: a repo that has once been proven by it must always have it (the ratchet).
+"""
+
+from typing import NamedTuple
+
+from indexer.protocol.failures import Failure
+from indexer.protocol.proof import Claim, Proof
+
+
+class Stored(NamedTuple):
+    """What is stored of a repo. `rev` and `data` are None where nothing is known yet; `inductive` is the ratchet."""
+
+    rev: str | None
+    data: bytes | None
+    inductive: bool
+
+
+def commit_failure(stored: Stored, claim: Claim, proof: Proof) -> Failure | None:
+    """What is wrong with a proven commit where the repo stands, the first in this order: age, downgrade, tree, chain."""
+    if _is_stale(stored, claim.rev):
+        return Failure.STALE
+    if proof.failure is Failure.LEGACY_COMMIT:
+        return Failure.DOWNGRADED_COMMIT if stored.inductive else Failure.LEGACY_COMMIT
+    if proof.failure is not None:
+        return proof.failure
+    before = claim.prev_data if proof.before is None else proof.before
+    if stored.rev is not None and claim.since != stored.rev:
+        return Failure.CHAIN_BROKEN
+    if stored.data is not None and before != stored.data:
+        return Failure.CHAIN_BROKEN
+    return None
+
+
+def inductive_after(stored: Stored, claim: Claim, proof: Proof) -> bool:
+    """The ratchet after this commit: set by a `prevData` that is proven, so that no relay can set it for a repo without."""
+    return stored.inductive or (claim.prev_data is not None and proof.before is not None and proof.signed)
+
+
+def sync_failure(stored: Stored, rev: str, data: bytes) -> Failure | None:
+    """What is wrong with a proven #sync where the repo stands. None: its rev is the repo's from now on."""
+    if _is_stale(stored, rev):
+        return Failure.STALE
+    return None if stored.data is None or data == stored.data else Failure.SYNC_DIFFERS
+
+
+def _is_stale(stored: Stored, rev: str) -> bool:
+    return stored.rev is not None and rev <= stored.rev

@@ -1,0 +1,156 @@
+"""The public keys by which accounts sign: from a DID document, a did:key or a Multikey to a key that is ready to verify.
+
+Sources: https://atproto.com/specs/cryptography (curves, multikey, did:key) and /specs/did (which method of a document signs).
+A signature is the 64 bytes of r and s, s in the lower half of the curve's order: its mirror would be another signature of the
+same message, which anyone can make.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any, Protocol, TypeAlias, cast
+
+import libipld
+from coincurve import PublicKey
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+
+from indexer.errors import Rejected
+
+SIGNATURE_BYTES = 64
+
+_K256_MULTICODEC, _P256_MULTICODEC = b"\xe7\x01", b"\x80\x24"
+_K256_TYPE, _P256_TYPE = "EcdsaSecp256k1VerificationKey2019", "EcdsaSecp256r1VerificationKey2019"
+_P256_HALF_ORDER = bytes.fromhex("7fffffff800000007fffffffffffffffde737d56d38bcf4279dce5617e3192a8")
+_POINT_SIZES = {b"\x02": 33, b"\x03": 33, b"\x04": 65}  # SEC 1: compressed, compressed, whole
+_MAX_KEY_CHARACTERS = 128  # of base58: the longest key has 90
+_ECDSA_SHA256 = ec.ECDSA(SHA256())
+
+
+class _Verifying(Protocol):
+    """The one method of coincurve's public key that is used, typed as its own annotations don't quite say."""
+
+    def verify(self, signature: bytes, message: bytes, hasher: None) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
+class K256Key:
+    """A secp256k1 key, checked by libsecp256k1, which itself refuses an s in the upper half."""
+
+    point: PublicKey
+
+    def verifies(self, message: bytes, signature: bytes) -> bool:
+        """Whether this key made this signature of SHA-256(message)."""
+        if len(signature) != SIGNATURE_BYTES:
+            return False
+        return cast("_Verifying", self.point).verify(_der(signature), sha256(message).digest(), None)
+
+
+@dataclass(frozen=True, slots=True)
+class P256Key:
+    """A NIST P-256 key, checked by OpenSSL, which takes an s of either half."""
+
+    point: ec.EllipticCurvePublicKey
+
+    def verifies(self, message: bytes, signature: bytes) -> bool:
+        """Whether this key made this signature of SHA-256(message)."""
+        if len(signature) != SIGNATURE_BYTES or signature[32:] > _P256_HALF_ORDER:
+            return False
+        try:
+            self.point.verify(_der(signature), message, _ECDSA_SHA256)
+        except InvalidSignature:
+            return False
+        return True
+
+
+SigningKey: TypeAlias = K256Key | P256Key
+
+
+def signing_key(did: str, document: Mapping[str, Any]) -> SigningKey:
+    """The key by which an account signs, from its DID document: the first method named #atproto that the account controls.
+
+    Raises Rejected: `no_signing_key`.
+    """
+    if document.get("id") != did:
+        raise Rejected("no_signing_key", "the document is another DID's")
+    methods: object = document.get("verificationMethod")
+    for method in cast("list[object]", methods) if isinstance(methods, list) else []:
+        fields = cast("dict[str, object]", method) if isinstance(method, dict) else {}
+        if fields.get("id") in ("#atproto", f"{did}#atproto"):
+            return _key_of(did, fields)
+    raise Rejected("no_signing_key", "the document names none")
+
+
+def parse_did_key(text: str) -> SigningKey:
+    """The key of a did:key. Raises Rejected: `no_signing_key`."""
+    if not text.startswith("did:key:"):
+        raise Rejected("no_signing_key", "no did:key")
+    return parse_multikey(text.removeprefix("did:key:"))
+
+
+def parse_multikey(text: str) -> SigningKey:
+    """The key of a Multikey's text: zQ3sh… on k256, zDn… on p256, the point compressed. Raises Rejected: `no_signing_key`."""
+    data = _base58(text)
+    curve, point = data[:2], data[2:]
+    if len(point) == 33 and curve == _K256_MULTICODEC:
+        return k256_key(point)
+    if len(point) == 33 and curve == _P256_MULTICODEC:
+        return p256_key(point)
+    raise Rejected("no_signing_key", "of no curve that is known, or of another length")
+
+
+def k256_key(point: bytes) -> K256Key:
+    """A secp256k1 key from its point. Raises Rejected: `no_signing_key`."""
+    try:
+        return K256Key(PublicKey(_checked_point(point)))
+    except ValueError:
+        raise Rejected("no_signing_key", "no point of secp256k1") from None
+
+
+def p256_key(point: bytes) -> P256Key:
+    """A P-256 key from its point. Raises Rejected: `no_signing_key`."""
+    try:
+        return P256Key(ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), _checked_point(point)))
+    except ValueError:
+        raise Rejected("no_signing_key", "no point of P-256") from None
+
+
+def _key_of(did: str, method: Mapping[str, object]) -> SigningKey:
+    text = method.get("publicKeyMultibase")
+    if method.get("controller") != did or not isinstance(text, str):
+        raise Rejected("no_signing_key", "another DID controls it, or it has no publicKeyMultibase")
+    kind = method.get("type")
+    if kind == "Multikey":
+        return parse_multikey(text)
+    if kind == _K256_TYPE:
+        return k256_key(_base58(text))
+    if kind == _P256_TYPE:
+        return p256_key(_base58(text))
+    raise Rejected("no_signing_key", f"of type {ascii(kind)[:100]}")
+
+
+def _base58(text: str) -> bytes:
+    if not text.startswith("z") or len(text) > _MAX_KEY_CHARACTERS:
+        raise Rejected("no_signing_key", "not base58 of multibase, or too long")
+    try:
+        return libipld.decode_multibase(text)[1]
+    except ValueError:
+        raise Rejected("no_signing_key", "not base58") from None
+
+
+def _checked_point(point: bytes) -> bytes:
+    """The bytes of a point as they are, if SEC 1 says so. libsecp256k1 also takes a hybrid form, which names no key."""
+    if len(point) != _POINT_SIZES.get(point[:1]):
+        raise Rejected("no_signing_key", f"a point of {len(point)} bytes")
+    return point
+
+
+def _der(signature: bytes) -> bytes:
+    """r and s as two integers of ASN.1, as both libraries want them."""
+    r, s = signature[:32].lstrip(b"\0"), signature[32:].lstrip(b"\0")
+    if r[:1] >= b"\x80" or not r:
+        r = b"\0" + r
+    if s[:1] >= b"\x80" or not s:
+        s = b"\0" + s
+    return bytes((0x30, len(r) + len(s) + 4, 2, len(r))) + r + bytes((2, len(s))) + s
