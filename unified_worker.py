@@ -133,7 +133,7 @@ class UnifiedWorker:
 
     @asynccontextmanager
     async def _periodic_work(self, session: Session) -> AsyncGenerator[None]:
-        """Everything that runs while the stream is read, until the block ends; then the cursor is saved. A failure in either ends both."""
+        """What runs while the stream is read, until the block ends; then save the cursor. A failure in either ends both."""
         async with asyncio.TaskGroup() as tasks:
             periodic = [
                 tasks.create_task(work)
