@@ -1,4 +1,4 @@
-"""The worker: a relay's firehose in, ordered rows in PostgreSQL out, and a seq that the cursor has passed is in the database.
+"""The worker: a relay's firehose in, ordered rows in PostgreSQL out; every seq that the cursor has passed is in the database.
 
 firehose.frames() ─► on_message_handler ─► decode ─► lanes.put (by DID; waits when full)
                                                         │ one task and one connection per lane
@@ -15,13 +15,13 @@ from typing import assert_never
 
 from indexer.command_line import process
 from indexer.config.settings import Config
-from indexer.database.background.opt_outs import UserSettings
+from indexer.database.background.opt_outs import OptOuts
 from indexer.database.background.runs import Run
 from indexer.database.background.tasks import background
 from indexer.database.connection.failures import DATABASE_ERRORS, Remedy, remedy
 from indexer.database.connection.pool import DatabasePool, LockLost
 from indexer.database.schema.ready import START_PATIENCE, make_ready
-from indexer.errors import told
+from indexer.errors import describe
 from indexer.json import SafeJSONEncoder
 from indexer.lifecycle import Lifecycle, Phase
 from indexer.log.handler import warn_limited
@@ -46,8 +46,8 @@ START_PAUSE = 1.0  # seconds between two attempts to start
 
 
 class UnifiedWorker:
-    """The whole flow. `initialize` prepares the database, `run` works until `stop`; `metrics` says what happened so far,
-    `gauges` how it is just now."""
+    """The whole flow. `initialize` prepares the database, `run` works until `stop`; `metrics` holds the counters, `gauges`
+    the current state."""
 
     record_types: Sequence[RecordType] = RECORD_TYPES
 
@@ -58,7 +58,7 @@ class UnifiedWorker:
             config.database_url, size=config.db_pool_size, name=config.relay_host, durable=config.synchronous_commit
         )
         self.selection = Selection(config.collections)
-        self.settings = UserSettings(self.pool, self.selection)
+        self.opt_outs = OptOuts(self.pool, self.selection)
         self.processor = EventProcessor(self.pool, self.metrics, self.selection)
         self.cursor = Cursor(self.pool, config.relay_host)
         self.last_session: Session | None = None  # under the lock that is held, or was held last
@@ -83,34 +83,35 @@ class UnifiedWorker:
         return self.last_session
 
     async def initialize(self, patience: float = START_PATIENCE) -> None:
-        """Connects, takes the lock, prepares the schema and begins a session. `patience` (s) is for a silent database."""
+        """Connect, take the lock, prepare the schema and begin a session. `patience` (s): how long to wait for a silent
+        database."""
         while True:
             schema = await make_ready(self.pool, self.record_types, patience)
             try:
-                await self.settings.start(schema)
+                await self.opt_outs.start(schema)
                 stored = await self.cursor.start(schema, self.config.cursor, forget=self._reset_cursor)
                 break
             except (LockLost, *DATABASE_ERRORS) as error:  # it went again just now
                 if remedy(error) is not Remedy.RETRY:
                     raise
-                warn_limited(log, "start", "The database went while the cursor was read (%s); trying again", error)
+                warn_limited(log, "start", "Lost the database connection while loading the cursor (%s); retrying", error)
                 await asyncio.sleep(START_PAUSE)
         self._reset_cursor = False
         self.begin(stored)
 
     def begin(self, stored: Stored) -> None:
-        """Begins a session after `stored`; without a stored cursor where CURSOR says, or where a live stream began."""
+        """Begin a session after `stored`; without a stored cursor, where CURSOR says, or where a live stream began."""
         before = self.last_session
         start = self.config.start if before is None else before.position.start
         self.last_session = Session(self.config, self.metrics, stored, start)
         self._lifecycle.running()
 
     async def run(self) -> None:
-        """Works until `stop`, after `initialize`; then stores how the run ended."""
+        """Work until `stop`, after `initialize`; then store how the run ended."""
         try:
             await self._run_sessions()
         except BaseException as error:
-            await self._run.end(f"fault: {told(error)}")
+            await self._run.end(f"fault: {describe(error)}")
             raise
         await self._run.end(self.phase.why)
         self.pool.terminate()
@@ -124,7 +125,7 @@ class UnifiedWorker:
                 return
             except* LockLost:
                 self._lifecycle.lost()
-                last = "the cursor stays where it was, nothing is lost"
+                last = "the cursor is unchanged, nothing is lost"
                 then = last if self.phase.stopping else "starting again from the stored cursor"
                 log.warning("The database connection that holds the lock is gone: %s", then)
             if not self.phase.stopping:
@@ -132,14 +133,14 @@ class UnifiedWorker:
 
     @asynccontextmanager
     async def _periodic_work(self, session: Session) -> AsyncGenerator[None]:
-        """All that runs beside the stream, until the block ends; then the cursor is saved. A failure in either ends both."""
+        """What runs while the stream is read, until the block ends; then save the cursor. A failure in either ends both."""
         async with asyncio.TaskGroup() as tasks:
             periodic = [
                 tasks.create_task(work)
                 for work in (
                     self.pool.watch(),
                     self.cursor.keep_saving(session.watermark),
-                    self.settings.keep_reading(),
+                    self.opt_outs.keep_reading(),
                     self.progress.run(),
                     self._run.keep_noting(),
                     *background(self.pool, self.selection, self.metrics),
@@ -165,7 +166,7 @@ class UnifiedWorker:
         session.lanes.close()
 
     async def on_message_handler(self, frame: bytes) -> None:
-        """One message of the stream: decoded, and placed in its repo's lane, or finished here."""
+        """Handle one message of the stream: decode it, and put it into its repo's lane, or finish it here."""
         session = self.session
         await session.watermark.room()
         event = session.decode(frame)
@@ -203,23 +204,23 @@ class UnifiedWorker:
             self.progress.finished(len(batch))
 
     def stop(self, why: str = "stop") -> None:
-        """Ends the reading; `run` returns when what was read is written and the cursor saved. `why`: SIGTERM, say."""
+        """End the reading; `run` returns when what was read is written and the cursor is saved. `why`: SIGTERM, for example."""
         self._lifecycle.stopping(why)
         if self.last_session is not None:
             self.last_session.firehose.stop()
 
     def abandon(self) -> None:
-        """Cuts the database's connections, so that nothing waits for it any more."""
+        """Close the database connections at once, so that nothing waits for them any more."""
         self.pool.terminate()
 
     def hold(self, decision: str) -> None:
-        """Lets go of the database, because an operator must make this decision first."""
+        """Release the database, because an operator must make this decision first."""
         self._lifecycle.held(decision)
         self.abandon()
 
 
 def main() -> None:
-    """The command: runs until a signal, then exits with 0; 1 and 2 are faults (`indexer.command_line.process`)."""
+    """Run the command until a signal, then exit with 0; 1 and 2 are faults (`indexer.command_line.process`)."""
     sys.exit(process.main(UnifiedWorker, sys.argv[1:]))
 
 

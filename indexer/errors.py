@@ -37,7 +37,7 @@ def leaves(group: BaseExceptionGroup[E]) -> list[E]:
     return found
 
 
-def told(error: BaseException) -> str:
+def describe(error: BaseException) -> str:
     """An error in a line: its words, with its type where it is none of the above."""
     errors = leaves(cast("BaseExceptionGroup[BaseException]", error)) if isinstance(error, BaseExceptionGroup) else [error]
     named = (str(one) if isinstance(one, Stop | OperatorError) else f"{type(one).__name__}: {one}" for one in errors)

@@ -1,4 +1,4 @@
-"""What the worker is doing, and why: it alone decides, others read."""
+"""What the worker is doing, and why: only the worker changes it, others read it."""
 
 from typing import Literal, NamedTuple
 
@@ -6,7 +6,7 @@ State = Literal["starting", "running", "lost", "held", "stopping"]
 
 
 class Phase(NamedTuple):
-    """A state and its reason. It can't be changed, so whoever looks on may have it.
+    """A state and its reason. It is immutable, so observers may keep it.
 
     starting: the database is not reached, or not prepared yet. running: the lock is held, and a session works under it.
     lost: the lock was lost, and is being taken again. held: an operator must decide. stopping: `run` is about to return.
@@ -34,19 +34,19 @@ class Lifecycle:
         return self._phase
 
     def running(self) -> None:
-        """A session has begun."""
+        """Enter this phase when a session has begun."""
         self._enter(Phase("running"))
 
     def lost(self) -> None:
-        """The lock is lost."""
+        """Enter this phase when the lock is lost."""
         self._enter(Phase("lost"))
 
     def held(self, decision: str) -> None:
-        """Nothing goes on before an operator has decided this."""
+        """Enter this phase when an operator must make this decision first."""
         self._enter(Phase("held", decision))
 
     def stopping(self, why: str) -> None:
-        """`why` asked for the end: a signal's name, say."""
+        """Enter the last phase; `why` asked for the end, for example a signal's name."""
         self._phase = Phase("stopping", why)
 
     def _enter(self, phase: Phase) -> None:

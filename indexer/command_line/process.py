@@ -21,7 +21,7 @@ from indexer.config.database_url import redacted
 from indexer.config.settings import Config
 from indexer.descriptors import open_standard
 from indexer.embedded.programs import EmbeddedPostgres
-from indexer.errors import OperatorError, Stop, leaves, told
+from indexer.errors import OperatorError, Stop, describe, leaves
 from indexer.log import handler
 from indexer.monitoring.observers import views
 from indexer.version import VERSION
@@ -31,13 +31,13 @@ log = logging.getLogger(__name__)
 UNFORESEEN = 70  # as sysexits.h has it: a fault of the program's own
 
 STREAM = Words(
-    "stopping; what was read is written first",
-    "The database did not take what was read within %.0f s: the cursor stays where it was, nothing is lost",
+    "stopping after writing what was read",
+    "The database did not accept what was read within %.0f s: the cursor is unchanged, nothing is lost",
 )
 
 
 def main(make: Callable[[Config, bool], StreamWorker], argv: Sequence[str]) -> int:
-    """Runs a command, or the worker that `make(config, reset_cursor)` gives; returns the exit code."""
+    """Run a command, or the worker that `make(config, reset_cursor)` returns; return the exit code."""
     open_standard()
     sys.excepthook = _unforeseen
     arguments = cli.parse(argv)
@@ -87,7 +87,7 @@ async def _serve(make: Callable[[Config, bool], StreamWorker], config: Config, a
             except* Stop as group:
                 if not arguments.options.hold:
                     raise
-                await _hold(worker, told(group))
+                await _hold(worker, describe(group))
                 code = 1
     log.info("Stopped")
     return code
@@ -98,6 +98,7 @@ async def _hold(worker: StreamWorker, decision: str) -> None:
     worker.hold(decision)
     log.error("%s", decision)
     log.warning(
-        "Waiting for that decision: nothing is read or written. A signal ends it, with exit code 1; a start tries again"
+        "Waiting for that decision: nothing is read or written. A signal ends the worker with exit code 1; a restart "
+        "tries again"
     )
     log.info("%s: ending", await signalled())

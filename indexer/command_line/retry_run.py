@@ -77,7 +77,7 @@ class Retrying:
             for (reason, fate, why), count in sorted(self._counts.items())
         ]
         stopped = ["Stopped before the end."] if self._stopping else []
-        return [*table([("reason", "became", "letters", "why"), *rows], right=frozenset({2})), *stopped]
+        return [*table([("reason", "result", "letters", "why"), *rows], right=frozenset({2})), *stopped]
 
     async def _frames(self, connection: Connection) -> AsyncGenerator[tuple[Kept, list[int]]]:
         if isinstance(self._chosen, Choice):

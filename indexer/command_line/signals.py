@@ -1,4 +1,4 @@
-"""Signals: the first one asks what runs to stop, and gives it its grace; the second leaves at once."""
+"""Signals: the first one asks the program to stop, with a grace period; the second ends it at once."""
 
 import asyncio
 import logging
@@ -16,48 +16,48 @@ STUCK = 0.5  # seconds for tasks to end once their connections are cut
 
 
 class Worker(Protocol):
-    """What a process runs until a signal: the stream's worker, or a rebuild."""
+    """What a process runs until a signal: the worker, or a command."""
 
     async def initialize(self) -> None:
-        """Readies the worker."""
+        """Prepare the run."""
         ...
 
     async def run(self) -> None:
-        """Works until `stop`, to the end of what was taken in."""
+        """Work until `stop`, and finish what was taken in."""
         ...
 
     def stop(self) -> None:
-        """Ends the reading; `run` returns when all that was read is finished."""
+        """End the reading; `run` returns when everything that was read is finished."""
         ...
 
     def abandon(self) -> None:
-        """Cuts the database's connections, so that nothing waits for it any more."""
+        """Close the database connections at once, so that nothing waits for them any more."""
         ...
 
 
 class StreamWorker(Worker, Protocol):
-    """The stream's worker, which keeps in the database what it was stopped by, and may be looked at."""
+    """The stream's worker, which stores in the database why it stopped, and whose state others may read."""
 
     gauges: Gauges
 
     def stop(self, why: str = ...) -> None:
-        """As Worker.stop; `why` is the signal's name."""
+        """Like Worker.stop; `why` is the signal's name."""
         ...
 
     def hold(self, decision: str) -> None:
-        """Lets go of the database, because an operator must make this decision first."""
+        """Release the database, because an operator must make this decision first."""
         ...
 
 
 class Words(NamedTuple):
-    """What is said when a signal came, and when the grace period (%.0f s) has run out."""
+    """The messages after a signal, and after the grace period (%.0f s)."""
 
     stopping: str
     too_late: str
 
 
 async def until_signal(worker: Worker, words: Words, stop: Callable[[str], None] | None = None) -> None:
-    """Runs the worker. The first signal asks it to stop, and gives it its grace; the second leaves at once.
+    """Run the worker. The first signal asks it to stop, with a grace period; the second ends it at once.
 
     `stop`: what to call, with the signal's name, in place of the worker's own.
     """
@@ -103,7 +103,7 @@ async def until_signal(worker: Worker, words: Words, stop: Callable[[str], None]
 
 
 async def signalled() -> str:
-    """Waits for a signal that asks to stop; its name."""
+    """Wait for a signal that asks to stop; return its name."""
     loop, came = asyncio.get_running_loop(), asyncio.Queue[str]()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, came.put_nowait, number.name)

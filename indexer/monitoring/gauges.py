@@ -1,4 +1,4 @@
-"""What the worker is just now, read from its stages when somebody asks; looking costs the stages nothing."""
+"""The worker's current state, read from its stages on request; reading costs the stages nothing."""
 
 from datetime import UTC, datetime
 from time import monotonic
@@ -28,7 +28,7 @@ class Stages(Protocol):
 
     @property
     def last_session(self) -> Session | None:
-        """The session under the lock that is held, or was held last; None before the first one."""
+        """The session under the current lock, or under the last one; None before the first one."""
         ...
 
 
@@ -47,17 +47,17 @@ class Gauges:
 
     @property
     def metrics(self) -> Metrics:
-        """What was counted since the start."""
+        """The counters since the start."""
         return self._stages.metrics
 
     @property
     def pool(self) -> DatabasePool:
-        """The connections, of which some are busy."""
+        """The connections, some of them busy."""
         return self._stages.pool
 
     @property
     def lanes(self) -> tuple[Lane, ...]:
-        """The lanes, with what waits in them; before the first session as many, which are empty."""
+        """The lanes, with their waiting events; before the first session the same number of empty lanes."""
         session = self._stages.last_session
         return self._empty if session is None else session.lanes.all
 
@@ -84,14 +84,14 @@ class Gauges:
 
     @property
     def next_attempt(self) -> float | None:
-        """Seconds until the relay is connected to again; None while that is not waited for."""
+        """Seconds until the next attempt to connect to the relay; None while none is scheduled."""
         session = self._stages.last_session
         at = None if session is None else session.firehose.next_attempt_at
         return None if at is None else max(0.0, at - monotonic())
 
     @property
     def database_silence(self) -> float:
-        """Seconds since the database answered on the lock's connection, which asks at least every ten; infinity: never."""
+        """Seconds since the database answered on the lock's connection, which asks at least every ten; infinity if never."""
         return monotonic() - self.pool.answered_at
 
     @property
@@ -108,13 +108,13 @@ class Gauges:
 
     @property
     def written_time(self) -> datetime | None:
-        """The stream's time there, aware; None before the first one where no cursor was stored."""
+        """The stream's time at the cursor, aware; None before the first event, if no cursor was stored."""
         session = self._stages.last_session
         return None if session is None else session.watermark.time
 
     @property
     def lag(self) -> float | None:
-        """Seconds from the time of the stream up to which everything is written; None while there is none.
+        """Seconds since the stream's time up to which everything is written; None while that time is unknown.
 
         A relay's clock may run ahead of ours: never negative.
         """

@@ -1,4 +1,5 @@
-"""Who looks on while the worker works: a sample every second, HTTP, the terminal's status line, and the first minute's words.
+"""Monitoring tasks: a sample every second, HTTP, the terminal's status line, and the first minute's messages. Indexing never
+waits for them.
 
 None of it is awaited by the stream.
 """
@@ -24,7 +25,8 @@ WORDS = {"ready": "live", "behind": "catching up"}
 
 @asynccontextmanager
 async def views(config: Config, gauges: Gauges, embedded: PostgresServer | None, began: float) -> AsyncGenerator[None]:
-    """Looks on until the block ends. `embedded`: the server of --embedded; `began`: the process's start, by time.monotonic.
+    """Run the monitoring tasks until the block ends. `embedded`: the server of --embedded; `began`: the process's start, by
+    time.monotonic.
 
     OperatorError where HTTP_BIND can't be listened on.
     """
@@ -44,7 +46,7 @@ async def views(config: Config, gauges: Gauges, embedded: PostgresServer | None,
             notes += [f"Live page: {server.url}"] if server.url else []
         if embedded is not None:
             greet(config.relay_url, embedded.directory)
-            notes.append(f"The data are in {embedded.directory}; look into them: {embedded.psql}")
+            notes.append(f"The data is in {embedded.directory}; open it with: {embedded.psql}")
             words = first_events(
                 gauges.metrics,
                 connected=lambda: gauges.connected,
@@ -58,14 +60,14 @@ async def views(config: Config, gauges: Gauges, embedded: PostgresServer | None,
 
 def _begun(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
     task = asyncio.create_task(work)
-    task.add_done_callback(_told)
+    task.add_done_callback(_log_fault)
     return task
 
 
-def _told(task: asyncio.Task[None]) -> None:
-    """Who looks on may fail, by a fault of ours: that is said, and the stream goes on."""
+def _log_fault(task: asyncio.Task[None]) -> None:
+    """A monitoring task may fail by a fault of its own: log it, and let indexing continue."""
     if not task.cancelled() and (error := task.exception()) is not None:
-        log.error("A fault in what looks on; the stream goes on without it", exc_info=error)
+        log.error("A monitoring task failed; indexing continues without it", exc_info=error)
 
 
 async def _end(tasks: list[asyncio.Task[None]]) -> None:
@@ -78,11 +80,11 @@ def _now(history: History, ready_lag: float, notes: tuple[str, ...]) -> Now:
     gauges, rate = history.gauges, history.rate
     amiss = reasons(gauges, ready_lag)
     word = state(amiss, rate)
-    told = WORDS.get(word) or (word if amiss[0].name == "lag" else amiss[0].name.replace("_", " "))
+    shown = WORDS.get(word) or (word if amiss[0].name == "lag" else amiss[0].name.replace("_", " "))
     if amiss and amiss[0].name == "not_connected" and gauges.next_attempt is not None:
-        told += f", next attempt in {gauges.next_attempt:.0f} s"
+        shown += f", next attempt in {gauges.next_attempt:.0f} s"
     return Now(
-        state=told,
+        state=shown,
         events_per_second=rate,
         lag=gauges.lag,
         busy=gauges.pool.busy,

@@ -11,7 +11,7 @@ INTERVAL = 1.0  # seconds between two looks
 
 
 class Now(NamedTuple):
-    """How it goes just now."""
+    """The worker's current state, as the status line shows it."""
 
     state: str  # of the connection: live, catching up, not connected, …
     events_per_second: float
@@ -44,15 +44,15 @@ def status_line(now: Now) -> str:
     return "  ".join(parts)
 
 
-async def keep_showing(look: Callable[[], Now]) -> None:
-    """Shows what `look` says, every second until cancelled. Without a terminal nothing is shown.
+async def keep_showing(snapshot: Callable[[], Now]) -> None:
+    """Show the status that `snapshot` returns, every second until cancelled. Without a terminal nothing is shown.
 
     When it has ended nothing is left of it, so what else writes to the terminal (a traceback) finds an empty line. It waits
     for that, but only a second for a terminal that takes nothing.
     """
     try:
         while True:
-            now = look()
+            now = snapshot()
             show_status(status_line(now), now.notes)
             await asyncio.sleep(INTERVAL)
     finally:

@@ -1,4 +1,4 @@
-"""The stored cursor: the relay's seq up to which everything is in the database. One row a relay, by its host."""
+"""The stored cursor: the relay's seq up to which everything is in the database. One row per relay, by its host."""
 
 import asyncio
 import logging
@@ -8,7 +8,7 @@ from indexer.database.connection.pool import DatabasePool
 from indexer.errors import OperatorError
 from indexer.log.handler import warn_limited
 from indexer.pipeline.watermark import Watermark
-from indexer.relay.gaps import Place
+from indexer.relay.gaps import StreamPosition
 from indexer.relay.position import Stored
 
 log = logging.getLogger(__name__)
@@ -62,16 +62,16 @@ WHERE $1 IN (account_relay, handle_relay)
 
 
 class Cursor:
-    """Loads and saves the cursor of one relay, on the connection that holds the worker's lock, and with it the gaps."""
+    """Loads and saves the cursor of one relay, together with the gaps, on the connection that holds the worker's lock."""
 
     def __init__(self, pool: DatabasePool, service: str) -> None:
         self._pool = pool
         self._schema = ""
-        self._told = False  # that CURSOR is ignored
+        self._warned = False  # that CURSOR is ignored
         self._service = service
 
     async def start(self, schema: str, configured: str | int, *, forget: bool) -> Stored:
-        """What is stored; without a seq where this relay has none, so that CURSOR decides.
+        """What is stored; without a seq if this relay has none, so that CURSOR decides.
 
         `schema`: where the tables are. `configured`: CURSOR, which a stored cursor overrules. `forget`: delete the
         stored one first (--reset-cursor).
@@ -85,7 +85,7 @@ class Cursor:
                 await connection.execute(FOREIGN.format(schema=self._schema), self._service)
                 await connection.execute(FORGET_SEQS, self._service)
             left = await connection.fetchrow(FORGOTTEN, self._service)
-        forgotten = None if left is None else Place(left["after_seq"], left["after_time"])
+        forgotten = None if left is None else StreamPosition(left["after_seq"], left["after_time"])
         foreign = left is not None and left["reason"] == "other_relay"
         if row is None or row["cursor"] is None:
             if forgotten is not None and foreign:
@@ -94,27 +94,27 @@ class Cursor:
             return Stored(None, None, forgotten, foreign)
         if not row["cursor"].isdecimal():
             raise OperatorError(
-                [f"the cursor stored for {self._service} is no seq ({row['cursor'][:40]!r}): start with --reset-cursor"]
+                [f"the cursor stored for {self._service} is not a seq ({row['cursor'][:40]!r}): start with --reset-cursor"]
             )
-        if configured != "live" and not self._told:
-            self._told = True
+        if configured != "live" and not self._warned:
+            self._warned = True
             log.warning(
-                "CURSOR=%s is ignored, since a cursor is stored for %s; --reset-cursor forgets it", configured, self._service
+                "CURSOR=%s is ignored, because a cursor is stored for %s; --reset-cursor removes it", configured, self._service
             )
         seq = int(row["cursor"])
         log.info("Resuming %s from the stored cursor %d", self._service, seq)
         return Stored(seq, row["time"], forgotten, foreign)
 
-    def _tell_foreign(self, last: Place) -> None:
+    def _tell_foreign(self, last: StreamPosition) -> None:
         log.warning(
-            "No cursor is stored for %s, but one of another relay is, of %s: what came since is missing, unless this relay "
-            "still has it and CURSOR=oldest asks for it",
+            "No cursor is stored for %s, but one for another relay is, of %s: the events since then are missing, unless this "
+            "relay still has them and you set CURSOR=oldest",
             self._service,
             "unknown time" if last.time is None else last.time.isoformat(),
         )
 
     async def save(self, watermark: Watermark) -> None:
-        """Stores the watermark, if it moved, and the gaps that lie before it."""
+        """Store the watermark, if it moved, and the gaps before it."""
         seq, time, gaps = watermark.cursor, watermark.time, tuple(watermark.gaps)
         if seq is None or seq == watermark.stored:
             return
@@ -127,14 +127,14 @@ class Cursor:
         watermark.saved(seq, len(gaps))
 
     async def keep_saving(self, watermark: Watermark) -> None:
-        """Stores the watermark every second, until cancelled."""
+        """Store the watermark every second, until cancelled."""
         while True:
             await asyncio.sleep(SAVE_INTERVAL)
             await self.try_saving(watermark)
 
     async def try_saving(self, watermark: Watermark) -> None:
-        """Stores the watermark if the database lets it; else the cursor stays where it was, and a replay is harmless."""
+        """Store the watermark if the database allows it; otherwise the cursor is unchanged, and a replay is harmless."""
         try:
             await self.save(watermark)
         except DATABASE_ERRORS as error:
-            warn_limited(log, "cursor not saved", "The cursor could not be saved and stays where it was (%s)", error)
+            warn_limited(log, "cursor not saved", "Could not save the cursor, so it is unchanged (%s)", error)

@@ -1,4 +1,4 @@
-"""Order per repo: each DID has its lane, each lane is worked off by one task, in order, while lanes run side by side.
+"""Order per repo: each DID has its lane, one task drains each lane in order, and lanes run in parallel.
 
 Lanes are bounded in number and in bytes; a full one makes the reader wait, and with it the relay.
 """
@@ -17,24 +17,24 @@ MAX_BATCH_BYTES = 4 * 2**20
 MAX_BATCH = 250  # commits a call: no gain beyond (measured)
 # While one lane's batch is made, or flushed to disk, another's is at work: two lanes a core do 5 % more than one (measured).
 # Beyond four connections there is nothing to gain on two cores, and batches get smaller.
-LANES_A_CORE = 2
+LANES_PER_CORE = 2
 MOST_LANES = 4
 
 
 def lane_count(pool_size: int) -> int:
-    """How many lanes work well: each needs a connection, and the lock has one of the pool."""
-    return min(max(pool_size - 1, 1), LANES_A_CORE * (os.cpu_count() or 1), MOST_LANES)
+    """How many lanes to use: each needs a connection, and the lock uses one of the pool."""
+    return min(max(pool_size - 1, 1), LANES_PER_CORE * (os.cpu_count() or 1), MOST_LANES)
 
 
 class Placed(NamedTuple):
-    """An event in a lane, with the ticket by which its end is told."""
+    """An event in a lane, with the ticket that marks its end."""
 
     ticket: Ticket
     event: RepoEvent
 
 
 class Lane:
-    """One queue: put by the reader, taken in batches by the lane's task."""
+    """One queue: filled by the reader, drained in batches by the lane's task."""
 
     def __init__(self, number: int, max_events: int, max_bytes: int) -> None:
         self.number = number
@@ -50,7 +50,7 @@ class Lane:
         return len(self._queue)
 
     async def put(self, placed: Placed) -> None:
-        """Adds an event at the end; waits while the lane is full. An event larger than the bound goes in alone."""
+        """Add an event at the end; waits while the lane is full. An event larger than the limit goes in alone."""
         while self._queue and (len(self._queue) >= self.max_events or self.bytes >= self._max_bytes):
             self._room.clear()
             await self._room.wait()
@@ -59,7 +59,7 @@ class Lane:
         self._filled.set()
 
     async def take(self) -> list[Placed]:
-        """The next batch, in order: what waits now, as far as one call carries it. Empty at the end of a closed lane."""
+        """The next batch, in order: what waits now, as much as one call carries. Empty at the end of a closed lane."""
         while not self._queue:
             if self._closed:
                 return []
@@ -78,13 +78,13 @@ class Lane:
         return batch
 
     def close(self) -> None:
-        """Says that nothing follows: `take` gives what is left, then nothing."""
+        """Mark the end: `take` returns what is left, then nothing."""
         self._closed = True
         self._filled.set()
 
 
 class Lanes:
-    """The lanes, and which DID goes where."""
+    """The lanes, and which DID uses which lane."""
 
     def __init__(self, count: int) -> None:
         self.all = tuple(Lane(number, MAX_QUEUED // count, MAX_QUEUED_BYTES // count) for number in range(count))
@@ -94,10 +94,10 @@ class Lanes:
         return sum(map(len, self.all))
 
     async def put(self, did: str, placed: Placed) -> None:
-        """Adds an event to its DID's lane; waits while that is full."""
+        """Add an event to its DID's lane; waits while that lane is full."""
         await self.all[hash(did) % len(self.all)].put(placed)
 
     def close(self) -> None:
-        """Says that nothing follows, to every lane."""
+        """Mark the end in every lane."""
         for lane in self.all:
             lane.close()

@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 
 class EventProcessor:
-    """Turns events into rows, those that `selection` takes. `metrics` counts what became of them; `newest` has some posts."""
+    """Turns events into rows, as far as `selection` takes them. `metrics` counts the results; `newest` keeps some posts."""
 
     def __init__(self, pool: DatabasePool, metrics: Metrics, selection: Selection = EVERYTHING) -> None:
         self._writer = Writer(pool, selection)
@@ -38,7 +38,7 @@ class EventProcessor:
         self.newest = Newest()
 
     async def process_batch(self, lane: int, events: Sequence[RepoEvent]) -> None:
-        """Applies one lane's events in order, each commit in its own transaction; returns when all are finished."""
+        """Apply one lane's events in order, each commit in its own transaction; return when all are finished."""
         batch, outcomes = await self._writer.write(lane, events)
         metrics = self._metrics
         for place, reason in batch.refused:
@@ -57,7 +57,7 @@ class EventProcessor:
         metrics = self._metrics
         if outcome.frame_dropped:
             metrics.frames_dropped += 1
-            warn_limited(log, "frame_dropped", "Dead letters are full: reasons are kept on, frames no longer")
+            warn_limited(log, "frame_dropped", "Dead-letter storage is full: keeping reasons, dropping frames")
         match outcome.result:
             case Result.APPLIED | Result.NO_NEWS:
                 pass
@@ -72,10 +72,10 @@ class EventProcessor:
                 metrics.stale += 1
             case Result.BROKEN_CHAIN:
                 metrics.broken_chain += 1
-                warn_limited(log, "broken_chain", "A repo's commit follows on one that never came: marked desynchronized")
+                warn_limited(log, "broken_chain", "The predecessor of a repo's commit never arrived: marked desynchronized")
             case Result.REV_FORK:
                 metrics.rev_fork += 1
-                warn_limited(log, "rev_fork", "A repo gave one rev two contents; the first one stands")
+                warn_limited(log, "rev_fork", "A repo sent two different commits with one rev; the first one stays")
             case Result.REFUSED:
                 reason = outcome.reason
                 metrics.refused[reason] += 1
@@ -92,38 +92,38 @@ class EventProcessor:
         self.newest.sample(batch, outcomes)
 
     async def process_commit(self, connection: Connection, commit: Commit) -> str:
-        """Applies one commit; the outcome: 'applied', 'broken_chain', 'stale', 'rev_fork', 'inactive', 'kept',
+        """Apply one commit; return the outcome: 'applied', 'broken_chain', 'stale', 'rev_fork', 'inactive', 'kept',
         'frame_dropped'."""
         return str(await apply_one(connection, Mode.LIVE, build([commit], selection=self._selection, with_frames=True)))
 
     async def ensure_user(self, connection: Connection, did: str) -> None:
-        """Sees to it that the account has a row in users."""
+        """Ensure that the account has a row in `users`."""
         batch = Batch()
         batch.close(did, user=True, time=datetime.now(UTC))
         await apply_one(connection, Mode.DIRECT, batch)
 
     async def process_post(self, connection: Connection, uri: str, cid: str, did: str, record: Record) -> None:
-        """Writes a post's row. `record` is in JSON form; Rejected for one that can't be used; so for the four below."""
+        """Write a post's row. `record` is in JSON form; raises Rejected if it is unusable. So do the four methods below."""
         await self._put(connection, post.RECORD, uri, cid, did, record)
 
     async def process_like(self, connection: Connection, uri: str, cid: str, did: str, record: Record) -> None:
-        """Writes a like's row."""
+        """Write a like's row."""
         await self._put(connection, like.RECORD, uri, cid, did, record)
 
     async def process_repost(self, connection: Connection, uri: str, cid: str, did: str, record: Record) -> None:
-        """Writes a repost's row."""
+        """Write a repost's row."""
         await self._put(connection, repost.RECORD, uri, cid, did, record)
 
     async def process_follow(self, connection: Connection, uri: str, cid: str, did: str, record: Record) -> None:
-        """Writes a follow's row."""
+        """Write a follow's row."""
         await self._put(connection, follow.RECORD, uri, cid, did, record)
 
     async def process_profile(self, connection: Connection, uri: str, cid: str, did: str, record: Record) -> None:
-        """Writes the profile's columns of the account's row."""
+        """Write the profile's columns in the account's row."""
         await self._put(connection, profile.RECORD, uri, cid, did, record)
 
     async def process_delete(self, connection: Connection, uri: str) -> None:
-        """Deletes the row of a record, with all that follows from it."""
+        """Delete the row of a record, with all its derived rows."""
         parts = parse_at_uri(uri)
         kind, _ = KINDS.get(parts.collection or "", OTHER)
         batch = Batch()

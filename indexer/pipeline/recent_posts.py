@@ -1,4 +1,4 @@
-"""Some of the newest posts, for those who look on: at most a few a second, taken from batches that were just written."""
+"""Some of the newest posts, for the page: at most a few per second, from batches that were just written."""
 
 from bisect import bisect_right
 from collections import deque
@@ -28,7 +28,7 @@ class Post(NamedTuple):
 
 
 class Newest:
-    """`posts`: the last ones that were looked at, the newest first."""
+    """`posts`: the posts that were kept last, newest first."""
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self.posts: deque[Post] = deque(maxlen=KEPT)
@@ -37,7 +37,7 @@ class Newest:
         self._next = 0.0
 
     def sample(self, batch: Batch, outcomes: Sequence[Outcome]) -> None:
-        """Keeps the first post of a batch that has just been written, unless one was kept a moment ago."""
+        """Keep the first post of a batch that was just written, unless one was kept a moment ago."""
         now = self._clock()
         if now < self._next or POST not in batch.kind:
             return

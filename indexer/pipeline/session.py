@@ -1,4 +1,4 @@
-"""A session: what lives as long as one lock. When the lock is lost, the next session begins at the stored cursor."""
+"""A session: everything that lives as long as one lock. When the lock is lost, the next session begins at the stored cursor."""
 
 from datetime import UTC, datetime
 
@@ -13,13 +13,13 @@ from indexer.relay.position import Position, Stored
 
 
 class Session:
-    """Where we are in the stream: `position` is what was received, `watermark` what is finished.
+    """One session's place in the stream: `position` is what was received, `watermark` what is finished.
 
     Between the two, events wait in `lanes`; `firehose` brings them.
     """
 
     def __init__(self, config: Config, metrics: Metrics, stored: Stored, start: int | None) -> None:
-        """It goes on after `stored`; where no cursor is stored, from `start` (None: live)."""
+        """`stored`: where to resume; without a stored cursor, begin at `start` (None: live)."""
         self.position = Position(config.relay_host, stored, start)
         self.watermark = Watermark(stored.seq, stored.time)
         self.lanes = Lanes(lane_count(config.db_pool_size))
@@ -28,12 +28,12 @@ class Session:
         self._now = datetime.now(UTC)
 
     def decode(self, frame: bytes) -> Event:
-        """The frame's event, its time bounded by our clock."""
+        """Decode the frame into an event, with its time bounded by our clock."""
         self._now = datetime.now(UTC)
         return decode(frame, self.position.time, self._now)
 
     def arrived(self, seq: int | None, time: datetime | None = None, repo: str = "") -> Ticket:
-        """Registers the event just decoded, in the order of the stream. Its ticket must be finished."""
+        """Register the event just decoded, in arrival order. The caller must finish the returned ticket."""
         position, gap = self.position, None
         if time is position.time or time is self._now:
             time = None  # what stands in for a time that is not believed says nothing of where the stream is

@@ -1,4 +1,4 @@
-"""How far the stream is finished without a gap: the only thing that the cursor may say."""
+"""How far the stream is finished without a break: only this may become the cursor."""
 
 import asyncio
 from collections import deque
@@ -13,8 +13,8 @@ MAX_OPEN = 65_536
 
 
 class Ticket:
-    """One event that has arrived: its seq (None for a message without one), its time, the gap that lies before it, when it
-    arrived (by time.monotonic), and whether it is finished."""
+    """One event that has arrived: its seq (None for a message without one), its time, the gap before it, when it arrived (by
+    time.monotonic), and whether it is finished."""
 
     __slots__ = ("arrived_at", "finished", "gap", "seq", "time")
 
@@ -27,7 +27,7 @@ class Ticket:
 
 
 class Watermark:
-    """The longest finished prefix, in the order of arrival. `cursor` is the highest seq in it, `time` that event's time.
+    """The longest finished prefix, in arrival order. `cursor` is the highest seq in it, `time` that event's time.
 
     `stored` is the seq up to which this is in the database; `gaps` lie after it, and are to be stored with the cursor.
     """
@@ -44,24 +44,24 @@ class Watermark:
         return len(self._open)
 
     async def room(self) -> None:
-        """Waits while too much has arrived behind an event that is not finished."""
+        """Wait while too many events have arrived behind one that is not finished."""
         while len(self._open) >= MAX_OPEN:
             self._moved.clear()
             await self._moved.wait()
 
     def arrive(self, seq: int | None, time: datetime | None, gap: Gap | None = None) -> Ticket:
-        """Registers an event, in the order of the stream; `finish` must be called with what this returns."""
+        """Register an event in arrival order. The caller must `finish` the returned ticket."""
         ticket = Ticket(seq, time, gap)
         self._open.append(ticket)
         return ticket
 
     def saved(self, cursor: int, gaps: int) -> None:
-        """The cursor is stored, and with it the first `gaps` of the gaps."""
+        """Note that the cursor is stored, and with it the first `gaps` of the gaps."""
         self.stored = cursor
         del self.gaps[:gaps]
 
     def finish(self, ticket: Ticket) -> None:
-        """The event is committed, kept as a dead letter, or a counted no-op."""
+        """Mark the event as finished: committed, kept as a dead letter, or counted without effect."""
         ticket.finished = True
         waiting = self._open
         while waiting and waiting[0].finished:

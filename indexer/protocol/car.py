@@ -85,7 +85,7 @@ def _header(car: bytes) -> tuple[list[bytes], int]:
     except (ValueError, RecursionError) as error:
         raise Rejected("bad_car", f"header: {error}"[:200]) from None
     if not isinstance(header, dict) or length > len(car) - at:
-        raise Rejected("bad_car", "the header is no map")
+        raise Rejected("bad_car", "the header is not a map")
     fields = cast("dict[str, Any]", header)
     roots: object = fields.get("roots")
     version: object = fields.get("version")

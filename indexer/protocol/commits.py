@@ -84,7 +84,7 @@ def commit(fields: dict[str, Any], frame: bytes, clock: Clock) -> Commit:
         return Commit(seq, did, rev, known_since, time, None, True, (), (), frame)
     named_ops: object = fields.get("ops")
     if not isinstance(named_ops, list):
-        raise Rejected("bad_ops", "ops is no list")
+        raise Rejected("bad_ops", "ops is not a list")
     ops = cast("list[object]", named_ops)
     if len(ops) > MAX_OPS:
         raise Rejected("too_many_ops", f"{len(ops)} ops, at most {MAX_OPS}")
@@ -118,7 +118,7 @@ def _commit_block(fields: dict[str, Any], did: str, rev: str) -> tuple[bytes, by
     """The CAR's root, the CID of the tree's root, and the blocks, once commit block and envelope agree."""
     packed: object = fields.get("blocks")
     if type(packed) is not bytes:
-        raise Rejected("bad_blocks", "blocks is no byte string")
+        raise Rejected("bad_blocks", "blocks is not a byte string")
     if len(packed) > MAX_BLOCKS_BYTES:
         raise Rejected("blocks_too_large", f"{len(packed)} bytes, at most {MAX_BLOCKS_BYTES}")
     roots, blocks = car.split(packed)
@@ -133,7 +133,7 @@ def _commit_block(fields: dict[str, Any], did: str, rev: str) -> tuple[bytes, by
     except (ValueError, RecursionError) as error:
         raise Rejected("bad_commit_block", str(error)[:200]) from None
     if type(value) is not dict:
-        raise Rejected("bad_commit_block", "the commit is no map")
+        raise Rejected("bad_commit_block", "the commit is not a map")
     signed = cast("dict[str, Any]", value)
     version: object = signed.get("version")
     if type(version) is not int or version != _REPO_VERSION:
@@ -167,7 +167,7 @@ def _judged(
 
 def _op(op: object, did: str, blocks: dict[bytes, bytes]) -> RecordOp | RefusedOp:
     if type(op) is not dict:
-        return RefusedOp("", "bad_op", "the op is no map")
+        return RefusedOp("", "bad_op", "the op is not a map")
     fields = cast("dict[str, Any]", op)
     path: object = fields.get("path")
     if type(path) is not str:

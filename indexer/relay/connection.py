@@ -1,4 +1,4 @@
-"""One websocket connection to a relay, within the bounds that a hostile one is held to; and why there is none, in words."""
+"""One websocket connection to a relay, within limits for hostile relays; and why a connection failed, in words."""
 
 import logging
 import ssl as tls
@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 
 async def open_connection(url: str, ssl: tls.SSLContext | None) -> ClientConnection:
-    """A connection to `url`, ws or wss, or to where it leads. `ssl` replaces the system's own certificate authorities.
+    """Connect to `url`, ws or wss, following redirects. `ssl` replaces the system's certificate authorities.
 
     Raises OSError or WebSocketException, of which InvalidProxy, like ImportError, is for a proxy setting that is unusable.
     """
@@ -85,7 +85,7 @@ class _Connection(ClientConnection):
         self.transport.abort()
 
 
-def told(error: OSError | WebSocketException) -> str:
+def why_not(error: OSError | WebSocketException) -> str:
     """What kept us from connecting, in words for the operator."""
     match error:
         case InvalidStatus():

@@ -17,7 +17,7 @@ from indexer.config.addresses import SUBSCRIBE_PATH
 from indexer.errors import OperatorError
 from indexer.metrics import Metrics
 from indexer.relay.backoff import Backoff
-from indexer.relay.connection import asked_to_wait, open_connection, told
+from indexer.relay.connection import asked_to_wait, open_connection, why_not
 from indexer.relay.position import Position
 from indexer.relay.skipping import Skipping
 from indexer.relay.watchdog import PING_INTERVAL, Watchdog
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 
 class Firehose:
-    """One relay's stream. `frames` gives the messages; `position` says where a reconnect goes on; `stop` ends it."""
+    """One relay's stream. `frames` yields the messages; `position` says where a reconnect continues; `stop` ends it."""
 
     def __init__(
         self,
@@ -40,7 +40,7 @@ class Firehose:
         backoff: Backoff | None = None,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
-        """`relay_url` is ws(s)://host[:port]. The consumer of `frames` registers in `position` what arrived.
+        """`relay_url` is ws(s)://host[:port]. The consumer of `frames` must register in `position` what arrived.
 
         `idle_timeout` and `ping_interval` are in seconds; an idle time-out of 0 is off. `ssl` replaces the system's own
         certificate authorities. `backoff` and `sleep` are the waits between connections.
@@ -61,12 +61,12 @@ class Firehose:
         self._interruptible: asyncio.Timeout | None = None  # what stop() breaks off while there is no connection
 
     def disconnect(self, reason: str) -> None:
-        """Drop this connection and what was read ahead on it; `frames` goes on with a new one, after the back-off."""
+        """Drop this connection and what was read ahead on it; `frames` continues with a new one, after the back-off."""
         if self._watchdog is not None:
             self._watchdog.end(reason)
 
     def stop(self) -> None:
-        """End `frames`, at once, wherever it is."""
+        """End `frames` at once, wherever it is."""
         if not self._stopping:
             self._stopping = True
             self.disconnect("stopping")
@@ -122,7 +122,7 @@ class Firehose:
             detail = error.msg  # not the whole error, which shows the proxy's password
             raise OperatorError([f"the proxy of the environment is unusable ({detail}); correct or unset it"]) from None
         except (OSError, WebSocketException) as error:  # TimeoutError is an OSError
-            await self._pause(logging.WARNING, f"Cannot connect to {self._relay_url} ({told(error)})", asked_to_wait(error))
+            await self._pause(logging.WARNING, f"Cannot connect to {self._relay_url} ({why_not(error)})", asked_to_wait(error))
             return None
         finally:
             self._interruptible = None
@@ -132,7 +132,7 @@ class Firehose:
         return connection
 
     async def _pause(self, level: int, what: str, at_least: float = 0.0) -> None:
-        """Log `what` happened and wait for the next attempt, for `at_least` so many seconds. Nothing of it when stopping."""
+        """Log `what` happened and wait for the next attempt, `at_least` seconds. Does nothing when stopping."""
         if self._stopping:
             return
         seconds = max(self._backoff.next(), at_least)

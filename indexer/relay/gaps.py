@@ -1,4 +1,4 @@
-"""Gaps: stretches of the stream that did not come. They lie where it is joined to what came before, at a new connection."""
+"""Gaps: missing ranges of the stream. A gap can only be where a new connection joins what came before."""
 
 from datetime import datetime, timedelta
 from typing import Literal, NamedTuple
@@ -8,8 +8,8 @@ MAX_DROP = 10_000
 # Events come several a second on a public relay, so such a jump right after connecting is events that the relay no longer had.
 MAX_JUMP = timedelta(minutes=10)
 
-Reason = Literal["retention", "unreadable", "reset", "renumbered", "other_relay"]
-MEANING: dict[Reason, str] = {
+GapReason = Literal["retention", "unreadable", "reset", "renumbered", "other_relay"]
+MEANING: dict[GapReason, str] = {
     "retention": "the relay no longer had it",
     "unreadable": "a message in it could not be read",
     "reset": "by --reset-cursor",
@@ -18,7 +18,7 @@ MEANING: dict[Reason, str] = {
 }
 
 
-class Place(NamedTuple):
+class StreamPosition(NamedTuple):
     """An event's place in the stream: its seq and the stream's time there."""
 
     seq: int
@@ -26,29 +26,29 @@ class Place(NamedTuple):
 
 
 class Gap(NamedTuple):
-    """What lies between `after` and `upto` did not come."""
+    """The events between `after` and `upto` are missing."""
 
-    reason: Reason
-    after: Place
-    upto: Place
+    reason: GapReason
+    after: StreamPosition
+    upto: StreamPosition
 
 
 class Seam:
-    """The joint between `after`, the last that came, and what comes on a new connection.
+    """The joint between `after`, the last event before, and the events of a new connection.
 
     `known` says why something is missing there, where that is known beforehand. `reset`: the connection does not go on after
     `after` but where an operator said. Feed it events by `meets` until it is `judged`.
     """
 
-    def __init__(self, after: Place, known: Reason | None, *, reset: bool = False) -> None:
+    def __init__(self, after: StreamPosition, known: GapReason | None, *, reset: bool = False) -> None:
         self.reset = reset
         self.judged = False
         self._after = after
-        self._known: Reason | None = known
+        self._known: GapReason | None = known
         self._first: int | None = None
 
     def meets(self, seq: int, time: datetime | None) -> Gap | None:
-        """An event that came; the gap before it, if there is one. `time` is None where the event has none.
+        """Take an event of the new connection; return the gap before it, if there is one. `time` is None if the event has none.
 
         What only a time can tell waits for an event that has one. A cursor that is stored meanwhile keeps the time from before
         the seam, and a reset stays in the database until it is judged: so no crash in between loses the gap.
@@ -62,9 +62,9 @@ class Seam:
             return None
         self.judged = True
         reason = self._reason(self._first, time)
-        return None if reason is None else Gap(reason, self._after, Place(self._first, time))
+        return None if reason is None else Gap(reason, self._after, StreamPosition(self._first, time))
 
-    def _reason(self, first: int, time: datetime | None) -> Reason | None:
+    def _reason(self, first: int, time: datetime | None) -> GapReason | None:
         after = self._after
         jump = timedelta(0) if time is None or after.time is None else time - after.time
         if self._known == "other_relay":  # whose seqs mean nothing here

@@ -1,4 +1,4 @@
-"""Gets past a message that can't be read: it would come again forever, because the cursor stays before it."""
+"""Get past an unreadable message: it would come again forever, because the cursor stays before it."""
 
 import logging
 
@@ -12,7 +12,7 @@ log = logging.getLogger(__name__)
 
 
 class Skipping:
-    """Counts how often a message could not be read at one position, and widens the step beyond it.
+    """Counts how often a message at one position was unreadable, and widens the step beyond it.
 
     `cursor` is what to ask the relay for: the position's own, except to get past such a message.
     """
@@ -25,7 +25,7 @@ class Skipping:
 
     @property
     def cursor(self) -> int | None:
-        """The last received seq itself, never more, except to get past a message that can't be read.
+        """The last received seq itself, never more, except to get past an unreadable message.
 
         After the second time the cursor moves on by 1, 2, 4, …: seqs have gaps, so how far the message lies ahead is unknown.
         Good events that a step too wide leaves out lie within the same stretch.
@@ -41,7 +41,8 @@ class Skipping:
         return self.cursor != self._position.resume_from
 
     def closed(self, code: int | None, why: str) -> None:
-        """We closed the connection with this code, None if the relay did. Notes it where a message was the reason."""
+        """Register the code with which we closed the connection, None if the relay closed it. Remembers if a message was the
+        reason."""
         if code not in REFUSALS:
             return
         at = self._position.resume_from
@@ -49,6 +50,6 @@ class Skipping:
             self._stuck_at, self._stuck = at, 0
             self._metrics.refused[REFUSALS[code]] += 1
         self._stuck += 1
-        log.warning("A message that comes after seq %s cannot be read: %s", at, why)
+        log.warning("A message after seq %s cannot be read: %s", at, why)
         if self.passing_over:
-            log.warning("Passing over whatever lies between the seqs %s and %s", at, self.cursor)
+            log.warning("Skipping everything between the seqs %s and %s", at, self.cursor)

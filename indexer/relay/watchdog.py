@@ -1,4 +1,4 @@
-"""Ends a connection that is dead: too long without a message, or no answer to a ping."""
+"""End a connection that is dead: too long without a message, or no answer to a ping."""
 
 import asyncio
 
@@ -9,7 +9,7 @@ PING_INTERVAL = 20.0  # seconds of silence before a ping, and for its answer
 
 
 class Watchdog:
-    """Watches one connection. Its reader says when it waits for a message, and counts the messages that came.
+    """Watches one connection. The reader tells it when it waits for a message, and counts the messages.
 
     `ending` is why the connection shall end, once it shall.
     """
@@ -24,12 +24,12 @@ class Watchdog:
         self._ping_interval = ping_interval
 
     def end(self, reason: str) -> None:
-        """The connection shall end, for this reason; `watch` closes it."""
+        """Ask for the end of the connection, with this reason; `watch` closes it."""
         self.ending = reason
         self._ended.set()
 
     async def watch(self, connection: ClientConnection) -> None:
-        """Closes the connection when it shall end, or is dead. Returns when it is closed.
+        """Close the connection when its end was asked for, or when it is dead. Returns when it is closed.
 
         Silence counts only while a message is waited for: then the socket is being read, so an answer would be seen. It is
         counted in ticks, not by the clock, so a loop that was held up for a while does not take its own pause for silence.

@@ -163,7 +163,7 @@ async def page_is_red_while_the_relay_is_silent(look: Look, feed: Feed) -> None:
     feed.rate = 0
     await look.state_is("stalled")
     assert (await look.page.title()).startswith("STALLED")
-    assert "Behind: what is written is" in await look.text("#reasons")
+    assert "Behind: the database is" in await look.text("#reasons")
     assert "READY_LAG_SECONDS is 3" in await look.text("#reasons")
     red, green, blue = map(int, re.findall("[0-9]+", await colour_of(look, ".state"))[:3])
     assert red > 2 * max(green, blue)
@@ -260,7 +260,7 @@ async def test_what_the_page_makes_of_numbers(database: str, tmp_path: Path) -> 
             waiting = {"time": now, "why": "Cannot connect", "times": 11}
             told |= {"received_seq": 130_261_550_649, "cursor": 130_261_550_648, "last_reconnects": [waiting]}
             told |= {"state": "stalled", "lag": None, "uptime": 600.0, "was_connected": False}
-            told["reasons"] = [{"name": "not_connected", "detail": "x"}, {"name": "lag", "detail": "no event has come yet"}]
+            told["reasons"] = [{"name": "not_connected", "detail": "x"}, {"name": "lag", "detail": "no event has arrived yet"}]
             await look.page.route("**/live", answering(told))
             await look.page.goto(url)
             await look.state_is("starting")

@@ -163,7 +163,7 @@ async def test_a_relay_that_counts_anew_is_noticed_after_a_restart_too(database:
         with pytest.raises(ExceptionGroup) as raised:
             async with running(database, relay.url) as worker:
                 await finished(worker, 50_001)
-        assert raised.group_contains(Stop, match="counts anew")
+        assert raised.group_contains(Stop, match="restarted its numbering")
 
 
 async def test_tls_with_an_authority_of_its_own(database: str, tmp_path: Path) -> None:

@@ -106,7 +106,7 @@ async def test_a_fault_is_the_last_word_of_a_run(database: str, tmp_path: Path) 
             assert await worker.ends() == 1
     answer = await asked(tmp_path, url=database)
     assert ", fault: 127.0.0.1:" in answer.out
-    assert "counts anew" in answer.out
+    assert "restarted its numbering" in answer.out
 
 
 async def test_what_it_refuses(database: str, tmp_path: Path) -> None:

@@ -143,4 +143,4 @@ async def test_a_fault_of_who_looks_on_is_told_and_stops_nothing(
     one = await worker()
     async with views(one.config, one.gauges, None, 0.0):
         await until(lambda: "ZeroDivisionError" in caplog.text, "the fault is told")
-        assert "the stream goes on" in caplog.text
+        assert "indexing continues" in caplog.text

@@ -36,7 +36,7 @@ def lose(one: UnifiedWorker) -> None:
 @pytest.mark.parametrize(
     ("step", "expected"),
     [
-        (start, [("starting", "the database is not reached, or not prepared yet")]),
+        (start, [("starting", "the database is not connected, or not prepared yet")]),
         (lose, [("database", "the connection was lost; trying again")]),
         (hold, [("decision", "set RELAY_URL")]),
         (stop, [("stopping", "SIGTERM")]),

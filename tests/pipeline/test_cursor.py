@@ -10,7 +10,7 @@ from indexer.log.handler import RateLimited
 from indexer.pipeline.cursor import Cursor
 from indexer.pipeline.watermark import Watermark
 from indexer.protocol.events import Account, Identity
-from indexer.relay.gaps import Gap, Place
+from indexer.relay.gaps import Gap, StreamPosition
 from indexer.relay.position import Position, Stored
 from testing.commits import START, did
 from testing.database_side import Worker
@@ -62,7 +62,7 @@ async def test_a_stored_cursor_overrules_the_configured_one(
 
 async def test_forgetting_is_for_one_relay(worker: Worker) -> None:
     await worker.connection.execute("INSERT INTO firehose_cursor (service, cursor) VALUES ('relay.test', '7'), ('other', '9')")
-    assert await cursor(worker).start("public", "oldest", forget=True) == Stored(forgotten=Place(7, None))
+    assert await cursor(worker).start("public", "oldest", forget=True) == Stored(forgotten=StreamPosition(7, None))
     assert await worker.column("SELECT service FROM firehose_cursor") == ["other"]
 
 
@@ -107,7 +107,7 @@ async def test_a_cursor_that_can_t_be_saved_just_now_is_told_and_ends_nothing(
         CREATE TRIGGER full_disk BEFORE INSERT ON firehose_cursor EXECUTE FUNCTION full_disk()"""
     )
     await kept.try_saving(watermark)
-    assert "The cursor could not be saved and stays where it was (no space left)" in caplog.text
+    assert "Could not save the cursor, so it is unchanged (no space left)" in caplog.text
     await worker.connection.execute("DROP TRIGGER full_disk ON firehose_cursor")
     await kept.try_saving(watermark)
     assert await worker.value("SELECT cursor FROM firehose_cursor") == "7"
@@ -116,7 +116,7 @@ async def test_a_cursor_that_can_t_be_saved_just_now_is_told_and_ends_nothing(
 GAPS = """
 SELECT concat_ws(' ', service, reason, after_seq, coalesce(upto_seq::text, '?')) FROM unified_worker.gaps ORDER BY id
 """
-LATER = Place(90, START + timedelta(days=1))
+LATER = StreamPosition(90, START + timedelta(days=1))
 
 
 def passed(watermark: Watermark, seq: int, gap: Gap | None = None) -> Watermark:
@@ -130,7 +130,7 @@ async def test_a_gap_is_stored_with_the_cursor_that_passes_it_and_once(both_work
     kept = cursor(both_worker)
     await kept.start("public", "live", forget=False)
     watermark = passed(Watermark(), 7)
-    gap = Gap("retention", Place(7, START), LATER)
+    gap = Gap("retention", StreamPosition(7, START), LATER)
     early = watermark.arrive(8, None)
     ticket = watermark.arrive(90, LATER.time, gap)
     watermark.finish(ticket)
@@ -145,7 +145,9 @@ async def test_a_gap_is_stored_with_the_cursor_that_passes_it_and_once(both_work
     assert tuple(row or ()) == (START, LATER.time)
     # The same stretch again: the same gap. Two at once are two.
     await kept.start("public", "live", forget=True)
-    await kept.save(passed(passed(Watermark(), 90, gap), 200, Gap("unreadable", Place(91, None), Place(200, None))))
+    await kept.save(
+        passed(passed(Watermark(), 90, gap), 200, Gap("unreadable", StreamPosition(91, None), StreamPosition(200, None)))
+    )
     assert await both_worker.column(GAPS) == ["relay.test retention 7 90", "relay.test unreadable 91 200"]
 
 
@@ -153,7 +155,7 @@ async def test_a_gap_is_stored_with_the_cursor_that_passes_it_and_once(both_work
 async def test_a_gap_that_can_t_be_stored_just_now_is_stored_with_the_next_cursor(worker: Worker) -> None:
     kept = cursor(worker)
     await kept.start("public", "live", forget=False)
-    watermark = passed(Watermark(), 90, Gap("reset", Place(7, START), LATER))
+    watermark = passed(Watermark(), 90, Gap("reset", StreamPosition(7, START), LATER))
     await worker.connection.execute("ALTER TABLE firehose_cursor RENAME TO gone")
     await kept.try_saving(watermark)
     await worker.connection.execute("ALTER TABLE gone RENAME TO firehose_cursor")
@@ -171,7 +173,7 @@ async def test_what_a_reset_forgets_is_known_until_it_is_judged(both_worker: Wor
     await first.save(passed(Watermark(), 7))
     for forget in (True, False, True):  # a start that was killed before an event came, and other ones after it
         kept = cursor(both_worker)
-        assert await kept.start("public", "live", forget=forget) == Stored(forgotten=Place(7, START))
+        assert await kept.start("public", "live", forget=forget) == Stored(forgotten=StreamPosition(7, START))
         assert await both_worker.column(GAPS) == ["relay.test reset 7 ?"]
     another = cursor(both_worker, "another.relay")
     assert (await another.start("public", "live", forget=False)).forgotten is None
@@ -179,8 +181,8 @@ async def test_what_a_reset_forgets_is_known_until_it_is_judged(both_worker: Wor
     untimed.finish(untimed.arrive(80, None))
     await kept.save(untimed)  # an event without a time: not judged yet
     again = cursor(both_worker)
-    assert await again.start("public", "live", forget=False) == Stored(80, None, Place(7, START))
-    await again.save(passed(Watermark(80, None), 90, Gap("renumbered", Place(7, START), LATER)))
+    assert await again.start("public", "live", forget=False) == Stored(80, None, StreamPosition(7, START))
+    await again.save(passed(Watermark(80, None), 90, Gap("renumbered", StreamPosition(7, START), LATER)))
     assert await both_worker.column(GAPS) == ["relay.test renumbered 7 90"]
     last = cursor(both_worker)
     assert (await last.start("public", "live", forget=False)).forgotten is None
@@ -207,12 +209,12 @@ async def test_what_another_relay_brought_before_is_not_forgotten(
         new = cursor(both_worker)
         with caplog.at_level(logging.WARNING):
             stored = await new.start("public", "live", forget=False)
-        assert "one of another relay is" in caplog.text
-        assert stored == Stored(None, None, Place(900, START), foreign=True)
+        assert "one for another relay is" in caplog.text
+        assert stored == Stored(None, None, StreamPosition(900, START), foreign=True)
         caplog.clear()
     time = START + timedelta(seconds=seconds)
     gap = Position("relay.test", stored, None).arrived(7, time)
-    assert gap == (Gap("other_relay", Place(900, START), Place(7, time)) if seconds > 0 else None)
+    assert gap == (Gap("other_relay", StreamPosition(900, START), StreamPosition(7, time)) if seconds > 0 else None)
     await new.save(passed(Watermark(6, time), 7, gap))
     assert await both_worker.column(GAPS) == ["relay.test other_relay 900 7"] * (seconds > 0)
     caplog.clear()

@@ -228,8 +228,8 @@ async def test_a_message_that_cannot_be_read_is_passed(inclusive: bool, caplog: 
         )
     assert relay.cursors == [10, 12, 13, 14, 16, 20]
     assert metrics.refused == {"frame_too_big": 1}
-    assert "A message that comes after seq 12 cannot be read: sent 1009" in caplog.text
-    assert "Passing over whatever lies between the seqs 12 and 20" in caplog.text
+    assert "A message after seq 12 cannot be read: sent 1009" in caplog.text
+    assert "Skipping everything between the seqs 12 and 20" in caplog.text
 
 
 @pytest.mark.promise(6)

@@ -13,7 +13,7 @@ from indexer.config.settings import Config
 from indexer.errors import Stop
 from indexer.protocol.events import Unusable
 from indexer.protocol.frames import decode
-from indexer.relay.gaps import MAX_DROP, MAX_JUMP, Place
+from indexer.relay.gaps import MAX_DROP, MAX_JUMP, StreamPosition
 from indexer.relay.position import Position, Stored
 from relay_simulator.encoding import frame
 from unified_worker import UnifiedWorker
@@ -132,7 +132,7 @@ SEAMS: dict[str, tuple[dict[str, Any], list[tuple[int, int | None]], tuple[str, 
 @pytest.mark.promise(6)
 def test_what_is_a_gap(name: str, caplog: pytest.LogCaptureFixture) -> None:
     how, events, gap = SEAMS[name]
-    place = Place(1000, START)
+    place = StreamPosition(1000, START)
     if "start" in how:
         position = Position("relay.test", Stored(forgotten=place), how["start"])
     else:
@@ -154,13 +154,13 @@ def test_what_is_a_gap(name: str, caplog: pytest.LogCaptureFixture) -> None:
 
 def test_far_below_a_forgotten_cursor_the_time_alone_tells_a_replay_from_another_numbering() -> None:
     for seconds, found in ((1, "renumbered"), (0, None), (-1, None)):
-        position = Position("relay.test", Stored(forgotten=Place(50_000, START)), 0)
+        position = Position("relay.test", Stored(forgotten=StreamPosition(50_000, START)), 0)
         gap = position.arrived(7, START + timedelta(seconds=seconds))
         assert (gap and gap.reason) == found
 
 
 def test_a_reset_is_judged_by_the_first_event_with_a_time_on_whatever_connection() -> None:
-    position = Position("relay.test", Stored(forgotten=Place(1000, START)), None)
+    position = Position("relay.test", Stored(forgotten=StreamPosition(1000, START)), None)
     assert position.arrived(2000, None) is None
     position.connected()
     gap = position.arrived(2001, START + timedelta(minutes=1))

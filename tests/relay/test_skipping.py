@@ -26,8 +26,8 @@ def test_the_first_time_it_is_asked_for_again_then_the_steps_grow(caplog: pytest
             skipping.closed(TOO_BIG, "too big")
     assert asked == [100, 100, 101, 102, 104, 108]
     assert metrics.refused == {"frame_too_big": 1}
-    assert caplog.messages[0] == "A message that comes after seq 100 cannot be read: too big"
-    assert caplog.messages[-1] == "Passing over whatever lies between the seqs 100 and 116"
+    assert caplog.messages[0] == "A message after seq 100 cannot be read: too big"
+    assert caplog.messages[-1] == "Skipping everything between the seqs 100 and 116"
 
 
 def test_only_the_position_where_it_happened_is_passed_over() -> None:

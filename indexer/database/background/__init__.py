@@ -1,4 +1,4 @@
-"""Work that goes on while the stream is written. An error is its item's alone.
+"""Periodic work while the stream is written. An error of one item does not stop the others.
 
 tasks.py     all of it as one list, for the worker
 wiper.py     the rows of deleted accounts, step by step

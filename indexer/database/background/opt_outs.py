@@ -21,7 +21,7 @@ async def opted_out(connection: Connection, schema: str) -> frozenset[str]:
     return frozenset(row["user_did"] for row in await connection.fetch(OPTED_OUT.format(schema=schema)))
 
 
-class UserSettings:
+class OptOuts:
     """Keeps `selection.opted_out` equal to the table."""
 
     def __init__(self, pool: DatabasePool, selection: Selection) -> None:

@@ -1,4 +1,4 @@
-"""All work in the database that goes on while the stream is written, as one list."""
+"""All periodic work in the database while the stream is written, as one list."""
 
 from collections.abc import Coroutine
 from typing import Any
@@ -16,7 +16,7 @@ from indexer.selection import Selection
 
 
 def background(pool: DatabasePool, selection: Selection, metrics: Metrics) -> list[Coroutine[Any, Any, object]]:
-    """What to run until it is cancelled. The rebuild ends by itself, when what an upgrade left undone is done."""
+    """The tasks to run until they are cancelled. The rebuild ends by itself when an upgrade's work is done."""
     return [
         Pending(pool, selection).keep_applying(),
         Wiper(pool).keep_wiping(),

@@ -76,7 +76,7 @@ def parse(word: str) -> Outcome:
         return known
     if refusal := REFUSAL.fullmatch(word):
         return Outcome(Result.REFUSED, refusal[1], refusal[2] is not None)
-    raise Stop(f"the database's functions are of another version (outcome {word!r}): start this worker again")
+    raise Stop(f"the database's functions are of another version (outcome {word!r}): restart this worker")
 
 
 def parse_all(words: Sequence[str]) -> list[Outcome]:

@@ -93,12 +93,12 @@ class Writer:
                         raise DataRefused(state, str(error)) from None
                     case Remedy.SCHEMA:
                         raise Stop(
-                            f"the database's schema is not what it was at start ({state}: {error}; {statement(error)}): "
+                            f"the database's schema has changed since the start ({state}: {error}; {statement(error)}): "
                             "correct it, then start again"
                         ) from None
                     case Remedy.RETRY:
                         what = str(error) or type(error).__name__
-                        warn_limited(log, f"retry {state}", "Database: %s (%s); repeating until it is done", what, state)
+                        warn_limited(log, f"retry {state}", "Database: %s (%s); retrying until it succeeds", what, state)
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
 

@@ -19,7 +19,7 @@ from indexer.database.status.account import account_status as ask_account
 from indexer.database.status.database import status
 from indexer.database.status.read_only import read_only
 from indexer.database.status.results import AccountStatus, Letters, LockHolder, PastRun, RebuildStep, Relay, Status
-from indexer.errors import OperatorError, Stop, told
+from indexer.errors import OperatorError, Stop, describe
 from indexer.formatting import duration, size
 from indexer.metrics import Metrics
 from testing.commits import LIKE, POST, Stream, did, like, post, put
@@ -150,8 +150,10 @@ async def test_so_many_runs_are_kept(worker: Worker) -> None:
 
 
 def test_a_fault_is_told_in_a_line() -> None:
-    group = BaseExceptionGroup("", [ExceptionGroup("", [Stop("it counts anew")]), ValueError("7"), KeyboardInterrupt()])
-    assert told(group) == "it counts anew; ValueError: 7; KeyboardInterrupt"
+    group = BaseExceptionGroup(
+        "", [ExceptionGroup("", [Stop("it restarted its numbering")]), ValueError("7"), KeyboardInterrupt()]
+    )
+    assert describe(group) == "it restarted its numbering; ValueError: 7; KeyboardInterrupt"
 
 
 # ── dead letters, and one account
