@@ -11,6 +11,7 @@ from hashlib import sha256
 from typing import Any, Protocol, TypeAlias, cast
 
 import libipld
+from atproto_core.did_doc import VerificationMethod
 from coincurve import PublicKey
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -75,10 +76,14 @@ def signing_key(did: str, document: Mapping[str, Any]) -> SigningKey:
     if document.get("id") != did:
         raise Rejected("no_signing_key", "the document is another DID's")
     methods: object = document.get("verificationMethod")
-    for method in cast("list[object]", methods) if isinstance(methods, list) else []:
-        fields = cast("dict[str, object]", method) if isinstance(method, dict) else {}
+    for entry in cast("list[object]", methods) if isinstance(methods, list) else []:
+        fields = cast("dict[str, object]", entry) if isinstance(entry, dict) else {}
         if fields.get("id") in ("#atproto", f"{did}#atproto"):
-            return _key_of(did, fields)
+            try:
+                method = VerificationMethod.model_validate(fields)
+            except ValueError:
+                raise Rejected("no_signing_key", "its method is not well-formed") from None
+            return _key_of(did, method)
     raise Rejected("no_signing_key", "the document names none")
 
 
@@ -116,18 +121,17 @@ def p256_key(point: bytes) -> P256Key:
         raise Rejected("no_signing_key", "no point of P-256") from None
 
 
-def _key_of(did: str, method: Mapping[str, object]) -> SigningKey:
-    text = method.get("publicKeyMultibase")
-    if method.get("controller") != did or not isinstance(text, str):
+def _key_of(did: str, method: VerificationMethod) -> SigningKey:
+    text = method.public_key_multibase
+    if method.controller != did or text is None:
         raise Rejected("no_signing_key", "another DID controls it, or it has no publicKeyMultibase")
-    kind = method.get("type")
-    if kind == "Multikey":
+    if method.type == "Multikey":
         return parse_multikey(text)
-    if kind == _K256_TYPE:
+    if method.type == _K256_TYPE:
         return k256_key(_base58(text))
-    if kind == _P256_TYPE:
+    if method.type == _P256_TYPE:
         return p256_key(_base58(text))
-    raise Rejected("no_signing_key", f"of type {ascii(kind)[:100]}")
+    raise Rejected("no_signing_key", f"of type {ascii(method.type)[:100]}")
 
 
 def _base58(text: str) -> bytes:

