@@ -1,4 +1,4 @@
-"""What the program is called where an operator reads it: as it was started, installed or out of its folder."""
+"""The program's name as operators know it: as it was started, installed or from its folder."""
 
 import sys
 from pathlib import Path
@@ -13,5 +13,5 @@ def name() -> str:
 
 
 def line(words: str) -> str:
-    """What to type for a command, `words` being what follows the name."""
+    """The command to type; `words` follow the program's name."""
     return f"{name()} {words}" if name() == INSTALLED else f"python {SCRIPT} {words}"

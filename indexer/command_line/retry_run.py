@@ -69,7 +69,7 @@ class Retrying:
                     await self._try(connection, kept, ids, selection)
 
     def report(self) -> list[str]:
-        """What became of them, by the reason that they had."""
+        """The results as lines, by the reason that the letters had."""
         if not self._counts:
             return ["No dead letters to apply."]
         rows = [

@@ -30,8 +30,8 @@ def on_this_machine(relay_url: str) -> bool:
 
 
 def perhaps_without_tls(relay: str) -> str | None:
-    """What to say of a relay's host without a scheme in a private network: there a relay often has no certificate. It is no
-    reason to leave TLS out: that is an operator's own decision."""
+    """The warning about a relay's host without a scheme in a private network, where relays often have no certificate. The
+    worker still uses TLS, because leaving it out is the operator's decision."""
     if "://" in relay or _reach_of(relay) != "a private network":
         return None
     return f"is in a private network and has no scheme: using wss (with TLS); write ws://{relay} for a relay without TLS"

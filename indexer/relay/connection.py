@@ -22,7 +22,7 @@ READ_AHEAD = (1, 0)
 MAX_UNSENT_BYTES = 2**15  # answers to pings that the relay has not read
 OPEN_TIMEOUT = 10.0  # seconds for TCP, TLS and the HTTP upgrade together
 CLOSE_TIMEOUT = 1.0  # seconds for the closing handshake; nothing hangs on it
-MAX_TOLD_CHARACTERS = 300  # of what an error or a web page says, in a line of the log
+MAX_QUOTED_CHARACTERS = 300  # of what an error or a web page says, in a line of the log
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ class _Connect(connect):
         self._hops += 1
         if self._hops > MAX_HOPS:
             return SecurityError(f"more than {MAX_HOPS} redirects; is RELAY_URL a relay?")
-        log.info("The relay redirects to %s; the cursor stays stored under RELAY_URL's host", url[:MAX_TOLD_CHARACTERS])
+        log.info("The relay redirects to %s; the cursor stays stored under RELAY_URL's host", url[:MAX_QUOTED_CHARACTERS])
         self._secure(url)
         return url
 
@@ -95,17 +95,17 @@ def why_not(error: OSError | WebSocketException) -> str:
         case tls.SSLError():
             return f"TLS: {error}"
         case _:
-            return (str(error) or type(error).__name__)[:MAX_TOLD_CHARACTERS]
+            return (str(error) or type(error).__name__)[:MAX_QUOTED_CHARACTERS]
 
 
 def _said(error: InvalidStatus) -> str:
     response = error.response
     if 300 <= response.status_code < 400 and (place := _header(response.headers, "Location")):
-        return f": it redirects to {place[:MAX_TOLD_CHARACTERS]}, where the worker cannot follow; is RELAY_URL a relay?"
+        return f": it redirects to {place[:MAX_QUOTED_CHARACTERS]}, where the worker cannot follow; is RELAY_URL a relay?"
     text = response.body.decode("utf-8", "replace").strip() if response.body else ""
     if "html" in _header(response.headers, "Content-Type") or text.startswith("<"):
         return ": a web page, not an event stream; is RELAY_URL a relay?"
-    return f": {text[:MAX_TOLD_CHARACTERS]}" if text else ""
+    return f": {text[:MAX_QUOTED_CHARACTERS]}" if text else ""
 
 
 def asked_to_wait(error: OSError | WebSocketException) -> float:

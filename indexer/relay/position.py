@@ -115,13 +115,13 @@ class Position:
             log.warning(
                 "Gap: after seq %d of %s the relay continues with seq %d of %s (%s); the events between are not indexed",
                 gap.after.seq,
-                _told(gap.after.time),
+                _time(gap.after.time),
                 gap.upto.seq,
-                _told(gap.upto.time),
+                _time(gap.upto.time),
                 MEANING[gap.reason],
             )
         return gap
 
 
-def _told(time: datetime | None) -> str:
+def _time(time: datetime | None) -> str:
     return "unknown time" if time is None else time.isoformat()

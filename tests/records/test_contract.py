@@ -45,6 +45,8 @@ async def ready(request: pytest.FixtureRequest, pg18: PostgresServer) -> AsyncIt
     """A worker on a database of its own, or on an application's."""
     name = f"contract_{request.param}"
     async with connected(pg18.url_of("postgres")) as connection:
+        # Work that xdist steals may set the module up a second time in one process.
+        await connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
         await connection.execute(f"CREATE DATABASE {name}")
     if request.param == "application":
         async with connected(pg18.url_of(name)) as connection:

@@ -12,7 +12,7 @@ import pytest
 
 from indexer.metrics import Metrics
 from indexer.relay.backoff import Backoff
-from indexer.relay.connection import MAX_TOLD_CHARACTERS
+from indexer.relay.connection import MAX_QUOTED_CHARACTERS
 from indexer.relay.firehose import Firehose
 from indexer.relay.position import Position, Stored
 from indexer.relay.redirects import followed
@@ -123,7 +123,7 @@ async def test_whatever_the_answer_is_the_worker_comes_again(head: bytes, told: 
         assert await first_wait(url) == (7 if b"Retry-After" in head else 1)
     (line,) = caplog.messages
     assert told in line
-    assert len(line) < MAX_TOLD_CHARACTERS + 200
+    assert len(line) < MAX_QUOTED_CHARACTERS + 200
 
 
 async def test_a_body_of_many_megabytes_is_not_kept(caplog: pytest.LogCaptureFixture) -> None:

@@ -53,7 +53,7 @@ class Rebuild:
         self._tell_steps = tell_steps
         self._steps = steps(RECORD_TYPES)
         self._stopping = False
-        self._told_at = time.monotonic()
+        self._reported_at = time.monotonic()
 
     async def finish(self) -> None:
         """Finish a rebuild that an upgrade asked for, or that was interrupted; otherwise do nothing. The worker uses this."""
@@ -121,8 +121,8 @@ class Rebuild:
             rows += chunk["p_read"]
             done = chunk["p_done"]
             now = time.monotonic()
-            if now - self._told_at >= REPORT_INTERVAL or (done and self._tell_steps):
-                self._told_at = now
+            if now - self._reported_at >= REPORT_INTERVAL or (done and self._tell_steps):
+                self._reported_at = now
                 pace = rows / max(now - began, 0.001)
                 log.info("Rebuilding derived rows: %s, %s rows, %s rows/s", name, f"{rows:,}", f"{pace:,.0f}")
             if chunk["p_waited"]:  # commits did: they get as much time as the chunk took

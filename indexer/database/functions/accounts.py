@@ -1,4 +1,4 @@
-"""What #account and #identity messages do, and the wipe of an account that was deleted (accounts.sql, handles.sql, wipe.sql).
+"""The functions for #account and #identity messages, and the wipe of a deleted account (accounts.sql, handles.sql, wipe.sql).
 
 A message applies if it is newer than the last of its kind: by seq if that came from the same relay, else by time.
 """
@@ -47,7 +47,7 @@ def functions(schema: str, not_data_classes: str) -> list[str]:
 
 
 def wipe(schema: str, record_types: Sequence[RecordType], not_data_classes: str) -> list[str]:
-    """The procedure that takes away an account's rows, with all that follows from them."""
+    """The procedure that deletes an account's rows, with all their derived rows."""
     branches = [
         WIPE_BRANCH.format(
             delete=record_type.kind + 1,

@@ -1,4 +1,4 @@
-"""What gates say of replies and quotes: one that comes is judged as it is written, those there when its gate changes
+"""The functions that apply gates to replies and quotes: new ones when they are written, existing ones when their gate changes
 (judging.sql, judge_gate.sql).
 
 Each judgement reads the gate, and whom the root mentions, once. A post with more than a few hundred replies (or quotes) goes

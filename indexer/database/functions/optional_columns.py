@@ -54,7 +54,7 @@ def value_of(column: Column, kept: Collection[Column], names: Mapping[str, str])
 
 
 async def settle(connection: Connection, schema: str, record_types: Sequence[RecordType]) -> set[tuple[str, str]]:
-    """The optional columns that are not there, as (table, column); fills those that have come since the last start."""
+    """The missing optional columns, as (table, column). Fills those that were added since the last start."""
     optional = [(kind, column) for kind in record_types for column in kind.columns if column.optional]
     tables, columns = [kind.table for kind, _ in optional], [column.name for _, column in optional]
     lacking = {(row["table_name"], row["column_name"]) for row in await connection.fetch(LACKING, schema, tables, columns)}

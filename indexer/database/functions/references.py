@@ -1,4 +1,5 @@
-"""What records say of others, and the locks where records of several repos meet (references.sql, locks.sql, lock_commit.sql).
+"""The functions that read a record's references, and the locks for rows that several repos touch (references.sql, locks.sql,
+lock_commit.sql).
 
 Records meet where one counts or looks up what is another repo's: a like and the reply that it is of, a gate and a reply. A
 commit takes their locks before it looks at, or writes, anything of another repo's: all at once, in order, so that two commits

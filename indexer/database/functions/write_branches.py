@@ -1,4 +1,5 @@
-"""What the procedure does about each record type: the arms that put and delete its records, and the functions that they call.
+"""The SQL of each record type inside the procedure: the branches that put and delete its records, and the functions that they
+call.
 
 `remove_<table>` takes a row away, or, where it is about to be replaced (p_new: the new record's rest), only what follows from
 it. `settle_<table>` sees to it that of all records with one unique key the oldest holds it.
@@ -109,7 +110,7 @@ MEETING_SHARED = (
 
 
 def came_at(uri: str) -> str:
-    """The expression for when the commit came of the record at this URI; of those of before it was noted, `epoch`."""
+    """The expression for when the commit of the record at this URI came; `epoch` if that was not stored yet."""
     return f"coalesce((SELECT c.at FROM unified_worker.commit_times AS c WHERE c.uri = {uri}), 'epoch')"
 
 

@@ -125,7 +125,7 @@ async def is_rebuilding(connection: Connection) -> bool:
 
 
 async def compare(connection: Connection, kind: Kind, sample: KeySample | None) -> Found:
-    """Looks at one kind: at a sample, or at all of it."""
+    """Compare one kind of rows: a sample, or all of it."""
     began = time.monotonic()
     scope = Scope(sampled=sample is not None and bool(kind.sources))
     query = COMPARE.format(should=kind.should(scope), has=kind.has(scope), examples=EXAMPLES)

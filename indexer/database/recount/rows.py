@@ -31,7 +31,7 @@ def quoting(schema: str, condition: str) -> str:
 
 
 def said(**fields: str) -> str:
-    """The JSON of these expressions, by name."""
+    """The expressions as one JSON object, by name."""
     pairs = ", ".join(f"'{name}', {value}" for name, value in fields.items())
     return f"jsonb_build_object({pairs}) AS said"
 

@@ -15,7 +15,8 @@ TIMEOUT = "10s"  # a statement
 
 
 async def read_only(url: str, name: str, ask: Callable[[Connection, str], Awaitable[T]]) -> T:
-    """What `ask(connection, schema)` returns; `name` is the looker's. Raises as `session`, and Stop for what takes too long."""
+    """Return what `ask(connection, schema)` returns; `name` names the session. Raises as `session`, and Stop if it takes too
+    long."""
     async with session(url, name) as (_, connection, schema), connection.transaction(readonly=True):
         await connection.execute(f"SET LOCAL statement_timeout = '{TIMEOUT}'")
         try:

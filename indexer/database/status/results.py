@@ -36,7 +36,7 @@ class PastRun:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Events that are missing; `upto_*` is None until the first event after it came."""
+    """Events that are missing; `upto_*` is None until the first event after the gap arrives."""
 
     reason: str
     after_seq: int
@@ -116,7 +116,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """What a database says of the worker, but of no account in particular."""
+    """What a database holds about the worker, but about no single account."""
 
     now: datetime
     relays: list[Relay]

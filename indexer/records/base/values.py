@@ -14,7 +14,7 @@ Record = dict[str, Any]
 
 
 class RecordAddress(NamedTuple):
-    """Where a record stands: its account, its key, its at-uri."""
+    """The address of a record: its account, its key, its at-uri."""
 
     did: str
     rkey: str
