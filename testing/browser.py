@@ -20,7 +20,7 @@ ARGUMENTS = (
     "--disable-component-update",
     "--disable-sync",
 )
-WAIT = 15.0  # seconds for the page to say what it is to say
+WAIT = 60  # seconds for a state; a condition is waited for, so a slow machine may take its time
 BELOW_AXIS = 20  # pixels of a chart
 VIOLATIONS = (
     "addEventListener('securitypolicyviolation', event => console.error('CSP', event.violatedDirective, event.blockedURI))"

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import re
 import signal
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -37,7 +38,10 @@ async def test_the_lines_of_a_run(database: str, tmp_path: Path) -> None:
     assert len(found) >= 2
     assert all(count % 1_000 == 0 for count in counts)
     assert counts == sorted(set(counts))
-    assert 1_500 < max(int(rate) for _, rate in found) < 3_500
+    # The fastest stretch is as fast as the whole at least; the lines' times are of whole seconds.
+    first, last = (datetime.fromisoformat(lines[at][1:20]) for at in (0, -1))
+    whole = counts[-1] / ((last - first).total_seconds() + 1)
+    assert whole <= max(int(rate) for _, rate in found) < 25_000
     for pattern in ("starts: ws://127", "starting from CURSOR=oldest", "Connected to ws://", "SIGTERM: stopping", "Stopped"):
         assert sum(pattern in line and "[INFO]" in line for line in lines) == 1, pattern
 

