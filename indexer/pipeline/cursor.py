@@ -56,8 +56,9 @@ FORGOTTEN = "SELECT after_seq, after_time, reason FROM unified_worker.gaps WHERE
 # Without a cursor nothing tells whether the relay has counted anew since it was followed last: then what accounts said is newer
 # or not by its time, as if it came from another relay.
 FORGET_SEQS = """
-UPDATE unified_worker.repos SET account_relay = NULLIF(account_relay, $1), handle_relay = NULLIF(handle_relay, $1)
-WHERE $1 IN (account_relay, handle_relay)
+UPDATE unified_worker.repos SET account_relay = NULLIF(account_relay, $1), handle_relay = NULLIF(handle_relay, $1),
+  place_relay = NULLIF(place_relay, $1)
+WHERE $1 IN (account_relay, handle_relay, place_relay)
 """
 
 

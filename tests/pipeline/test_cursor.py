@@ -83,6 +83,17 @@ async def test_without_a_cursor_what_accounts_say_is_judged_by_its_time(worker: 
     assert tuple(row) == (True, "b.test", 7, 8)
 
 
+async def test_without_a_cursor_a_lower_seq_takes_no_handle(worker: Worker) -> None:
+    """A claim under the relay's new numbering comes later than one under the old, though its seq is lower."""
+    relay = worker.pool.name
+    first = Identity(1_000_000, did("a"), START, "x.test", b"")
+    await worker.write(first)
+    await cursor(worker, relay).start("public", "oldest", forget=False)
+    await worker.write(Identity(5, did("b"), START + HOUR, "x.test", b""))
+    held = "SELECT did FROM unified_worker.repos WHERE unified_worker.handle_of(did) = 'x.test'"
+    assert await worker.column(held) == [did("a")]
+
+
 @pytest.mark.parametrize("stored", ["", "seven", "-7", "7.0", "2026-01-01", "7\n"])
 async def test_a_stored_cursor_that_is_no_seq_is_the_operator_s(worker: Worker, stored: str) -> None:
     await worker.connection.execute("INSERT INTO firehose_cursor (service, cursor) VALUES ('relay.test', $1)", stored)
