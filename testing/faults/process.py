@@ -4,6 +4,7 @@ import asyncio
 import signal
 from random import Random
 
+from testing.faults.feed import RESERVED
 from testing.faults.kind import Kind, Prepare, Strike, unprepared
 from testing.faults.scene import Scene, fake_clock
 
@@ -105,9 +106,13 @@ async def _full_pipe(scene: Scene, rng: Random) -> None:
     scene.feed.more(BUSY)
     await asyncio.sleep(rng.uniform(2, 3))
     before = scene.witness.newest
-    scene.feed.more(BUSY)
-    # It must go on; or end, if another fault asks for that: what it says of it nobody can read.
-    await scene.until(lambda: scene.witness.newest > before or len(scene.keeper.codes) > ended, "commits go on")
+
+    def goes_on() -> bool:
+        """It must go on; or end, if another fault asks for that: what it says of it nobody can read."""
+        scene.feed.burst(BUSY, RESERVED / 2)  # earlier faults may have used up all the rest
+        return scene.witness.newest > before or len(scene.keeper.codes) > ended
+
+    await scene.until(goes_on, "commits go on")
     scene.keeper.pipe.drain()
 
 
