@@ -260,7 +260,7 @@ def test_no_field_is_looked_at_that_is_not_listed_here(collection: str) -> None:
 def test_the_page_lists_the_fields_so() -> None:
     told: dict[str, list[set[str]]] = {}
     for line in PAGE.read_text(encoding="utf-8").splitlines():
-        if match := re.fullmatch(r"\| `(app\.bsky\.[a-z.A-Z]+)` \|([^|]*)\|([^|]*)\|([^|]*)\|", line):
+        if match := re.fullmatch(r"\| `((?:[a-z0-9-]+\.){2,}[a-zA-Z]+)` \|([^|]*)\|([^|]*)\|([^|]*)\|", line):
             told[match[1]] = [set(re.findall(r"`(\w+)`", cell)) for cell in match.groups()[1:]]
     assert told == {
         collection: [set(fields.required), set(fields.decides), set(fields.ornaments)] for collection, fields in FIELDS.items()
