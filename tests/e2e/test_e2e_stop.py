@@ -95,16 +95,22 @@ async def test_a_second_signal_leaves_at_once(database: str, tmp_path: Path) -> 
             assert await worker.ends(1) == 128 + signal.SIGTERM
 
 
-async def test_sigterm_while_the_database_is_away(private_server: PostgresServer, tmp_path: Path) -> None:
-    """Exit 0 all the same, the cursor where it was, and a WARNING that says so; afterwards nothing is missing."""
+@pytest.mark.parametrize("noticed", [False, True])
+async def test_sigterm_while_the_database_is_away(private_server: PostgresServer, tmp_path: Path, noticed: bool) -> None:
+    """Exit 0 all the same, the cursor where it was, and a WARNING that says so; afterwards nothing is missing.
+
+    `noticed`: the worker is already trying to connect again.
+    """
     stream = traffic(3_000)
-    async with RelayServer(stream.frames, rate=1_500) as relay:
+    async with RelayServer(stream.frames, rate=300) as relay:
         async with Process(tmp_path, **settings(private_server.url, relay.url)) as worker:
             await worker.says("Processed [0-9,]+ events")
             cursor = await _saved_at_all(private_server.url, relay.url)
             async with connected(private_server.url) as connection:
                 await connection.execute("CHECKPOINT")  # it is visible; now it is durable too
             await private_server.stop("immediate")
+            if noticed:
+                await worker.says("The database does not answer")
             began = time.monotonic()
             worker.signal(signal.SIGTERM)
             assert await worker.ends(LIMIT + SLACK) == 0
