@@ -138,3 +138,11 @@ def test_deep_nesting_of_a_record() -> None:
     for _ in range(200):
         value = [value]
     assert dumps(value) == "[" * 200 + '""' + "]" * 200
+
+
+def test_a_large_text_with_wide_characters_is_escaped() -> None:
+    """One character beyond 2**16 would make Python hold all of them in four bytes each."""
+    value = {"text": "\N{PILE OF POO}" + "x" * 2**16}
+    text = dumps(value)
+    assert text.isascii()
+    assert json.loads(text) == value

@@ -179,6 +179,7 @@ async def test_it_answers_before_the_database_does(tmp_path: Path) -> None:
 async def test_a_database_that_goes_or_hangs_is_told(private_server: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("indexer.monitoring.readiness.MOST_SILENCE", 1.0)
     monkeypatch.setattr("indexer.database.connection.pool.PING_INTERVAL", 0.1)
+    monkeypatch.setattr("indexer.database.connection.pool.PING_TIMEOUT", 60.0)  # the silence is noticed before the lock is lost
     stream = traffic(500)
 
     def amiss(names: list[str]) -> bool:
@@ -190,6 +191,7 @@ async def test_a_database_that_goes_or_hangs_is_told(private_server: PostgresSer
         for backend in backends:
             backend.suspend()
         await until(lambda: amiss(["database"]), "a database that hangs is noticed")
+        assert reasons(worker.gauges, 0)[0].detail.startswith("no answer for ")
         for backend in backends:
             backend.resume()
         await until(lambda: amiss([]), "it is ready again")

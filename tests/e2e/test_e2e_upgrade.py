@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import tarfile
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -147,10 +148,16 @@ UNKNOWN = ("app.bsky.graph.verification", "#notification/reply", "#notification/
 
 
 async def unlike(url: str, version: Version, model: Model) -> list[str]:
-    """Where the database is not what the model says. Which verification came first an older version did not note."""
+    """Where the database is not what the model says.
+
+    Older versions did not note which verification came first, or which claim of a handle: who held one at the upgrade keeps it.
+    """
     if version.step > 1:
         found = await differences(url, WithoutLaterColumns(model))
-        return [line for line in found if not any(part in line for part in UNKNOWN)]
+        claims = Counter(repo.handle for repo in model.repos.values() if repo.claimed is not None)
+        contested = [f"'{handle}'" for handle, number in claims.items() if number > 1]
+        unknown = [line for line in found if line.startswith("users: ") and any(handle in line for handle in contested)]
+        return [line for line in found if line not in unknown and not any(part in line for part in UNKNOWN)]
     async with connected(url) as connection:
         return await compare(WithoutCids(model), connection)
 
