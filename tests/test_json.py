@@ -140,6 +140,7 @@ def test_deep_nesting_of_a_record() -> None:
     assert dumps(value) == "[" * 200 + '""' + "]" * 200
 
 
+@pytest.mark.promise(5)
 def test_a_large_text_with_wide_characters_is_escaped() -> None:
     """One character beyond 2**16 would make Python hold all of them in four bytes each."""
     value = {"text": "\N{PILE OF POO}" + "x" * 2**16}
