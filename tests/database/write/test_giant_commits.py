@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 
 from indexer.database.functions.references import LOCK_CLASS
-from indexer.database.write.batch import bucket
+from indexer.database.write.batch import bucket, build
 from indexer.database.write.outcome import APPLIED, Outcome
 from indexer.database.write.writer import Writer
 from indexer.embedded.server import PostgresServer
@@ -106,13 +106,12 @@ async def slowness(worker: Worker) -> float:
     return time.monotonic() - began
 
 
-@pytest.mark.parametrize("posts", [15, 1])
-async def test_a_long_text_is_taken_apart_before_the_locks(worker: Worker, database: str, posts: int) -> None:
+async def test_a_long_text_is_taken_apart_before_the_locks(worker: Worker, database: str) -> None:
     """What a commit of long posts takes until it waits for a lock is most of what it takes in all."""
     stream, words = Stream(), " ".join(f"w{n}" for n in range(14_000))[:95_000]
     place = f"at://{did('held')}/{POST}/1"
     reply = {"root": like(place)["subject"], "parent": like(place)["subject"]}
-    commit = stream.commit("giant", *[put(f"{POST}/{n}", post(f"{n} {words}", reply=reply)) for n in range(posts)])
+    commit = stream.commit("giant", *[put(f"{POST}/{n}", post(f"{n} {words}", reply=reply)) for n in range(15)])
     async with connected(database) as holder:
         await holder.execute("SELECT pg_advisory_lock($1, $2)", LOCK_CLASS, bucket(place))
         writing = asyncio.create_task(worker.write(commit))
@@ -122,6 +121,14 @@ async def test_a_long_text_is_taken_apart_before_the_locks(worker: Worker, datab
         before = time.monotonic() - began
     await writing
     assert before > 0.5 * await slowness(worker)
+
+
+def test_a_single_long_record_is_marked_for_that() -> None:
+    stream = Stream()
+    commits = [
+        stream.commit(name, put(f"{POST}/1", post("x" * size))) for name, size in (("a", 300), ("b", 20_000), ("c", 300))
+    ]
+    assert build(commits).long == [False, True, False]
 
 
 async def test_giants_of_all_lanes_fit_the_server_s_table_of_locks(any_database: str) -> None:
