@@ -92,8 +92,8 @@ class EventProcessor:
         self.newest.sample(batch, outcomes)
 
     async def process_commit(self, connection: Connection, commit: Commit) -> str:
-        """Apply one commit; return the outcome: 'applied', 'broken_chain', 'stale', 'rev_fork', 'inactive', 'kept',
-        'frame_dropped'."""
+        """Apply one commit; return the outcome: 'applied', 'broken_chain', 'stale', 'rev_fork', 'inactive', 'kept', or
+        'frame_dropped' (applied). The second and the sixth may end with ':frame_dropped'."""
         return str(await apply_one(connection, Mode.LIVE, build([commit], selection=self._selection, with_frames=True)))
 
     async def ensure_user(self, connection: Connection, did: str) -> None:

@@ -73,7 +73,7 @@ BEGIN
       CASE WHEN p_uri[i] IS NULL THEN p_rest[i] ->> 'detail' ELSE 'the account was deleted, and its rows are still going' END,
       p_frame, NULL)
     THEN
-      v_outcome := 'frame_dropped';
+      v_outcome := 'kept:frame_dropped';
     END IF;
   END LOOP;
   RETURN v_outcome;

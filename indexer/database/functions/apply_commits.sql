@@ -112,7 +112,7 @@ BEGIN
         IF NOT unified_worker.keep(
           p_did, p_rev, v_rest ->> 'path', p_seq, v_rest ->> 'reason', v_rest ->> 'detail', p_frame, NULL)
         THEN
-          v_outcome := 'frame_dropped';
+          v_outcome := CASE WHEN v_broken THEN 'broken_chain:frame_dropped' ELSE 'frame_dropped' END;
         END IF;
         v_held := true;
         CONTINUE;

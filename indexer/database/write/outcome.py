@@ -39,9 +39,10 @@ class Outcome(NamedTuple):
 
     def __str__(self) -> str:
         """The database's word for it."""
-        if self.result is Result.REFUSED:
-            return f"{Result.REFUSED}:{self.sqlstate}" + (f":{FRAME_DROPPED}" if self.frame_dropped else "")
-        return FRAME_DROPPED if self.frame_dropped else self.result
+        if self.frame_dropped and self.result is Result.APPLIED:
+            return FRAME_DROPPED
+        parts = (self.result, self.sqlstate, FRAME_DROPPED if self.frame_dropped else "")
+        return ":".join(part for part in parts if part)
 
     @property
     def written(self) -> bool:
@@ -66,8 +67,13 @@ class Outcome(NamedTuple):
 
 APPLIED = Outcome(Result.APPLIED)
 STALE = Outcome(Result.STALE)
-OTHERS = (Outcome(result) for result in Result if result not in (Result.APPLIED, Result.REFUSED))
-BY_WORD = {str(one): one for one in (APPLIED, APPLIED._replace(frame_dropped=True), *OTHERS)}
+KEEPS = (Result.APPLIED, Result.BROKEN_CHAIN, Result.KEPT)  # what may leave dead letters, so that their frames may be dropped
+OUTCOMES = (
+    APPLIED,
+    *(Outcome(result) for result in Result if result not in (Result.APPLIED, Result.REFUSED)),
+    *(Outcome(result, frame_dropped=True) for result in KEEPS),
+)
+BY_WORD = {str(one): one for one in OUTCOMES}
 
 
 def parse(word: str) -> Outcome:

@@ -246,6 +246,19 @@ async def test_frames_that_are_dropped_among_refused_commits_are_told_too(
     assert "dropping frames" in caplog.text
 
 
+async def test_a_dropped_frame_hides_nothing_else_of_an_outcome(worker: Worker) -> None:
+    await bound(worker, size=0)
+    stream = Stream()
+    first, withheld = stream.commit("a", put(f"{POST}/1", post())), stream.commit("a", put(f"{POST}/2", post()))
+    after = stream.commit("a", put(f"{LIKE}/1", BAD))._replace(since=withheld.rev)
+    assert await worker.write(first, after) == ["applied", "broken_chain:frame_dropped"]
+    back = [stream.account("a", False, "deleted"), stream.account("a", True), stream.commit("a", put(f"{POST}/3", post()))]
+    assert await worker.write(*back) == ["applied", "applied", "kept:frame_dropped"]
+    await worker.processor.process_batch(0, [stream.commit("a", put(f"{POST}/4", post()))])
+    assert (worker.metrics.refused["wiping"], worker.metrics.frames_dropped) == (1, 1)
+    assert worker.metrics.operations.total() == 0
+
+
 @pytest.mark.promise(3)
 async def test_a_replay_of_a_frame_without_room_reopens_no_closed_letter(worker: Worker) -> None:
     stream, path = Stream(), f"{POST}/1"

@@ -10,8 +10,8 @@ from indexer.errors import Stop
 from indexer.records import RECORD_TYPES
 
 DECIDING = ("apply_commit", "apply_message", "apply_account", "apply_identity", "keep_wiping")
-SAID = re.compile(r"(?:RETURN|RETURN coalesce\(v_outcome,|v_outcome :=|v_outcome text :=) '([a-z_]+)'")
-CHOSEN = re.compile(r"SELECT (CASE (?:(?!SELECT).)*) INTO v_outcome", re.DOTALL)
+SAID = re.compile(r"(?:RETURN|RETURN coalesce\(v_outcome,|v_outcome :=|v_outcome text :=) '([a-z_:]+)'")
+CHOSEN = re.compile(r"SELECT (CASE (?:(?!SELECT).)*) INTO v_outcome|v_outcome := (CASE [^;]*);", re.DOTALL)
 WITHIN = "needs_frame"  # ends the procedure's loop and is no outcome: the commit is sent again
 
 
@@ -20,8 +20,8 @@ def words() -> set[str]:
     heads = tuple(f"CREATE OR REPLACE FUNCTION unified_worker.{name}(" for name in DECIDING)
     texts = [text for text in functions("public", RECORD_TYPES) if text.strip().startswith(heads)]
     assert len(texts) == len(DECIDING)
-    chosen = " ".join(case for text in texts for case in CHOSEN.findall(text))
-    return {*SAID.findall(" ".join(texts)), *re.findall(r"(?:THEN|ELSE) '([a-z_]+)'", chosen)} - {WITHIN}
+    chosen = " ".join(case for text in texts for cases in CHOSEN.findall(text) for case in cases)
+    return {*SAID.findall(" ".join(texts)), *re.findall(r"(?:THEN|ELSE) '([a-z_:]+)'", chosen)} - {WITHIN}
 
 
 def test_the_database_s_words_are_all_known_and_no_others() -> None:
@@ -33,6 +33,8 @@ def test_the_database_s_words_are_all_known_and_no_others() -> None:
     [
         ("applied", Outcome(Result.APPLIED)),
         ("frame_dropped", Outcome(Result.APPLIED, frame_dropped=True)),
+        ("broken_chain:frame_dropped", Outcome(Result.BROKEN_CHAIN, frame_dropped=True)),
+        ("kept:frame_dropped", Outcome(Result.KEPT, frame_dropped=True)),
         ("stale_message", Outcome(Result.STALE_MESSAGE)),
         ("refused:23505", Outcome(Result.REFUSED, "23505")),
         ("refused:P0001:frame_dropped", Outcome(Result.REFUSED, "P0001", frame_dropped=True)),
@@ -51,7 +53,12 @@ def test_an_unknown_word_stops_the_worker(word: str) -> None:
 
 def test_what_an_outcome_means() -> None:
     outcomes = [*BY_WORD.values(), *map(parse, ("refused:23503", "refused:23001", "refused:23505:frame_dropped"))]
-    assert {str(one) for one in outcomes if one.written} == {"applied", "frame_dropped", "broken_chain"}
+    assert {str(one) for one in outcomes if one.written} == {
+        "applied",
+        "frame_dropped",
+        "broken_chain",
+        "broken_chain:frame_dropped",
+    }
     assert {str(one) for one in outcomes if one.skipped} == {"stale", "rev_fork", "inactive"}
     assert {str(one) for one in outcomes if one.at_fault} == {"refused:23505:frame_dropped"}
     reasons = {one.sqlstate: one.reason for one in outcomes if one.result is Result.REFUSED}

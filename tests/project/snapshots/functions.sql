@@ -314,7 +314,7 @@ BEGIN
       CASE WHEN p_uri[i] IS NULL THEN p_rest[i] ->> 'detail' ELSE 'the account was deleted, and its rows are still going' END,
       p_frame, NULL)
     THEN
-      v_outcome := 'frame_dropped';
+      v_outcome := 'kept:frame_dropped';
     END IF;
   END LOOP;
   RETURN v_outcome;
@@ -2209,7 +2209,7 @@ BEGIN
         IF NOT unified_worker.keep(
           p_did, p_rev, v_rest ->> 'path', p_seq, v_rest ->> 'reason', v_rest ->> 'detail', p_frame, NULL)
         THEN
-          v_outcome := 'frame_dropped';
+          v_outcome := CASE WHEN v_broken THEN 'broken_chain:frame_dropped' ELSE 'frame_dropped' END;
         END IF;
         v_held := true;
         CONTINUE;
