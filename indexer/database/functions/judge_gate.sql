@@ -10,14 +10,14 @@ CREATE OR REPLACE FUNCTION unified_worker.{name}(p_uri text) RETURNS void LANGUA
 DECLARE
   v_gated boolean := EXISTS (SELECT FROM {schema}.{gates} AS g WHERE g.post_uri = p_uri);
   v_uris text[];
-  v_judged int := coalesce(nullif(current_setting('unified_worker.judged', true), ''), '0');  -- by this commit so far
+  v_left int := {most} - coalesce(nullif(current_setting('unified_worker.judged', true), ''), '0')::int;  -- for this commit
 BEGIN
   UPDATE {schema}.posts AS p SET {shown} = v_gated WHERE p.uri = p_uri AND p.{shown} <> v_gated;
-  v_uris := ARRAY(SELECT {uri} FROM {schema}.{table} AS t WHERE t.{of} = p_uri LIMIT {most} + 1);
+  v_uris := ARRAY(SELECT {uri} FROM {schema}.{table} AS t WHERE t.{of} = p_uri LIMIT v_left + 1);
   IF cardinality(v_uris) = 0 THEN
     RETURN;
-  ELSIF v_judged + cardinality(v_uris) <= {most} THEN
-    PERFORM set_config('unified_worker.judged', (v_judged + cardinality(v_uris))::text, true);
+  ELSIF cardinality(v_uris) <= v_left THEN
+    PERFORM set_config('unified_worker.judged', ({most} - v_left + cardinality(v_uris))::text, true);
     PERFORM unified_worker.{judge}(p_uri, v_uris, NOT v_gated);
   ELSE
     INSERT INTO unified_worker.judgements AS j (kind, uri, cleared) VALUES ('{kind}', p_uri, NOT v_gated)

@@ -481,14 +481,14 @@ CREATE OR REPLACE FUNCTION unified_worker.judge_thread(p_uri text) RETURNS void 
 DECLARE
   v_gated boolean := EXISTS (SELECT FROM public.thread_gates AS g WHERE g.post_uri = p_uri);
   v_uris text[];
-  v_judged int := coalesce(nullif(current_setting('unified_worker.judged', true), ''), '0');  -- by this commit so far
+  v_left int := 200 - coalesce(nullif(current_setting('unified_worker.judged', true), ''), '0')::int;  -- for this commit
 BEGIN
   UPDATE public.posts AS p SET has_thread_gate = v_gated WHERE p.uri = p_uri AND p.has_thread_gate <> v_gated;
-  v_uris := ARRAY(SELECT t.uri FROM public.posts AS t WHERE t.root_uri = p_uri LIMIT 200 + 1);
+  v_uris := ARRAY(SELECT t.uri FROM public.posts AS t WHERE t.root_uri = p_uri LIMIT v_left + 1);
   IF cardinality(v_uris) = 0 THEN
     RETURN;
-  ELSIF v_judged + cardinality(v_uris) <= 200 THEN
-    PERFORM set_config('unified_worker.judged', (v_judged + cardinality(v_uris))::text, true);
+  ELSIF cardinality(v_uris) <= v_left THEN
+    PERFORM set_config('unified_worker.judged', (200 - v_left + cardinality(v_uris))::text, true);
     PERFORM unified_worker.judge_replies(p_uri, v_uris, NOT v_gated);
   ELSE
     INSERT INTO unified_worker.judgements AS j (kind, uri, cleared) VALUES ('replies', p_uri, NOT v_gated)
@@ -501,14 +501,14 @@ CREATE OR REPLACE FUNCTION unified_worker.judge_quotes(p_uri text) RETURNS void 
 DECLARE
   v_gated boolean := EXISTS (SELECT FROM public.post_gates AS g WHERE g.post_uri = p_uri);
   v_uris text[];
-  v_judged int := coalesce(nullif(current_setting('unified_worker.judged', true), ''), '0');  -- by this commit so far
+  v_left int := 200 - coalesce(nullif(current_setting('unified_worker.judged', true), ''), '0')::int;  -- for this commit
 BEGIN
   UPDATE public.posts AS p SET has_post_gate = v_gated WHERE p.uri = p_uri AND p.has_post_gate <> v_gated;
-  v_uris := ARRAY(SELECT t.post_uri FROM public.quotes AS t WHERE t.quoted_uri = p_uri LIMIT 200 + 1);
+  v_uris := ARRAY(SELECT t.post_uri FROM public.quotes AS t WHERE t.quoted_uri = p_uri LIMIT v_left + 1);
   IF cardinality(v_uris) = 0 THEN
     RETURN;
-  ELSIF v_judged + cardinality(v_uris) <= 200 THEN
-    PERFORM set_config('unified_worker.judged', (v_judged + cardinality(v_uris))::text, true);
+  ELSIF cardinality(v_uris) <= v_left THEN
+    PERFORM set_config('unified_worker.judged', (200 - v_left + cardinality(v_uris))::text, true);
     PERFORM unified_worker.judge_quoting(p_uri, v_uris, NOT v_gated);
   ELSE
     INSERT INTO unified_worker.judgements AS j (kind, uri, cleared) VALUES ('quotes', p_uri, NOT v_gated)
