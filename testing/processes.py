@@ -1,12 +1,13 @@
 """A whole worker as a process of its own, to be signalled and killed."""
 
 import asyncio
+import contextlib
 import os
 import re
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -93,3 +94,15 @@ class Hurried(Process):
         f"import sys; sys.path.insert(0, {str(ROOT)!r}); from indexer.command_line import signals; signals.GRACE = 1.0; "
         "import unified_worker; unified_worker.main()",
     )
+
+
+@contextlib.asynccontextmanager
+async def spawned(*command: str, cwd: Path) -> AsyncGenerator[asyncio.subprocess.Process]:
+    """A program whose stdout is a pipe. If it still runs at the end, because the test failed, it is killed."""
+    process = await asyncio.create_subprocess_exec(*command, cwd=cwd, stdout=asyncio.subprocess.PIPE)
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()

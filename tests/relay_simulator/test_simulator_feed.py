@@ -18,6 +18,7 @@ from relay_simulator.encoding import frame, seq_of
 from relay_simulator.feed import Feed, RecentFrames, first_seq
 from relay_simulator.generator import Generator, Settings
 from relay_simulator.server import PATH, RelayServer
+from testing.processes import spawned
 
 PROJECT = Path(__file__).parents[2]
 DEADLINE = 60.0  # seconds that any one step may take on a busy machine
@@ -41,9 +42,8 @@ async def feeding(rate: float) -> AsyncGenerator[tuple[RelayServer, Feed]]:
 
 async def test_the_command_makes_events_of_now_at_the_rate() -> None:
     command = [sys.executable, "-u", "-m", "relay_simulator", "--port", "0", "--now", "--rate", "200", "--cheap"]
-    process = await asyncio.create_subprocess_exec(*command, cwd=PROJECT, stdout=asyncio.subprocess.PIPE)
-    assert process.stdout is not None
-    async with asyncio.timeout(DEADLINE):
+    async with spawned(*command, cwd=PROJECT) as process, asyncio.timeout(DEADLINE):
+        assert process.stdout is not None
         line = (await process.stdout.readline()).decode()
         assert line.startswith("200 new frames per second at ws://127.0.0.1:")
         async with connect(line.split()[-1] + PATH) as socket:

@@ -20,6 +20,7 @@ from relay_simulator.faults import Cut, Fault, Refuse, Say, Silence
 from relay_simulator.frames_file import write_frames
 from relay_simulator.generator import Generator, Settings
 from relay_simulator.server import PATH, RelayServer
+from testing.processes import spawned
 
 PROJECT = Path(__file__).parents[2]
 DEADLINE = 60.0  # seconds that any one step may take on a busy machine
@@ -260,15 +261,13 @@ async def test_tls_by_an_authority_of_ones_own(tmp_path: Path) -> None:
 async def test_the_command_serves_and_stops(tmp_path: Path) -> None:
     write_frames(tmp_path / "frames.bin", FRAMES[:5])
     command = [sys.executable, "-m", "relay_simulator", "--port", "0", "--frames", str(tmp_path / "frames.bin")]
-    process = await asyncio.create_subprocess_exec(*command, cwd=PROJECT, stdout=asyncio.subprocess.PIPE)
-    assert process.stdout is not None
-    async with asyncio.timeout(DEADLINE):
+    async with spawned(*command, cwd=PROJECT) as process, asyncio.timeout(DEADLINE):
+        assert process.stdout is not None
         line = (await process.stdout.readline()).decode()
-    assert line.startswith("5 frames at ws://127.0.0.1:")
-    async with connect(line.split()[-1] + PATH + "?cursor=0") as socket:
-        assert await receive(socket, 5) == FRAMES[:5]
-    process.send_signal(signal.SIGINT)
-    async with asyncio.timeout(DEADLINE):
+        assert line.startswith("5 frames at ws://127.0.0.1:")
+        async with connect(line.split()[-1] + PATH + "?cursor=0") as socket:
+            assert await receive(socket, 5) == FRAMES[:5]
+        process.send_signal(signal.SIGINT)
         assert await process.stdout.read() == b"stopped\n"
         assert await process.wait() == 0
 
