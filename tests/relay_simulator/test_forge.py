@@ -152,8 +152,8 @@ def test_the_command_tells_what_it_forges(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "frames"
-    command = ["relay_simulator", "--accounts", "3", "--commits", "6", "--forge", "own-key", "--every", "2", "--write", str(file)]
-    monkeypatch.setattr("sys.argv", command)
+    options = ["--accounts", "3", "--commits", "6", "--forge", "own-key", "--every", "2", "--write", str(file)]
+    monkeypatch.setattr("sys.argv", ["relay_simulator", *options])
     main()
     told = re.findall(r"forged: own-key at seq (\d+) of did:plc:", capsys.readouterr().out)
     seqs = {str(seq_of(frame)) for frame in read_frames(file)}
