@@ -9,9 +9,12 @@ from relay_simulator.truth import CommitTruth
 
 
 def commit_message(
-    account: Account, drafts: Sequence[Draft], rev: str, packed: Packed, *, seq: int, now: int
+    account: Account, drafts: Sequence[Draft], rev: str, packed: Packed, *, seq: int, now: int, kept: bool = True
 ) -> tuple[Record, CommitTruth]:
-    """The payload and the truth of a commit at `now` (µs since 1970). The account stands where it stood before."""
+    """The payload and the truth of a commit at `now` (µs since 1970). The account stands where it stood before.
+
+    `kept`: the repo stands at this commit from then on.
+    """
     payload: Record = {
         "seq": seq,
         "repo": account.did,
@@ -27,5 +30,17 @@ def commit_message(
         "rebase": False,
     }
     truths = tuple(draft.truth() for draft in drafts)
-    data = cid_text(packed.data)
-    return payload, CommitTruth(seq, account.did, rev, account.rev, time_text(now), truths, False, packed.sound, data)
+    truth = CommitTruth(
+        seq,
+        account.did,
+        rev,
+        account.rev,
+        time_text(now),
+        truths,
+        too_big=False,
+        sound=packed.sound,
+        data=cid_text(packed.data),
+        commit=cid_text(packed.root) if kept else None,
+        prev_data=cid_text(account.data),
+    )
+    return payload, truth

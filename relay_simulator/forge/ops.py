@@ -5,7 +5,7 @@ Where all that the message says is in the signed tree, a reader may take it (`tr
 
 from collections.abc import Iterator
 
-from relay_simulator.encoding import cid_of
+from relay_simulator.encoding import cid_of, cid_text
 from relay_simulator.forge.edits import forged, op_of, ops_of, with_blocks, with_nodes, with_ops
 from relay_simulator.forge.scene import Scene, tree_of
 from relay_simulator.forge.told import Told
@@ -74,9 +74,12 @@ def marked(told: Told, payload: Record, ops: tuple[OpTruth, ...] | None = None) 
     if not isinstance(told.truth, CommitTruth):
         raise TypeError("only commits have ops")
     payload = told.payload | payload
-    since = payload["since"]
+    since, before = payload["since"], payload.get("prevData")
     truth = told.truth._replace(
-        ops=told.truth.ops if ops is None else ops, sound=False, since=since if isinstance(since, str) else None
+        ops=told.truth.ops if ops is None else ops,
+        sound=False,
+        since=since if isinstance(since, str) else None,
+        prev_data=cid_text(before) if isinstance(before, bytes) else None,
     )
     return Told(told.name, payload, truth, forged=True)
 

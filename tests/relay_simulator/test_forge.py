@@ -12,7 +12,7 @@ import pytest
 
 from indexer.errors import Rejected
 from indexer.protocol.car import split
-from indexer.protocol.chain import Stored, commit_failure, inductive_after, sync_failure
+from indexer.protocol.chain import Stored, commit_failure, sync_failure, verdict
 from indexer.protocol.events import Commit, Sync, Unusable
 from indexer.protocol.failures import Effect, Failure
 from indexer.protocol.frames import decode
@@ -63,10 +63,11 @@ class Reader:
     def _commit(self, payload: Any) -> Failure | None:
         claim = read_claim(payload)
         proof = prove(claim, split(payload["blocks"])[1], self._key(claim.did))
+        proven = verdict(claim, proof)
         stored = self._stored.get(claim.did, Stored(None, None, False))
-        failure = commit_failure(stored, claim, proof)
+        failure = commit_failure(stored, claim.rev, claim.since, proven)
         if failure is not Failure.STALE:
-            self._stored[claim.did] = Stored(claim.rev, proof.data, inductive_after(stored, claim, proof))
+            self._stored[claim.did] = Stored(claim.rev, proof.data, stored.inductive or proven.inductive)
         return failure
 
     def _sync(self, payload: Any) -> Failure | None:
@@ -85,7 +86,7 @@ def judged() -> list[tuple[Sent | Forged, Outcome]]:
     """A stream in which each kind is forged once, and what becomes of each of its frames."""
     generator = Generator(SETTINGS)
     for number in range(5):  # these have had another key, long ago
-        generator.network.account_of(number).signer = keys.signer(SETTINGS.seed + 1, number)
+        generator.network.account_of(number).signer = keys.signer(SETTINGS.seed, number, 1)
     forger = Forger(generator, list(KINDS), every=10)
     stream = list(forger.stream(10 * len(KINDS)))
     accounts = generator.network.known_accounts()
