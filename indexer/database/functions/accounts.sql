@@ -45,6 +45,9 @@ BEGIN
     DELETE FROM unified_worker.deletions WHERE did = p_did;
   END IF;
   PERFORM unified_worker.gone_or_back(p_relay, p_did, p_seq, v_handle, v_gone, v_was_gone);
+  IF p_confirm AND v_was_gone AND NOT v_gone AND v_handle IS NOT NULL THEN
+    PERFORM unified_worker.ask_handle(p_did);
+  END IF;
   RETURN 'applied';
 END $account$;
 
@@ -109,6 +112,7 @@ BEGIN
   DELETE FROM unified_worker.deletions WHERE did = p_did;
   -- No relay's seq: nobody's claim is overtaken.
   PERFORM unified_worker.gone_or_back(NULL, p_did, NULL, v_repo.handle, false, coalesce(v_repo.status = 'deleted', false));
+  PERFORM unified_worker.ask_handle(p_did);
   RETURN true;
 END $reactivate$;
 
