@@ -6,8 +6,11 @@ their 36 raw bytes (version, codec, multihash) until they are written; times are
 Named tuples, since a frozen dataclass costs four times as much to make (measured: 3 µs a commit).
 """
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Literal, NamedTuple
+
+from indexer.protocol.proof import Claim, Proof
 
 Action = Literal["create", "update", "delete"]
 
@@ -38,6 +41,9 @@ class Commit(NamedTuple):
 
     `time` is the frame's; where that is malformed, the instant in `rev` (a TID). `data` is the CID of the tree's root after
     this commit, None for a tooBig commit without blocks (`too_big`, then without ops). `frame` is the whole message.
+
+    Where commits are verified: `claim` and `blocks` (of its CAR, by CID, hashes checked) are what is to be proven, and `proof`
+    is what was; None where nothing had to be, because the commit is stale.
     """
 
     seq: int
@@ -50,10 +56,16 @@ class Commit(NamedTuple):
     ops: tuple[RecordOp, ...]
     refused: tuple[RefusedOp, ...]
     frame: bytes
+    claim: Claim | None = None
+    blocks: Mapping[bytes, bytes] = {}
+    proof: Proof | None = None
 
 
 class Sync(NamedTuple):
-    """A #sync: the repo is now at `rev`, its tree's root at `data`; it does not say how it got there."""
+    """A #sync: the repo is now at `rev`, its tree's root at `data`; it does not say how it got there.
+
+    `signed` is false while the account's key is unknown: `commit_block` is what is to be checked when it comes.
+    """
 
     seq: int
     did: str
@@ -61,6 +73,8 @@ class Sync(NamedTuple):
     time: datetime
     data: bytes
     frame: bytes
+    commit_block: bytes = b""
+    signed: bool = True
 
 
 class Identity(NamedTuple):
@@ -113,7 +127,8 @@ class Unusable(NamedTuple):
 
     What could still be read of it stands here, each None where it could not: `seq`, `did`, `rev`. `paths` are the record
     paths that its ops named, as far as they are valid record paths. `salvaged`: the frame does not decode, so all of it was
-    picked from what looked like it; good enough for people to read, not to steer by.
+    picked from what looked like it; good enough for people to read, not to steer by. `marks`: its repo lacks
+    something from now on; not where commits are verified, since anyone could send such a frame, and the next commit tells.
     """
 
     seq: int | None
@@ -125,6 +140,7 @@ class Unusable(NamedTuple):
     detail: str
     frame: bytes
     salvaged: bool = False
+    marks: bool = True
 
 
 RepoEvent = Commit | Sync | Identity | Account | Unusable
