@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Literal, NamedTuple
 
-from indexer.protocol.proof import Claim, Proof
+from indexer.protocol.failures import Failure
+from indexer.protocol.proof import Claim
 
 Action = Literal["create", "update", "delete"]
 
@@ -36,6 +37,20 @@ class RefusedOp(NamedTuple):
     detail: str
 
 
+class Verdict(NamedTuple):
+    """What proof has shown of a #commit or #sync that is not refused.
+
+    `before`: the root of the tree that a commit starts from, as proven, or as said (`prevData`) where only signature and ops
+    were asked for; None where it names none. `doubt`: what the proof lacks. `inductive`: `prevData` is proven, and so is the
+    signature. `unproven`: its commit block, while the account's key is not known.
+    """
+
+    before: bytes | None = None
+    doubt: Failure | None = None
+    inductive: bool = False
+    unproven: bytes | None = None
+
+
 class Commit(NamedTuple):
     """A #commit whose envelope, CAR and commit block agree.
 
@@ -58,13 +73,13 @@ class Commit(NamedTuple):
     frame: bytes
     claim: Claim | None = None
     blocks: Mapping[bytes, bytes] = {}
-    proof: Proof | None = None
+    proof: Verdict | None = None
 
 
 class Sync(NamedTuple):
     """A #sync: the repo is now at `rev`, its tree's root at `data`; it does not say how it got there.
 
-    `signed` is false while the account's key is unknown: `commit_block` is what is to be checked when it comes.
+    Where it is verified, `commit_block` is what is to be proven, and `proof` is what was.
     """
 
     seq: int
@@ -74,7 +89,7 @@ class Sync(NamedTuple):
     data: bytes
     frame: bytes
     commit_block: bytes = b""
-    signed: bool = True
+    proof: Verdict | None = None
 
 
 class Identity(NamedTuple):
