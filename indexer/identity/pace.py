@@ -9,7 +9,7 @@ PROBE_INTERVAL = 10.0  # seconds
 
 
 class Pace:
-    """So many turns a second. `turn` waits until it is one's turn."""
+    """A number of turns per second. `turn` waits until it is one's turn."""
 
     def __init__(self, rate: float) -> None:
         self._interval = 1 / rate
@@ -68,7 +68,7 @@ class Patience:
         self._at = time.monotonic()
 
     def take(self, seconds: float) -> bool:
-        """Take so many seconds, if there are as many."""
+        """Take these seconds, if as many are left."""
         now = time.monotonic()
         self._left = min(self._most, self._left + (now - self._at) * self._rate)
         self._at = now

@@ -18,7 +18,7 @@ class Recent:
         return len(self._until)
 
     def note(self, did: str, seconds: float = math.inf) -> None:
-        """It is true of this DID, for so many seconds."""
+        """It is true of this DID, for these seconds."""
         self._until.pop(did, None)
         self._until[did] = time.monotonic() + seconds
         if len(self._until) > self._most:

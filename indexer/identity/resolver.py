@@ -1,4 +1,4 @@
-"""The identities, as the stage that verifies needs them: from memory at once, from the table in one query, else looked up.
+"""The identities, as the stage that verifies needs them: from memory at once, from the table in one query, or looked up.
 
     known(did)  memory alone            load(dids)   memory <- table, and what is missing is looked up some time soon
     stale(did)  an #identity came       refresh(did) a signature failed: ask the one who knows best, and wait for it
