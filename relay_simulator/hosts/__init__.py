@@ -3,5 +3,6 @@
 `services.py` runs them, `ledger.py` knows what each account is by now, `requests.py` counts who was asked.
 `directory.py` is the PLC directory, with `operations.py` and `documents.py` for what it says.
 `pds.py` is a PDS, `sites.py` what any web host says of DIDs and handles, `names.py` the DNS.
-`faults.py` says what goes wrong, `spoken.py` reads that from a command line, `answers.py` does it.
+`faults.py` says what goes wrong, `answers.py` does it.
+`options.py` are the command's options, `spoken.py` reads the faults among them.
 """

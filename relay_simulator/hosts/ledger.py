@@ -2,7 +2,7 @@
 
 import re
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import NamedTuple
@@ -10,7 +10,7 @@ from typing import NamedTuple
 from relay_simulator import keys
 from relay_simulator.changes import Change
 from relay_simulator.generator import Settings
-from relay_simulator.truth import AccountTruth, CommitTruth, IdentityTruth, SyncTruth, Truth
+from relay_simulator.truth import AccountTruth, CommitTruth, IdentityTruth, Sent, SyncTruth, Truth
 
 GONE_SHARE = 100  # for so many accounts there is one whose DID has ended before the stream, and at least one
 SECOND_PDS_SHARE = 4  # one account in so many is at the second PDS from the start
@@ -95,6 +95,12 @@ class Ledger:
         """The DID that the handle's owner names."""
         self.advance()
         return self._held(handle)
+
+    def noted(self, stream: Iterable[Sent]) -> Iterator[Sent]:
+        """The same stream, each of its truths noted as it passes."""
+        for sent in stream:
+            self.note(sent.truth)
+            yield sent
 
     def order(self, change: Change) -> None:
         """One more change; those that are there and come later stay so."""

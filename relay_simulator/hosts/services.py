@@ -50,6 +50,12 @@ class Services:
         """The settings of a worker that is to ask these hosts."""
         return {"PLC_URL": self.plc_url, "ALLOW_PRIVATE_HOSTS": "on", "DNS_SERVERS": self.dns}
 
+    def __str__(self) -> str:
+        """Where they are, and a worker's settings, for whoever started them."""
+        settings = " ".join(f"{name}={value}" for name, value in self.settings.items())
+        pds = " and ".join(self.pds_urls)
+        return f"directory at {self.plc_url}, PDS hosts at {pds}, DNS at {self.dns} (UDP)\na worker's settings: {settings}"
+
     async def __aenter__(self) -> "Services":
         await self.start()
         return self
