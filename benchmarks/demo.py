@@ -56,9 +56,9 @@ async def demo(seconds: float) -> None:
         page = f"127.0.0.1:{port}"
         _say(
             f"A simulated relay sends {RATE} events a second of {ACCOUNTS:,} made-up accounts, each commit signed and over a "
-            f"real Merkle tree, as it happens. A simulated directory knows their keys. An empty PostgreSQL is made in {folder}. The worker, started as an operator "
-            f"would start it, follows the relay for {seconds:g} seconds from the first event on. Look on with a browser: "
-            f"http://{page}/ . What comes now are the worker's own log lines."
+            f"real Merkle tree, as it happens. A simulated directory has the accounts' keys. An empty PostgreSQL is made in "
+            f"{folder}. The worker, started as an operator would start it, follows the relay for {seconds:g} seconds from the "
+            f"first event on. Look on with a browser: http://{page}/ . What comes now are the worker's own log lines."
         )
         stream = ("--now", "--rate", str(RATE), "--accounts", str(ACCOUNTS), "--web-accounts", "2")
         async with EmbeddedPostgres(folder / "postgres") as server:

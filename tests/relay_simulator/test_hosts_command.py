@@ -17,7 +17,7 @@ PROJECT = Path(__file__).parents[2]
 DEADLINE = 60.0
 SAID = re.compile(
     r"directory at (\S+), PDS hosts at (\S+) and (\S+), DNS at (\S+) \(UDP\)\n"
-    r"a worker's settings: PLC_URL=(\S+) ALLOW_PRIVATE_HOSTS=on DNS_SERVERS=(\S+)\n"
+    r"a worker's settings: PLC_URL=(\S+) PLC_RATE=100 ALLOW_PRIVATE_HOSTS=on DNS_SERVERS=(\S+)\n"
 )
 
 
