@@ -9,6 +9,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from relay_simulator.encoding import seq_of
+from relay_simulator.forge.forger import Forger
+from relay_simulator.forge.told import Forged
 from relay_simulator.generator import Generator
 from relay_simulator.server import RelayServer
 from relay_simulator.truth import Sent
@@ -57,7 +59,11 @@ class Feed:
     """Makes events for a relay, `rate` a second; that may be changed at any time, and be 0. `note` sees each before it goes."""
 
     def __init__(
-        self, relay: RelayServer, generator: Generator, rate: float, note: Callable[[Sent], object] | None = None
+        self,
+        relay: RelayServer,
+        generator: Generator | Forger,
+        rate: float,
+        note: Callable[[Sent | Forged], object] | None = None,
     ) -> None:
         self.rate = rate
         self._note = note
