@@ -6,6 +6,7 @@ relay/           a relay's websocket -> frames: connect, ask from a cursor, noti
 protocol/        frame -> event: pure, every hash checked
 pipeline/        order per repo, the watermark, the stored cursor
 records/         event -> row: one file per record type, found by looking
+identity/        DID -> signing key, PDS, handle: asked outside, and kept
 database/        the only asyncpg: connections, writing, SQL functions, schema, background work, recount
 monitoring/      what the worker is doing: log lines, terminal, HTTP, the live page
 command_line/    the process, its exit codes, and the commands
@@ -21,5 +22,5 @@ formatting.py    numbers, sizes and times as text
 descriptors.py   the three standard descriptors, open in any case
 version.py       the version, in one place
 
-Still to come: identity/ (who signs for a DID), backfill/ (whole repos), and a second way in besides the websocket.
+Still to come: backfill/ (whole repos), and a second way in besides the websocket.
 """

@@ -1,7 +1,8 @@
 """The operator's settings: environment and .env in, checked values out.
 
 settings.py      Config: every setting, every fault in one message
-addresses.py     addresses of a relay, and to listen on
+values.py        one value read and checked, its fault with what to write
+addresses.py     addresses of a relay, of directories and name servers, and to listen on
 database_url.py  what is wrong with DATABASE_URL, and how to show it without its password
 misspelt.py      variables that are nearly a setting's name
 """

@@ -5,6 +5,7 @@ from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 MAX_PORT = 65_535
+DNS_PORT = 53
 SUBSCRIBE_PATH = "/xrpc/com.atproto.sync.subscribeRepos"
 
 
@@ -22,6 +23,30 @@ def host_name(text: str) -> str | None:
     bare = text[1:-1] if text.startswith("[") and text.endswith("]") else text
     is_one = _is_host(bare, bracketed=True) or (bare == text and _is_host(bare, bracketed=False))
     return bare.lower() if is_one else None
+
+
+def http_origin(text: str) -> str:
+    """Return http(s)://host[:port] in lower case, without the scheme's own port. Raises ValueError for anything else."""
+    parts = urlsplit(text.strip())
+    host, port = parts.hostname or "", parts.port  # raises ValueError itself for a port that is none
+    is_ipv6 = _is_host(host, bracketed=True)
+    if parts.scheme not in ("http", "https") or "@" in parts.netloc or parts.path not in ("", "/") or port == 0:
+        raise ValueError(text)
+    if parts.query or parts.fragment or not (is_ipv6 or _is_host(host, bracketed=False)):
+        raise ValueError(text)
+    place = f"[{host}]" if is_ipv6 else host
+    return f"{parts.scheme}://{place}{f':{port}' if port not in (None, 443 if parts.scheme == 'https' else 80) else ''}"
+
+
+def name_server(text: str) -> tuple[str, int]:
+    """An IP address and a port of address[:port], port 53 where none is written; IPv6 with a port has brackets. Raises
+    ValueError for anything else."""
+    bare = text.strip()
+    try:
+        return str(ip_address(bare.removeprefix("[").removesuffix("]"))), DNS_PORT
+    except ValueError:
+        host, port = listening(bare)
+        return str(ip_address(host)), port
 
 
 def on_this_machine(relay_url: str) -> bool:

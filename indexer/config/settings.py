@@ -1,26 +1,22 @@
 """The worker's settings: environment and .env in, one checked value out; all faults in one message."""
 
-import math
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from dotenv import dotenv_values
 
-from indexer.config.addresses import host_name, listening, normalised_relay, perhaps_without_tls
-from indexer.config.database_url import faults_of
-from indexer.config.misspelt import misspelt
+from indexer.config.values import Address, Values
 from indexer.errors import OperatorError
 from indexer.log.formats import LogFormat
-from indexer.protocol.syntax import is_nsid
 
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 MAX_POOL_SIZE = 200  # connections; a server of usual size allows 100 in all
-MAX_SEQ = 2**63 - 1  # a seq is a 64-bit integer
 MAX_IDLE_TIMEOUT = 86_400.0  # seconds: a day without an event is no longer a matter of patience
+MAX_PLC_RATE = 1_000  # look-ups a second: an own replica on the same machine
+MAX_IDENTITY_TTL = 86_400.0 * 30  # seconds
 MAX_READY_LAG = 86_400.0 * 30  # seconds
 
 
@@ -76,21 +72,29 @@ SETTINGS = (
     Setting(
         "LOG_FORMAT", "text", "text: lines for people, coloured in a terminal. json: an object per line, for log shippers."
     ),
+    Setting(
+        "PLC_URL",
+        "https://plc.directory",
+        "The directory of did:plc, as https://host; or several, separated by commas: own replicas first, the primary last.",
+    ),
+    Setting("PLC_RATE", "5", f"How many accounts a second are asked of the directory at most, 1 to {MAX_PLC_RATE}."),
+    Setting(
+        "IDENTITY_TTL", "86400", "An account's key is asked for again after this many seconds, when the account next writes."
+    ),
+    Setting(
+        "ALLOW_PRIVATE_HOSTS",
+        "off",
+        "on: accounts' hosts may be at private addresses, on any port and without TLS. For tests and networks of your own.",
+    ),
+    Setting(
+        "DNS_SERVERS",
+        "",
+        "Comma-separated name servers, 9.9.9.9 or 127.0.0.1:5353, for accounts' hosts and handles. Empty: the system's.",
+    ),
 )
 LOG_FORMATS = ("text", "json")
 _OFF = {setting.name for setting in SETTINGS if setting.off}
 _DEFAULTS = {setting.name: setting.default for setting in SETTINGS}
-
-
-class Address(NamedTuple):
-    """Where to listen. `chosen`: an operator wrote it, so it is not the default."""
-
-    host: str
-    port: int
-    chosen: bool
-
-    def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +114,11 @@ class Config:
     http_hosts: tuple[str, ...]  # lower case; '*': any
     ready_lag: float  # seconds; 0 = off
     log_format: LogFormat
+    plc_urls: tuple[str, ...]  # http(s)://host[:port]; the primary is the last
+    plc_rate: int  # look-ups a second
+    identity_ttl: float  # seconds
+    allow_private_hosts: bool
+    dns_servers: tuple[tuple[str, int], ...]  # address and port; none: the system's
     hints: tuple[str, ...] = field(default=(), compare=False)  # what is usable, and perhaps not what was meant
 
     @property
@@ -132,7 +141,7 @@ class Config:
 
         Raises OperatorError, naming every fault and its remedy at once, never a password.
         """
-        values = _Values(_environment() if env is None else env)
+        values = Values(_environment() if env is None else env, _DEFAULTS)
         database_url = "" if embedded else values.database_url()
         relay_url = values.relay_url()
         config = cls(
@@ -142,13 +151,18 @@ class Config:
             db_pool_size=values.integer("DB_POOL_SIZE", 1, MAX_POOL_SIZE),
             log_level=values.choice("LOG_LEVEL", LOG_LEVELS),
             cursor=values.cursor(),
-            synchronous_commit=values.choice("SYNCHRONOUS_COMMIT", ("on", "off")) == "on",
+            synchronous_commit=values.switch("SYNCHRONOUS_COMMIT"),
             collections=values.collections(),
             idle_timeout=values.seconds("IDLE_TIMEOUT", MAX_IDLE_TIMEOUT, "never"),
             http_bind=values.address("HTTP_BIND"),
             http_hosts=values.hosts("HTTP_HOSTS"),
             ready_lag=values.seconds("READY_LAG_SECONDS", MAX_READY_LAG, "any"),
             log_format="json" if values.choice("LOG_FORMAT", LOG_FORMATS) == "json" else "text",
+            plc_urls=values.directories("PLC_URL"),
+            plc_rate=values.integer("PLC_RATE", 1, MAX_PLC_RATE),
+            identity_ttl=values.seconds("IDENTITY_TTL", MAX_IDENTITY_TTL, low=60),
+            allow_private_hosts=values.switch("ALLOW_PRIVATE_HOSTS"),
+            dns_servers=values.name_servers("DNS_SERVERS"),
             hints=values.hints(),
         )
         if values.faults:
@@ -165,104 +179,3 @@ def _environment() -> dict[str, str]:
         raise OperatorError([f".env cannot be read ({type(error).__name__}); make it a readable text file in UTF-8"]) from None
     sources = (written, os.environ)
     return {n: value or "" for source in sources for n, value in source.items() if (value and value.strip()) or n in _OFF}
-
-
-class _Values:
-    """Reads one setting at a time. A fault goes to `faults`, and a stand-in is returned so that the rest is read too."""
-
-    def __init__(self, env: Mapping[str, str]) -> None:
-        self.env = env
-        self.faults: list[str] = []
-
-    def text(self, name: str) -> str:
-        return self.env.get(name, "").strip() or _DEFAULTS[name]
-
-    def database_url(self) -> str:
-        url = self.text("DATABASE_URL")
-        if url:
-            self.faults += faults_of(url)
-        else:
-            self.faults.append(
-                "DATABASE_URL is not set; write DATABASE_URL=postgresql://user:password@host:5432/database in the environment "
-                "or in .env, or start with --embedded"
-            )
-        return url
-
-    def relay_url(self) -> str:
-        try:
-            return normalised_relay(self.text("RELAY_URL"))
-        except ValueError as error:
-            self.faults.append(f"RELAY_URL {error}")
-            return ""
-
-    def integer(self, name: str, low: int, high: int) -> int:
-        text = self.text(name)
-        value = int(text) if re.fullmatch(r"-?[0-9]{1,19}", text) else None
-        if value is None or not low <= value <= high:
-            self.faults.append(f"{name} is {text[:40]!r}; write a whole number from {low} to {high}")
-            return low
-        return value
-
-    def choice(self, name: str, choices: tuple[str, ...]) -> str:
-        text = self.text(name)
-        for choice in choices:
-            if choice.lower() == text.lower():
-                return choice
-        self.faults.append(f"{name} is {text[:40]!r}; write one of {', '.join(choices)}")
-        return choices[0]
-
-    def cursor(self) -> Literal["live", "oldest"] | int:
-        text = self.text("CURSOR").lower()
-        match text:
-            case "live" | "oldest":
-                return text
-            case _ if re.fullmatch(r"[0-9]{1,19}", text) and int(text) <= MAX_SEQ:
-                return int(text)
-            case _:
-                self.faults.append(f"CURSOR is {text[:40]!r}; write live, oldest, or a seq from 0 to {MAX_SEQ}")
-                return "live"
-
-    def seconds(self, name: str, high: float, none: str) -> float:
-        text = self.text(name)
-        try:
-            seconds = float(text)
-        except ValueError:
-            seconds = math.nan
-        if seconds != 0 and not 1 <= seconds <= high:
-            self.faults.append(f"{name} is {text[:40]!r}; write seconds from 1 to {high:.0f}, or 0 for {none}")
-        return seconds
-
-    def address(self, name: str) -> Address | None:
-        chosen = self.env.get(name)
-        if chosen is not None and not chosen.strip():
-            return None
-        try:
-            return Address(*listening(self.text(name)), chosen is not None)
-        except ValueError:
-            self.faults.append(
-                f"{name} is {self.text(name)[:40]!r}; write host:port (127.0.0.1:8080, or [::1]:8080), port 0 to 65535, or "
-                "nothing for no HTTP"
-            )
-            return None
-
-    def hosts(self, name: str) -> tuple[str, ...]:
-        hosts = tuple(dict.fromkeys(part.strip() for part in self.text(name).split(",") if part.strip()))
-        for host in hosts:
-            if host != "*" and host_name(host) is None:
-                self.faults.append(f"{name} names {host[:40]!r}; write names or addresses, separated by commas, or * for any")
-        return tuple(host_name(host) or host for host in hosts)
-
-    def hints(self) -> tuple[str, ...]:
-        """Warnings about usable values that may not be what the operator meant."""
-        relay = perhaps_without_tls(self.text("RELAY_URL"))
-        return (*misspelt(self.env, _DEFAULTS), *([f"RELAY_URL {relay}"] if relay else ()))
-
-    def collections(self) -> tuple[str, ...]:
-        patterns = tuple(dict.fromkeys(part.strip() for part in self.text("COLLECTIONS").split(",") if part.strip()))
-        for pattern in patterns:
-            # What a prefix leaves open is put in its place, so that the whole must be an NSID.
-            if pattern != "*" and not is_nsid(pattern.removesuffix("*") + "x.x" if pattern.endswith(".*") else pattern):
-                self.faults.append(
-                    f"COLLECTIONS names {pattern[:40]!r}; write app.bsky.feed.post, for example, or app.bsky.*, or * for all"
-                )
-        return ("*",) if "*" in patterns or not patterns else patterns

@@ -9,11 +9,12 @@ from collections import deque
 from typing import NamedTuple
 
 from indexer.pipeline.watermark import Ticket
-from indexer.protocol.events import RepoEvent
+from indexer.protocol.events import Commit, RepoEvent
 
 MAX_QUEUED_BYTES = 32 * 2**20  # in all lanes together
 MAX_QUEUED = 1_024  # events in all lanes together: a batch each for four lanes; more only leaves the CPU's cache (measured)
 MAX_BATCH_BYTES = 4 * 2**20
+BLOCK_BYTES = 250  # of memory for each block that waits to be proven, besides the block: a frame may hold 50,000 of 3 bytes
 MAX_BATCH = 250  # commits a call: no gain beyond (measured)
 # While one lane's batch is made, or flushed to disk, another's is at work: two lanes a core do 5 % more than one (measured).
 # Beyond four connections there is nothing to gain on two cores, and batches get smaller.
@@ -31,6 +32,12 @@ class Placed(NamedTuple):
 
     ticket: Ticket
     event: RepoEvent
+
+    @property
+    def size(self) -> int:
+        """What it counts of the bytes that may wait."""
+        event = self.event
+        return len(event.frame) + (BLOCK_BYTES * len(event.blocks) if type(event) is Commit else 0)
 
 
 class Lane:
@@ -55,7 +62,7 @@ class Lane:
             self._room.clear()
             await self._room.wait()
         self._queue.append(placed)
-        self.bytes += len(placed.event.frame)
+        self.bytes += placed.size
         self._filled.set()
 
     async def take(self) -> list[Placed]:
@@ -67,11 +74,9 @@ class Lane:
             await self._filled.wait()
         batch: list[Placed] = []
         size = 0
-        while (
-            self._queue and len(batch) < MAX_BATCH and (not batch or size + len(self._queue[0].event.frame) <= MAX_BATCH_BYTES)
-        ):
+        while self._queue and len(batch) < MAX_BATCH and (not batch or size + self._queue[0].size <= MAX_BATCH_BYTES):
             placed = self._queue.popleft()
-            size += len(placed.event.frame)
+            size += placed.size
             batch.append(placed)
         self.bytes -= size
         self._room.set()

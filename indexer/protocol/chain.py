@@ -6,6 +6,7 @@ is not signed, so a relay may leave it away: a repo that has once been proven by
 
 from typing import NamedTuple
 
+from indexer.protocol.events import Verdict
 from indexer.protocol.failures import Failure
 from indexer.protocol.proof import Claim, Proof
 
@@ -18,25 +19,32 @@ class Stored(NamedTuple):
     inductive: bool
 
 
-def commit_failure(stored: Stored, claim: Claim, proof: Proof) -> Failure | None:
+def verdict(claim: Claim, proof: Proof) -> Verdict:
+    """What the database needs of a proof.
+
+    Only a `prevData` that is proven sets the ratchet, so that no relay can set it for a repo without.
+    """
+    return Verdict(
+        claim.prev_data if proof.before is None else proof.before,
+        proof.failure,
+        claim.prev_data is not None and proof.before is not None and proof.signed,
+        None if proof.signed else proof.commit_block,
+    )
+
+
+def commit_failure(stored: Stored, rev: str, since: str | None, proven: Verdict) -> Failure | None:
     """What is wrong with a proven commit where the repo stands, the first in this order: age, downgrade, tree, chain."""
-    if _is_stale(stored, claim.rev):
+    if _is_stale(stored, rev):
         return Failure.STALE
-    if proof.failure is Failure.LEGACY_COMMIT:
+    if proven.doubt is Failure.LEGACY_COMMIT:
         return Failure.DOWNGRADED_COMMIT if stored.inductive else Failure.LEGACY_COMMIT
-    if proof.failure is not None:
-        return proof.failure
-    before = claim.prev_data if proof.before is None else proof.before
-    if stored.rev is not None and claim.since != stored.rev:
+    if proven.doubt is not None:
+        return proven.doubt
+    if stored.rev is not None and since != stored.rev:
         return Failure.CHAIN_BROKEN
-    if stored.data is not None and before != stored.data:
+    if stored.data is not None and proven.before != stored.data:
         return Failure.CHAIN_BROKEN
     return None
-
-
-def inductive_after(stored: Stored, claim: Claim, proof: Proof) -> bool:
-    """The ratchet after this commit: set by a `prevData` that is proven, so that no relay can set it for a repo without."""
-    return stored.inductive or (claim.prev_data is not None and proof.before is not None and proof.signed)
 
 
 def sync_failure(stored: Stored, rev: str, data: bytes) -> Failure | None:

@@ -13,6 +13,7 @@ from indexer.errors import Rejected
 from indexer.protocol import car
 from indexer.protocol.dag_cbor import decode
 from indexer.protocol.events import Commit, RecordOp, RefusedOp, Sync
+from indexer.protocol.proof import read_claim
 from indexer.protocol.syntax import is_did, is_nsid, is_record_key, is_tid, parse_datetime, tid_second, tid_time
 
 MAX_BLOCKS_BYTES = 2 * 2**20  # the specification's "about 2 MB"
@@ -73,14 +74,16 @@ def shown(value: object) -> str:
     return ascii(value) if isinstance(value, (int, float, bool)) or value is None else f"a {type(value).__name__}"
 
 
-def commit(fields: dict[str, Any], frame: bytes, clock: Clock) -> Commit:
-    """Decode a #commit's payload. Raises Rejected if the whole commit is unusable."""
+def commit(fields: dict[str, Any], frame: bytes, clock: Clock, *, claims: bool) -> Commit:
+    """Decode a #commit's payload, with `claims` as far as a proof needs it. Raises Rejected if the whole commit is unusable."""
     seq = checked_seq(fields)
     did = checked_did(fields.get("repo"))
     rev, time = _rev_and_time(fields, clock)
     since: object = fields.get("since")
     known_since = since if type(since) is str and is_tid(since) else None
     if fields.get("tooBig") is True:
+        if claims:  # without blocks it is a relay's word alone
+            raise Rejected("too_big", "the commit came without its blocks")
         return Commit(seq, did, rev, known_since, time, None, True, (), (), frame)
     named_ops: object = fields.get("ops")
     if not isinstance(named_ops, list):
@@ -92,7 +95,8 @@ def commit(fields: dict[str, Any], frame: bytes, clock: Clock) -> Commit:
     if fields.get("commit") != root:
         raise Rejected("commit_cid_mismatch", "the message's commit is not the root of its CAR")
     usable, refused = _judged(ops, did, blocks, len(cast("bytes", fields["blocks"])) + MAX_REPEATED_BYTES)
-    return Commit(seq, did, rev, known_since, time, data, False, usable, refused, frame)
+    decoded = Commit(seq, did, rev, known_since, time, data, False, usable, refused, frame)
+    return decoded._replace(claim=read_claim(fields), blocks=blocks) if claims else decoded
 
 
 def sync(fields: dict[str, Any], frame: bytes, clock: Clock) -> Sync:
@@ -100,7 +104,8 @@ def sync(fields: dict[str, Any], frame: bytes, clock: Clock) -> Sync:
     seq = checked_seq(fields)
     did = checked_did(fields.get("did"))
     rev, time = _rev_and_time(fields, clock)
-    return Sync(seq, did, rev, time, _commit_block(fields, did, rev)[1], frame)
+    root, data, blocks = _commit_block(fields, did, rev)
+    return Sync(seq, did, rev, time, data, frame, blocks[root])
 
 
 def _rev_and_time(fields: dict[str, Any], clock: Clock) -> tuple[str, datetime]:

@@ -6,8 +6,12 @@ their 36 raw bytes (version, codec, multihash) until they are written; times are
 Named tuples, since a frozen dataclass costs four times as much to make (measured: 3 µs a commit).
 """
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Literal, NamedTuple
+
+from indexer.protocol.failures import Failure
+from indexer.protocol.proof import Claim
 
 Action = Literal["create", "update", "delete"]
 
@@ -33,11 +37,28 @@ class RefusedOp(NamedTuple):
     detail: str
 
 
+class Verdict(NamedTuple):
+    """What proof has shown of a #commit or #sync that is not refused.
+
+    `before`: the root of the tree that a commit starts from, as proven, or as said (`prevData`) where only signature and ops
+    were asked for; None where it names none. `doubt`: what the proof lacks. `inductive`: `prevData` is proven, and so is the
+    signature. `unproven`: its commit block, while the account's key is not known.
+    """
+
+    before: bytes | None = None
+    doubt: Failure | None = None
+    inductive: bool = False
+    unproven: bytes | None = None
+
+
 class Commit(NamedTuple):
     """A #commit whose envelope, CAR and commit block agree.
 
     `time` is the frame's; where that is malformed, the instant in `rev` (a TID). `data` is the CID of the tree's root after
     this commit, None for a tooBig commit without blocks (`too_big`, then without ops). `frame` is the whole message.
+
+    Where commits are verified: `claim` and `blocks` (of its CAR, by CID, hashes checked) are what is to be proven, and `proof`
+    is what was; None where nothing had to be, because the commit is stale.
     """
 
     seq: int
@@ -50,10 +71,16 @@ class Commit(NamedTuple):
     ops: tuple[RecordOp, ...]
     refused: tuple[RefusedOp, ...]
     frame: bytes
+    claim: Claim | None = None
+    blocks: Mapping[bytes, bytes] = {}
+    proof: Verdict | None = None
 
 
 class Sync(NamedTuple):
-    """A #sync: the repo is now at `rev`, its tree's root at `data`; it does not say how it got there."""
+    """A #sync: the repo is now at `rev`, its tree's root at `data`; it does not say how it got there.
+
+    Where it is verified, `commit_block` is what is to be proven, and `proof` is what was.
+    """
 
     seq: int
     did: str
@@ -61,6 +88,8 @@ class Sync(NamedTuple):
     time: datetime
     data: bytes
     frame: bytes
+    commit_block: bytes = b""
+    proof: Verdict | None = None
 
 
 class Identity(NamedTuple):
@@ -113,7 +142,8 @@ class Unusable(NamedTuple):
 
     What could still be read of it stands here, each None where it could not: `seq`, `did`, `rev`. `paths` are the record
     paths that its ops named, as far as they are valid record paths. `salvaged`: the frame does not decode, so all of it was
-    picked from what looked like it; good enough for people to read, not to steer by.
+    picked from what looked like it; good enough for people to read, not to steer by. `marks`: its repo lacks
+    something from now on; not where commits are verified, since anyone could send such a frame, and the next commit tells.
     """
 
     seq: int | None
@@ -125,6 +155,7 @@ class Unusable(NamedTuple):
     detail: str
     frame: bytes
     salvaged: bool = False
+    marks: bool = True
 
 
 RepoEvent = Commit | Sync | Identity | Account | Unusable

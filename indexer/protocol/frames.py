@@ -27,6 +27,13 @@ Reasons of `Unusable`, for a whole frame:
     bad_commit_block          the commit block is not DAG-CBOR, no map, or without a tree
     unsupported_repo_version  the commit block's version is not 3
     did_mismatch, rev_mismatch  the commit block's did or rev is not the message's
+Further reasons of it where commits are verified, because no proof can follow:
+    too_big                   a tooBig commit, which has no blocks
+    bad_op                    an op without a path of at most 1,024 characters, a known action or the CID of what it writes
+    duplicate_path            two ops of one path
+    delete_with_cid           a delete that names a record
+    create_with_prev          a create that names what was there before
+    unchanged_update          an update from a record to itself
 Reasons of `RefusedOp`, for one operation:
     bad_op                    not a map
     bad_path                  not collection/rkey
@@ -57,28 +64,28 @@ _MAX_WORD_CHARACTERS = 1024  # a status, an error's name or message; real ones a
 _LEGACY = {"#handle": "legacy_handle", "#migrate": "legacy_migrate", "#tombstone": "legacy_tombstone"}
 
 
-def decode(frame: bytes, stream_time: datetime | None = None, now: datetime | None = None) -> Event:
+def decode(frame: bytes, stream_time: datetime | None = None, now: datetime | None = None, *, claims: bool = False) -> Event:
     """The event of a message, whatever its bytes are; never raises.
 
     `stream_time`, in UTC, stands in where this frame's own `time` is unusable, or more than 5 minutes later than `now`: our
     clock's time. `Commit.ops` hold record blocks that are not yet decoded (data_model.to_json_form does that), only their hash
-    and size are checked.
+    and size are checked. `claims`: a Commit comes with what a proof needs, or not at all.
     """
     if len(frame) > MAX_FRAME_BYTES:
-        return _unusable(frame, None, "frame_too_large", f"{len(frame)} bytes, at most {MAX_FRAME_BYTES}")
+        return _unusable(frame, None, "frame_too_large", f"{len(frame)} bytes, at most {MAX_FRAME_BYTES}", claims)
     try:
         values = decode_frame(frame)
     except (ValueError, RecursionError) as error:
-        return _unusable(frame, None, "undecodable", str(error)[:200])
+        return _unusable(frame, None, "undecodable", str(error)[:200], claims)
     payload = values[1] if len(values) == 2 else None
     fields = cast("dict[str, Any]", payload) if type(payload) is dict else None
     try:
-        return _event(values, fields, frame, commits.Clock(stream_time, now))
+        return _event(values, fields, frame, commits.Clock(stream_time, now), claims)
     except Rejected as rejected:
-        return _unusable(frame, fields or {}, rejected.reason, rejected.detail)
+        return _unusable(frame, fields or {}, rejected.reason, rejected.detail, claims)
 
 
-def _event(values: list[object], fields: dict[str, Any] | None, frame: bytes, clock: commits.Clock) -> Event:
+def _event(values: list[object], fields: dict[str, Any] | None, frame: bytes, clock: commits.Clock, claims: bool) -> Event:
     header = cast("dict[str, object]", values[0]) if values and type(values[0]) is dict else {}
     op = header.get("op")
     if type(op) is not int:
@@ -96,7 +103,7 @@ def _event(values: list[object], fields: dict[str, Any] | None, frame: bytes, cl
         raise Rejected("bad_payload", f"a {type(values[1]).__name__}")
     match kind:
         case "#commit":
-            return commits.commit(fields, frame, clock)
+            return commits.commit(fields, frame, clock, claims=claims)
         case "#sync":
             return commits.sync(fields, frame, clock)
         case "#identity":
@@ -164,7 +171,7 @@ def _known_seq(fields: dict[str, Any]) -> int | None:
         return None
 
 
-def _unusable(frame: bytes, decoded: dict[str, Any] | None, reason: str, detail: str) -> Unusable:
+def _unusable(frame: bytes, decoded: dict[str, Any] | None, reason: str, detail: str, claims: bool) -> Unusable:
     """Keeps the frame with what its fields say, each only where it is sound; what does not decode is salvaged."""
     fields = salvage(frame) if decoded is None else decoded
     did: object = fields.get("repo", fields.get("did"))
@@ -179,6 +186,7 @@ def _unusable(frame: bytes, decoded: dict[str, Any] | None, reason: str, detail:
         detail,
         frame,
         salvaged=decoded is None,
+        marks=not claims,
     )
 
 

@@ -16,6 +16,7 @@ from coincurve import PublicKey
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from indexer.errors import Rejected
 
@@ -96,13 +97,24 @@ def parse_did_key(text: str) -> SigningKey:
 
 def parse_multikey(text: str) -> SigningKey:
     """The key of a Multikey's text: zQ3sh… on k256, zDn… on p256, the point compressed. Raises Rejected: `no_signing_key`."""
-    data = _base58(text)
+    return read_key(_base58(text))
+
+
+def read_key(data: bytes) -> SigningKey:
+    """The key of a Multikey's 35 bytes: which curve, and the point compressed. Raises Rejected: `no_signing_key`."""
     curve, point = data[:2], data[2:]
     if len(point) == 33 and curve == _K256_MULTICODEC:
         return k256_key(point)
     if len(point) == 33 and curve == _P256_MULTICODEC:
         return p256_key(point)
     raise Rejected("no_signing_key", "of no curve that is known, or of another length")
+
+
+def key_bytes(key: SigningKey) -> bytes:
+    """The 35 bytes that `read_key` takes."""
+    if isinstance(key, K256Key):
+        return _K256_MULTICODEC + key.point.format(compressed=True)
+    return _P256_MULTICODEC + key.point.public_bytes(Encoding.X962, PublicFormat.CompressedPoint)
 
 
 def k256_key(point: bytes) -> K256Key:

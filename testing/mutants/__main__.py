@@ -1,6 +1,7 @@
 """`python -m testing.mutants [NAME …]`: puts each bug into a copy of the project and expects the tests that it names to fail.
 
-First those tests run without any bug, and must pass. The exit code is 1 if a mutant survived.
+First those tests run without any bug, and must pass. The exit code is 1 if a mutant survived. There is a copy for each process,
+with one bug at a time, so that Python compiles what is not changed once.
 """
 
 import argparse
@@ -12,8 +13,9 @@ import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
-from itertools import repeat
+from itertools import count, repeat
 from pathlib import Path
+from queue import SimpleQueue
 
 from testing.mutants import ROOT, Mutant, load
 
@@ -23,12 +25,16 @@ LEFT_OUT = shutil.ignore_patterns(
 PATIENCE = 180.0  # seconds for the tests of one mutant; one that makes them hang is found, too
 GRACE = 20.0  # seconds for pytest to end its servers
 PASSED, FAILED = 0, 1  # pytest's exit codes
+CHANGES = count(
+    int(time.time())
+)  # seconds: each file that changes is of another one, or Python would take what it compiled before
 
 
 def _pytest(root: Path, tests: list[str], *options: str, patience: float | None = None) -> tuple[int | None, str]:
     """Runs these tests in a copy; the exit code (None: not done in time), and what was written."""
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *options, *tests]
-    environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}
+    environment = os.environ | {"PYTHONPYCACHEPREFIX": str(root.parent / "compiled")}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     with tempfile.TemporaryFile("w+") as output:
         child = subprocess.Popen(
             command, cwd=root, env=environment, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
@@ -59,14 +65,24 @@ def _failed(output: str) -> str:
     )
 
 
-def _judge(mutant: Mutant, folder: Path) -> bool | None:
+def _write(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
+    changed = next(CHANGES)
+    os.utime(path, (changed, changed))
+
+
+def _judge(mutant: Mutant, copies: "SimpleQueue[Path]") -> bool | None:
     """Whether the tests find this bug, None if they are all skipped here; tells it."""
-    copy = folder / mutant.name
-    shutil.copytree(ROOT, copy, ignore=LEFT_OUT)
-    (copy / mutant.file).write_text(mutant.applied(ROOT), encoding="utf-8")
+    copy = copies.get()
+    file, sound = copy / mutant.file, (ROOT / mutant.file).read_text(encoding="utf-8")
     start = time.monotonic()
-    code, output = _pytest(copy, list(mutant.tests), "-x", patience=PATIENCE)
-    shutil.rmtree(copy)
+    try:
+        _write(file, mutant.applied(ROOT))
+        code, output = _pytest(copy, list(mutant.tests), "-x", patience=PATIENCE)
+    finally:
+        _write(file, sound)
+        shutil.rmtree(copy / ".hypothesis", ignore_errors=True)  # what it remembers of this bug
+        copies.put(copy)
     skipped = code == PASSED and " passed" not in output
     verdicts = {FAILED: f"killed by {_failed(output)}", None: "killed, for the tests hung", PASSED: "SURVIVED"}
     verdict = "NOT JUDGED: its tests are skipped here" if skipped else verdicts.get(code, f"BROKEN (pytest: {code})")
@@ -76,12 +92,9 @@ def _judge(mutant: Mutant, folder: Path) -> bool | None:
     return None if skipped else code in (FAILED, None)
 
 
-def _sound(tests: list[str], folder: Path, processes: int) -> bool:
+def _sound(tests: list[str], copy: Path, processes: int) -> bool:
     """Whether the tests pass where there is no bug; tells it, and what is skipped."""
-    copy = folder / "sound"
-    shutil.copytree(ROOT, copy, ignore=LEFT_OUT)
     code, output = _pytest(copy, tests, "-n", str(processes), "--dist", "loadfile", "-rs")
-    shutil.rmtree(copy)
     print("\n".join(line for line in output.splitlines() if line.startswith("SKIPPED")), end="")
     if code != PASSED:
         print(f"Without any bug these tests don't all pass:\n{output[-5000:]}")
@@ -99,12 +112,14 @@ def main() -> int:
     chosen = [mutant for mutant in mutants if not options.names or mutant.name in options.names]
     start = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="mutants-") as name, ThreadPoolExecutor(options.processes) as threads:
-        folder = Path(name)
+        copies = SimpleQueue[Path]()
+        for number in range(options.processes):
+            copies.put(Path(shutil.copytree(ROOT, Path(name) / str(number), ignore=LEFT_OUT)))
         tests = sorted({test for mutant in chosen for test in mutant.tests})
-        if not _sound(tests, folder, options.processes):
+        if not _sound(tests, Path(name) / "0", options.processes):
             return 1
         print(f"{len(tests)} tests pass without a bug, {time.monotonic() - start:.0f} s", flush=True)
-        verdicts = list(threads.map(_judge, chosen, repeat(folder)))
+        verdicts = list(threads.map(_judge, chosen, repeat(copies)))
     minutes = (time.monotonic() - start) / 60
     print(f"{verdicts.count(True)} of {len(verdicts)} mutants killed, {minutes:.1f} minutes")
     return 1 if False in verdicts else 0

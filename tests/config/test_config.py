@@ -43,6 +43,11 @@ def test_defaults() -> None:
         http_hosts=(),
         ready_lag=60.0,
         log_format="text",
+        plc_urls=("https://plc.directory",),
+        plc_rate=5,
+        identity_ttl=86_400.0,
+        allow_private_hosts=False,
+        dns_servers=(),
     )
 
 
@@ -60,6 +65,11 @@ def test_everything_set() -> None:
         "HTTP_HOSTS": "Worker.example, ,[::1],10.0.0.7,Worker.example",
         "READY_LAG_SECONDS": "0",
         "LOG_FORMAT": "JSON",
+        "PLC_URL": "http://PLC:2582, https://plc.directory:443/,http://[::1]:80",
+        "PLC_RATE": "100",
+        "IDENTITY_TTL": "60",
+        "ALLOW_PRIVATE_HOSTS": "ON",
+        "DNS_SERVERS": "9.9.9.9,127.0.0.1:5353, ::1, [::1]:54",
     }
     config = Config.from_env(env)
     assert config.database_url == env["DATABASE_URL"].strip()
@@ -70,6 +80,9 @@ def test_everything_set() -> None:
     assert (config.http_bind, str(config.http_bind)) == (Address("::1", 0, chosen=True), "[::1]:0")
     assert config.http_hosts == ("worker.example", "::1", "10.0.0.7")
     assert (config.ready_lag, config.log_format) == (0.0, "json")
+    assert config.plc_urls == ("http://plc:2582", "https://plc.directory", "http://[::1]")
+    assert (config.plc_rate, config.identity_ttl, config.allow_private_hosts) == (100, 60.0, True)
+    assert config.dns_servers == (("9.9.9.9", 53), ("127.0.0.1", 5353), ("::1", 53), ("::1", 54))
 
 
 @pytest.mark.parametrize(("text", "start"), [("live", None), ("Oldest", 0), ("0", 0), ("17", 17)])
@@ -120,6 +133,11 @@ def test_every_fault_at_once() -> None:
         HTTP_HOSTS="http://worker.example",
         READY_LAG_SECONDS="soon",
         LOG_FORMAT="xml",
+        PLC_URL="plc.directory",
+        PLC_RATE="0",
+        IDENTITY_TTL="0",
+        ALLOW_PRIVATE_HOSTS="some",
+        DNS_SERVERS="dns.example",
     )
     assert [fault.split()[0] for fault in told] == [setting.name for setting in SETTINGS]
     assert "hunter2" not in "\n".join(told)
@@ -136,6 +154,13 @@ def test_every_fault_at_once() -> None:
             ("HTTP_BIND", value)
             for value in ("localhost", ":8080", "::1:8080", "[::1]", "a b:1", "[x]:1", "h:65536", "h:-1", "h:²")
         ),
+        *(("PLC_RATE", value) for value in ("0", "1001", "x")),
+        *(("IDENTITY_TTL", value) for value in ("0", "59", "inf", "1d")),
+        *(
+            ("PLC_URL", value)
+            for value in ("plc", "ftp://plc", "http://u@plc", "http://plc/x", "http://plc?x", "http://plc:0", "http://[x]")
+        ),
+        *(("DNS_SERVERS", value) for value in ("dns.example", "1.1.1", "1.1.1.1:x", "::1:x", "1.1.1.1:99999")),
         *(("LOG_LEVEL", value) for value in ("TRACE", "20")),
         *(("SYNCHRONOUS_COMMIT", value) for value in ("true", "remote_apply")),
     ],

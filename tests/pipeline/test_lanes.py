@@ -2,15 +2,16 @@
 
 import asyncio
 from collections import defaultdict
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from indexer.pipeline import lanes as lanes_module
-from indexer.pipeline.lanes import MAX_BATCH, MAX_BATCH_BYTES, MAX_QUEUED, MAX_QUEUED_BYTES, Lane, Lanes, Placed
+from indexer.pipeline.lanes import BLOCK_BYTES, MAX_BATCH, MAX_BATCH_BYTES, MAX_QUEUED, MAX_QUEUED_BYTES, Lane, Lanes, Placed
 from indexer.pipeline.watermark import Ticket
-from indexer.protocol.events import Unusable
+from indexer.protocol.events import Commit, Unusable
 
 
 def placed(seq: int, did: str = "did:plc:a", size: int = 1) -> Placed:
@@ -165,3 +166,9 @@ async def test_closing_wakes_who_waits_for_an_event() -> None:
     lane.close()
     async with asyncio.timeout(1):
         assert await taking == []
+
+
+def test_blocks_that_wait_to_be_proven_count_as_the_memory_that_they_take() -> None:
+    event = Commit(1, "did:plc:a", "", None, datetime.now(UTC), b"", False, (), (), bytes(100))
+    assert Placed(Ticket(1, None), event).size == 100
+    assert Placed(Ticket(1, None), event._replace(blocks={b"a": b"", b"b": b""})).size == 100 + 2 * BLOCK_BYTES

@@ -20,7 +20,7 @@ BASE = "indexer.records.base"
 # Each folder of the package may import only those before it; the files at its top come before all of them.
 ORDER = (
     *("log", "embedded", "protocol", "config", "records"),
-    *("database.connection", "database.write", "database.functions", "database.dead_letters", "database.schema"),
+    *("database.connection", "identity", "database.write", "database.functions", "database.dead_letters", "database.schema"),
     *("relay", "pipeline", "database.recount", "database.background", "database.status", "monitoring", "command_line"),
 )
 SERVICE_SUFFIX = re.compile(r"(manager|helpers?|utils?|common|misc)$")
@@ -103,10 +103,11 @@ def test_only_the_worker_decides_what_it_is_doing() -> None:
 
 
 def test_one_place_for_http() -> None:
-    for library in ("aiohttp", "prometheus_client"):
-        users = users_of(library)
-        assert users
-        assert all(name.startswith("indexer.monitoring.http.") for name in users)
+    assert users_of("prometheus_client")
+    assert all(name.startswith("indexer.monitoring.http.") for name in users_of("prometheus_client"))
+    outside = {name for name in users_of("aiohttp") if not name.startswith("indexer.monitoring.http.")}
+    assert outside == {f"indexer.identity.{name}" for name in ("answers", "client", "dialling")}
+    assert users_of("dns") == {"indexer.identity.names"}
 
 
 def test_one_place_for_processes() -> None:

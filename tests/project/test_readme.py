@@ -7,7 +7,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from indexer.config.settings import SETTINGS
+from indexer.config.settings import SETTINGS, Setting
 from indexer.records import RECORD_TYPES
 from indexer.records.base.record_type import EVERY_OTHER
 from testing.commits import Stream, delete, did, like, post, put
@@ -38,9 +38,16 @@ def test_its_promises_are_numbered_one_by_one() -> None:
 
 
 def test_every_setting_is_in_the_table_with_its_default() -> None:
-    for setting in SETTINGS:
+    def row(setting: Setting) -> str:
         default = f"`{setting.default}`" if setting.default else ""
-        assert f"| `{setting.name}` | {default} | {setting.meaning} |" in README
+        return f"| `{setting.name}` | {default} | {setting.meaning} |"
+
+    rows = [row(setting) for setting in SETTINGS]
+    table = read("docs/settings.md").partition("|---|---|---|\n")[2]
+    assert table.splitlines()[: len(rows)] == rows
+    main = README.partition("## Settings")[2].partition("|---|---|---|\n")[2].partition("\n\n")[0].splitlines()
+    assert len(main) >= 12
+    assert [line for line in rows if line in main] == main
 
 
 def test_every_record_type_is_in_the_table() -> None:

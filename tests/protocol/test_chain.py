@@ -1,6 +1,7 @@
 import pytest
 
-from indexer.protocol.chain import Stored, commit_failure, inductive_after, sync_failure
+from indexer.protocol.chain import Stored, commit_failure, sync_failure, verdict
+from indexer.protocol.events import Verdict
 from indexer.protocol.failures import Effect, Failure
 from indexer.protocol.proof import prove, read_claim
 from relay_simulator.encoding import cid_of
@@ -29,7 +30,8 @@ def following(repo: SignedRepo) -> Payload:
 
 def judged(repo: SignedRepo, stored: Stored, payload: Payload, *, full: bool = True) -> Failure | None:
     claim = read_claim(payload)
-    return commit_failure(stored, claim, prove(claim, blocks_of(payload), repo.key, full=full))
+    proven = verdict(claim, prove(claim, blocks_of(payload), repo.key, full=full))
+    return commit_failure(stored, claim.rev, claim.since, proven)
 
 
 @pytest.mark.parametrize("full", [True, False])
@@ -76,18 +78,24 @@ def test_once_inductive_a_repo_never_goes_back(repo: SignedRepo) -> None:
 
 
 def test_the_ratchet_is_set_by_a_proven_prev_data_alone(repo: SignedRepo) -> None:
-    old = stored_of(repo, inductive=False)
     payload = following(repo)
 
-    def after(stored: Stored, told: Payload, *, known: bool = True) -> bool:
+    def proven(told: Payload, *, known: bool = True) -> Verdict:
         claim = read_claim(told)
-        return inductive_after(stored, claim, prove(claim, blocks_of(told), repo.key if known else None))
+        return verdict(claim, prove(claim, blocks_of(told), repo.key if known else None))
 
-    assert after(old, payload)
-    assert not after(old, payload, known=False)
-    assert not after(old, {**payload, "prevData": None})
-    assert not after(old, {**payload, "prevData": OTHER})
-    assert after(old._replace(inductive=True), {**payload, "prevData": None})
+    assert proven(payload) == Verdict(payload["prevData"], None, inductive=True)
+    assert not proven(payload, known=False).inductive
+    assert not proven({**payload, "prevData": None}).inductive
+    assert not proven({**payload, "prevData": OTHER}).inductive
+
+
+def test_what_awaits_its_key_comes_with_its_commit_block(repo: SignedRepo) -> None:
+    payload = following(repo)
+    claim = read_claim(payload)
+    proven = verdict(claim, prove(claim, blocks_of(payload), None))
+    assert proven.unproven is not None
+    assert cid_of(proven.unproven) == payload["commit"]
 
 
 def test_a_sync_with_our_tree_moves_the_rev_and_another_marks_the_repo(repo: SignedRepo) -> None:

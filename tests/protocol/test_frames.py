@@ -18,6 +18,7 @@ from indexer.protocol.events import (
     Unusable,
 )
 from indexer.protocol.frames import decode
+from indexer.protocol.proof import read_claim
 from indexer.protocol.syntax import tid_time
 from testing.frames import COMMIT_HEADER, DID, LIKE, REV, TIME, car, cid_of, commit_frame, commit_payload, encode, frame, like
 
@@ -369,3 +370,51 @@ def test_a_replay_s_jump_in_time_is_believed_up_to_our_clock() -> None:
     event = decode(commit_frame(RECORDS, time=TIME), tid_time(REV) - timedelta(days=2), INSTANT + timedelta(days=1))
     assert isinstance(event, Commit)
     assert abs(event.time - tid_time(REV)) < timedelta(minutes=5)
+
+
+def claimed(payload: dict[str, Any]) -> Event:
+    return decode(frame(payload), claims=True)
+
+
+def test_a_commit_to_be_proven_brings_its_claim_and_its_blocks() -> None:
+    payload = commit_payload(RECORDS)
+    plain = commit_of(frame(payload))
+    assert (plain.claim, plain.blocks, plain.proof) == (None, {}, None)
+    event = claimed(payload)
+    assert isinstance(event, Commit)
+    assert event == plain._replace(claim=read_claim(payload), blocks=split(payload["blocks"])[1])
+
+
+@pytest.mark.parametrize(
+    ("op", "reason"),
+    [
+        ({"path": f"{LIKE}/0", "action": "delete", "cid": None}, "duplicate_path"),
+        ({"path": f"{LIKE}/9", "action": "delete", "cid": cid_of(b"")}, "delete_with_cid"),
+        ({"path": f"{LIKE}/9", "action": "create", "cid": cid_of(b""), "prev": cid_of(b"a")}, "create_with_prev"),
+        ({"path": f"{LIKE}/9", "action": "update", "cid": cid_of(b""), "prev": cid_of(b"")}, "unchanged_update"),
+        ({"path": f"{LIKE}/9", "action": "create"}, "bad_op"),
+        (5, "bad_op"),
+    ],
+)
+def test_a_claim_that_nothing_could_prove_makes_the_whole_commit_unusable(op: Any, reason: str) -> None:
+    payload = commit_payload(RECORDS)
+    payload["ops"].append(op)
+    event = claimed(payload)
+    assert isinstance(event, Unusable)
+    assert (event.reason, event.marks) == (reason, False)
+    assert isinstance(decode(frame(payload)), Commit)
+
+
+def test_where_commits_are_verified_no_unusable_frame_marks_its_repo() -> None:
+    for message in (b"\xff", commit_frame(RECORDS, ops=5), bytes(5 * 2**20 + 1), commit_frame(RECORDS, tooBig=True)):
+        event = decode(message, claims=True)
+        assert isinstance(event, Unusable)
+        assert not event.marks
+    assert unusable(commit_frame(RECORDS, ops=5)).marks
+
+
+def test_a_sync_brings_its_commit_block() -> None:
+    payload = commit_payload({})
+    event = decode(frame({**payload, "did": DID}, {"op": 1, "t": "#sync"}))
+    assert isinstance(event, Sync)
+    assert event.commit_block == split(payload["blocks"])[1][payload["commit"]]

@@ -42,6 +42,7 @@ def sound(event: Event) -> None:
 def test_any_bytes(data: bytes) -> None:
     for message in (data, encode(COMMIT_HEADER) + data, encode({"op": 1, "t": "#sync"}) + data):
         sound(decode(message))
+        sound(decode(message, claims=True))
 
 
 @settings(max_examples=300, deadline=None)
@@ -62,6 +63,7 @@ def test_mutated_frames(data: st.DataObject) -> None:
         if not message:
             break
     sound(decode(bytes(message)))
+    sound(decode(bytes(message), claims=True))
 
 
 junk = st.recursive(
@@ -83,6 +85,7 @@ KINDS = ["#commit", "#sync", "#identity", "#account", "#info", "#handle"]
 def test_fields_of_any_type(kind: str, changes: dict[str, Any]) -> None:
     payload = {**commit_payload(RECORDS), "did": DID, "active": True, "name": "x", **changes}
     sound(decode(frame(payload, {"op": 1, "t": kind})))
+    sound(decode(frame(payload, {"op": 1, "t": kind}), claims=True))
 
 
 op_fields = st.fixed_dictionaries(
@@ -105,6 +108,7 @@ def test_ops_of_any_kind_leave_their_siblings_alone(ops: list[Any]) -> None:
     assert tuple(f"{op.collection}/{op.rkey}" for op in event.ops[-3:]) == tuple(RECORDS)
     assert len(event.ops) + len(event.refused) == len(ops) + 3
     assert all(isinstance(refusal, RefusedOp) for refusal in event.refused)
+    sound(decode(frame({**payload, "ops": [*ops, *payload["ops"]]}), claims=True))
 
 
 def lenient(**changes: Any) -> bytes:

@@ -12,7 +12,7 @@ from indexer import json
 from indexer.database.write.parameters import Arrays
 from indexer.errors import Rejected
 from indexer.protocol.data_model import to_json_form
-from indexer.protocol.events import Account, Commit, Identity, RecordOp, RepoEvent, Sync, Unusable
+from indexer.protocol.events import Account, Commit, Identity, RecordOp, RepoEvent, Sync, Unusable, Verdict
 from indexer.protocol.syntax import NO_HANDLE
 from indexer.records import RECORD_TYPES
 from indexer.records.base.record_type import EVERY_OTHER, RecordType
@@ -83,10 +83,12 @@ class Batch(Arrays):
         seq: int | None = None,
         frame: bytes | None = None,
         filtered: bool = False,
+        proof: Verdict | None = None,
+        doubt: str | None = None,
     ) -> None:
         """Ends a commit: the operations added since the last one are its own. `user`: whether the account needs its row; None
         for a #sync, which does not say what was written. `filtered`: some of what it wrote was left out. `rev`: None for a
-        message."""
+        message. `doubt`: of what is refused, why nobody answers for it; otherwise `proof` has it."""
         self.bucket_lo.append(len(self.buckets) + 1)
         if self._meets:
             self.buckets += sorted(set(map(bucket, self._meets)))
@@ -100,6 +102,16 @@ class Batch(Arrays):
         self.rev.append(rev)
         self.since.append(since)
         self.data.append(data)
+        if proof is None:
+            self.before.append(None)
+            self.doubt.append(doubt)
+            self.inductive.append(False)
+            self.unproven.append(None)
+        else:
+            self.before.append("" if proof.before is None else libipld.encode_cid(proof.before))
+            self.doubt.append(proof.doubt)
+            self.inductive.append(proof.inductive)
+            self.unproven.append(proof.unproven)
         self.seq.append(seq)
         self.at.append(time)
         self.user.append(user)
@@ -126,17 +138,18 @@ def build(events: Sequence[RepoEvent], *, selection: Selection = EVERYTHING, wit
     for event in events:
         first = len(batch.kind)
         rev: str | None = ""
-        since, data, user, keeps, filtered = None, None, False, with_frames, False
+        since, data, user, keeps, filtered, proof, doubt = None, None, False, with_frames, False, None, None
         match event:
             case Commit(repo=did):
                 rev, since, data = event.rev, event.since, None if event.data is None else libipld.encode_cid(event.data)
+                proof = event.proof
                 if selection.takes_account(did):
                     user, filtered = add_ops(batch, event, selection)
                     keeps = keeps or KIND_REFUSED in batch.kind[first:]
                 else:
                     filtered = True
             case Sync(did=did):
-                rev, data, user = event.rev, libipld.encode_cid(event.data), None
+                rev, data, user, proof = event.rev, libipld.encode_cid(event.data), None, event.proof
             case Identity(did=did, handle=None):
                 rev = None
                 batch.mark(MESSAGE, None, {})
@@ -152,7 +165,7 @@ def build(events: Sequence[RepoEvent], *, selection: Selection = EVERYTHING, wit
                 # A path is one repo's: without the DID it would be any repo's that names the same.
                 for path in (event.paths if did else ()) or (hashlib.sha256(event.frame).hexdigest(),):
                     batch.refuse(path, event.reason, event.detail)
-                rev, keeps = event.rev or "", True
+                rev, keeps, doubt = event.rev or "", True, None if event.marks else event.reason
         batch.close(
             did or "",
             user=user,
@@ -163,6 +176,8 @@ def build(events: Sequence[RepoEvent], *, selection: Selection = EVERYTHING, wit
             seq=event.seq,
             frame=event.frame if keeps else None,
             filtered=filtered,
+            proof=proof,
+            doubt=doubt,
         )
     return batch
 

@@ -44,6 +44,10 @@ class Arrays:
     rev: list[str | None] = per_commit("text")  # NULL: not a commit but a message about the account
     since: list[str | None] = per_commit("text")
     data: list[str | None] = per_commit("text")
+    before: list[str | None] = per_commit("text")  # the tree that it starts from, empty where it names none; NULL: VERIFY=off
+    doubt: list[str | None] = per_commit("text")  # what its proof lacks; of what is refused: why nobody answers for it
+    inductive: list[bool] = per_commit("boolean")  # whether prevData is proven, so that the repo must always have it
+    unproven: list[bytes | None] = per_commit("bytea")  # its commit block, where the key is not known yet
     seq: list[int | None] = per_commit("bigint")
     at: list[datetime | None] = per_commit("timestamptz")
     user: list[bool | None] = per_commit("boolean")  # whether the account needs its row; NULL for a #sync

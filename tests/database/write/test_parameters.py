@@ -6,12 +6,16 @@ from dataclasses import fields
 from datetime import UTC, datetime
 from typing import Any
 
+import libipld
 import pytest
 
 from indexer.database.connection.sessions import Connection
 from indexer.database.write.apply import apply_all, apply_one
-from indexer.database.write.batch import Batch
+from indexer.database.write.batch import Batch, build
 from indexer.database.write.parameters import PARAMETERS, Mode, call_with
+from indexer.protocol.events import Unusable, Verdict
+from indexer.protocol.failures import Failure
+from relay_simulator.encoding import cid_of
 from testing.commits import POST, Stream, did, post, put
 from testing.database_side import Worker
 
@@ -134,3 +138,17 @@ async def test_what_a_wipe_passes_on(worker: Worker) -> None:
 def test_a_call_with_an_unknown_parameter_is_refused() -> None:
     with pytest.raises(ValueError, match="no such parameters: \\['uris'\\]"):
         call_with(Mode.WIPE, {"uris": "v_uris"})
+
+
+def test_a_commit_says_what_its_proof_has_shown() -> None:
+    commit, tree = Stream().commit("a"), cid_of(b"a tree")
+    proven = Verdict(tree, Failure.TREE_MISMATCH, inductive=True, unproven=b"block")
+    refused = Unusable(1, commit.repo, commit.rev, commit.time, (), "bad_signature", "", b"", marks=False)
+    batch = build([commit, commit._replace(proof=Verdict()), commit._replace(proof=proven), refused])
+    found = list(zip(batch.before, batch.doubt, batch.inductive, batch.unproven, strict=True))
+    assert found == [
+        (None, None, False, None),
+        ("", None, False, None),
+        (libipld.encode_cid(tree), "tree_mismatch", True, b"block"),
+        (None, "bad_signature", False, None),
+    ]

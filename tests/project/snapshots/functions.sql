@@ -1344,10 +1344,11 @@ BEGIN
       ELSE
         BEGIN
           PERFORM unified_worker.apply_commit(3,
-            p_did, NULL::text, NULL::text, NULL::text, NULL::bigint, NULL::timestamptz,
-            false, false, NULL::bytea, NULL::int[], 1, 0,
-            1, cardinality(v_uris), NULL::boolean, v_kinds, v_uris, NULL::text[],
-            NULL::text[], NULL::text[], NULL::timestamptz[], NULL::jsonb[]);
+            p_did, NULL::text, NULL::text, NULL::text, NULL::text, NULL::text,
+            NULL::boolean, NULL::bytea, NULL::bigint, NULL::timestamptz, false, false,
+            NULL::bytea, NULL::int[], 1, 0, 1, cardinality(v_uris),
+            NULL::boolean, v_kinds, v_uris, NULL::text[], NULL::text[], NULL::text[],
+            NULL::timestamptz[], NULL::jsonb[]);
           SET CONSTRAINTS ALL IMMEDIATE;
           v_taken := v_taken + cardinality(v_uris);
           v_rows := least(2 * v_rows, 100);
@@ -2105,10 +2106,11 @@ $begin$;
 
 CREATE OR REPLACE FUNCTION unified_worker.apply_commit(
   p_mode int,
-  p_did text, p_rev text, p_since text, p_data text, p_seq bigint, p_at timestamptz,
-  p_user boolean, p_filtered boolean, p_frame bytea, p_buckets int[], p_bucket_lo int, p_bucket_hi int,
-  p_lo int, p_hi int, p_long boolean, p_kind smallint[], p_uri text[], p_cid text[],
-  p_subject text[], p_subject_cid text[], p_created_at timestamptz[], p_rest jsonb[])
+  p_did text, p_rev text, p_since text, p_data text, p_before text, p_doubt text,
+  p_inductive boolean, p_unproven bytea, p_seq bigint, p_at timestamptz, p_user boolean, p_filtered boolean,
+  p_frame bytea, p_buckets int[], p_bucket_lo int, p_bucket_hi int, p_lo int, p_hi int,
+  p_long boolean, p_kind smallint[], p_uri text[], p_cid text[], p_subject text[], p_subject_cid text[],
+  p_created_at timestamptz[], p_rest jsonb[])
 RETURNS text LANGUAGE plpgsql AS $apply$
 DECLARE
   -- Without defaults, each of which would be evaluated: v_held is set on every way, the others are false where null.
@@ -2874,10 +2876,11 @@ END $apply$;
 
 CREATE OR REPLACE PROCEDURE unified_worker.apply_commits(
   p_lane int, p_relay text, p_durable boolean, p_isolate boolean,
-  p_did text[], p_rev text[], p_since text[], p_data text[], p_seq bigint[], p_at timestamptz[],
-  p_user boolean[], p_filtered boolean[], p_frame bytea[], p_buckets int[], p_bucket_lo int[], p_bucket_hi int[],
-  p_lo int[], p_hi int[], p_long boolean[], p_kind smallint[], p_uri text[], p_cid text[],
-  p_subject text[], p_subject_cid text[], p_created_at timestamptz[], p_rest jsonb[],
+  p_did text[], p_rev text[], p_since text[], p_data text[], p_before text[], p_doubt text[],
+  p_inductive boolean[], p_unproven bytea[], p_seq bigint[], p_at timestamptz[], p_user boolean[], p_filtered boolean[],
+  p_frame bytea[], p_buckets int[], p_bucket_lo int[], p_bucket_hi int[], p_lo int[], p_hi int[],
+  p_long boolean[], p_kind smallint[], p_uri text[], p_cid text[], p_subject text[], p_subject_cid text[],
+  p_created_at timestamptz[], p_rest jsonb[],
   INOUT p_outcome text[])
 LANGUAGE plpgsql AS $apply$
 DECLARE
@@ -2890,20 +2893,22 @@ BEGIN
     END IF;
     IF NOT p_isolate AND p_rev[i] IS NOT NULL THEN
       v_outcome := unified_worker.apply_commit(0,
-            p_did[i], p_rev[i], p_since[i], p_data[i], p_seq[i], p_at[i],
-            p_user[i], p_filtered[i], p_frame[i], p_buckets, p_bucket_lo[i], p_bucket_hi[i],
-            p_lo[i], p_hi[i], p_long[i], p_kind, p_uri, p_cid,
-            p_subject, p_subject_cid, p_created_at, p_rest);
+            p_did[i], p_rev[i], p_since[i], p_data[i], p_before[i], p_doubt[i],
+            p_inductive[i], p_unproven[i], p_seq[i], p_at[i], p_user[i], p_filtered[i],
+            p_frame[i], p_buckets, p_bucket_lo[i], p_bucket_hi[i], p_lo[i], p_hi[i],
+            p_long[i], p_kind, p_uri, p_cid, p_subject, p_subject_cid,
+            p_created_at, p_rest);
     ELSIF p_rev[i] IS NULL THEN
       v_outcome := unified_worker.apply_message(p_relay, p_did[i], p_seq[i], p_at[i], p_rest[p_lo[i]]);
     ELSE
       BEGIN
         v_state := NULL;
         v_outcome := unified_worker.apply_commit(0,
-            p_did[i], p_rev[i], p_since[i], p_data[i], p_seq[i], p_at[i],
-            p_user[i], p_filtered[i], p_frame[i], p_buckets, p_bucket_lo[i], p_bucket_hi[i],
-            p_lo[i], p_hi[i], p_long[i], p_kind, p_uri, p_cid,
-            p_subject, p_subject_cid, p_created_at, p_rest);
+            p_did[i], p_rev[i], p_since[i], p_data[i], p_before[i], p_doubt[i],
+            p_inductive[i], p_unproven[i], p_seq[i], p_at[i], p_user[i], p_filtered[i],
+            p_frame[i], p_buckets, p_bucket_lo[i], p_bucket_hi[i], p_lo[i], p_hi[i],
+            p_long[i], p_kind, p_uri, p_cid, p_subject, p_subject_cid,
+            p_created_at, p_rest);
         SET CONSTRAINTS ALL IMMEDIATE;
       EXCEPTION WHEN OTHERS THEN
         GET STACKED DIAGNOSTICS v_state = RETURNED_SQLSTATE, v_message = MESSAGE_TEXT, v_detail = PG_EXCEPTION_DETAIL,
