@@ -5,6 +5,7 @@ is a process as any other: its own pid, signals, environment, working directory 
 """
 
 import importlib
+import logging
 import multiprocessing
 import os
 import signal
@@ -81,3 +82,5 @@ def _run(folder: Path, arguments: Sequence[str], env: Mapping[str, str], output:
     except Exception as error:
         sys.excepthook(type(error), error, error.__traceback__)
         raise
+    finally:
+        logging.shutdown()  # which Python calls at its end, but not at a fork's
