@@ -11,6 +11,9 @@ from pathlib import Path
 
 try:
     from relay_simulator.feed import Feed, RecentFrames, first_seq
+    from relay_simulator.forge.forger import Forger
+    from relay_simulator.forge.kinds import KINDS
+    from relay_simulator.forge.told import Forged
     from relay_simulator.frames_file import write_frames
     from relay_simulator.generator import Generator, Settings
     from relay_simulator.mix import Mix
@@ -35,14 +38,34 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--held", type=int, default=0, help="frames that are available at once, before those at --rate")
     parser.add_argument("--cheap", action="store_true", help="no trees and no signatures: ten times faster to make")
     parser.add_argument("--awkward", action="store_true", help="make a quarter of the traffic strange or broken")
+    parser.add_argument(
+        "--forge", type=_kinds, default=[], metavar="KIND[,KIND …]", help="forge commits, and tell each: 'all' for every kind"
+    )
+    parser.add_argument("--every", type=int, default=100, help="events from one forgery to the next (%(default)s)")
     parser.add_argument("--frames", type=Path, metavar="FILE", help="serve this recording; nothing is made")
     parser.add_argument("--write", type=Path, metavar="FILE", help="write the frames to this file; nothing is served")
     arguments = parser.parse_args()
     if arguments.now and not arguments.rate:
         parser.error("--now needs a --rate")
+    if arguments.forge and (arguments.cheap or arguments.frames):
+        parser.error("--forge needs trees and signatures: use neither --cheap nor --frames")
+    if arguments.every < 1:
+        parser.error("--every is 1 or more")
     if arguments.now and (arguments.frames or arguments.write):
         parser.error("--now makes its own stream: use neither --frames nor --write")
     return arguments
+
+
+def _kinds(text: str) -> list[str]:
+    """What --forge names. Raises ArgumentTypeError."""
+    kinds = list(KINDS) if text == "all" else text.split(",")
+    if unknown := set(kinds) - set(KINDS):
+        raise argparse.ArgumentTypeError(f"no such forgery: {', '.join(sorted(unknown))}; there are: {', '.join(KINDS)}")
+    return kinds
+
+
+def _tell(forged: Forged) -> None:
+    print(f"forged: {forged.kind} at seq {forged.seq} of {forged.did}", flush=True)
 
 
 async def _serve(relay: RelayServer) -> None:
@@ -76,12 +99,13 @@ def main() -> None:
         chosen |= {"start": start, "first_seq": first_seq(start)}
     settings = Settings(seed=arguments.seed, accounts=arguments.accounts, mix=mix, cheap=arguments.cheap, **chosen)
     generator = Generator(settings)
+    source = Forger(generator, arguments.forge, arguments.every, _tell) if arguments.forge else generator
     place = {"host": arguments.host, "port": arguments.port}
     if arguments.now:
         relay = RelayServer(log=RecentFrames(), **place)
-        serving = _serve_now(relay, Feed(relay, generator, settings.per_second))
+        serving = _serve_now(relay, Feed(relay, source, settings.per_second))
     else:
-        frames = (sent.frame for sent in generator.stream(0 if arguments.frames else arguments.commits))
+        frames = (sent.frame for sent in source.stream(0 if arguments.frames else arguments.commits))
         if arguments.write is not None:
             _write(arguments.write, frames)
             return

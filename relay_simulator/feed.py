@@ -8,6 +8,7 @@ from bisect import bisect_left, bisect_right
 from datetime import UTC, datetime
 
 from relay_simulator.encoding import seq_of
+from relay_simulator.forge.forger import Forger
 from relay_simulator.generator import Generator
 from relay_simulator.server import RelayServer
 
@@ -54,7 +55,7 @@ class RecentFrames:
 class Feed:
     """Makes events for a relay, `rate` a second; that may be changed at any time, and be 0."""
 
-    def __init__(self, relay: RelayServer, generator: Generator, rate: float) -> None:
+    def __init__(self, relay: RelayServer, generator: Generator | Forger, rate: float) -> None:
         self.rate = rate
         self._relay = relay
         self._generator = generator

@@ -29,10 +29,13 @@ log = logging.getLogger(__name__)
 
 
 class EventProcessor:
-    """Turns events into rows, as far as `selection` takes them. `metrics` counts the results; `newest` keeps some posts."""
+    """Turns events into rows, as far as `selection` takes them. `metrics` counts the results; `newest` keeps some posts.
+    `confirm`: as the writer's."""
 
-    def __init__(self, pool: DatabasePool, metrics: Metrics, selection: Selection = EVERYTHING) -> None:
-        self._writer = Writer(pool, selection)
+    def __init__(
+        self, pool: DatabasePool, metrics: Metrics, selection: Selection = EVERYTHING, *, confirm: bool = False
+    ) -> None:
+        self._writer = Writer(pool, selection, confirm=confirm)
         self._selection = selection
         self._metrics = metrics
         self.newest = Newest()

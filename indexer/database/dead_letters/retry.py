@@ -54,7 +54,7 @@ UPDATE unified_worker.repos SET rev = $2, data_cid = $3, seq = $4, desynchronize
 WHERE did = $1 AND rev < $2
 """
 # Of no relay: so its time decides whether it is newer than what that account's last message said.
-MESSAGE = "SELECT unified_worker.apply_message('', $1, $2, $3, $4)"
+MESSAGE = "SELECT unified_worker.apply_message('', $1, $2, $3, $4, true)"
 STILL = """
 UPDATE unified_worker.dead_letters SET attempts = attempts + 1, last_seen = now(), reason = $2, detail = left($3, 2000),
   awaited = NULL
