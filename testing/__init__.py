@@ -21,6 +21,7 @@ application_schema.py  tables as an application makes them
 hostile.py             settings of a database that change what SQL means
 workers.py             a whole worker in this process
 processes.py           a whole worker as a process of its own
+warm.py                the same without the half second that Python needs to read the program
 name_server.py         a name server on loopback
 new_type.py            a worker of sources with one more record type
 waiting.py             a condition with a deadline
