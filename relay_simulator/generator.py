@@ -12,6 +12,7 @@ from typing import assert_never
 
 from relay_simulator import keys
 from relay_simulator.changes import Change
+from relay_simulator.commit_message import commit_message
 from relay_simulator.encoding import car, car_section, cid_of, cid_text, frame, signed_commit, tid, time_text, unsigned_commit
 from relay_simulator.mix import AccountStep, CommitStep, IdentityStep, Mix, ResendStep, Step, SyncStep
 from relay_simulator.network import Network
@@ -52,25 +53,25 @@ class Generator:
     """One stream, made as it is asked for."""
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+        self.settings = settings
         self._start = int(settings.start.timestamp() * SECOND)
-        self._repositories = (
+        self.repositories = (
             CheapRepositories(settings.seed, settings.padding)
             if settings.cheap
             else TreeRepositories(settings.seed, self._start, settings.history)
         )
-        self._network = Network(settings.seed, settings.accounts, self._start, self._repositories.open, settings.web_ports)
-        self._traffic = Traffic(self._network, settings.mix)
+        self.network = Network(settings.seed, settings.accounts, self._start, self.repositories.open, settings.web_ports)
+        self._traffic = Traffic(self.network, settings.mix)
         self._rng = Random(f"relay {settings.seed}")
         self._recent: deque[Sent] = deque(maxlen=RESENDABLE)
         self._seq = settings.first_seq - 1
-        self._orders = Orders(settings.seed, settings.changes, self._network, self._traffic.like)
+        self._orders = Orders(settings.seed, settings.changes, self.network, self._traffic.like)
         self._count = 0
 
     def stream(self, events: int) -> Iterator[Sent]:
         """The next so many events. Called again, it goes on where it was."""
         for _ in range(events):
-            now = self._start + int(self._count * SECOND / self._settings.per_second)
+            now = self._start + int(self._count * SECOND / self.settings.per_second)
             self._count += 1
             yield self._send(self._step(now), now)
 
@@ -82,8 +83,8 @@ class Generator:
     def did_documents(self) -> dict[str, dict[str, object]]:
         """The DID documents of the accounts seen so far, by DID."""
         return {
-            account.did: keys.did_document(account.did, account.handle, keys.signer(self._settings.seed, account.number))
-            for account in self._network.known_accounts()
+            account.did: keys.did_document(account.did, account.handle, keys.signer(self.settings.seed, account.number))
+            for account in self.network.known_accounts()
         }
 
     def _step(self, now: int) -> Step:
@@ -95,7 +96,7 @@ class Generator:
             case ResendStep(back) if self._recent:
                 return self._recent[-1 - back % len(self._recent)]
             case ResendStep():
-                account = self._network.account()
+                account = self.network.account()
                 return self._send(IdentityStep(account, account.handle), now)
             case CommitStep():
                 sent = self._commit(step, now)
@@ -110,9 +111,10 @@ class Generator:
         self._recent.append(sent)
         return sent
 
-    def _next_seq(self) -> int:
-        self._seq += 1 if self._rng.random() < 0.95 else self._rng.randrange(2, 6)
-        self._seq = self._orders.before(self._seq)
+    def next_seq(self) -> int:
+        """The seq of a message that is about to be sent. Some numbers are left out, as relays do."""
+        step = 1 if self._rng.random() < 0.95 else self._rng.randrange(2, 6)
+        self._seq = max(self._seq + 1, self._orders.before(self._seq + step))
         return self._seq
 
     def _rev(self, account: Account, now: int) -> str:
@@ -131,27 +133,10 @@ class Generator:
                 rev = account.rev if account.rev and fork else tid(self._start - self._rng.randrange(SECOND), 0)
             case "future":
                 rev = tid(now + FUTURE, account.clock)
-        packed = self._repositories.pack(account, drafts, rev, keep=kind == "plain")
-        payload: Record = {
-            "seq": self._next_seq(),
-            "repo": account.did,
-            "rev": rev,
-            "since": account.rev,
-            "commit": packed.root,
-            "prevData": account.data,
-            "blocks": packed.blocks,
-            "ops": packed.ops,
-            "blobs": [],
-            "time": time_text(now),
-            "tooBig": False,
-            "rebase": False,
-        }
-        truths = tuple(draft.truth() for draft in drafts)
-        truth = CommitTruth(
-            self._seq, account.did, rev, account.rev, time_text(now), truths, False, packed.sound, cid_text(packed.data),
-            cid_text(packed.root) if kind == "plain" else None,
-        )  # fmt: skip
-        if kind == "plain":
+        kept = kind == "plain"
+        packed = self.repositories.pack(account, drafts, rev, keep=kept)
+        payload, truth = commit_message(account, drafts, rev, packed, seq=self.next_seq(), now=now, kept=kept)
+        if kept:
             account.rev = rev
             account.data = packed.data
         return Sent(frame("#commit", payload), truth)
@@ -160,7 +145,7 @@ class Generator:
         rev = self._rev(account, now)
         commit = cid_of(rev.encode())
         payload: Record = {
-            "seq": self._next_seq(),
+            "seq": self.next_seq(),
             "repo": account.did,
             "rev": rev,
             "since": account.rev,
@@ -182,7 +167,7 @@ class Generator:
         commit = signed_commit(account.did, rev, account.data, signature)
         root = cid_of(commit)
         blocks = car(root, [car_section(root, commit)])
-        payload: Record = {"seq": self._next_seq(), "did": account.did, "rev": rev, "time": time_text(now), "blocks": blocks}
+        payload: Record = {"seq": self.next_seq(), "did": account.did, "rev": rev, "time": time_text(now), "blocks": blocks}
         account.rev = rev
         return Sent(
             frame("#sync", payload),
@@ -191,14 +176,14 @@ class Generator:
 
     def _identity(self, step: IdentityStep, now: int) -> Sent:
         account, handle = step
-        payload: Record = {"seq": self._next_seq(), "did": account.did, "time": time_text(now)}
+        payload: Record = {"seq": self.next_seq(), "did": account.did, "time": time_text(now)}
         if handle is not None:
             payload["handle"] = handle
         return Sent(frame("#identity", payload), IdentityTruth(self._seq, account.did, time_text(now), handle))
 
     def _account(self, step: AccountStep, now: int) -> Sent:
         account, active, status = step
-        payload: Record = {"seq": self._next_seq(), "did": account.did, "time": time_text(now), "active": active}
+        payload: Record = {"seq": self.next_seq(), "did": account.did, "time": time_text(now), "active": active}
         if status is not None:
             payload["status"] = status
         return Sent(frame("#account", payload), AccountTruth(self._seq, account.did, time_text(now), active, status))

@@ -30,6 +30,7 @@ class CommitTruth(NamedTuple):
 
     It is never true in cheap mode. `data` is the CID of the tree's root; None in a commit without blocks. `commit` is the CID
     of the commit at which the repo stands from then on; None where it does not move (an old rev, one of the future).
+    `prev_data` is the root of the tree of before, as far as the message says it.
     """
 
     seq: int
@@ -42,6 +43,7 @@ class CommitTruth(NamedTuple):
     sound: bool
     data: str | None = None
     commit: str | None = None
+    prev_data: str | None = None
 
 
 class SyncTruth(NamedTuple):

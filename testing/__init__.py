@@ -10,6 +10,7 @@ meetings.py            pairs of events of two repos that may be applied at one t
 authors.py             what one account writes, as the relay sends it
 traffic.py             the simulator's stream, with the model of it
 signed.py              an account that really signs: commits to forge
+forgeries.py           what becomes of each forgery of the simulator
 frames.py              frames byte by byte, official vectors, recorded frames
 Servers, databases, workers:
 servers.py             PostgreSQL servers, to use and to kill
@@ -21,6 +22,7 @@ hostile.py             settings of a database that change what SQL means
 web_site.py            a web server on loopback that answers as a test says
 workers.py             a whole worker in this process
 processes.py           a whole worker as a process of its own
+warm.py                the same without the half second that Python needs to read the program
 name_server.py         a name server on loopback
 new_type.py            a worker of sources with one more record type
 waiting.py             a condition with a deadline

@@ -96,6 +96,8 @@ def test_frames_say_what_their_truths_say(cheap: bool) -> None:
                     check_data(payload, value)
                 case "commit":
                     assert value in (None, root_of(payload))
+                case "prev_data":
+                    assert value == (cid_text(payload["prevData"]) if "prevData" in payload else None)
                 case _:
                     assert payload.get(field) == value
 
