@@ -337,15 +337,14 @@ async def test_a_flood_of_identity_messages_asks_no_more_than_the_pace_allows(wo
     rate, accounts = 20, 200
     async with running(worker.pool, directory, rate=rate) as identities:
         began, sent = time.monotonic(), 0
-        while time.monotonic() - began < 1.5:
+        while sent < 20_000 or len(directory.requests) < 10:
             for number in range(accounts):
                 identities.stale(did(number))
                 sent += 1
             await identities.load([did(number) for number in range(accounts)])
             await asyncio.sleep(0)
         allowed = (time.monotonic() - began) * rate + pace.BURST + 1
-        assert sent > 10_000
-        assert 5 < len(directory.requests) <= allowed
+        assert len(directory.requests) <= allowed
 
 
 async def test_the_newest_is_asked_for_first_and_the_line_has_an_end(worker: Worker, directory: Site) -> None:
