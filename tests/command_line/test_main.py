@@ -18,7 +18,7 @@ from indexer.errors import OperatorError
 from relay_simulator.server import RelayServer
 from testing.authors import Author, liking
 from testing.databases import backends, connected, saved, stored_cursor
-from testing.processes import ROOT, Process
+from testing.processes import ROOT, Cold, Process
 from testing.traffic import traffic, traffic_of
 from testing.workers import running, settings
 from unified_worker import DatabasePool, EventProcessor, SafeJSONEncoder, UnifiedWorker
@@ -217,7 +217,7 @@ async def test_live_asks_for_no_cursor(tmp_path: Path, database: str) -> None:
     assert await stored_cursor(database, relay.url) == stream.last_seq
 
 
-class Broken(Process):
+class Broken(Cold):
     """The worker with a fault of its own."""
 
     program = (
@@ -239,7 +239,7 @@ async def test_what_is_nearly_a_setting_is_warned_of_at_start(tmp_path: Path) ->
     assert "[WARNING] RELAI_URL is not a setting and has no effect; did you mean RELAY_URL?" in output
 
 
-class Closed(Process):
+class Closed(Cold):
     """The worker as a shell starts it with these descriptors closed, and its log, if it has one, in a file."""
 
     def __init__(self, folder: Path, closed: str, **env: str) -> None:

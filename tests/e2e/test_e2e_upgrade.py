@@ -26,7 +26,7 @@ from testing.databases import connected, differences, saved, stored_cursor
 from testing.model import Model, compare
 from testing.model.expected import Expected
 from testing.model.names import UNDETERMINED
-from testing.processes import ROOT, Process
+from testing.processes import ROOT, Cold, Process
 from testing.traffic import Traffic, traffic_of
 from testing.waiting import until
 from testing.workers import settings
@@ -71,7 +71,7 @@ def process_of(version: Version, folder: Path) -> type[Process]:
     counted = subprocess.run([sys.executable, "-c", steps], cwd=place, capture_output=True, text=True, check=True)
     assert int(counted.stdout) == version.step
 
-    class Old(Process):
+    class Old(Cold):
         program = (str(place / "unified_worker.py"),)
 
     return Old
