@@ -1,4 +1,4 @@
-"""A worker's database side that confirms what relays say, beside the hosts of a made-up network."""
+"""A worker's database side that confirms what relays say, with the hosts of a made-up network."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence

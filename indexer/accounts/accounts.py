@@ -1,4 +1,4 @@
-"""All that is asked about accounts beside the stream, as one piece of work for the worker."""
+"""All that is asked about accounts while the stream is written, as one piece of work for the worker."""
 
 import asyncio
 from collections.abc import Callable

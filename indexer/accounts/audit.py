@@ -70,13 +70,13 @@ class Audit:
         self._fresh: dict[str, str] = {}  # by DID, the rev that may still come
 
     async def keep_asking(self, rate: float) -> None:
-        """Ask about so many repos a minute, until cancelled."""
+        """Ask about `rate` repos per minute, until cancelled."""
         while True:
             await asyncio.sleep(60 / rate)
             try:
                 for found in [*await self.late(), await self.one()]:
                     if found is not None and found.result in FINDINGS:
-                        warn_limited(log, found.result, "%s: %s", found.did, told(found))
+                        warn_limited(log, found.result, "%s: %s", found.did, in_words(found))
             except DATABASE_ERRORS as error:
                 warn_limited(log, "audit", "Could not audit a repo (%s)", error)
 
@@ -128,7 +128,7 @@ class Audit:
         return Audited(held.did, held.rev, judged(held, theirs, self._upto() or datetime.now(UTC)), theirs)
 
 
-def told(found: Audited) -> str:
+def in_words(found: Audited) -> str:
     """The result in words."""
     match found.result:
         case "withheld":

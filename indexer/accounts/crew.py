@@ -1,4 +1,4 @@
-"""Questions side by side: a bounded number, each account once."""
+"""A bounded number of questions at once, each account once."""
 
 import asyncio
 from collections.abc import Coroutine

@@ -5,7 +5,7 @@ from collections import Counter
 from contextlib import suppress
 from datetime import datetime
 
-from indexer.accounts.audit import FINDINGS, Audit, Audited, told
+from indexer.accounts.audit import FINDINGS, Audit, Audited, in_words
 from indexer.accounts.audit_rows import written_upto
 from indexer.accounts.documents import Documents
 from indexer.command_line.stdout import say
@@ -29,7 +29,7 @@ MEANING = {
 
 
 class NetworkCheck:
-    """Asks about `rate` random repos a minute, for so many minutes."""
+    """Asks about `rate` random repos per minute, for `minutes`."""
 
     def __init__(self, config: Config, rate: int, minutes: int) -> None:
         self._config = config
@@ -115,4 +115,4 @@ class NetworkCheck:
 
 
 def _line(found: Audited) -> str:
-    return f"{printable(found.did)}: {told(found)}"
+    return f"{printable(found.did)}: {in_words(found)}"

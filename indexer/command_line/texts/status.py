@@ -41,7 +41,7 @@ def status_text(found: Status) -> list[str]:
         lines.append(_line("", f"WARNING: {number(found.stuck_wipes)} of them are stuck:"))
         lines += [_line("", _stuck(wipe)) for wipe in found.longest_stuck_wipes]
     if found.unconfirmed_deletions:
-        what = f"{number(found.unconfirmed_deletions)} that only a relay has told: hidden, and asked about"
+        what = f"{number(found.unconfirmed_deletions)} that only a relay has reported: hidden, and asked about"
         lines.append(_line("deletions", what))
         lines += [_line("", _deletion(one)) for one in found.oldest_deletions]
     if found.handles_to_check:

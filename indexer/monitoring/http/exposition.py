@@ -107,7 +107,7 @@ class Exposition(Collector):
             "stuck_letters", "Waiting dead letters that failed again when they were retried", gauges.metrics.stuck_letters
         )
         yield _gauge(
-            "deletions_unconfirmed", "Deletions that only the relay has told so far", gauges.metrics.deletions_unconfirmed
+            "deletions_unconfirmed", "Deletions that only the relay has reported so far", gauges.metrics.deletions_unconfirmed
         )
         yield _gauge(
             "oldest_deletion_seconds", "Age of the oldest deletion that is not confirmed", gauges.metrics.oldest_deletion
