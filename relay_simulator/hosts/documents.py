@@ -5,7 +5,8 @@ from copy import deepcopy
 from typing import Any, TypeAlias
 
 from relay_simulator import keys
-from relay_simulator.hosts.ledger import Ledger, Standing
+from relay_simulator.hosts.ledger import Ledger
+from relay_simulator.hosts.standing import Standing
 
 Document: TypeAlias = dict[str, Any]
 

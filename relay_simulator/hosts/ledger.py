@@ -2,48 +2,21 @@
 
 import re
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from operator import attrgetter
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, TypeVar
 
 from relay_simulator import keys
 from relay_simulator.changes import Change
 from relay_simulator.generator import Settings
+from relay_simulator.hosts.standing import Shift, Standing
 from relay_simulator.truth import AccountTruth, CommitTruth, IdentityTruth, SyncTruth, Truth
 
 GONE_SHARE = 100  # for so many accounts there is one whose DID has ended before the stream, and at least one
 SECOND_PDS_SHARE = 4  # one account in so many is at the second PDS from the start
 _FIRST_HANDLE = re.compile(r"user(\d+)\.simulator\.test")
 _HANDLE = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)*\.test")
-
-
-@dataclass(slots=True)
-class Standing:
-    """One account. `rev` and `commit` (CID text) are None until the stream has shown a commit; `pds` is 0 or 1.
-
-    `generation` counts its keys; `tombstone`: its DID has ended.
-    """
-
-    number: int
-    did: str
-    handle: str
-    generation: int = 0
-    pds: int = 0
-    rev: str | None = None
-    commit: str | None = None
-    active: bool = True
-    status: str | None = None
-    tombstone: bool = False
-    named_seq: int = -1  # of the last #identity that counted
-    seen_seq: int = -1  # the same of #account
-
-
-class Shift(NamedTuple):
-    """What the directory is told: the account as it stands from then on, and when (as the stream writes times)."""
-
-    standing: Standing
-    time: str
 
 
 class _Note(NamedTuple):
@@ -53,6 +26,18 @@ class _Note(NamedTuple):
     did: str
     time: str
     apply: Callable[[Standing], object]
+
+
+class Message(Protocol):
+    """A message of the stream, honest or forged."""
+
+    @property
+    def truth(self) -> Truth | None:
+        """What of it is so."""
+        ...
+
+
+Heard = TypeVar("Heard", bound=Message)
 
 
 class Ledger:
@@ -96,12 +81,20 @@ class Ledger:
         self.advance()
         return self._held(handle)
 
+    def noted(self, stream: Iterable[Heard]) -> Iterator[Heard]:
+        """The same stream, the truths of its messages noted as they pass."""
+        for sent in stream:
+            self.note(sent.truth)
+            yield sent
+
     def order(self, change: Change) -> None:
         """One more change; those that are there and come later stay so."""
         self._changes = deque(sorted((*self._changes, change), key=attrgetter("at_seq")))
 
-    def note(self, truth: Truth) -> None:
-        """What a frame says, that is sent or will be."""
+    def note(self, truth: Truth | None) -> None:
+        """What a frame says, that is sent or will be; None where it is a lie."""
+        if truth is None:
+            return
 
         def moved(standing: Standing) -> None:
             if standing.rev is None or rev > standing.rev:

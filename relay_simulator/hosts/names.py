@@ -1,4 +1,6 @@
-"""The DNS: TXT records of handles at `_atproto.`, and this machine's address for every name under simulator.test, over UDP."""
+"""The DNS: TXT records of handles at `_atproto.`, and this machine's address for localhost and for every name
+under simulator.test, over UDP.
+"""
 
 import asyncio
 from typing import TypeAlias
@@ -15,7 +17,7 @@ from relay_simulator.hosts.ledger import Ledger
 from relay_simulator.hosts.requests import Requests
 
 TTL = 60  # seconds
-ZONE = "simulator.test"
+ZONES = ("simulator.test", "localhost")
 _PREFIX = "_atproto."
 
 _Address: TypeAlias = tuple[str, int]
@@ -77,7 +79,7 @@ class NameServer(asyncio.DatagramProtocol):
         elif name.startswith(_PREFIX):
             did = self._ledger.holder(handle)
             texts = [f"did={did}"] if did is not None else []
-        known = bool(texts) if name.startswith(_PREFIX) else name == ZONE or name.endswith(f".{ZONE}")
+        known = bool(texts) if name.startswith(_PREFIX) else any(f".{name}".endswith(f".{zone}") for zone in ZONES)
         if not known:
             answer.set_rcode(dns.rcode.NXDOMAIN)
         elif asked == dns.rdatatype.TXT and texts:

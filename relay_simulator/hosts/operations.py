@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 from relay_simulator import keys
 from relay_simulator.encoding import Value, cid_of, cid_text, encode, time_text
-from relay_simulator.hosts.ledger import Ledger, Shift, Standing
+from relay_simulator.hosts.ledger import Ledger
+from relay_simulator.hosts.standing import Shift, Standing
 
 CREATE_SHARE = 10
 RECOVERED_SHARE = 20

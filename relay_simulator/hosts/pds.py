@@ -10,7 +10,8 @@ from typing import TypeAlias
 from aiohttp import web
 
 from relay_simulator.hosts.answers import Answers, told
-from relay_simulator.hosts.ledger import Ledger, Standing
+from relay_simulator.hosts.ledger import Ledger
+from relay_simulator.hosts.standing import Standing
 
 _ERRORS = {"deactivated": "RepoDeactivated", "suspended": "RepoSuspended", "takendown": "RepoTakendown"}
 

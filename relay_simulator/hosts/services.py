@@ -18,6 +18,8 @@ from relay_simulator.hosts.pds import Pds
 from relay_simulator.hosts.requests import Requests
 from relay_simulator.hosts.sites import Handles, WebAccount
 
+PLC_RATE = "100"  # look-ups per second: this directory bears more than the public one
+
 
 class Ports(NamedTuple):
     """Where to listen; 0: at a free one. Those of did:web accounts are in the ledger's settings, being part of their DIDs."""
@@ -48,7 +50,13 @@ class Services:
     @property
     def settings(self) -> dict[str, str]:
         """The settings of a worker that is to ask these hosts."""
-        return {"PLC_URL": self.plc_url, "ALLOW_PRIVATE_HOSTS": "on", "DNS_SERVERS": self.dns}
+        return {"PLC_URL": self.plc_url, "PLC_RATE": PLC_RATE, "ALLOW_PRIVATE_HOSTS": "on", "DNS_SERVERS": self.dns}
+
+    def __str__(self) -> str:
+        """Where they are, and a worker's settings, for whoever started them."""
+        settings = " ".join(f"{name}={value}" for name, value in self.settings.items())
+        pds = " and ".join(self.pds_urls)
+        return f"directory at {self.plc_url}, PDS hosts at {pds}, DNS at {self.dns} (UDP)\na worker's settings: {settings}"
 
     async def __aenter__(self) -> "Services":
         await self.start()

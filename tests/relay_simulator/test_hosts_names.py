@@ -45,8 +45,11 @@ async def test_a_handle_names_its_account_by_both_ways() -> None:
         assert (await by_http(services, "user7.simulator.test"))[0] == 404
         with pytest.raises(dns.resolver.NXDOMAIN):
             await texts(services, "_atproto.user7.simulator.test")
-        address = await resolver(services).resolve(HANDLE, "A", search=False)
-        assert [record.address for record in address] == ["127.0.0.1"]
+        for name in (HANDLE, "localhost"):
+            address = await resolver(services).resolve(name, "A", search=False)
+            assert [record.address for record in address] == ["127.0.0.1"]
+        with pytest.raises(dns.resolver.NXDOMAIN):
+            await resolver(services).resolve("elsewhere.example", "A", search=False)
         assert services.requests.count("dns", HANDLE) == 3
         assert services.requests.count("handle", HANDLE) == 1
 
