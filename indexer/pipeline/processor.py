@@ -40,8 +40,9 @@ class EventProcessor:
         self._metrics = metrics
         self.newest = Newest()
 
-    async def process_batch(self, lane: int, events: Sequence[RepoEvent]) -> None:
-        """Apply one lane's events in order, each commit in its own transaction; return when all are finished."""
+    async def process_batch(self, lane: int, events: Sequence[RepoEvent]) -> Sequence[Outcome]:
+        """Apply one lane's events in order, each commit in its own transaction; return when all are finished, with what became
+        of each."""
         batch, outcomes = await self._writer.write(lane, events)
         metrics = self._metrics
         for place, reason in batch.refused:
@@ -55,6 +56,7 @@ class EventProcessor:
         for outcome in outcomes:
             if outcome != APPLIED:
                 self._count(outcome)
+        return outcomes
 
     def _count(self, outcome: Outcome) -> None:
         metrics = self._metrics
