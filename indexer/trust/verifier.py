@@ -1,8 +1,8 @@
-"""The verifying stage: of a lane's batch, what its accounts' keys prove goes on, in order.
+"""The verifying stage: of a lane's batch, what its accounts' keys prove is written, in order.
 
 What is known to be stale is not proven. A signature that the known key did not make may be a newer key's: the directory is
 asked once, meanwhile that account's events wait aside, and other accounts' go on. A commit whose key is not known is applied as
-unproven, or waits (VERIFY_UNPROVEN). What is refused goes on as an Unusable, with its reason and the whole frame.
+unproven, or waits (VERIFY_UNPROVEN). What is refused becomes an Unusable, with its reason and the whole frame.
 """
 
 import asyncio
@@ -139,7 +139,7 @@ class Verifier:
         return event
 
     def _behind_others(self, placed: Placed) -> Placed | None:
-        """None for an event that waits with those of its account; what finds no room there goes on, but proves nothing."""
+        """None for an event that waits with those of its account; where there is no room, it does not wait, but proves nothing."""
         did, event = did_of(placed.event), placed.event
         if did not in self._aside:
             return placed
