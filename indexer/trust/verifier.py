@@ -139,7 +139,7 @@ class Verifier:
         return event
 
     def _behind_others(self, placed: Placed) -> Placed | None:
-        """None for an event that waits with those of its account; where there is no room, it does not wait, but proves nothing."""
+        """None for an event that waits with those of its account; without room for it, it proves nothing."""
         did, event = did_of(placed.event), placed.event
         if did not in self._aside:
             return placed
