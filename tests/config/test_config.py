@@ -45,6 +45,7 @@ def test_defaults() -> None:
         log_format="text",
         verify="full",
         hold_unproven=False,
+        audit_rate=6,
         plc_urls=("https://plc.directory",),
         plc_rate=5,
         identity_ttl=86_400.0,
