@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from indexer.database.connection.pool import DatabasePool
 from indexer.database.connection.sessions import Connection
-from indexer.database.schema.ready import make_ready
+from indexer.database.schema.ready import find_ready, make_ready
 from indexer.database.write.writer import Writer
 from indexer.metrics import Metrics
 from indexer.pipeline.processor import EventProcessor
@@ -63,13 +63,19 @@ def _plain(value: Any) -> Any:
 
 @asynccontextmanager
 async def opened(
-    url: str, *, size: int = 3, name: str = "relay.test", durable: bool = True, confirm: bool = False
+    url: str,
+    *,
+    size: int = 3,
+    name: str = "relay.test",
+    durable: bool = True,
+    confirm: bool = False,
+    prepared: bool = False,
 ) -> AsyncGenerator[Worker]:
-    """A worker's database side, ready as after its start."""
+    """A worker's database side, ready as after its start. `prepared`: this version has made the database ready before."""
     pool = DatabasePool(url, size=size, name=name, durable=durable)
     metrics = Metrics()
     try:
-        await make_ready(pool, RECORD_TYPES)
+        await (find_ready(pool) if prepared else make_ready(pool, RECORD_TYPES))
         async with connected(url) as connection:
             yield Worker(pool, EventProcessor(pool, metrics, confirm=confirm), metrics, connection, confirm)
     finally:

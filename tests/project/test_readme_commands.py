@@ -42,7 +42,7 @@ TRIED = (
     "make run",
     "make demo",
     "make relay",
-    "RELAY_URL=ws://127.0.0.1:2471 make run",
+    "make follow",
     "python3 -m venv .venv && . .venv/bin/activate",
     "pip install -r requirements.lock",
     f"DATABASE_URL={PLACEHOLDER} python unified_worker.py",
@@ -169,11 +169,11 @@ async def port_for_us() -> AsyncGenerator[None]:
     yield
 
 
-async def test_make_relay_and_make_run_beside_it(installed: Path) -> None:
+async def test_make_relay_and_make_follow_beside_it(installed: Path) -> None:
     (installed / "project" / ".env").write_text("HTTP_BIND=127.0.0.1:0\n")
     async with port_for_us(), Shell(installed, "make relay") as relay:
         await relay.says(rf"500 new frames per second at ws://127\.0\.0\.1:{PORT}")
-        async with Shell(installed, "RELAY_URL=ws://127.0.0.1:2471 make run") as worker:
+        async with Shell(installed, "make follow") as worker:
             await worker.says("in the database, ")
             await worker.interrupted()
             assert "[INFO] Stopped" in worker.output
