@@ -8,6 +8,7 @@ pipeline/        order per repo, the watermark, the stored cursor
 records/         event -> row: one file per record type, found by looking
 identity/        DID -> signing key, PDS, handle: asked outside, and kept
 database/        the only asyncpg: connections, writing, SQL functions, schema, background work, recount
+accounts/        what a relay says of accounts, confirmed by their own servers
 monitoring/      what the worker is doing: log lines, terminal, HTTP, the live page
 command_line/    the process, its exit codes, and the commands
 config/          settings from the environment and .env

@@ -56,6 +56,10 @@ class Metrics:
     reconnects: int = 0  # connections to the relay after the first attempt, failed attempts included
     last_reconnects: deque[Reconnect] = field(default_factory=lambda: deque[Reconnect](maxlen=RECONNECTS_KEPT))
     was_connected: bool = False  # to the relay, at least once
+    confirmations: Counter[str] = field(default_factory=Counter[str])  # what others than the relay said of accounts, by answer
+    audited: Counter[str] = field(default_factory=Counter[str])  # random repos, by what their own servers have
+    deletions_unconfirmed: int = 0  # accounts that only a relay says are deleted, as of the last minute
+    oldest_deletion: float = 0.0  # seconds since the first of them was told, as of the last minute
     gaps: int = 0  # stretches of the stream that did not come
     dead_letters: int = 0
     frames_dropped: int = 0  # dead letters that were kept without their frame, since there is no more room
@@ -93,6 +97,8 @@ class Metrics:
             "stale_messages": self.stale_messages,
             "rev_fork": self.rev_fork,
             "broken_chain": self.broken_chain,
+            "confirmations": dict(self.confirmations),
+            "audited": dict(self.audited),
             "reconnects": self.reconnects,
             "gaps": self.gaps,
             "dead_letters": self.dead_letters,

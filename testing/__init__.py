@@ -16,6 +16,7 @@ Servers, databases, workers:
 servers.py             PostgreSQL servers, to use and to kill
 databases.py           questions to a worker's database: cursor, at rest, differences from the model
 database_side.py       the worker's way into a database, without the stream
+confirming.py          a worker that believes no relay, with the hosts that it asks
 contract.py            the world around the records of the contract tests
 application_schema.py  tables as an application makes them
 hostile.py             settings of a database that change what SQL means

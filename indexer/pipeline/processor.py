@@ -5,7 +5,7 @@ caller's, inside the caller's transaction; they hold no logic of their own.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from indexer.database.connection.pool import DatabasePool
@@ -30,11 +30,18 @@ log = logging.getLogger(__name__)
 
 class EventProcessor:
     """Turns events into rows, as far as `selection` takes them. `metrics` counts the results; `newest` keeps some posts.
-    `confirm`: as the writer's."""
+    `confirm`: as the writer's. `on_inactive` gets the accounts of which a commit was left out, because they are not active."""
 
     def __init__(
-        self, pool: DatabasePool, metrics: Metrics, selection: Selection = EVERYTHING, *, confirm: bool = False
+        self,
+        pool: DatabasePool,
+        metrics: Metrics,
+        selection: Selection = EVERYTHING,
+        *,
+        confirm: bool = False,
+        on_inactive: Callable[[str], None] = lambda _: None,
     ) -> None:
+        self._on_inactive = on_inactive
         self._writer = Writer(pool, selection, confirm=confirm)
         self._selection = selection
         self._metrics = metrics
@@ -52,9 +59,11 @@ class EventProcessor:
             filtered and not outcome.skipped for filtered, outcome in zip(batch.filtered, outcomes, strict=True)
         )
         self._written(batch, outcomes)
-        for outcome in outcomes:
+        for did, outcome in zip(batch.did, outcomes, strict=True):
             if outcome != APPLIED:
                 self._count(outcome)
+                if outcome.result is Result.INACTIVE:
+                    self._on_inactive(did)
 
     def _count(self, outcome: Outcome) -> None:
         metrics = self._metrics

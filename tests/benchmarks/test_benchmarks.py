@@ -1,9 +1,5 @@
 """The benchmarks measure what they say: both designs leave the same rows, the right ones, and wrong ones are told."""
 
-import asyncio
-import re
-import sys
-from asyncio.subprocess import DEVNULL, PIPE, STDOUT
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -32,7 +28,6 @@ from indexer.protocol.events import Commit
 from indexer.protocol.frames import decode
 from relay_simulator.mix import Mix
 
-ROOT = Path(__file__).parents[2]
 COMMITS = 1_000
 # More deletes, updates and duplicates than real traffic has, so that every statement of the classic design runs.
 LIVELY = replace(
@@ -187,25 +182,6 @@ async def test_latency_is_of_every_event_after_the_warm_up(pg18: PostgresServer,
     found = await latency.measure(pg18, folder / "frames.bin", rate=300, seconds=1)
     assert found.events == 300
     assert 0 < found.p50 <= found.p99 <= found.longest
-
-
-async def test_the_demonstration_shows_what_is_in_the_database() -> None:
-    """Its time begins with the first event, so that there is one however slow the machine is and short the time."""
-    demo = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "benchmarks.demo", "--seconds", "0", cwd=ROOT, stdout=PIPE, stderr=STDOUT, stdin=DEVNULL
-    )
-    async with asyncio.timeout(60):
-        output = (await demo.communicate())[0].decode()
-    assert demo.returncode == 0, output
-    counts = {
-        table: int(count.replace(",", "")) for count, table in re.findall(r"^ *([0-9,]+)  ([a-z_.]+) ", output, re.MULTILINE)
-    }
-    assert min(counts[table] for table in ("users", "unified_worker.repos")) > 0, output
-    page = re.search(r"\[INFO\] (Live page: http://127\.0\.0\.1:[0-9]+/)", output)
-    assert page is not None, output
-    assert page[1].partition(": ")[2] in " ".join(output.partition("[INFO]")[0].split()), "it is said before the log begins"
-    assert "[INFO] Stopped" in output
-    assert re.search(r"everything up to seq [0-9]+ of 127\.0\.0\.1:[0-9]+ is in the database", output), output
 
 
 async def test_watched_runs_are_watched_and_leave_the_same_rows(pg18: PostgresServer, folder: Path) -> None:

@@ -71,6 +71,10 @@ class Exposition(Collector):
         )
         yield _counter("rev_forks", "Commits with the stored rev but other content", metrics.rev_fork)
         yield _counter("broken_chains", "Commits whose predecessor in their repo never arrived", metrics.broken_chain)
+        yield _labelled(
+            "confirmations", "What accounts' own servers said of a relay's word, by answer", "answer", metrics.confirmations
+        )
+        yield _labelled("audited", "Random repos held against their own servers, by result", "result", metrics.audited)
         yield _counter("reconnects", "Attempts to connect to the relay after the first", metrics.reconnects)
         yield _counter("gaps", "Missing ranges of the stream", metrics.gaps)
         yield _counter("dead_letters", "Operations and frames that were kept as dead letters", metrics.dead_letters)
@@ -101,6 +105,12 @@ class Exposition(Collector):
         yield _gauge("stuck_wipes", "Deleted accounts whose rows the database refuses to delete", gauges.metrics.stuck_wipes)
         yield _gauge(
             "stuck_letters", "Waiting dead letters that failed again when they were retried", gauges.metrics.stuck_letters
+        )
+        yield _gauge(
+            "deletions_unconfirmed", "Deletions that only the relay has reported so far", gauges.metrics.deletions_unconfirmed
+        )
+        yield _gauge(
+            "oldest_deletion_seconds", "Age of the oldest deletion that is not confirmed", gauges.metrics.oldest_deletion
         )
         found = {reason.name for reason in reasons(gauges, self._ready_lag)}
         yield _gauge("connected", "1 while there is a connection to the relay", gauges.connected)

@@ -25,9 +25,12 @@ COMMENT ON TABLE unified_worker.deletions IS 'Accounts that a relay says are del
 
 CREATE TABLE unified_worker.handle_checks (
   did text COLLATE "C" PRIMARY KEY,
-  asked bigint GENERATED ALWAYS AS IDENTITY UNIQUE
+  asked bigint GENERATED ALWAYS AS IDENTITY UNIQUE,
+  attempts int NOT NULL DEFAULT 0,
+  retry_at timestamptz NOT NULL DEFAULT now()
 );
-COMMENT ON TABLE unified_worker.handle_checks IS 'Accounts whose handle is to be checked, in the order in which they came.';
+COMMENT ON TABLE unified_worker.handle_checks IS 'Accounts whose handle is to be checked, in the order in which they came.
+      retry_at: when the next attempt comes, where nobody could be asked.';
 
 ALTER TABLE unified_worker.repos ADD handle_verified boolean, ADD handle_checked_at timestamptz, ADD status_asked_at timestamptz;
 COMMENT ON COLUMN unified_worker.repos.status IS 'What the last #account said; or deletion_unconfirmed, while nobody but a relay
