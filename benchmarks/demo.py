@@ -67,6 +67,7 @@ async def demo(seconds: float) -> None:
                     "DATABASE_URL": server.url,
                     "RELAY_URL": await relay_url(source),
                     "CURSOR": "oldest",
+                    "PLC_RATE": "1000",
                     "HTTP_BIND": page,
                     **await hosts_settings(source),
                 }

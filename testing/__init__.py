@@ -10,6 +10,7 @@ meetings.py            pairs of events of two repos that may be applied at one t
 authors.py             what one account writes, as the relay sends it
 traffic.py             the simulator's stream, with the model of it
 signed.py              an account that really signs: commits to forge
+verified.py            a small network whose directory knows its accounts
 forgeries.py           what becomes of each forgery of the simulator
 frames.py              frames byte by byte, official vectors, recorded frames
 Servers, databases, workers:

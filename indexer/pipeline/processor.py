@@ -47,8 +47,9 @@ class EventProcessor:
         self._metrics = metrics
         self.newest = Newest()
 
-    async def process_batch(self, lane: int, events: Sequence[RepoEvent]) -> None:
-        """Apply one lane's events in order, each commit in its own transaction; return when all are finished."""
+    async def process_batch(self, lane: int, events: Sequence[RepoEvent]) -> Sequence[Outcome]:
+        """Apply one lane's events in order, each commit in its own transaction; return when all are finished, with what became
+        of each."""
         batch, outcomes = await self._writer.write(lane, events)
         metrics = self._metrics
         for place, reason in batch.refused:
@@ -64,6 +65,7 @@ class EventProcessor:
                 self._count(outcome)
                 if outcome.result is Result.INACTIVE:
                     self._on_inactive(did)
+        return outcomes
 
     def _count(self, outcome: Outcome) -> None:
         metrics = self._metrics

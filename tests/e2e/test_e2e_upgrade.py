@@ -140,7 +140,7 @@ async def check_finds_nothing(folder: Path, url: str) -> None:
 async def refusals_are_judged_again(folder: Path, url: str) -> None:
     """What the older version refused for what only adds to a record: applied by the operator's command, as CHANGELOG says."""
     for reason in ("wrong_type", "bad_blob"):
-        async with Process(folder, "dead-letters", "retry", "--reason", reason, DATABASE_URL=url) as retrying:
+        async with Process(folder, "dead-letters", "retry", "--reason", reason, DATABASE_URL=url, VERIFY="off") as retrying:
             assert await retrying.ends() in (0, 1), retrying.output
 
 

@@ -21,7 +21,7 @@ BASE = "indexer.records.base"
 ORDER = (
     *("log", "embedded", "protocol", "config", "records"),
     *("database.connection", "identity", "database.write", "database.functions", "database.dead_letters", "database.schema"),
-    *("relay", "pipeline", "database.recount", "database.background", "accounts", "database.status"),
+    *("relay", "pipeline", "trust", "database.recount", "database.background", "accounts", "database.status"),
     *("monitoring", "command_line"),
 )
 SERVICE_SUFFIX = re.compile(r"(manager|helpers?|utils?|common|misc)$")

@@ -7,7 +7,7 @@ told by letters, so the commit is applied only if its repo has seen none that is
 operations.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from hashlib import sha256
 from typing import NamedTuple
@@ -81,6 +81,9 @@ WHERE l.did = $1 AND l.rev = $2 AND l.reason = $3 AND l.frame_sha256 = $4
 """
 
 
+Judging = Callable[[Commit | Sync], Commit | Sync | Unusable]
+
+
 class Kept(NamedTuple):
     """The letters of one frame that were kept for one reason; those of an operation, of a commit, or of a message."""
 
@@ -114,15 +117,18 @@ NOT_NAMED = Verdict(Fate.SKIPPED, "its frame names no such operation")
 IGNORED = Verdict(Fate.SKIPPED, "such a message is ignored now")
 
 
-async def retry(connection: Connection, kept: Kept, selection: Selection) -> dict[int, Verdict]:
+async def retry(connection: Connection, kept: Kept, selection: Selection, judged: Judging | None = None) -> dict[int, Verdict]:
     """Apply what the letters' frame says; return a verdict per letter. A letter without one was closed meanwhile.
 
+    `judged` proves a commit, or refuses it; without it the frame was proven before it was kept, or nobody asks for proofs.
     Errors of the database that may pass are raised, and nothing is changed.
     """
     row = await connection.fetchrow(FRAME, kept.sha256)
     if row is None:
         return {}
-    event = decode(row["frame"], row["seen"], row["seen"])
+    event = decode(row["frame"], row["seen"], row["seen"], claims=judged is not None)
+    if judged is not None and isinstance(event, Commit | Sync):
+        event = judged(event)
     try:
         async with connection.transaction():
             await connection.execute(SHARE)
