@@ -39,6 +39,9 @@ class KeyCache:
     def __len__(self) -> int:
         return len(self._known)
 
+    def __contains__(self, did: object) -> bool:
+        return did in self._known
+
     def get(self, did: str) -> Known | None:
         """What is known of a DID, which counts as a use."""
         known = self._known.get(did)
