@@ -49,7 +49,7 @@ async def test_an_account_that_its_pds_calls_active_is_so_again(database: str) -
             return await on.state(0) == (True, None)
 
         await until(active, "the account is active again")
-        assert on.counts == {"reactivated": 1}
+        await until(lambda: on.counts == {"reactivated": 1}, "it is counted")
         assert await on.writes(0) == "applied"
 
 
