@@ -4,13 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 SECONDS_EACH ?= 150
 RELAY ?= --now --rate 500
+SIMULATED := RELAY_URL=ws://127.0.0.1:2471 PLC_URL=http://127.0.0.1:2582 PLC_RATE=100 ALLOW_PRIVATE_HOSTS=on DNS_SERVERS=127.0.0.1:2585
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 LOCK := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --upgrade --quiet --custom-compile-command "make lock"
 RUN := $(VENV)/.installed-run
 DEV := $(VENV)/.installed-dev
 FUZZ := $(VENV)/.installed-fuzz
 
-.PHONY: help run relay demo test soak faults fuzz mutants check spell format hooks coverage sql lock bench clean
+.PHONY: help run relay follow demo test soak faults fuzz mutants check spell format hooks coverage sql lock bench clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{ printf "make %-9s %s\n", $$1, $$2 }'
@@ -19,8 +20,11 @@ help:  ## this list
 run: $(RUN)  ## follow the relay into an embedded PostgreSQL (data in ./data/postgres; settings: .env)
 	@exec $(BIN)/python unified_worker.py --embedded
 
-relay: $(DEV)  ## a simulated relay at ws://127.0.0.1:2471 (RELAY='--now --rate 500'); then RELAY_URL=ws://127.0.0.1:2471 make run
+relay: $(DEV)  ## a simulated relay at ws://127.0.0.1:2471, with its accounts' directory and hosts (RELAY='--now --rate 500')
 	@exec $(BIN)/python -u -m relay_simulator $(RELAY)
+
+follow: $(RUN)  ## as make run, but it follows make relay, and asks its directory and hosts
+	@exec env $(SIMULATED) $(BIN)/python unified_worker.py --embedded
 
 demo: $(DEV)  ## 30 seconds of a simulated relay, then what is in the database (DEMO='--seconds 300': longer)
 	@$(BIN)/python -m benchmarks.demo $(DEMO)

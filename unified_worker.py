@@ -2,7 +2,7 @@
 
 firehose.frames() ─► on_message_handler ─► decode ─► lanes.put (by DID; waits when full)
                                                         │ one task and one connection per lane
-                           EventProcessor ─► CALL apply_commits(…) ─► watermark.finish ─► cursor
+              verify ─► EventProcessor ─► CALL apply_commits(…) ─► watermark.finish ─► cursor
 """
 
 import asyncio
@@ -37,6 +37,7 @@ from indexer.records import RECORD_TYPES
 from indexer.records.base.record_type import RecordType
 from indexer.relay.position import Stored
 from indexer.selection import Selection
+from indexer.trust.trust import Trust
 
 __all__ = ["DatabasePool", "EventProcessor", "SafeJSONEncoder", "UnifiedWorker", "main"]
 
@@ -59,6 +60,7 @@ class UnifiedWorker:
         )
         self.selection = Selection(config.collections)
         self.opt_outs = OptOuts(self.pool, self.selection)
+        self.trust = Trust(config, self.pool, self.metrics, self.selection)
         self.processor = EventProcessor(self.pool, self.metrics, self.selection)
         self.cursor = Cursor(self.pool, config.relay_host)
         self.last_session: Session | None = None  # under the lock that is held, or was held last
@@ -104,6 +106,7 @@ class UnifiedWorker:
         before = self.last_session
         start = self.config.start if before is None else before.position.start
         self.last_session = Session(self.config, self.metrics, stored, start)
+        self.trust.begin()
         self._lifecycle.running()
 
     async def run(self) -> None:
@@ -113,6 +116,8 @@ class UnifiedWorker:
         except BaseException as error:
             await self._run.end(f"fault: {describe(error)}")
             raise
+        finally:
+            await self.trust.close()
         await self._run.end(self.phase.why)
         self.pool.terminate()
 
@@ -143,6 +148,7 @@ class UnifiedWorker:
                     self.opt_outs.keep_reading(),
                     self.progress.run(),
                     self._run.keep_noting(),
+                    *self.trust.work(),
                     *background(self.pool, self.selection, self.metrics),
                 )
             ]
@@ -197,7 +203,11 @@ class UnifiedWorker:
     async def _write(self, session: Session, lane: Lane) -> None:
         """Applies what a lane holds, batch by batch, until it is closed and empty."""
         while batch := await lane.take():
-            await self.processor.process_batch(lane.number, [placed.event for placed in batch])
+            batch = await self.trust.verify(lane, batch)
+            if not batch:  # all of it waits for keys
+                continue
+            outcomes = await self.processor.process_batch(lane.number, [placed.event for placed in batch])
+            self.trust.written(batch, outcomes)
             for placed in batch:
                 session.watermark.finish(placed.ticket)
             self.metrics.batch_finished([placed.ticket.arrived_at for placed in batch])

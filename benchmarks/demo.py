@@ -14,7 +14,7 @@ from pathlib import Path
 
 import asyncpg
 
-from benchmarks.processes import ROOT, START_TIMEOUT, Child, ChildFailed, child, child_folder, relay, relay_url
+from benchmarks.processes import ROOT, START_TIMEOUT, Child, ChildFailed, child, child_folder, hosts_settings, relay, relay_url
 from indexer.database.connection.sessions import Connection
 from indexer.embedded.programs import EmbeddedPostgres
 
@@ -56,18 +56,20 @@ async def demo(seconds: float) -> None:
         page = f"127.0.0.1:{port}"
         _say(
             f"A simulated relay sends {RATE} events a second of {ACCOUNTS:,} made-up accounts, each commit signed and over a "
-            f"real Merkle tree, as it happens. An empty PostgreSQL is made in {folder}. The worker, started as an operator "
-            f"would start it, follows the relay for {seconds:g} seconds from the first event on. Look on with a browser: "
-            f"http://{page}/ . What comes now are the worker's own log lines."
+            f"real Merkle tree, as it happens. A simulated directory has the accounts' keys. An empty PostgreSQL is made in "
+            f"{folder}. The worker, started as an operator would start it, follows the relay for {seconds:g} seconds from the "
+            f"first event on. Look on with a browser: http://{page}/ . What comes now are the worker's own log lines."
         )
-        stream = ("--now", "--rate", str(RATE), "--accounts", str(ACCOUNTS))
+        stream = ("--now", "--rate", str(RATE), "--accounts", str(ACCOUNTS), "--web-accounts", "2")
         async with EmbeddedPostgres(folder / "postgres") as server:
             with relay(folder, *stream) as source:
                 settings = {
                     "DATABASE_URL": server.url,
                     "RELAY_URL": await relay_url(source),
                     "CURSOR": "oldest",
+                    "PLC_RATE": "1000",
                     "HTTP_BIND": page,
+                    **await hosts_settings(source),
                 }
                 with child("worker", [str(ROOT / "unified_worker.py")], folder, settings, shown=True) as worker:
                     await _first_event(server.url, worker)

@@ -112,6 +112,7 @@ async def flat(server: PostgresServer, folder: Path, commits: int, windows: int)
                     "DATABASE_URL": url,
                     "RELAY_URL": await relay_url(source),
                     "CURSOR": "oldest",
+                    "VERIFY": "off",
                     "HTTP_BIND": "127.0.0.1:0",
                 }
                 with child("measured", BARE_WORKER, folder, settings) as worker:

@@ -55,6 +55,7 @@ async def measure(
             "DATABASE_URL": url,
             "RELAY_URL": relay.url,
             "CURSOR": "oldest",
+            "VERIFY": "off",
             "IDLE_TIMEOUT": "0",
             "HTTP_BIND": "127.0.0.1:0",
         }

@@ -51,6 +51,7 @@ async def recover(
                 "DATABASE_URL": url,
                 "RELAY_URL": await relay_url(source),
                 "CURSOR": "oldest",
+                "VERIFY": "off",
                 "HTTP_BIND": "127.0.0.1:0",
             }
             eye = await asyncpg.connect(url)

@@ -134,6 +134,12 @@ async def relay_url(running: Child) -> str:
     return await running.said(r"frames.* at (ws://\S+)")
 
 
+async def hosts_settings(running: Child) -> dict[str, str]:
+    """The settings with which a worker asks the hosts that the simulator serves with its relay."""
+    said = await running.said(r"a worker's settings: (.+)")
+    return dict(setting.split("=", 1) for setting in said.split())
+
+
 def server_cpu(postmaster: int) -> float:
     """Seconds of CPU that a PostgreSQL server's processes have used so far, the ended ones included (on Linux)."""
     parent = psutil.Process(postmaster)

@@ -14,8 +14,11 @@ import libipld
 from atproto_crypto.verify import verify_signature
 
 from indexer.protocol import car, mst
+from indexer.protocol.events import Commit, Event, Sync, Unusable
+from indexer.protocol.frames import decode
 from indexer.protocol.keys import P256Key, SigningKey, signing_key
 from indexer.protocol.proof import Claim, Proof, prove, read_claim
+from indexer.protocol.proving import proven
 from indexer.protocol.signature import read_commit
 from relay_simulator.generator import Generator, Settings
 from relay_simulator.truth import CommitTruth
@@ -28,6 +31,8 @@ REPETITIONS = 21
 class Case(NamedTuple):
     """A commit with all that proving it needs; `did_key` is its key as the SDK takes it."""
 
+    frame: bytes
+    event: Commit
     payload: dict[str, Any]
     claim: Claim
     blocks: dict[bytes, bytes]
@@ -51,6 +56,9 @@ def main() -> None:
         ("signature on p256", p256, signature),
         ("the claim", cases, claim),
         ("claim and proof", cases, proof),
+        ("frame to event", cases, decoded),
+        ("frame to claim", cases, claimed),
+        ("event to verdict", cases, judged),
     ):
         if chosen:
             print(f"{name:24} {measured(work, chosen):7.1f}")
@@ -98,12 +106,28 @@ def proof(case: Case) -> Proof:
     return prove(read_claim(case.payload), case.blocks, case.key)
 
 
+def decoded(case: Case) -> Event:
+    """As with VERIFY=off."""
+    return decode(case.frame)
+
+
+def claimed(case: Case) -> Event:
+    return decode(case.frame, claims=True)
+
+
+def judged(case: Case) -> Commit | Sync | Unusable:
+    """What a lane does with it beyond VERIFY=off."""
+    return proven(case.event, case.key, full=True)
+
+
 def case_of(frame: bytes, document: dict[str, Any]) -> Case:
     payload: Any = libipld.decode_dag_cbor_multi(frame)[1]
     blocks = car.split(payload["blocks"])[1]
     data: bytes = libipld.decode_dag_cbor(blocks[payload["commit"]])["data"]
     did_key = "did:key:" + document["verificationMethod"][0]["publicKeyMultibase"]
-    return Case(payload, read_claim(payload), blocks, data, signing_key(payload["repo"], document), did_key)
+    event = decode(frame, claims=True)
+    assert isinstance(event, Commit)
+    return Case(frame, event, payload, read_claim(payload), blocks, data, signing_key(payload["repo"], document), did_key)
 
 
 def recorded_cases() -> list[Case]:

@@ -5,9 +5,11 @@ Read from top to bottom, the list is the way of a frame. Each folder's own __ini
 relay/           a relay's websocket -> frames: connect, ask from a cursor, notice silence and gaps
 protocol/        frame -> event: pure, every hash checked
 pipeline/        order per repo, the watermark, the stored cursor
+trust/           commits proven before they are written, or settled when a key comes late
 records/         event -> row: one file per record type, found by looking
 identity/        DID -> signing key, PDS, handle: asked outside, and kept
 database/        the only asyncpg: connections, writing, SQL functions, schema, background work, recount
+accounts/        what a relay says of accounts, confirmed by their own servers
 monitoring/      what the worker is doing: log lines, terminal, HTTP, the live page
 command_line/    the process, its exit codes, and the commands
 config/          settings from the environment and .env

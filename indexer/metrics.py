@@ -11,6 +11,8 @@ from indexer.formatting import printable
 
 LATENCY_BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)  # seconds
 BATCH_BOUNDS = (1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0)  # events
+HOSTS_KEPT = 20  # whose bad signatures are counted by name
+OTHER_HOSTS = "other"
 RECONNECTS_KEPT = 10  # different reasons
 MOST_OF_A_REASON = 300  # characters
 
@@ -49,6 +51,12 @@ class Metrics:
     filtered: Counter[str] = field(default_factory=Counter[str])  # commits left out, in whole or in part: inactive, selection
     operations: Counter[int] = field(default_factory=Counter[int])  # written, by `kind` (indexer/database/write/batch.py)
     refused: Counter[str] = field(default_factory=Counter[str])  # by reason
+    verified: Counter[str] = field(default_factory=Counter[str])  # commits and #syncs: proven, unproven, refused, stale
+    bad_signatures: Counter[str] = field(default_factory=Counter[str])  # by the host that keeps the repo
+    refreshes: int = 0  # keys that were asked for again, because one did not fit or was said to have changed
+    settled: Counter[str] = field(default_factory=Counter[str])  # repos that were unproven: proven, failed
+    unproven: int = 0  # repos that wait for their key, as of the last minute
+    unproven_since: datetime | None = None  # aware, in UTC: when the one that waits longest was written last
     stale: int = 0  # commits whose rev was not newer than the stored one
     stale_messages: int = 0  # #account and #identity that were not newer than the last of their kind
     rev_fork: int = 0  # commits with the stored rev but other content
@@ -56,6 +64,10 @@ class Metrics:
     reconnects: int = 0  # connections to the relay after the first attempt, failed attempts included
     last_reconnects: deque[Reconnect] = field(default_factory=lambda: deque[Reconnect](maxlen=RECONNECTS_KEPT))
     was_connected: bool = False  # to the relay, at least once
+    confirmations: Counter[str] = field(default_factory=Counter[str])  # what others than the relay said of accounts, by answer
+    audited: Counter[str] = field(default_factory=Counter[str])  # random repos, by what their own servers have
+    deletions_unconfirmed: int = 0  # accounts that only a relay says are deleted, as of the last minute
+    oldest_deletion: float = 0.0  # seconds since the first of them was told, as of the last minute
     gaps: int = 0  # stretches of the stream that did not come
     dead_letters: int = 0
     frames_dropped: int = 0  # dead letters that were kept without their frame, since there is no more room
@@ -71,6 +83,11 @@ class Metrics:
         for arrived_at in arrivals:
             self.latency.observe(now - arrived_at)
         self.batches.observe(len(arrivals))
+
+    def bad_signature_at(self, host: str | None) -> None:
+        """Count a signature that the account's key did not make, by the host of its repo, as far as it is known."""
+        known = host is not None and (host in self.bad_signatures or len(self.bad_signatures) < HOSTS_KEPT)
+        self.bad_signatures[host if known and host is not None else OTHER_HOSTS] += 1
 
     def reconnecting(self, why: str) -> None:
         """Count a reconnect. `why` may be the relay's own words, which the page shows."""
@@ -89,10 +106,13 @@ class Metrics:
             "events": dict(self.events),
             "filtered": dict(self.filtered),
             "refused": dict(self.refused),
+            "verified": dict(self.verified),
             "stale": self.stale,
             "stale_messages": self.stale_messages,
             "rev_fork": self.rev_fork,
             "broken_chain": self.broken_chain,
+            "confirmations": dict(self.confirmations),
+            "audited": dict(self.audited),
             "reconnects": self.reconnects,
             "gaps": self.gaps,
             "dead_letters": self.dead_letters,

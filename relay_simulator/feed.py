@@ -5,11 +5,15 @@ The made-up network itself is kept, with the names of its records: 0.5 to 0.7 kB
 
 import asyncio
 from bisect import bisect_left, bisect_right
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 from relay_simulator.encoding import seq_of
+from relay_simulator.forge.forger import Forger
+from relay_simulator.forge.told import Forged
 from relay_simulator.generator import Generator
 from relay_simulator.server import RelayServer
+from relay_simulator.truth import Sent
 
 KEPT = 20_000  # frames for clients that come back, of some 4.5 kB each
 TICK = 0.02  # seconds from one look at the clock to the next
@@ -52,10 +56,17 @@ class RecentFrames:
 
 
 class Feed:
-    """Makes events for a relay, `rate` a second; that may be changed at any time, and be 0."""
+    """Makes events for a relay, `rate` a second; that may be changed at any time, and be 0. `note` sees each before it goes."""
 
-    def __init__(self, relay: RelayServer, generator: Generator, rate: float) -> None:
+    def __init__(
+        self,
+        relay: RelayServer,
+        generator: Generator | Forger,
+        rate: float,
+        note: Callable[[Sent | Forged], object] | None = None,
+    ) -> None:
         self.rate = rate
+        self._note = note
         self._relay = relay
         self._generator = generator
 
@@ -71,7 +82,10 @@ class Feed:
             before = now
             while owed >= 1:
                 owed -= 1
-                self._relay.append(self._generator.event(datetime.now(UTC)).frame)
+                event = self._generator.event(datetime.now(UTC))
+                if self._note is not None:
+                    self._note(event)
+                self._relay.append(event.frame)
 
 
 def first_seq(start: datetime) -> int:

@@ -11,9 +11,12 @@ from random import Random
 from typing import assert_never
 
 from relay_simulator import keys
+from relay_simulator.changes import Change
+from relay_simulator.commit_message import commit_message
 from relay_simulator.encoding import car, car_section, cid_of, cid_text, frame, signed_commit, tid, time_text, unsigned_commit
 from relay_simulator.mix import AccountStep, CommitStep, IdentityStep, Mix, ResendStep, Step, SyncStep
 from relay_simulator.network import Network
+from relay_simulator.orders import Orders
 from relay_simulator.records import Record
 from relay_simulator.repository import NO_SIGNATURE, Account, CheapRepositories, TreeRepositories
 from relay_simulator.traffic import Traffic
@@ -30,6 +33,7 @@ class Settings:
 
     `start` is the first event's time, `per_second` the events' own pace (not that of sending). `history` is how many records
     each account has from before the stream (in tree mode). `padding` is the mean of the bytes that fill a cheap commit up.
+    `web_ports` are the ports of this machine at which the first accounts have their did:web. `changes` are in order of seq.
     """
 
     seed: int = 1
@@ -41,51 +45,58 @@ class Settings:
     first_seq: int = 1_000_001
     history: int = 4_000
     padding: int = 3_500
+    web_ports: tuple[int, ...] = ()
+    changes: tuple[Change, ...] = ()
 
 
 class Generator:
     """One stream, made as it is asked for."""
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+        self.settings = settings
         self._start = int(settings.start.timestamp() * SECOND)
-        self._repositories = (
+        self.repositories = (
             CheapRepositories(settings.seed, settings.padding)
             if settings.cheap
             else TreeRepositories(settings.seed, self._start, settings.history)
         )
-        self._network = Network(settings.seed, settings.accounts, self._start, self._repositories.open)
-        self._traffic = Traffic(self._network, settings.mix)
+        self.network = Network(settings.seed, settings.accounts, self._start, self.repositories.open, settings.web_ports)
+        self._traffic = Traffic(self.network, settings.mix)
         self._rng = Random(f"relay {settings.seed}")
         self._recent: deque[Sent] = deque(maxlen=RESENDABLE)
         self._seq = settings.first_seq - 1
+        self._orders = Orders(settings.seed, settings.changes, self.network, self._traffic.like)
         self._count = 0
 
     def stream(self, events: int) -> Iterator[Sent]:
         """The next so many events. Called again, it goes on where it was."""
         for _ in range(events):
-            now = self._start + int(self._count * SECOND / self._settings.per_second)
+            now = self._start + int(self._count * SECOND / self.settings.per_second)
             self._count += 1
-            yield self._send(self._traffic.next(now), now)
+            yield self._send(self._step(now), now)
 
     def event(self, at: datetime) -> Sent:
         """The next event, which happens at this moment."""
         now = int(at.timestamp() * SECOND)
-        return self._send(self._traffic.next(now), now)
+        return self._send(self._step(now), now)
 
     def did_documents(self) -> dict[str, dict[str, object]]:
         """The DID documents of the accounts seen so far, by DID."""
         return {
-            account.did: keys.did_document(account.did, account.handle, keys.signer(self._settings.seed, account.number))
-            for account in self._network.known_accounts()
+            account.did: keys.did_document(account.did, account.handle, keys.signer(self.settings.seed, account.number))
+            for account in self.network.known_accounts()
         }
+
+    def _step(self, now: int) -> Step:
+        """What is ordered for now, else as the dice fall."""
+        return self._orders.next(self._seq + 1) or self._traffic.next(now)
 
     def _send(self, step: Step, now: int) -> Sent:
         match step:
             case ResendStep(back) if self._recent:
                 return self._recent[-1 - back % len(self._recent)]
             case ResendStep():
-                account = self._network.account()
+                account = self.network.account()
                 return self._send(IdentityStep(account, account.handle), now)
             case CommitStep():
                 sent = self._commit(step, now)
@@ -100,8 +111,10 @@ class Generator:
         self._recent.append(sent)
         return sent
 
-    def _next_seq(self) -> int:
-        self._seq += 1 if self._rng.random() < 0.95 else self._rng.randrange(2, 6)
+    def next_seq(self) -> int:
+        """The seq of a message that is about to be sent. Some numbers are left out, as relays do."""
+        step = 1 if self._rng.random() < 0.95 else self._rng.randrange(2, 6)
+        self._seq = max(self._seq + 1, self._orders.before(self._seq + step))
         return self._seq
 
     def _rev(self, account: Account, now: int) -> str:
@@ -120,38 +133,23 @@ class Generator:
                 rev = account.rev if account.rev and fork else tid(self._start - self._rng.randrange(SECOND), 0)
             case "future":
                 rev = tid(now + FUTURE, account.clock)
-        packed = self._repositories.pack(account, drafts, rev, keep=kind == "plain")
-        payload: Record = {
-            "seq": self._next_seq(),
-            "repo": account.did,
-            "rev": rev,
-            "since": account.rev,
-            "commit": packed.root,
-            "prevData": account.data,
-            "blocks": packed.blocks,
-            "ops": packed.ops,
-            "blobs": [],
-            "time": time_text(now),
-            "tooBig": False,
-            "rebase": False,
-        }
-        truths = tuple(draft.truth() for draft in drafts)
-        truth = CommitTruth(
-            self._seq, account.did, rev, account.rev, time_text(now), truths, False, packed.sound, cid_text(packed.data)
-        )
-        if kind == "plain":
+        kept = kind == "plain"
+        packed = self.repositories.pack(account, drafts, rev, keep=kept)
+        payload, truth = commit_message(account, drafts, rev, packed, seq=self.next_seq(), now=now, kept=kept)
+        if kept:
             account.rev = rev
             account.data = packed.data
         return Sent(frame("#commit", payload), truth)
 
     def _too_big(self, account: Account, now: int) -> Sent:
         rev = self._rev(account, now)
+        commit = cid_of(rev.encode())
         payload: Record = {
-            "seq": self._next_seq(),
+            "seq": self.next_seq(),
             "repo": account.did,
             "rev": rev,
             "since": account.rev,
-            "commit": cid_of(rev.encode()),
+            "commit": commit,
             "blocks": b"",
             "ops": [],
             "blobs": [],
@@ -159,7 +157,7 @@ class Generator:
             "tooBig": True,
             "rebase": False,
         }
-        truth = CommitTruth(self._seq, account.did, rev, account.rev, time_text(now), (), too_big=True, sound=False)
+        truth = CommitTruth(self._seq, account.did, rev, account.rev, time_text(now), (), True, False, None, cid_text(commit))
         account.rev = rev
         return Sent(frame("#commit", payload), truth)
 
@@ -169,20 +167,23 @@ class Generator:
         commit = signed_commit(account.did, rev, account.data, signature)
         root = cid_of(commit)
         blocks = car(root, [car_section(root, commit)])
-        payload: Record = {"seq": self._next_seq(), "did": account.did, "rev": rev, "time": time_text(now), "blocks": blocks}
+        payload: Record = {"seq": self.next_seq(), "did": account.did, "rev": rev, "time": time_text(now), "blocks": blocks}
         account.rev = rev
-        return Sent(frame("#sync", payload), SyncTruth(self._seq, account.did, rev, time_text(now), cid_text(account.data)))
+        return Sent(
+            frame("#sync", payload),
+            SyncTruth(self._seq, account.did, rev, time_text(now), cid_text(account.data), cid_text(root)),
+        )
 
     def _identity(self, step: IdentityStep, now: int) -> Sent:
         account, handle = step
-        payload: Record = {"seq": self._next_seq(), "did": account.did, "time": time_text(now)}
+        payload: Record = {"seq": self.next_seq(), "did": account.did, "time": time_text(now)}
         if handle is not None:
             payload["handle"] = handle
         return Sent(frame("#identity", payload), IdentityTruth(self._seq, account.did, time_text(now), handle))
 
     def _account(self, step: AccountStep, now: int) -> Sent:
         account, active, status = step
-        payload: Record = {"seq": self._next_seq(), "did": account.did, "time": time_text(now), "active": active}
+        payload: Record = {"seq": self.next_seq(), "did": account.did, "time": time_text(now), "active": active}
         if status is not None:
             payload["status"] = status
         return Sent(frame("#account", payload), AccountTruth(self._seq, account.did, time_text(now), active, status))

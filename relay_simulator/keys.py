@@ -1,10 +1,11 @@
-"""Accounts' signing keys: secp256k1 and P-256, low-S signatures of 64 bytes, did:plc-like names, DID documents.
+"""Accounts' signing keys: secp256k1 and P-256, low-S signatures of 64 bytes; DIDs and DID documents.
 
 Source: https://atproto.com/specs/cryptography. Everything follows from a seed and a number; signatures are deterministic too
 (RFC 6979), so that equal arguments give equal bytes.
 """
 
 from base64 import b32encode
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Protocol, cast
@@ -15,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-_P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 _BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 _P256_SHARE = 16  # one account in so many has a P-256 key: the network's are nearly all secp256k1, and both must be met
 
@@ -61,7 +62,7 @@ class P256Key:
 
     def sign(self, message: bytes) -> bytes:
         r, s = decode_dss_signature(self.key.sign(message, ec.ECDSA(SHA256(), deterministic_signing=True)))
-        s = min(s, _P256_ORDER - s)
+        s = min(s, P256_ORDER - s)
         return r.to_bytes(32, "big") + s.to_bytes(32, "big")
 
     @property
@@ -70,20 +71,26 @@ class P256Key:
         return "z" + base58(b"\x80\x24" + point)
 
 
-def signer(seed: int, number: int) -> Signer:
-    """The key of the account with this number. A digest is a valid secret but for a chance of 2^-32 (P-256), then it raises."""
-    secret = sha256(f"key {seed} {number}".encode()).digest()
+def signer(seed: int, number: int, which: int | str = 0) -> Signer:
+    """A key of the account with this number: its first, its next, … or one of another use. A digest is a valid secret but for
+    a chance of 2^-32 (P-256), then it raises.
+    """
+    secret = sha256((f"key {seed} {number} {which}" if which else f"key {seed} {number}").encode()).digest()
     if number % _P256_SHARE == _P256_SHARE - 1:
         return P256Key(ec.derive_private_key(int.from_bytes(secret, "big"), ec.SECP256R1()))
     return K256Key(PrivateKey(secret))
 
 
-def did(seed: int, number: int) -> str:
-    """The DID of the account with this number: of did:plc's form, 24 base32 characters."""
+def did(seed: int, number: int, web_ports: Sequence[int] = ()) -> str:
+    """The DID of the account with this number: of did:plc's form, 24 base32 characters; the first accounts have a did:web
+    each, of a host at one of these ports of this machine.
+    """
+    if number < len(web_ports):
+        return f"did:web:localhost%3A{web_ports[number]}"
     return "did:plc:" + b32encode(sha256(f"did {seed} {number}".encode()).digest()[:15]).decode().lower()
 
 
-def did_document(name: str, handle: str, key: Signer) -> dict[str, object]:
+def did_document(name: str, handle: str, key: Signer, pds: str = "https://pds.simulator.test") -> dict[str, object]:
     """A DID document as the PLC directory gives it."""
     return {
         "@context": ["https://www.w3.org/ns/did/v1", "https://w3id.org/security/multikey/v1"],
@@ -92,9 +99,7 @@ def did_document(name: str, handle: str, key: Signer) -> dict[str, object]:
         "verificationMethod": [
             {"id": f"{name}#atproto", "type": "Multikey", "controller": name, "publicKeyMultibase": key.multibase}
         ],
-        "service": [
-            {"id": "#atproto_pds", "type": "AtprotoPersonalDataServer", "serviceEndpoint": "https://pds.simulator.test"}
-        ],
+        "service": [{"id": "#atproto_pds", "type": "AtprotoPersonalDataServer", "serviceEndpoint": pds}],
     }
 
 

@@ -1,7 +1,7 @@
 """The network's state as the stream has made it: who is there, what they have written, and what of it is looked at."""
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from random import Random
 
@@ -35,10 +35,13 @@ SINGLE = (PROFILE, LABELER, STATUS, DECLARATION)
 class Network:
     """Accounts, what they have written, and the posts that are looked at. `open_account` prepares one on its first act."""
 
-    def __init__(self, seed: int, accounts: int, start: int, open_account: Callable[[Account], None]) -> None:
+    def __init__(
+        self, seed: int, accounts: int, start: int, open_account: Callable[[Account], None], web_ports: Sequence[int] = ()
+    ) -> None:
         self.rng = Random(f"traffic {seed}")
         self.now = self.start = start
         self._seed = seed
+        self._web_ports = web_ports
         self._open = open_account
         self._accounts: list[Account | None] = [None] * accounts
         self._gone = 0
@@ -47,7 +50,7 @@ class Network:
         self._known: deque[Known] = deque(maxlen=KNOWN_POSTS)
         self._seen = {name: deque[Ref](maxlen=KNOWN_OTHERS) for name in (LIST, GENERATOR, LABELER, STARTER_PACK, REPOST)}
         for _ in range(200):  # posts from before the stream
-            author = keys.did(seed, self.rng.randrange(accounts))
+            author = self.any_did()
             rkey = tid(start - self.rng.randrange(DAY), 0)
             ref = Ref(f"at://{author}/{POST}/{rkey}", cid_text(CID_DAG_CBOR + sha256(rkey.encode()).digest()))
             self._known.append(Known(ref, ref, author))
@@ -72,7 +75,7 @@ class Network:
         number %= len(self._accounts)
         found = self._accounts[number]
         if found is None:
-            found = Account(number, keys.did(self._seed, number), self.rng.randrange(1024))
+            found = Account(number, keys.did(self._seed, number, self._web_ports), self.rng.randrange(1024))
             self._open(found)
             self._accounts[number] = found
             self._numbers[found.did] = number
@@ -84,7 +87,7 @@ class Network:
 
     def any_did(self) -> str:
         """The DID of any account, whether it has acted or not."""
-        return keys.did(self._seed, self.rng.randrange(len(self._accounts)))
+        return keys.did(self._seed, self.rng.randrange(len(self._accounts)), self._web_ports)
 
     def known_accounts(self) -> list[Account]:
         """Those that have acted so far."""

@@ -13,6 +13,7 @@ from typing import assert_never, cast
 from urllib.parse import parse_qs, urlsplit
 
 from relay_simulator.connection import CLOSE_SECONDS, Connection
+from relay_simulator.encoding import seq_of
 from relay_simulator.faults import Cut, Fault, Refuse, Say, Silence
 from relay_simulator.frames_file import FrameLog, GrowingLog, Log
 
@@ -59,6 +60,7 @@ class RelayServer:
         self._held = held
         self._inclusive = inclusive
         self._tls = tls
+        self._furthest = 0  # position behind the last frame that any client has had
         self._began: float | None = None
         self._grown = asyncio.Event()
         self._server: asyncio.Server | None = None
@@ -88,6 +90,15 @@ class RelayServer:
             await asyncio.gather(*self.open.values(), return_exceptions=True)
             await self._server.wait_closed()
             self._server = None
+
+    @property
+    def sent_seq(self) -> int:
+        """The seq of the newest frame that any client has had, or is being sent; 0 before the first."""
+        for position in reversed(range(self._furthest)):
+            seq = seq_of(bytes(self.log[position]))
+            if seq is not None:
+                return seq
+        return 0
 
     def append(self, frame: bytes) -> None:
         """Add a frame at the end of the stream, if its log takes any; clients that wait get it."""
@@ -167,6 +178,7 @@ class RelayServer:
             grown = self._grown
             chunk = self._chunk(position, most)
             if chunk:
+                self._furthest = max(self._furthest, position + len(chunk))
                 await connection.send(chunk)
                 position += len(chunk)
                 sent += len(chunk)

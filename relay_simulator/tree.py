@@ -78,7 +78,12 @@ def _build(entries: Sequence[tuple[bytes, bytes]], layers: list[int], lo: int, h
 
 def put(root: Node, key: bytes, value: bytes) -> Node:
     """The tree with `key` set to `value`, whether or not it was there."""
-    return _put(root if root is not EMPTY else None, key, value, layer_of(key))
+    return place(root, key, value, layer_of(key))
+
+
+def place(root: Node, key: bytes, value: bytes, layer: int) -> Node:
+    """As `put`, on this layer, which need not be the key's own: for trees that none may build."""
+    return _put(root if root is not EMPTY else None, key, value, layer)
 
 
 def _put(node: Node | None, key: bytes, value: bytes, layer: int) -> Node:

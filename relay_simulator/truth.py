@@ -28,7 +28,9 @@ class OpTruth(NamedTuple):
 class CommitTruth(NamedTuple):
     """One #commit. `sound` says that tree, ops and revs agree, so that undoing the ops gives `prevData`.
 
-    It is never true in cheap mode. `data` is the CID of the tree's root; None in a commit without blocks.
+    It is never true in cheap mode. `data` is the CID of the tree's root; None in a commit without blocks. `commit` is the CID
+    of the commit at which the repo stands from then on; None where it does not move (an old rev, one of the future).
+    `prev_data` is the root of the tree of before, as far as the message says it.
     """
 
     seq: int
@@ -40,16 +42,19 @@ class CommitTruth(NamedTuple):
     too_big: bool
     sound: bool
     data: str | None = None
+    commit: str | None = None
+    prev_data: str | None = None
 
 
 class SyncTruth(NamedTuple):
-    """One #sync: the repo stands at `rev`, its tree's root at `data`."""
+    """One #sync: the repo stands at `rev`, at the commit `commit`, its tree's root at `data` (both CIDs)."""
 
     seq: int
     did: str
     rev: str
     time: str
     data: str | None = None
+    commit: str | None = None
 
 
 class IdentityTruth(NamedTuple):

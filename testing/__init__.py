@@ -10,16 +10,21 @@ meetings.py            pairs of events of two repos that may be applied at one t
 authors.py             what one account writes, as the relay sends it
 traffic.py             the simulator's stream, with the model of it
 signed.py              an account that really signs: commits to forge
+verified.py            a small network whose directory knows its accounts
+forgeries.py           what becomes of each forgery of the simulator
 frames.py              frames byte by byte, official vectors, recorded frames
 Servers, databases, workers:
 servers.py             PostgreSQL servers, to use and to kill
 databases.py           questions to a worker's database: cursor, at rest, differences from the model
 database_side.py       the worker's way into a database, without the stream
+confirming.py          a worker that believes no relay, with the hosts that it asks
 contract.py            the world around the records of the contract tests
 application_schema.py  tables as an application makes them
 hostile.py             settings of a database that change what SQL means
+web_site.py            a web server on loopback that answers as a test says
 workers.py             a whole worker in this process
 processes.py           a whole worker as a process of its own
+warm.py                the same without the half second that Python needs to read the program
 name_server.py         a name server on loopback
 new_type.py            a worker of sources with one more record type
 waiting.py             a condition with a deadline

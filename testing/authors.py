@@ -31,7 +31,8 @@ class Author:
             "ops": packed.ops, "blobs": [], "time": time_text(at), "tooBig": False, "rebase": False,
         }  # fmt: skip
         truths = tuple(draft.truth() for draft in drafts)
-        truth = CommitTruth(seq, self.did, rev, None, time_text(at), truths, False, False, cid_text(packed.data))
+        data, root = cid_text(packed.data), cid_text(packed.root)
+        truth = CommitTruth(seq, self.did, rev, None, time_text(at), truths, False, False, data, root)
         return Sent(frame("#commit", payload), truth)
 
     def sync(self, seq: int, second: float) -> Sent:
@@ -43,7 +44,7 @@ class Author:
         root = cid_of(block)
         blocks = make_car(root, [car_section(root, block)])
         payload: Record = {"seq": seq, "did": self.did, "rev": rev, "time": time_text(at), "blocks": blocks}
-        return Sent(frame("#sync", payload), SyncTruth(seq, self.did, rev, time_text(at), cid_text(data)))
+        return Sent(frame("#sync", payload), SyncTruth(seq, self.did, rev, time_text(at), cid_text(data), cid_text(root)))
 
     def account(self, seq: int, second: float, *, active: bool, status: str | None = None) -> Sent:
         """An #account of this second."""

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from indexer.database.connection.pool import DatabasePool
 from indexer.database.connection.sessions import Connection
-from indexer.database.schema.ready import make_ready
+from indexer.database.schema.ready import find_ready, make_ready
 from indexer.database.write.writer import Writer
 from indexer.metrics import Metrics
 from indexer.pipeline.processor import EventProcessor
@@ -27,10 +27,11 @@ class Worker(NamedTuple):
     processor: EventProcessor
     metrics: Metrics
     connection: Connection
+    confirm: bool = False
 
     async def write(self, *events: RepoEvent) -> list[str]:
         """Applies the events in one batch; an outcome per event, in the database's words."""
-        _, outcomes = await Writer(self.pool).write(0, events)
+        _, outcomes = await Writer(self.pool, confirm=self.confirm).write(0, events)
         return [str(outcome) for outcome in outcomes]
 
     async def value(self, query: str, *arguments: Any) -> Any:
@@ -61,13 +62,21 @@ def _plain(value: Any) -> Any:
 
 
 @asynccontextmanager
-async def opened(url: str, *, size: int = 3, name: str = "relay.test", durable: bool = True) -> AsyncGenerator[Worker]:
-    """A worker's database side, ready as after its start."""
+async def opened(
+    url: str,
+    *,
+    size: int = 3,
+    name: str = "relay.test",
+    durable: bool = True,
+    confirm: bool = False,
+    prepared: bool = False,
+) -> AsyncGenerator[Worker]:
+    """A worker's database side, ready as after its start. `prepared`: this version has made the database ready before."""
     pool = DatabasePool(url, size=size, name=name, durable=durable)
     metrics = Metrics()
     try:
-        await make_ready(pool, RECORD_TYPES)
+        await (find_ready(pool) if prepared else make_ready(pool, RECORD_TYPES))
         async with connected(url) as connection:
-            yield Worker(pool, EventProcessor(pool, metrics), metrics, connection)
+            yield Worker(pool, EventProcessor(pool, metrics, confirm=confirm), metrics, connection, confirm)
     finally:
         pool.terminate()

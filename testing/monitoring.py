@@ -34,6 +34,7 @@ def exposition() -> str:
     """What /metrics answers once an event is written, though nothing runs."""
     worker = UnifiedWorker(Config.from_env({"DATABASE_URL": "postgresql://nobody@127.0.0.1/nothing"}))
     now = datetime.now(UTC)
+    worker.metrics.unproven_since = now
     worker.begin(Stored())
     worker.session.position.arrived(1, now)
     worker.session.watermark.finish(worker.session.watermark.arrive(1, now))

@@ -4,16 +4,18 @@ import asyncio
 import contextlib
 import os
 import re
-import subprocess
 import sys
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from pathlib import Path
+from subprocess import DEVNULL, STDOUT, Popen
+from types import MappingProxyType
 from typing import Self
 
 import psutil
 
 from testing.waiting import DEADLINE, POLL, until
+from testing.warm import Warm
 
 ROOT = Path(__file__).parents[1]
 
@@ -21,21 +23,19 @@ ROOT = Path(__file__).parents[1]
 class Process:
     """`python unified_worker.py` with its output in a file. A context, at whose end it is gone in any case."""
 
-    program: Sequence[str] = (str(ROOT / "unified_worker.py"),)
+    constants: Mapping[str, object] = MappingProxyType({})  # the program's, by their full names, that have other values here
 
     def __init__(self, folder: Path, *arguments: str, **env: str) -> None:
         """`env` is all of the worker's environment except PATH and what keeps proxies out; folder is its working directory."""
         self._output = folder / f"worker-{time.monotonic_ns()}.log"
-        with self._output.open("wb") as output:
-            self._process = subprocess.Popen(
-                [sys.executable, *self.program, *arguments],
-                cwd=folder,
-                env={"PATH": os.environ["PATH"], "NO_PROXY": "127.0.0.1,localhost", "PYTHONUNBUFFERED": "1"} | env,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                stdin=subprocess.DEVNULL,
-            )
+        self._output.touch()
+        whole = {"PATH": os.environ["PATH"], "NO_PROXY": "127.0.0.1,localhost", "PYTHONUNBUFFERED": "1"} | env
+        self._process = self.started(folder, arguments, whole, self._output)
         self.pid = self._process.pid
+
+    def started(self, folder: Path, arguments: Sequence[str], env: Mapping[str, str], output: Path) -> Warm | Popen[bytes]:
+        """The process itself; here it is a fork of one that has read the program already."""
+        return Warm(folder, arguments, env, output, self.constants)
 
     async def __aenter__(self) -> Self:
         return self
@@ -89,11 +89,18 @@ class Process:
 class Hurried(Process):
     """The same, but after a signal it grants itself one second in place of nine."""
 
-    program = (
-        "-c",
-        f"import sys; sys.path.insert(0, {str(ROOT)!r}); from indexer.command_line import signals; signals.GRACE = 1.0; "
-        "import unified_worker; unified_worker.main()",
-    )
+    constants = MappingProxyType({"indexer.command_line.signals.GRACE": 1.0})
+
+
+class Cold(Process):
+    """The same from the first byte of Python on, as an operator starts it, or another program in its place."""
+
+    program: Sequence[str] = (str(ROOT / "unified_worker.py"),)
+
+    def started(self, folder: Path, arguments: Sequence[str], env: Mapping[str, str], output: Path) -> Popen[bytes]:
+        command = [sys.executable, *self.program, *arguments]
+        with output.open("wb") as file:
+            return Popen(command, cwd=folder, env=env, stdout=file, stderr=STDOUT, stdin=DEVNULL)
 
 
 @contextlib.asynccontextmanager

@@ -89,12 +89,6 @@ def any_server(request: pytest.FixtureRequest) -> PostgresServer:
 
 
 @pytest.fixture
-async def any_database(any_server: PostgresServer) -> AsyncIterator[str]:
-    async for url in fresh(any_server):
-        yield url
-
-
-@pytest.fixture
 async def private_server() -> AsyncIterator[PostgresServer]:
     with server_directory() as directory:
         server = make_server(18, directory, SAFE)
@@ -104,25 +98,26 @@ async def private_server() -> AsyncIterator[PostgresServer]:
 
 
 @pytest.fixture(scope="session")
-def ready(pg18: PostgresServer) -> Callable[[str], str]:
-    """By kind ('own', 'application'): the name of a database that a worker has made ready, to be copied."""
-    made: set[str] = set()
+def ready() -> Callable[[PostgresServer, str], str]:
+    """By server and kind ('own', 'application'): the name of a database there that a worker has made ready, to be copied."""
+    made: set[tuple[PostgresServer, str]] = set()
 
-    async def make(kind: str) -> None:
-        await administer(pg18, f"CREATE DATABASE ready_{kind}")
-        async with connected(pg18.url_of(f"ready_{kind}")) as connection:
+    async def make(server: PostgresServer, name: str, kind: str) -> None:
+        await administer(server, f"CREATE DATABASE {name}")
+        async with connected(server.url_of(name)) as connection:
             if kind == "application":
                 await connection.execute(TABLES)
-        async with opened(pg18.url_of(f"ready_{kind}")):
+        async with opened(server.url_of(name)):
             pass
 
-    def of(kind: str) -> str:
-        if kind not in made:
+    def of(server: PostgresServer, kind: str) -> str:
+        name = f"ready_{kind}"
+        if (server, kind) not in made:
             # In a loop of its own: pytest's runs just now.
             with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
-                runner.run(make(kind))
-            made.add(kind)
-        return f"ready_{kind}"
+                runner.run(make(server, name, kind))
+            made.add((server, kind))
+        return name
 
     return of
 
@@ -131,14 +126,30 @@ def kind_of(request: pytest.FixtureRequest) -> str | None:
     """Which ready database the test's worker begins with; None for a test without one."""
     if "both_worker" in request.fixturenames:
         return request.node.callspec.params["both_worker"]
-    return "own" if "worker" in request.fixturenames else None
+    return "own" if {"worker", "any_worker"} & set(request.fixturenames) else None
 
 
 @pytest.fixture
-def ready_template(request: pytest.FixtureRequest) -> str:
-    """The database that this test's is a copy of. Not async, so that the ready ones can be made on the way."""
-    kind = kind_of(request)
-    return "template1" if kind is None else request.getfixturevalue("ready")(kind)
+def begun_as(request: pytest.FixtureRequest) -> Callable[[PostgresServer], str]:
+    """By server: the database that this test's is a copy of. Not async, so that the ready ones can be made on the way."""
+    kind, ready = kind_of(request), request.getfixturevalue("ready")
+    return lambda server: "template1" if kind is None else ready(server, kind)
+
+
+@pytest.fixture
+def any_template(any_server: PostgresServer, begun_as: Callable[[PostgresServer], str]) -> str:
+    return begun_as(any_server)
+
+
+@pytest.fixture
+async def any_database(any_server: PostgresServer, any_template: str) -> AsyncIterator[str]:
+    async for url in fresh(any_server, any_template):
+        yield url
+
+
+@pytest.fixture
+def ready_template(pg18: PostgresServer, begun_as: Callable[[PostgresServer], str]) -> str:
+    return begun_as(pg18)
 
 
 @pytest.fixture
@@ -149,13 +160,13 @@ async def database(pg18: PostgresServer, ready_template: str) -> AsyncIterator[s
 
 @pytest.fixture
 async def worker(database: str) -> AsyncIterator[Worker]:
-    async with opened(database) as ready:
+    async with opened(database, prepared=True) as ready:
         yield ready
 
 
 @pytest.fixture
 async def any_worker(any_database: str) -> AsyncIterator[Worker]:
-    async with opened(any_database) as ready:
+    async with opened(any_database, prepared=True) as ready:
         yield ready
 
 
@@ -169,5 +180,5 @@ async def application(database: str) -> str:
 
 @pytest.fixture(params=["own", "application"])
 async def both_worker(database: str) -> AsyncIterator[Worker]:
-    async with opened(database) as ready:
+    async with opened(database, prepared=True) as ready:
         yield ready

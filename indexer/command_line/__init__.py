@@ -1,12 +1,13 @@
 """The process around the worker, and the commands.
 
-process.py       exit codes, logging, the embedded database
-cli.py           the command line
-command.py       what a file of commands/ gives
-program_name.py  what the program is called where an operator reads it
-signals.py       the first signal asks, the second leaves at once
-stdout.py        what commands print
-retry_run.py     dead letters applied again, one commit after the other
-commands/        one file per command, found by looking
-texts/           what commands print, made of plain values
+process.py        exit codes, logging, the embedded database
+cli.py            the command line
+command.py        what a file of commands/ gives
+program_name.py   what the program is called where an operator reads it
+signals.py        the first signal asks, the second leaves at once
+stdout.py         what commands print
+network_check.py  random repos, held against what their own servers have
+retry_run.py      dead letters applied again, one commit after the other
+commands/         one file per command, found by looking
+texts/            what commands print, made of plain values
 """

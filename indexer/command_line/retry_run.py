@@ -19,6 +19,7 @@ from indexer.errors import Stop
 from indexer.formatting import printable
 from indexer.log.handler import warn_limited
 from indexer.selection import Selection
+from indexer.trust.letters import judging
 
 log = logging.getLogger(__name__)
 
@@ -108,7 +109,8 @@ class Retrying:
         What fails in another way, at an application's trigger say, is these letters' own: they stay as they are."""
         while not self._stopping:
             try:
-                return await retry(connection, kept, selection)
+                judge = await judging(connection, kept.did, self._config.verify)
+                return await retry(connection, kept, selection, judge)
             except DATABASE_ERRORS as error:
                 if connection.is_closed():
                     raise

@@ -73,6 +73,18 @@ SETTINGS = (
         "LOG_FORMAT", "text", "text: lines for people, coloured in a terminal. json: an object per line, for log shippers."
     ),
     Setting(
+        "VERIFY",
+        "full",
+        "full: a commit is applied if its account's key signed it and its operations are all that changed. signatures: other "
+        "changes may be hidden. off: the relay is believed.",
+    ),
+    Setting(
+        "VERIFY_UNPROVEN",
+        "apply",
+        "Commits of accounts whose key is not known yet. apply: at once, and their signature is checked when the key comes. "
+        "hold: they wait 30 seconds for it, then as dead letters.",
+    ),
+    Setting(
         "PLC_URL",
         "https://plc.directory",
         "The directory of did:plc, as https://host; or several, separated by commas: own replicas first, the primary last.",
@@ -93,6 +105,8 @@ SETTINGS = (
     ),
 )
 LOG_FORMATS = ("text", "json")
+Level = Literal["off", "signatures", "full"]
+LEVELS: tuple[Level, ...] = ("off", "signatures", "full")
 _OFF = {setting.name for setting in SETTINGS if setting.off}
 _DEFAULTS = {setting.name: setting.default for setting in SETTINGS}
 
@@ -114,6 +128,8 @@ class Config:
     http_hosts: tuple[str, ...]  # lower case; '*': any
     ready_lag: float  # seconds; 0 = off
     log_format: LogFormat
+    verify: Level
+    hold_unproven: bool  # whether what can't be proven yet waits
     plc_urls: tuple[str, ...]  # http(s)://host[:port]; the primary is the last
     plc_rate: int  # look-ups a second
     identity_ttl: float  # seconds
@@ -158,6 +174,8 @@ class Config:
             http_hosts=values.hosts("HTTP_HOSTS"),
             ready_lag=values.seconds("READY_LAG_SECONDS", MAX_READY_LAG, "any"),
             log_format="json" if values.choice("LOG_FORMAT", LOG_FORMATS) == "json" else "text",
+            verify=values.choice("VERIFY", LEVELS),
+            hold_unproven=values.choice("VERIFY_UNPROVEN", ("apply", "hold")) == "hold",
             plc_urls=values.directories("PLC_URL"),
             plc_rate=values.integer("PLC_RATE", 1, MAX_PLC_RATE),
             identity_ttl=values.seconds("IDENTITY_TTL", MAX_IDENTITY_TTL, low=60),

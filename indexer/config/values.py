@@ -3,12 +3,14 @@
 import math
 import re
 from collections.abc import Mapping
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeVar
 
 from indexer.config.addresses import host_name, http_origin, listening, name_server, normalised_relay, perhaps_without_tls
 from indexer.config.database_url import faults_of
 from indexer.config.misspelt import misspelt
 from indexer.protocol.syntax import is_nsid
+
+Choice = TypeVar("Choice", bound=str)
 
 MAX_SEQ = 2**63 - 1  # a seq is a 64-bit integer
 
@@ -61,7 +63,7 @@ class Values:
             return low
         return value
 
-    def choice(self, name: str, choices: tuple[str, ...]) -> str:
+    def choice(self, name: str, choices: tuple[Choice, ...]) -> Choice:
         text = self.text(name)
         for choice in choices:
             if choice.lower() == text.lower():

@@ -1,11 +1,28 @@
 """Who signs for a DID, where its repo is served, and which handle is its own: asked outside, and kept.
 
-document.py   a DID document -> the identity that it states
-addresses.py  which IP addresses are public
-dialling.py   a host's addresses, and sockets to public ones only
-names.py      name servers: addresses and TXT records
-turns.py      how many ask at once, in all and at a host
-answers.py    an HTTP answer -> its body, or what it means
-client.py     the one HTTP client for everything outside
-errors.py     why something could not be fetched, each type named by what may follow
+What the others use:
+resolver.py      Identities: known at once, loaded, looked up, refreshed
+client.py        the one HTTP client for everything outside
+handles.py       whose a handle is
+key_cache.py     the identities in memory
+errors.py        why something could not be fetched, each type named by what may follow
+Look-ups:
+asker.py         asks one source, in order and at a pace, each DID once at a time
+waiting_line.py  who is asked for next
+pace.py          how fast, whether now, how long one waits
+waiters.py       tasks that wait for the end of a look-up
+recent.py        DIDs of which something is true for a while
+directory.py     did:plc, from the directory and replicas of it
+web.py           did:web, from its host
+document.py      a DID document -> the identity that it states
+Tables:
+records.py       rows to be read now and written soon
+store.py         the tables' SQL
+The network:
+addresses.py     which IP addresses are public
+dialling.py      a host's addresses, and sockets to public ones only
+host_names.py    which names hosts on the internet may have
+names.py         name servers: addresses and TXT records
+turns.py         how many ask at once, in all and at a host
+answers.py       an HTTP answer -> its body, or what it means
 """

@@ -8,6 +8,7 @@ from aiohttp import ClientResponse
 
 from indexer.identity.errors import FetchError, Gone, NotAllowed, NotFound, Refused, Unreachable
 
+MAX_MESSAGE = 200  # characters
 MAX_RETRY_AFTER = 3600.0  # seconds that a server may ask us to wait
 
 
@@ -32,20 +33,20 @@ async def failure_of(response: ClientResponse, limit: int) -> FetchError:
         return Unreachable("rate_limited", status=status, retry_after=_retry_after(response))
     if status < 400 or status >= 500:
         return Unreachable("server_error", status=status, retry_after=_retry_after(response))
-    error = _error_name(await body_of(response, limit))
-    if status == 404:
-        return NotFound("not_found", status=status, error=error)
-    return Gone("gone", status=status, error=error) if status == 410 else Refused("refused", status=status, error=error)
+    error, message = _said(await body_of(response, limit))
+    kind, reason = {404: (NotFound, "not_found"), 410: (Gone, "gone")}.get(status, (Refused, "refused"))
+    return kind(reason, status=status, error=error, message=message)
 
 
-def _error_name(body: bytes) -> str | None:
-    """The name in the body of an XRPC error: https://atproto.com/specs/xrpc#error-responses."""
+def _said(body: bytes) -> tuple[str | None, str | None]:
+    """The name and the message in the body of an error: https://atproto.com/specs/xrpc#error-responses."""
     try:
         value: object = orjson.loads(body)
     except orjson.JSONDecodeError:
-        return None
-    name = cast("dict[str, object]", value).get("error") if isinstance(value, dict) else None
-    return name if isinstance(name, str) and re.fullmatch(r"[A-Za-z]{1,64}", name) else None
+        return None, None
+    fields = cast("dict[str, object]", value) if isinstance(value, dict) else {}
+    error, message = (value if isinstance(value, str) else "" for value in (fields.get("error"), fields.get("message")))
+    return (error if re.fullmatch(r"[A-Za-z]{1,64}", error) else None), message[:MAX_MESSAGE] or None
 
 
 def _retry_after(response: ClientResponse) -> float | None:

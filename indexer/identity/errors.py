@@ -5,15 +5,23 @@ Who fetches must tell apart: what a server said with authority, what our own rul
 
 
 class FetchError(Exception):
-    """Nothing usable came. `status`: of HTTP, if an answer came at all. `error`: the name in an XRPC error's body."""
+    """Nothing usable came. `status`: of HTTP, if an answer came at all. `error`, `message`: of an
+    error's body, as XRPC has it; the message is the server's own text."""
 
     def __init__(
-        self, reason: str, *, status: int | None = None, error: str | None = None, retry_after: float | None = None
+        self,
+        reason: str,
+        *,
+        status: int | None = None,
+        error: str | None = None,
+        message: str | None = None,
+        retry_after: float | None = None,
     ) -> None:
         super().__init__(" ".join(str(part) for part in (reason, status, error) if part is not None))
         self.reason = reason
         self.status = status
         self.error = error
+        self.message = message
         self.retry_after = retry_after  # seconds; what the server asked for, bounded
 
 

@@ -27,7 +27,7 @@ class NameServer(NamedTuple):
 
 
 class Names:
-    """Asks name servers: those given, or else the system's (/etc/resolv.conf; /etc/hosts is not looked at)."""
+    """Asks name servers: those given, or the system's (/etc/resolv.conf; /etc/hosts is not looked at)."""
 
     def __init__(self, servers: Sequence[NameServer] = ()) -> None:
         try:

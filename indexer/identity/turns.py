@@ -1,4 +1,4 @@
-"""Who may ask now: so many requests at once in all, and so many at a host."""
+"""Who may ask now: how many requests there may be at once, in all and at a host."""
 
 import asyncio
 from collections.abc import AsyncGenerator

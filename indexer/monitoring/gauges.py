@@ -120,3 +120,9 @@ class Gauges:
         """
         time = self.written_time
         return None if time is None else max(0.0, (datetime.now(UTC) - time).total_seconds())
+
+    @property
+    def unproven_age(self) -> float | None:
+        """Seconds since that unproven repo was written that was not written for the longest time; None if there is none."""
+        since = self.metrics.unproven_since
+        return None if since is None else max(0.0, (datetime.now(UTC) - since).total_seconds())

@@ -28,10 +28,12 @@ def lane_count(pool_size: int) -> int:
 
 
 class Placed(NamedTuple):
-    """An event in a lane, with the ticket that marks its end."""
+    """An event in a lane, with the ticket that marks its end. `answered`: None until its account's key was asked for on its
+    behalf; then whether there was an answer."""
 
     ticket: Ticket
     event: RepoEvent
+    answered: bool | None = None
 
     @property
     def size(self) -> int:
@@ -63,6 +65,12 @@ class Lane:
             await self._room.wait()
         self._queue.append(placed)
         self.bytes += placed.size
+        self._filled.set()
+
+    def put_first(self, events: list[Placed]) -> None:
+        """Put events that were taken before in front of all others, in their order."""
+        self._queue.extendleft(reversed(events))
+        self.bytes += sum(placed.size for placed in events)
         self._filled.set()
 
     async def take(self) -> list[Placed]:

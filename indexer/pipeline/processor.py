@@ -5,7 +5,7 @@ caller's, inside the caller's transaction; they hold no logic of their own.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from indexer.database.connection.pool import DatabasePool
@@ -29,16 +29,27 @@ log = logging.getLogger(__name__)
 
 
 class EventProcessor:
-    """Turns events into rows, as far as `selection` takes them. `metrics` counts the results; `newest` keeps some posts."""
+    """Turns events into rows, as far as `selection` takes them. `metrics` counts the results; `newest` keeps some posts.
+    `confirm`: as the writer's. `on_inactive` gets the accounts of which a commit was left out, because they are not active."""
 
-    def __init__(self, pool: DatabasePool, metrics: Metrics, selection: Selection = EVERYTHING) -> None:
-        self._writer = Writer(pool, selection)
+    def __init__(
+        self,
+        pool: DatabasePool,
+        metrics: Metrics,
+        selection: Selection = EVERYTHING,
+        *,
+        confirm: bool = False,
+        on_inactive: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._on_inactive = on_inactive
+        self._writer = Writer(pool, selection, confirm=confirm)
         self._selection = selection
         self._metrics = metrics
         self.newest = Newest()
 
-    async def process_batch(self, lane: int, events: Sequence[RepoEvent]) -> None:
-        """Apply one lane's events in order, each commit in its own transaction; return when all are finished."""
+    async def process_batch(self, lane: int, events: Sequence[RepoEvent]) -> Sequence[Outcome]:
+        """Apply one lane's events in order, each commit in its own transaction; return when all are finished, with what became
+        of each."""
         batch, outcomes = await self._writer.write(lane, events)
         metrics = self._metrics
         for place, reason in batch.refused:
@@ -49,9 +60,12 @@ class EventProcessor:
             filtered and not outcome.skipped for filtered, outcome in zip(batch.filtered, outcomes, strict=True)
         )
         self._written(batch, outcomes)
-        for outcome in outcomes:
+        for did, outcome in zip(batch.did, outcomes, strict=True):
             if outcome != APPLIED:
                 self._count(outcome)
+                if outcome.result is Result.INACTIVE:
+                    self._on_inactive(did)
+        return outcomes
 
     def _count(self, outcome: Outcome) -> None:
         metrics = self._metrics

@@ -25,12 +25,13 @@ class Session:
         self.lanes = Lanes(lane_count(config.db_pool_size))
         self.firehose = Firehose(config.relay_url, self.position, idle_timeout=config.idle_timeout, metrics=metrics)
         self._metrics = metrics
+        self._claims = config.verify != "off"
         self._now = datetime.now(UTC)
 
     def decode(self, frame: bytes) -> Event:
         """Decode the frame into an event, with its time bounded by our clock."""
         self._now = datetime.now(UTC)
-        return decode(frame, self.position.time, self._now)
+        return decode(frame, self.position.time, self._now, claims=self._claims)
 
     def arrived(self, seq: int | None, time: datetime | None = None, repo: str = "") -> Ticket:
         """Register the event just decoded, in arrival order. The caller must finish the returned ticket."""

@@ -33,6 +33,8 @@ class Failure(StrEnum):
     OP_NOT_IN_TREE = "op_not_in_tree"  # the signed tree lacks the record that an op wrote, or holds another
     DELETED_STILL_THERE = "deleted_still_there"  # the signed tree holds a record that an op deleted
     BAD_SIGNATURE = "bad_signature"
+    NO_IDENTITY = "no_identity"  # the directory knows no such DID, or its document names no key
+    UNPROVEN = "unproven"  # nobody could say by which key it must be signed
     MISSING_TREE_BLOCK = "missing_tree_block"  # the commit's blocks don't show enough of the tree
     TREE_MISMATCH = "tree_mismatch"  # its ops undone, another tree comes out than prevData: an op is hidden or false
     CHAIN_BROKEN = "chain_broken"  # prevData or since are not what we have: a commit in between is missing

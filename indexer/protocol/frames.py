@@ -56,7 +56,7 @@ from indexer.protocol import commits
 from indexer.protocol.dag_cbor import decode_frame
 from indexer.protocol.events import Account, Event, Identity, Ignored, Info, StreamError, Unusable
 from indexer.protocol.salvage import record_paths, salvage
-from indexer.protocol.syntax import NO_HANDLE, is_did, is_handle, is_nsid, is_record_key, is_tid, parse_datetime
+from indexer.protocol.syntax import NO_HANDLE, is_did, is_handle, is_record_path, is_tid, parse_datetime
 
 MAX_FRAME_BYTES = 5 * 2**20  # relays may send 5 MB
 
@@ -181,15 +181,10 @@ def _unusable(frame: bytes, decoded: dict[str, Any] | None, reason: str, detail:
         did if type(did) is str and len(did) <= commits.MAX_DID_CHARACTERS and is_did(did) else None,
         rev if type(rev) is str and is_tid(rev) else None,
         commits.frame_time(fields),
-        tuple(path for path in record_paths(fields.get("ops"))[: commits.MAX_OPS] if _is_record_path(path)),
+        tuple(path for path in record_paths(fields.get("ops"))[: commits.MAX_OPS] if is_record_path(path)),
         reason,
         detail,
         frame,
         salvaged=decoded is None,
         marks=not claims,
     )
-
-
-def _is_record_path(path: str) -> bool:
-    collection, _, rkey = path.partition("/")
-    return is_nsid(collection) and is_record_key(rkey)

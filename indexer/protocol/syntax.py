@@ -66,6 +66,12 @@ def is_record_key(text: str) -> bool:
     return _record_key(text) is not None and text != "." and text != ".."
 
 
+def is_record_path(text: str) -> bool:
+    """Whether `text` is a record's path in its repo: collection/rkey."""
+    collection, _, rkey = text.partition("/")
+    return is_nsid(collection) and is_record_key(rkey)
+
+
 def is_tid(text: str) -> bool:
     """Whether `text` is a TID, the form of every `rev`. TIDs sort as text by their time."""
     return _tid(text) is not None

@@ -12,7 +12,7 @@ from typing import BinaryIO
 import psutil
 
 from relay_simulator.server import RelayServer
-from testing.processes import ROOT, Process
+from testing.processes import ROOT, Cold
 
 PAUSE = 0.3  # seconds before it is started again
 LOOK = 0.05  # seconds between two looks at it
@@ -21,7 +21,7 @@ FILLER = bytes(4096)  # no line of the log has a NUL
 STARTED_AT = re.compile(r"\[INFO\] (?:Resuming \S+ from the stored cursor (\d+)|No cursor is stored)")
 
 
-class Worker(Process):
+class Worker(Cold):
     """The worker that can be told to die at a named point."""
 
     program: Sequence[str] = ("-m", "testing.faults.worker")

@@ -187,6 +187,7 @@ async def raised(template: Path, folder: Path, wishes: Wishes) -> AsyncGenerator
             "DATABASE_URL": f"postgresql://{parts.username}@{hosts}{parts.path}?sslmode=disable{several}",
             "RELAY_URL": f"ws://{service}",
             "CURSOR": "oldest",
+            "VERIFY": "off",
             "IDLE_TIMEOUT": "3",
             **wishes.env,
         }

@@ -15,7 +15,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-NAMES = ("frame", "car", "record", "tree")
+NAMES = ("frame", "car", "record", "tree", "proof")
 MOST_BYTES = 2**16
 MEGABYTES = 1024  # of the fuzzing process as a whole, with its corpus and its counters; a single allocation: 100 MB
 RECORDED = "recorded frames among them"
@@ -38,7 +38,7 @@ def _fuzz(target: str, seconds: int, folder: Path) -> None:
 
     def mutator(data: bytes, max_size: int, seed: int) -> bytes:
         rng = Random(seed)
-        if target == "frame" and rng.random() < 0.5:
+        if target in ("frame", "proof") and rng.random() < 0.5:
             return mutate(data, rng)[:max_size]
         return changed(data, rng)[:max_size] if rng.random() < 0.1 else library.Mutate(data, max_size)
 

@@ -8,10 +8,12 @@ from typing import Any, cast
 import libipld
 
 from relay_simulator.encoding import encode, error_frame, info_frame
+from relay_simulator.forge.forger import Forger
+from relay_simulator.forge.kinds import KINDS
 from relay_simulator.generator import Generator, Settings
 from relay_simulator.mix import Mix
 from testing.fuzz.mutations import Parts, parts_of
-from testing.fuzz.targets import COLLECTIONS
+from testing.fuzz.targets import ACCOUNTS, COLLECTIONS, SEED
 
 DATA = Path(__file__).parents[2] / "../shared/data"
 RECORDED = ("real_frames/frames.bin", "odd_frames/malformed-time-and-since.bin", "odd_frames/no-rev-2023.bin")
@@ -20,10 +22,15 @@ MOST_BYTES = 2**16  # longer seeds make every step slow
 
 
 def simulated(count: int = 400) -> Iterator[bytes]:
-    """Frames of a relay that behaves (with real trees), of an awkward one, and of one that sends the oddest records only."""
+    """Frames of a relay that behaves (with real trees), of an awkward one, and of one that sends the oddest records only; and
+    what is forged between the first.
+    """
     for mix, cheap in ((Mix.realistic(), False), (Mix.awkward(), True), (ONLY_ODD, True)):
-        settings = Settings(seed=11, accounts=60, history=60, padding=200, mix=mix, cheap=cheap)
-        yield from (sent.frame for sent in Generator(settings).stream(count))
+        generator = Generator(Settings(seed=SEED, accounts=ACCOUNTS, history=60, padding=200, mix=mix, cheap=cheap))
+        yield from (sent.frame for sent in generator.stream(count))
+        if not cheap:
+            forger = Forger(generator, [kind for kind in KINDS if kind != "identity-flood"], every=1)
+            yield from (sent.frame for sent in forger.stream(len(KINDS)))
     yield info_frame("OutdatedCursor", "too old")
     yield error_frame("FutureCursor", "too new")
 
@@ -42,7 +49,7 @@ def seeds(target: str, frames: list[bytes]) -> Iterator[bytes]:
     """What of these frames a target of that name takes."""
     for frame in frames:
         parts = parts_of(frame)
-        if target == "frame":
+        if target in ("frame", "proof"):
             yield frame
         elif parts is not None:
             match target:

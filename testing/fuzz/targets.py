@@ -4,7 +4,8 @@ Promises: no error but a named refusal comes out, what comes out can be stored, 
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any, cast
 
 import libipld
@@ -18,12 +19,18 @@ from indexer.protocol import frames, mst
 from indexer.protocol.car import split
 from indexer.protocol.data_model import to_json_form
 from indexer.protocol.events import Commit, Event, Identity, RepoEvent, Unusable
+from indexer.protocol.failures import Effect, Failure
 from indexer.protocol.frames import decode
+from indexer.protocol.keys import SigningKey, signing_key
 from indexer.protocol.mst import Change
+from indexer.protocol.proof import Claim, prove
 from indexer.protocol.syntax import is_did, is_tid
+from relay_simulator import keys
+from testing import search_tree
 from testing.fuzz.bombs import commit, creations
 from testing.garbage import FIELDS, key_of
 
+SEED, ACCOUNTS = 11, 60  # of the simulator's streams that are fuzzed
 SECONDS = 1.0  # CPU time for an input of up to 64 kB
 SECONDS_PER_BYTE = 4 / (5 * 2**20)  # for what is beyond: 5 MB take 5 s at most
 
@@ -31,6 +38,7 @@ COLLECTIONS = sorted(FIELDS)
 FRAME_REASONS = set((frames.__doc__ or "").replace(",", " ").split())
 CAR_REASONS = {"bad_car", "unsupported_cid", "block_hash_mismatch"}
 TREE_REASONS = {"missing_tree_block", "bad_tree", "op_not_in_tree", "deleted_still_there"}
+PROOF_REASONS = {str(failure) for failure in Failure if failure.effect is Effect.REFUSED}
 
 
 def frame(data: bytes) -> str:
@@ -86,7 +94,21 @@ def tree(data: bytes) -> str:
     return " ".join(outcomes)
 
 
-TARGETS: dict[str, Callable[[bytes], str]] = {"frame": frame, "car": car, "record": record, "tree": tree}
+def proof(data: bytes) -> str:
+    """A frame whose commit is to be proven, in full and by its signature alone, with its account's key and without.
+
+    What passes in full, `testing.search_tree` undoes to the same tree. The key is the simulator's where it made the account.
+    """
+    event = decode(data, claims=True)
+    if not isinstance(event, Commit) or event.claim is None:
+        _check_event(event)
+        return event.reason if isinstance(event, Unusable) else type(event).__name__
+    claim, key = event.claim, _keys().get(event.repo)
+    ways = [(key, True), (None, True), (key, False)]
+    return " ".join(_proven(claim, event.blocks, known, full) for known, full in ways)
+
+
+TARGETS: dict[str, Callable[[bytes], str]] = {"frame": frame, "car": car, "record": record, "tree": tree, "proof": proof}
 
 
 def within_bounds(target: Callable[[bytes], str], data: bytes) -> str:
@@ -137,6 +159,37 @@ def _check_batch(batch: Batch) -> None:
 def check_text(text: str) -> None:
     assert "\0" not in text
     text.encode()  # no lone surrogate
+
+
+def _proven(claim: Claim, blocks: Mapping[bytes, bytes], key: SigningKey | None, full: bool) -> str:
+    try:
+        shown = prove(claim, blocks, key, full=full)
+    except Rejected as refusal:
+        return _named(refusal, PROOF_REASONS)
+    assert shown.signed == (key is not None)
+    assert shown.failure is None or shown.failure.effect is not Effect.REFUSED
+    if shown.failure is None and full:
+        assert not shown.unproven
+        assert _undone(shown.data, claim, blocks) in (shown.before, "missing_tree_block")  # it wants to see more nodes
+    return shown.failure or "proven"
+
+
+def _undone(data: bytes, claim: Claim, blocks: Mapping[bytes, bytes]) -> bytes | str:
+    """What the slow search tree makes of a commit's ops: the tree of before, or the name of what is wrong."""
+    if not claim.changes:
+        return data
+    try:
+        return search_tree.invert(data, blocks, claim.changes)
+    except Rejected as refusal:
+        return _named(refusal, TREE_REASONS)
+
+
+@cache
+def _keys() -> dict[str, SigningKey]:
+    """The keys of the accounts that corpus.py has."""
+    numbers = range(ACCOUNTS)
+    signers = {keys.did(SEED, number): keys.signer(SEED, number) for number in numbers}
+    return {did: signing_key(did, keys.did_document(did, "fuzz.test", signer)) for did, signer in signers.items()}
 
 
 def _judged(work: Callable[[], object]) -> str:

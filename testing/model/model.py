@@ -16,6 +16,7 @@ from testing.model.protocol import MAX_URI, Refused, check_data_model, instant, 
 MAX_BLOCK_BYTES = 2**20
 MAX_AHEAD = timedelta(minutes=5)  # a rev further ahead of its commit's time than this is refused
 HIDING = ("takendown", "suspended", "deleted", "deactivated")
+UNCONFIRMED = "deletion_unconfirmed"
 NO_HANDLE = "handle.invalid"
 
 
@@ -31,6 +32,8 @@ class Repo:
     handle: str | None = None
     handle_seq: int = -1
     claimed: int | None = None  # the seq since which its claim of the handle stands
+    verified: bool | None = None  # whether the handle led to the account; None where that was not looked at
+    checked: int = 0  # the number of the check, of all accounts'
     desynchronized: bool = False
     refused: str | None = None  # the rev of a commit that came after `rev` and was refused as a whole
     has_user: bool = False
@@ -45,10 +48,16 @@ def every_collection(_: str) -> bool:
 class Model:
     """Feed it one relay's truths in order with `apply`; `rows` says what the tables should hold.
 
-    `opted_out`: accounts that forbid the collection of their data. `collections`: which ones are indexed.
+    `opted_out`: accounts that forbid the collection of their data. `collections`: which ones are indexed. `confirm`: a
+    deletion counts once `confirmed` says so, and a verified handle changes by `settled` alone.
     """
 
-    def __init__(self, opted_out: Collection[str] = (), collections: Callable[[str], bool] = every_collection) -> None:
+    def __init__(
+        self,
+        opted_out: Collection[str] = (),
+        collections: Callable[[str], bool] = every_collection,
+        confirm: bool = False,
+    ) -> None:
         self.repos: dict[str, Repo] = {}
         self.history = History()
         self.stale = 0  # commits and #syncs that changed nothing, because their rev is not newer; forks among them
@@ -60,6 +69,8 @@ class Model:
         self._times: dict[str, datetime] = {}  # what each account said last, the newest at the end
         self._opted_out = frozenset(opted_out)
         self._collections = collections
+        self._confirm = confirm
+        self._checks = 0
         self._expected: Expected | None = None
 
     def apply(self, truth: Truth) -> None:
@@ -75,6 +86,30 @@ class Model:
                 self._identity(truth)
             case AccountTruth():
                 self._account(truth)
+
+    def confirmed(self, did: str) -> None:
+        """The PDS of an account whose deletion a relay told, or the directory, has said the same."""
+        self._expected = None
+        if self.repos[did].status == UNCONFIRMED:
+            self._gone(did)
+
+    def denied(self, did: str, active: bool, status: str | None) -> None:
+        """The PDS of an account whose deletion a relay told has said something else."""
+        self._expected = None
+        repo = self.repos[did]
+        if repo.status == UNCONFIRMED:
+            repo.status = status
+            repo.active = active or (status is not None and status not in HIDING)
+
+    def settled(self, did: str, handle: str | None) -> None:
+        """An account's handle was checked: this one is its own; None: it has none, whatever it claims."""
+        self._expected = None
+        if did in self.repos:
+            repo = self.repos[did]
+            self._checks += 1
+            repo.checked, repo.verified = self._checks, handle is not None
+            repo.handle = handle or repo.handle
+            repo.claimed = -1 if handle is not None and did not in self.history.deleted else None
 
     @property
     def revs(self) -> dict[str, str]:
@@ -194,35 +229,57 @@ class Model:
             return
         claim = identity.handle.lower()
         before, repo.handle_seq = repo.handle, identity.seq
+        if self._confirm and repo.verified:
+            return
         repo.handle = claim if is_handle(claim) and claim != NO_HANDLE else None
-        if repo.handle is None or identity.did in self.history.deleted:
+        if repo.handle != before or repo.handle is None:
+            repo.verified = None
+        if repo.handle is None or repo.verified is False or identity.did in self.history.deleted:
             repo.claimed = None
         elif repo.handle != before or repo.claimed is None:
             repo.claimed = identity.seq
 
     def _account(self, account: AccountTruth) -> None:
         self._time(account.did, account.time)
+        stored = account.did in self.repos and self._stored(self.repos[account.did])
         repo = self._repo(account.did)
         if account.seq <= repo.account_seq:
             self.stale_messages += 1
             return
+        was_gone = account.did in self.history.deleted
         repo.account_seq, repo.status = account.seq, account.status
         repo.active = account.active or (account.status is not None and account.status not in HIDING)
-        if repo.handle is not None and account.did in self.history.deleted:
-            repo.claimed = account.seq  # it is back, behind those that claimed the handle meanwhile
+        if repo.handle is not None and was_gone:
+            repo.claimed, repo.verified = account.seq, None  # it is back, behind those that claimed the handle meanwhile
         self.history.deleted.discard(account.did)
         if not repo.active and account.status == "deleted":
-            repo.desynchronized = True
-            repo.claimed = None
-            self.history.deleted.add(account.did)
-            self.history.wipe(account.did, list(repo.records.values()))
-            repo.records.clear()
+            if self._confirm and stored and not was_gone:
+                repo.status = UNCONFIRMED
+            else:
+                self._gone(account.did)
+
+    def _stored(self, repo: Repo) -> bool:
+        """Whether anything of an account could be lost."""
+        return bool(repo.rev) or repo.has_user or repo.handle is not None
+
+    def _gone(self, did: str) -> None:
+        """An account is deleted, and its rows with it."""
+        repo = self.repos[did]
+        repo.status, repo.desynchronized, repo.claimed, repo.verified = "deleted", True, None, None
+        self.history.deleted.add(did)
+        self.history.wipe(did, list(repo.records.values()))
+        repo.records.clear()
 
     def _handles(self) -> dict[str, str]:
-        """The handle of each account that has a row in users: its claim, if no other's of the same handle stands longer."""
+        """The handle of each account that has a row in users: its claim, if no other's of the same handle was verified later,
+        or stands longer where none was."""
         owners: dict[str, str] = {}
-        standing = [(repo.claimed, did, repo.handle) for did, repo in self.repos.items() if repo.claimed is not None]
-        for _, did, handle in sorted(standing):
+        standing = [
+            (-repo.checked if repo.verified else 1, repo.claimed, did, repo.handle)
+            for did, repo in self.repos.items()
+            if repo.claimed is not None
+        ]
+        for _, _, did, handle in sorted(standing):
             owners.setdefault(cast("str", handle), did)
         handles = {did: handle for handle, did in owners.items()}
         return {did: handles.get(did, NO_HANDLE) for did, repo in self.repos.items() if repo.has_user}

@@ -41,7 +41,7 @@ class Commands:
         parsed = cli.parse(arguments)
         assert parsed.command is not None
         self._captured.readouterr()
-        found = await parsed.command.run(Config.from_env({"DATABASE_URL": self._url}), parsed.options)
+        found = await parsed.command.run(Config.from_env({"DATABASE_URL": self._url, "VERIFY": "off"}), parsed.options)
         assert found == code
         return self._captured.readouterr().out
 
@@ -226,7 +226,7 @@ def test_what_makes_no_sense_is_refused(arguments: tuple[str, ...]) -> None:
 async def test_a_database_that_no_worker_of_this_version_prepared(database: str, arguments: tuple[str, ...]) -> None:
     """They say so, and prepare nothing."""
     parsed = cli.parse(arguments)
-    config = Config.from_env({"DATABASE_URL": database})
+    config = Config.from_env({"DATABASE_URL": database, "VERIFY": "off"})
     assert parsed.command is not None
     with pytest.raises(OperatorError, match="no worker has prepared this database yet"):
         await parsed.command.run(config, parsed.options)
@@ -249,7 +249,7 @@ async def test_a_database_of_another_version(worker: Worker, run: Commands, step
 async def test_a_user_who_may_not_is_told_what_to_do(worker: Worker, run: Commands) -> None:
     connection: Any = worker.connection
     await connection.execute("DO $$ BEGIN CREATE ROLE guarded LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$")
-    config = Config.from_env({"DATABASE_URL": worker.pool.url.replace("unified@", "guarded@")})
+    config = Config.from_env({"DATABASE_URL": worker.pool.url.replace("unified@", "guarded@"), "VERIFY": "off"})
     for name in ("dead-letters", "check"):
         parsed = cli.parse((name,))
         assert parsed.command is not None

@@ -18,7 +18,7 @@ from indexer.errors import OperatorError
 from relay_simulator.server import RelayServer
 from testing.authors import Author, liking
 from testing.databases import backends, connected, saved, stored_cursor
-from testing.processes import ROOT, Process
+from testing.processes import ROOT, Cold, Process
 from testing.traffic import traffic, traffic_of
 from testing.workers import running, settings
 from unified_worker import DatabasePool, EventProcessor, SafeJSONEncoder, UnifiedWorker
@@ -180,7 +180,7 @@ async def test_the_password_is_in_no_line_of_a_run(tmp_path: Path, database: str
 
 
 async def test_settings_come_from_dotenv_too(tmp_path: Path, database: str) -> None:
-    stream = traffic(500)
+    stream = traffic(20)
     async with RelayServer(stream.frames) as relay:
         env = settings(database, relay.url)
         (tmp_path / ".env").write_text("".join(f"{name}={value}\n" for name, value in env.items()))
@@ -190,7 +190,7 @@ async def test_settings_come_from_dotenv_too(tmp_path: Path, database: str) -> N
 
 
 async def test_cursor_is_ignored_with_a_warning_when_one_is_stored(tmp_path: Path, database: str) -> None:
-    stream = traffic(500)
+    stream = traffic(20)
     async with RelayServer(stream.frames) as relay:
         async with Process(tmp_path, **settings(database, relay.url)) as process:
             await saved(database, relay.url, stream.last_seq)
@@ -217,7 +217,7 @@ async def test_live_asks_for_no_cursor(tmp_path: Path, database: str) -> None:
     assert await stored_cursor(database, relay.url) == stream.last_seq
 
 
-class Broken(Process):
+class Broken(Cold):
     """The worker with a fault of its own."""
 
     program = (
@@ -239,7 +239,7 @@ async def test_what_is_nearly_a_setting_is_warned_of_at_start(tmp_path: Path) ->
     assert "[WARNING] RELAI_URL is not a setting and has no effect; did you mean RELAY_URL?" in output
 
 
-class Closed(Process):
+class Closed(Cold):
     """The worker as a shell starts it with these descriptors closed, and its log, if it has one, in a file."""
 
     def __init__(self, folder: Path, closed: str, **env: str) -> None:
@@ -255,7 +255,7 @@ class Closed(Process):
 @pytest.mark.parametrize("closed", ["0", "1", "2", "01", "12", "02", "012"])
 async def test_a_standard_descriptor_that_is_closed_at_start(database: str, tmp_path: Path, closed: str) -> None:
     """It works and stops as ever, and no socket has taken that number."""
-    stream = traffic(500)
+    stream = traffic(20)
     async with RelayServer(stream.frames) as relay:
         async with Closed(tmp_path, closed, **settings(database, relay.url, HTTP_BIND="127.0.0.1:0")) as worker:
             await saved(database, relay.url, stream.last_seq)

@@ -43,6 +43,8 @@ def test_defaults() -> None:
         http_hosts=(),
         ready_lag=60.0,
         log_format="text",
+        verify="full",
+        hold_unproven=False,
         plc_urls=("https://plc.directory",),
         plc_rate=5,
         identity_ttl=86_400.0,
@@ -65,6 +67,8 @@ def test_everything_set() -> None:
         "HTTP_HOSTS": "Worker.example, ,[::1],10.0.0.7,Worker.example",
         "READY_LAG_SECONDS": "0",
         "LOG_FORMAT": "JSON",
+        "VERIFY": "Signatures",
+        "VERIFY_UNPROVEN": "HOLD",
         "PLC_URL": "http://PLC:2582, https://plc.directory:443/,http://[::1]:80",
         "PLC_RATE": "100",
         "IDENTITY_TTL": "60",
@@ -80,6 +84,7 @@ def test_everything_set() -> None:
     assert (config.http_bind, str(config.http_bind)) == (Address("::1", 0, chosen=True), "[::1]:0")
     assert config.http_hosts == ("worker.example", "::1", "10.0.0.7")
     assert (config.ready_lag, config.log_format) == (0.0, "json")
+    assert (config.verify, config.hold_unproven) == ("signatures", True)
     assert config.plc_urls == ("http://plc:2582", "https://plc.directory", "http://[::1]")
     assert (config.plc_rate, config.identity_ttl, config.allow_private_hosts) == (100, 60.0, True)
     assert config.dns_servers == (("9.9.9.9", 53), ("127.0.0.1", 5353), ("::1", 53), ("::1", 54))
@@ -133,6 +138,8 @@ def test_every_fault_at_once() -> None:
         HTTP_HOSTS="http://worker.example",
         READY_LAG_SECONDS="soon",
         LOG_FORMAT="xml",
+        VERIFY="yes",
+        VERIFY_UNPROVEN="wait",
         PLC_URL="plc.directory",
         PLC_RATE="0",
         IDENTITY_TTL="0",
@@ -161,6 +168,8 @@ def test_every_fault_at_once() -> None:
             for value in ("plc", "ftp://plc", "http://u@plc", "http://plc/x", "http://plc?x", "http://plc:0", "http://[x]")
         ),
         *(("DNS_SERVERS", value) for value in ("dns.example", "1.1.1", "1.1.1.1:x", "::1:x", "1.1.1.1:99999")),
+        *(("VERIFY", value) for value in ("on", "true", "all")),
+        ("VERIFY_UNPROVEN", "off"),
         *(("LOG_LEVEL", value) for value in ("TRACE", "20")),
         *(("SYNCHRONOUS_COMMIT", value) for value in ("true", "remote_apply")),
     ],

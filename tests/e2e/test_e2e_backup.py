@@ -14,7 +14,7 @@ from testing.waiting import until
 from testing.workers import finished, running
 from tests.conftest import administer
 
-RATE = 2_000.0  # frames a second: the stream flows on while the dump is taken
+RATE = 1_000.0  # frames a second: the stream flows on while the dump is taken
 
 
 async def run(*command: str) -> None:
@@ -37,7 +37,7 @@ async def test_a_dump_beside_the_worker_is_consistent_with_its_cursor(
     programs = Path(shlex.split(pg18.psql)[0]).parent
     if not (programs / "pg_dump").exists():
         pytest.skip("this package of PostgreSQL has no pg_dump")
-    stream = traffic(6_000, awkward=True, seed=31)
+    stream = traffic(3_000, awkward=True, seed=31)
     dump = tmp_path / "dump"
     async with RelayServer(stream.frames, rate=RATE) as relay:
         async with running(database, relay.url) as worker:

@@ -1,22 +1,32 @@
 """The database does not keep up: reading stops, memory stays, nothing times out, and all is caught up afterwards."""
 
 import asyncio
+import functools
 import signal
 from pathlib import Path
 
 import pytest
 
+from relay_simulator.generator import Generator, Settings
+from relay_simulator.mix import Mix
 from relay_simulator.server import RelayServer
 from testing.databases import connected, differences, saved
 from testing.processes import Hurried, Process
-from testing.traffic import traffic
+from testing.traffic import Traffic, traffic_of
 from testing.waiting import until
 from testing.workers import settings
 
-EVENTS = 15_000  # 66 MB: far more than the lanes' 32 MB and what the sockets hold
+EVENTS = 3_200
+PADDING = 20_000  # bytes of an event, in the mean: 66 MB in all, far more than the lanes' 32 MB and what the sockets hold
 MOST_GROWTH = 100 * 2**20  # bytes of resident memory
 IDLE_TIMEOUT = 2  # seconds: longer than it takes to see that all is saved
 STILL = 0.7  # seconds without a frame sent: reading has stopped
+
+
+@functools.cache
+def heavy() -> Traffic:
+    """Few events, and many bytes."""
+    return traffic_of(Generator(Settings(mix=Mix.realistic(), cheap=True, padding=PADDING)).stream(EVENTS))
 
 
 async def stopped_reading(relay: RelayServer) -> int:
@@ -35,7 +45,7 @@ async def stopped_reading(relay: RelayServer) -> int:
 @pytest.mark.promise(5)
 async def test_a_held_table_stops_the_reading_and_memory_does_not_grow(database: str, tmp_path: Path) -> None:
     """The table is held for longer than the idle time-out, which must rest meanwhile: the connection stays the same."""
-    stream = traffic(EVENTS)
+    stream = heavy()
     env = settings(database, "", IDLE_TIMEOUT=str(IDLE_TIMEOUT))
     async with RelayServer() as relay, Process(tmp_path, **env | {"RELAY_URL": relay.url}) as worker:
         await worker.says("Connected to ")
@@ -60,7 +70,7 @@ async def test_a_held_table_stops_the_reading_and_memory_does_not_grow(database:
 
 async def test_sigterm_while_a_table_is_held(database: str, tmp_path: Path) -> None:
     """Neither lanes nor reader can go on; it ends within its grace all the same, and nothing is lost."""
-    stream = traffic(EVENTS)
+    stream = heavy()
     async with RelayServer(stream.frames) as relay:
         async with Hurried(tmp_path, **settings(database, relay.url)) as worker, connected(database) as connection:
             await worker.says("Connected to ")

@@ -15,7 +15,7 @@ import pytest
 
 from relay_simulator.server import RelayServer
 from testing.databases import connected, differences, saved
-from testing.processes import ROOT, Process
+from testing.processes import ROOT, Cold
 from testing.servers import FAST, fast_parent, free_port, make_server, server_directory
 from testing.traffic import traffic
 from testing.workers import settings
@@ -42,7 +42,7 @@ exec chroot --userspec=10001:10001 "$root" /usr/bin/env --chdir=/app -u PREFIXES
 """
 
 
-class Contained(Process):
+class Contained(Cold):
     """The worker in its container."""
 
     program = (

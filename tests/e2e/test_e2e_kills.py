@@ -92,7 +92,7 @@ async def killed_again_and_again(url: str, folder: Path, *, kills: int, events: 
 @pytest.mark.promise(1)
 @pytest.mark.promise(2)
 async def test_five_kills_at_random_moments(database: str, tmp_path: Path) -> None:
-    await killed_again_and_again(database, tmp_path, kills=5, events=7_000, rate=750, seed=11)
+    await killed_again_and_again(database, tmp_path, kills=5, events=3_600, rate=400, seed=11)
 
 
 @pytest.mark.soak

@@ -26,8 +26,8 @@ STATUS = (
 
 async def test_the_lines_of_a_run(database: str, tmp_path: Path) -> None:
     """Start, connection, progress every 1,000 events but once a second at most, stop; all in one format."""
-    stream = traffic(5_000, awkward=True)
-    async with RelayServer(stream.frames, rate=2_500) as relay, Process(tmp_path, **settings(database, relay.url)) as worker:
+    stream = traffic(3_000, awkward=True)
+    async with RelayServer(stream.frames, rate=1_500) as relay, Process(tmp_path, **settings(database, relay.url)) as worker:
         await saved(database, relay.url, stream.last_seq)
         worker.signal(signal.SIGTERM)
         assert await worker.ends() == 0

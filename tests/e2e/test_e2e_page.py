@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from time import time
+from types import MappingProxyType
 from typing import Any
 
 from playwright.async_api import Route
@@ -22,7 +23,7 @@ from relay_simulator.repository import written
 from relay_simulator.server import RelayServer
 from testing.authors import SECOND, START, Author
 from testing.browser import CONTRAST, Look, looking
-from testing.processes import ROOT, Process
+from testing.processes import Process
 from testing.waiting import until
 from testing.workers import settings
 
@@ -52,11 +53,7 @@ APART = """
 class Brisk(Process):
     """The same, but a rate is taken over three seconds in place of ten."""
 
-    program = (
-        "-c",
-        f"import sys; sys.path.insert(0, {str(ROOT)!r}); from indexer.monitoring import history; history.RATE_OVER = 3; "
-        "import unified_worker; unified_worker.main()",
-    )
+    constants = MappingProxyType({"indexer.monitoring.history.RATE_OVER": 3})
 
 
 @contextlib.asynccontextmanager

@@ -18,7 +18,7 @@ from testing.waiting import until
 from testing.workers import settings
 
 LIMIT = 10.0  # seconds that a stop may take, by the promise
-LIKES = 12_000
+LIKES = 6_000
 SLACK = 5.0  # seconds for a machine that is busy with other tests
 
 CLIENTS = """

@@ -18,7 +18,7 @@ from indexer.embedded.programs import EmbeddedPostgres, unprivileged_account
 from indexer.embedded.server import PostgresServer
 from indexer.errors import OperatorError
 from testing.databases import connected
-from testing.servers import SAFE, alive, kill9, make_server, server_directory
+from testing.servers import SAFE, alive, copy_cluster, kill9, make_server, server_directory
 from testing.waiting import until
 
 ROOT = Path(__file__).parents[2]
@@ -41,6 +41,13 @@ asyncio.run(main())
 def directory() -> Iterator[Path]:
     with server_directory() as path:
         yield path
+
+
+@pytest.fixture
+def used(directory: Path) -> Path:
+    """The same with a cluster in it, for what is not about making one."""
+    copy_cluster(18, directory)
+    return directory
 
 
 def servers_in(directory: Path) -> list[int]:
@@ -107,15 +114,15 @@ async def test_a_directory_that_can_hold_no_socket_gets_it_elsewhere(directory: 
     assert not socket_dir.exists()
 
 
-async def test_the_server_ends_when_its_parent_is_killed(directory: Path) -> None:
-    child = subprocess.Popen([sys.executable, "-c", CHILD, str(directory)], stdout=subprocess.PIPE, cwd=ROOT, text=True)
+async def test_the_server_ends_when_its_parent_is_killed(used: Path) -> None:
+    child = subprocess.Popen([sys.executable, "-c", CHILD, str(used)], stdout=subprocess.PIPE, cwd=ROOT, text=True)
     with child:
         assert child.stdout is not None
         server = int(await asyncio.to_thread(child.stdout.readline))
-        assert server in servers_in(directory)
+        assert server in servers_in(used)
         child.kill()
-    await until(lambda: servers_in(directory) == [], "the server and its children are gone", 20)
-    assert not (directory / "cluster" / "postmaster.pid").exists()  # stopped in good order, not killed
+    await until(lambda: servers_in(used) == [], "the server and its children are gone", 20)
+    assert not (used / "cluster" / "postmaster.pid").exists()  # stopped in good order, not killed
 
 
 async def test_a_start_ends_the_server_that_a_crash_left_behind(directory: Path) -> None:
@@ -139,16 +146,17 @@ def _let_go(server: PostgresServer) -> "subprocess.Popen[bytes]":
     return process
 
 
-async def test_a_second_process_is_refused_and_the_first_goes_on(directory: Path) -> None:
-    async with EmbeddedPostgres(directory) as server:
+async def test_a_second_process_is_refused_and_the_first_goes_on(used: Path) -> None:
+    async with EmbeddedPostgres(used) as server:
         with pytest.raises(OperatorError, match="in use by another process"):
-            await make_server(18, directory, {}).start()
+            await make_server(18, used, {}).start()
         async with connected(server.url) as connection:
             assert await connection.fetchval("SELECT 1") == 1
 
 
 async def test_a_command_uses_the_server_that_runs_there_and_leaves_it_alone(directory: Path) -> None:
     place = directory / ("d" * 100)  # its socket is elsewhere
+    copy_cluster(18, place)
     async with EmbeddedPostgres(place) as server:
         for _ in range(2):
             async with EmbeddedPostgres(place, existing=True) as joined, connected(joined.url) as connection:
@@ -178,14 +186,14 @@ async def test_a_command_makes_no_database(directory: Path) -> None:
     assert not (directory / "cluster").exists()
 
 
-async def test_a_stale_pid_file_hits_no_innocent_process(directory: Path) -> None:
-    async with EmbeddedPostgres(directory):
-        account = unprivileged_account(directory)
-    cluster = directory / "cluster"
+async def test_a_stale_pid_file_hits_no_innocent_process(used: Path) -> None:
+    async with EmbeddedPostgres(used):
+        account = unprivileged_account(used)
+    cluster = used / "cluster"
     with subprocess.Popen(["/bin/sleep", "60"], cwd="/", **spawn_as(account)) as innocent:
-        (cluster / "postmaster.pid").write_text(f"{innocent.pid}\n{cluster}\n1\n5432\n{directory}\n\n0 0\nready\n")
+        (cluster / "postmaster.pid").write_text(f"{innocent.pid}\n{cluster}\n1\n5432\n{used}\n\n0 0\nready\n")
         try:
-            async with EmbeddedPostgres(directory) as server, connected(server.url) as connection:
+            async with EmbeddedPostgres(used) as server, connected(server.url) as connection:
                 assert await connection.fetchval("SELECT 1") == 1
             assert innocent.poll() is None
         finally:
@@ -217,13 +225,13 @@ async def test_a_missing_package_names_its_remedy(directory: Path, monkeypatch: 
             pass
 
 
-async def test_another_major_version_is_refused(directory: Path) -> None:
-    async with EmbeddedPostgres(directory):
+async def test_another_major_version_is_refused(used: Path) -> None:
+    async with EmbeddedPostgres(used):
         pass
-    version = directory / "cluster" / "PG_VERSION"
+    version = used / "cluster" / "PG_VERSION"
     version.write_text("17\n")
     with pytest.raises(OperatorError, match=r"made by PostgreSQL 17, this one is 18: .*pg_dump"):
-        async with EmbeddedPostgres(directory):
+        async with EmbeddedPostgres(used):
             pass
     assert version.read_text() == "17\n"
 
@@ -237,11 +245,11 @@ async def test_a_directory_with_something_else_in_it_is_left_alone(directory: Pa
     assert (directory / "thesis.txt").read_text() == "five years of work"
 
 
-async def test_a_broken_setting_is_told_in_the_servers_words(directory: Path) -> None:
+async def test_a_broken_setting_is_told_in_the_servers_words(used: Path) -> None:
     with pytest.raises(OperatorError, match="unrecognized configuration parameter"):
-        async with EmbeddedPostgres(directory, settings={"no_such_setting": "1"}):
+        async with EmbeddedPostgres(used, settings={"no_such_setting": "1"}):
             pass
-    assert servers_in(directory) == []
+    assert servers_in(used) == []
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root needs another account")

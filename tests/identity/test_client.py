@@ -3,7 +3,7 @@
 import asyncio
 import gzip
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -15,37 +15,13 @@ from indexer.identity.errors import FetchError, Gone, NotAllowed, NotFound, Refu
 from indexer.identity.turns import Turns
 from testing.name_server import NameServerProtocol, name_server
 from testing.waiting import until
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-
-class Site:
-    """A web server on loopback. `answer`: what it does with the next requests."""
-
-    def __init__(self) -> None:
-        self.answer: Handler = self.json
-        self.requests: list[web.Request] = []
-        self.url = ""
-
-    async def json(self, _request: web.Request) -> web.StreamResponse:
-        return web.json_response({"a": 1})
-
-    async def handle(self, request: web.Request) -> web.StreamResponse:
-        self.requests.append(request)
-        return await self.answer(request)
+from testing.web_site import Site, answering, web_site
 
 
 @pytest.fixture
 async def site() -> AsyncIterator[Site]:
-    site = Site()
-    app = web.Application()
-    app.router.add_route("*", "/{path:.*}", site.handle)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    site.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    yield site
-    await runner.cleanup()
+    async with web_site() as site:
+        yield site
 
 
 @pytest.fixture
@@ -79,16 +55,9 @@ async def failed(client: Client, url: str, **options: Any) -> tuple[type[FetchEr
     return type(error), error.reason
 
 
-def answering(status: int, body: bytes = b"", headers: dict[str, str] | None = None) -> Handler:
-    async def answer(_request: web.Request) -> web.StreamResponse:
-        return web.Response(status=status, body=body, headers=headers)
-
-    return answer
-
-
 async def test_it_gets_json_and_text(site: Site, free: Client) -> None:
     assert await free.get_json(f"{site.url}/x") == {"a": 1}
-    assert await free.get_text(f"{site.url}/x", 100) == '{"a": 1}'
+    assert await free.get_text(f"{site.url}/x", 100) == '{"a":1}'
     (request, _) = site.requests
     assert request.headers["User-Agent"].startswith("unified-worker/")
     assert request.headers["Accept-Encoding"] == "identity"

@@ -47,7 +47,7 @@ async def test_what_the_old_session_finishes_late_moves_nothing_of_the_new_one()
     one.begin(Stored(5, START))
     await receives(one, 6)
     first = one.session
-    ((ticket, _),) = [placed for lane in first.lanes.all if len(lane) for placed in await lane.take()]
+    (ticket,) = [placed.ticket for lane in first.lanes.all if len(lane) for placed in await lane.take()]
     one.begin(Stored(5, START))
     first.watermark.finish(ticket)
     assert (first.watermark.cursor, one.session.watermark.cursor) == (6, 5)

@@ -82,9 +82,8 @@ def test_statements_are_found() -> None:
     assert set(ELSEWHERE) <= listed, "an exception that is none any more"
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_no_statement_is_made_of_data(path: Path) -> None:
-    assert from_data(path) == []
+def test_no_statement_is_made_of_data() -> None:
+    assert [statement for path in FILES for statement in from_data(path)] == []
 
 
 @pytest.mark.parametrize(

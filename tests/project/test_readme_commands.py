@@ -41,7 +41,7 @@ TRIED = (
     "make run",
     "make demo",
     "make relay",
-    "RELAY_URL=ws://127.0.0.1:2471 make run",
+    "make follow",
     "python3 -m venv .venv && . .venv/bin/activate",
     "pip install -r requirements.lock",
     f"DATABASE_URL={PLACEHOLDER} python unified_worker.py",
@@ -150,10 +150,20 @@ async def test_make_run_by_itself(installed: Path) -> None:
             assert "[INFO] Stopped" in shell.output
 
 
-async def test_make_demo(installed: Path) -> None:
-    async with Shell(installed, "make demo", DEMO="--seconds 0.1") as shell:
+async def test_make_demo_shows_what_is_in_the_database(installed: Path) -> None:
+    """Its time begins with the first event, so that there is one however slow the machine is and short the time."""
+    async with Shell(installed, "make demo", DEMO="--seconds 0") as shell:
         assert await shell.ends() == 0, shell.output
-        assert "firehose_cursor: everything up to seq" in shell.output
+        output = shell.output
+    counts = {
+        table: int(count.replace(",", "")) for count, table in re.findall(r"^ *([0-9,]+)  ([a-z_.]+) ", output, re.MULTILINE)
+    }
+    assert min(counts[table] for table in ("users", "unified_worker.repos")) > 0, output
+    page = re.search(r"\[INFO\] (Live page: http://127\.0\.0\.1:[0-9]+/)", output)
+    assert page is not None, output
+    assert page[1].partition(": ")[2] in " ".join(output.partition("[INFO]")[0].split()), "it is said before the log begins"
+    assert "[INFO] Stopped" in output
+    assert re.search(r"everything up to seq [0-9]+ of 127\.0\.0\.1:[0-9]+ is in the database", output), output
 
 
 @contextlib.asynccontextmanager
@@ -168,11 +178,11 @@ async def port_for_us() -> AsyncGenerator[None]:
     yield
 
 
-async def test_make_relay_and_make_run_beside_it(installed: Path) -> None:
+async def test_make_relay_and_make_follow_beside_it(installed: Path) -> None:
     (installed / "project" / ".env").write_text("HTTP_BIND=127.0.0.1:0\n")
     async with port_for_us(), Shell(installed, "make relay") as relay:
         await relay.says(rf"500 new frames per second at ws://127\.0\.0\.1:{PORT}")
-        async with Shell(installed, "RELAY_URL=ws://127.0.0.1:2471 make run") as worker:
+        async with Shell(installed, "make follow") as worker:
             await worker.says("in the database, ")
             await worker.interrupted()
             assert "[INFO] Stopped" in worker.output

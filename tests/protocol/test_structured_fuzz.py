@@ -5,21 +5,17 @@ import tracemalloc
 from functools import cache
 from itertools import pairwise
 from random import Random
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from indexer.errors import Rejected
-from indexer.protocol.car import split
-from indexer.protocol.dag_cbor import decode_frame
 from indexer.protocol.events import Commit
-from indexer.protocol.failures import Effect, Failure
 from indexer.protocol.frames import decode
 from indexer.protocol.mst import Change, invert
 from indexer.protocol.mst_node import layer_of, shared_prefix
-from indexer.protocol.proof import prove, read_claim
 from relay_simulator.encoding import cid_of
 from testing.frames import encode
 from testing.fuzz import corpus, targets
@@ -38,6 +34,7 @@ def seeds(target: str) -> list[bytes]:
 def test_what_the_simulator_sends_passes(target: str) -> None:
     outcomes = {targets.TARGETS[target](seed) for seed in seeds(target)}
     expected = {"frame": "Commit 1", "car": "3 blocks", "record": "a record; Commit 1", "tree": "sound sound"}
+    expected["proof"] = "proven proven proven"
     assert expected[target] in outcomes
 
 
@@ -52,35 +49,16 @@ def test_a_changed_frame_keeps_the_promises(seed: int) -> None:
 @given(st.integers(0, 2**32))
 def test_a_changed_commit_is_proven_or_refused_by_name(seed: int) -> None:
     rng = Random(seed)
-    frame = mutate(rng.choice(seeds("frame")), rng)
-    event = decode(frame)
-    if not isinstance(event, Commit) or event.too_big:
-        return
-    payload: Any = decode_frame(frame)[1]
-    for full in (True, False):
-        outcome = proven(payload, full=full)
-        if outcome is not None:
-            effect = Failure(outcome.removeprefix("refused: ")).effect
-            assert (effect is Effect.REFUSED) == outcome.startswith("refused: ")
-
-
-def proven(payload: dict[str, Any], *, full: bool) -> str | None:
-    """What the proof of a payload is refused for, or says."""
-    try:
-        return prove(read_claim(payload), split(payload["blocks"])[1], None, full=full).failure
-    except Rejected as rejected:
-        return f"refused: {rejected.reason}"
+    targets.within_bounds(targets.proof, mutate(rng.choice(seeds("proof")), rng))
 
 
 def test_changes_reach_every_part_of_a_proof() -> None:
-    outcomes: set[str | None] = set()
+    outcomes: set[str] = set()
     for seed in range(600):
         rng = Random(seed)
-        frame = mutate(rng.choice(seeds("frame")), rng)
-        event = decode(frame)
-        if isinstance(event, Commit) and not event.too_big:
-            outcomes.add(proven(cast("dict[str, Any]", decode_frame(frame)[1]), full=True))
-    assert {None, "refused: bad_op", "refused: op_not_in_tree", "missing_tree_block", "legacy_commit"} <= outcomes
+        outcomes |= set(targets.proof(mutate(rng.choice(seeds("proof")), rng)).split())
+    expected = {"proven", "bad_op", "op_not_in_tree", "missing_tree_block", "legacy_commit", "tree_mismatch", "bad_signature"}
+    assert expected <= outcomes
 
 
 @pytest.mark.parametrize("target", ["car", "record", "tree"])

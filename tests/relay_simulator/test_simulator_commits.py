@@ -94,6 +94,10 @@ def test_frames_say_what_their_truths_say(cheap: bool) -> None:
                     assert not (cheap and value)
                 case "data":
                     check_data(payload, value)
+                case "commit":
+                    assert value in (None, root_of(payload))
+                case "prev_data":
+                    assert value == (cid_text(payload["prevData"]) if "prevData" in payload else None)
                 case _:
                     assert payload.get(field) == value
 
@@ -105,6 +109,11 @@ def check_data(payload: dict[str, Any], cid: str | None) -> None:
     else:
         first = next(raw_blocks(payload["blocks"]))[1]
         assert cid_text(libipld.decode_dag_cbor(first)["data"]) == cid
+
+
+def root_of(payload: dict[str, Any]) -> str:
+    """The CID of the commit, which a #commit names and of which a #sync has the block only."""
+    return cid_text(payload.get("commit") or next(raw_blocks(payload["blocks"]))[0])
 
 
 def check_ops(payload: dict[str, Any], truths: tuple[Any, ...]) -> None:

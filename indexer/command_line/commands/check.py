@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from indexer.command_line import program_name
 from indexer.command_line.command import Command
+from indexer.command_line.network_check import NetworkCheck
 from indexer.command_line.signals import Words, until_signal
 from indexer.command_line.stdout import say
 from indexer.config.settings import Config
@@ -21,6 +22,7 @@ from indexer.formatting import printable
 DESCRIPTION = """\
 Compare counts, references and bookkeeping with a recount from the record tables: of a random sample, or of everything.
 It changes nothing, and may run while a worker runs: it reads each kind of rows in one snapshot.
+With --network it asks the accounts' own servers instead, of random repos, whether the worker has their newest commit.
 It does not check what no record holds: the application's own values (bookmarks, flags, what was read), the CIDs of likes,
 reposts and follows, and the verdict of a thread gate about a reply at the time when that came.
 A missing notification is reported, but counts as a difference with --strict only; one to a deleted account never counts.
@@ -31,6 +33,8 @@ DELETED = "are missing; the application may have deleted them"
 ABSENT = "are missing; rebuild-derived brings them back, except those from before their account was wiped"
 SAMPLE = 1_000  # keys of each kind
 SEEDS = 2**31
+MOST_A_MINUTE = 600  # repos: as fast as two servers in flight, and a directory's patience, allow
+MOST_MINUTES = 1_440
 WORDS = Words("stopping", "The database did not close the connection within %.0f s")
 
 
@@ -41,6 +45,10 @@ def add_options(parser: ArgumentParser) -> None:
         "--sample", metavar="N", type=_size, default=SAMPLE, help=f"check N random keys of each kind ({SAMPLE:,})"
     )
     much.add_argument("--full", action="store_true", help="check everything: half a minute for a million rows")
+    much.add_argument(
+        "--network", metavar="N", type=_rate, help=f"ask the servers of N random repos a minute, 1 to {MOST_A_MINUTE}"
+    )
+    parser.add_argument("--minutes", metavar="M", type=_minutes, default=1, help="how long --network asks (1)")
     parser.add_argument("--seed", type=_seed, help="seed of the sample, to check the same keys again")
     parser.add_argument(
         "--strict",
@@ -52,6 +60,18 @@ def add_options(parser: ArgumentParser) -> None:
 def _size(text: str) -> int:
     if not text.isdecimal() or not 0 < int(text) <= 1_000_000:
         raise ArgumentTypeError("write a whole number from 1 to 1,000,000, or use --full to check everything")
+    return int(text)
+
+
+def _rate(text: str) -> int:
+    if not text.isdecimal() or not 0 < int(text) <= MOST_A_MINUTE:
+        raise ArgumentTypeError(f"write a whole number from 1 to {MOST_A_MINUTE}")
+    return int(text)
+
+
+def _minutes(text: str) -> int:
+    if not text.isdecimal() or not 0 < int(text) <= MOST_MINUTES:
+        raise ArgumentTypeError(f"write a whole number from 1 to {MOST_MINUTES}")
     return int(text)
 
 
@@ -160,6 +180,10 @@ def _verdict(found: Sequence[Found]) -> list[str]:
 
 async def run(config: Config, options: Namespace) -> int:
     """Run the check; return the exit code."""
+    if options.network is not None:
+        network = NetworkCheck(config, options.network, options.minutes)
+        await until_signal(network, WORDS)
+        return 0 if network.sound else 1
     seed = random.randrange(SEEDS) if options.seed is None else options.seed
     check = Check(config, None if options.full else KeySample(options.sample, seed), strict=options.strict)
     await until_signal(check, WORDS)
@@ -172,4 +196,5 @@ COMMAND = Command(
     description=DESCRIPTION,
     run=run,
     add_options=add_options,
+    needs=("LOG_LEVEL", "PLC_URL", "PLC_RATE", "IDENTITY_TTL", "ALLOW_PRIVATE_HOSTS", "DNS_SERVERS"),
 )

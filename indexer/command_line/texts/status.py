@@ -6,6 +6,7 @@ from datetime import datetime
 from indexer.command_line.stdout import table
 from indexer.database.status.results import (
     AccountStatus,
+    Deletion,
     Gap,
     Letters,
     LockHolder,
@@ -39,6 +40,12 @@ def status_text(found: Status) -> list[str]:
     if found.stuck_wipes:
         lines.append(_line("", f"WARNING: {number(found.stuck_wipes)} of them are stuck:"))
         lines += [_line("", _stuck(wipe)) for wipe in found.longest_stuck_wipes]
+    if found.unconfirmed_deletions:
+        what = f"{number(found.unconfirmed_deletions)} that only a relay has reported: hidden, and asked about"
+        lines.append(_line("deletions", what))
+        lines += [_line("", _deletion(one)) for one in found.oldest_deletions]
+    if found.handles_to_check:
+        lines.append(_line("handles", f"{number(found.handles_to_check)} wait to be checked"))
     if found.gates_being_judged:
         what = "changed, and replies or quotes are still being judged"
         lines.append(_line("gates", f"{number(found.gates_being_judged)} {what}"))
@@ -86,12 +93,16 @@ def _repo(repo: Repo | None) -> list[str]:
         (repo.held, "held: something of the repo may be waiting, as a dead letter or a duplicate"),
         (repo.wiping, "wiping: deleted, and its rows are still being removed"),
     )
+    verified = {None: ", not checked", True: ", verified", False: ", refuted"}[repo.handle_verified]
     lines = [
         _line("account", ("active" if repo.active else "not active") + status + _at(repo.account_at)),
-        _line("handle", (repo.handle or "none claimed") + _at(repo.handle_at)),
+        _line("handle", (repo.handle or "none claimed") + _at(repo.handle_at) + (verified if repo.handle else "")),
         _line("rev", f"{repo.rev or 'none'}, seq {number(repo.seq)}; this row was written {instant(repo.updated_at)}"),
         *(_line("", what) for flag, what in flags if flag),
     ]
+    if repo.deletion_error is not None:
+        why = f": {repo.deletion_error[:MOST_OF_AN_ERROR]}" if repo.deletion_error else ""
+        lines.append(_line("", f"a relay says that it is deleted, and nobody has confirmed that{why}"))
     if repo.wipe_error:
         lines.append(_line("", f"WARNING: its wipe is stuck: {repo.wipe_error[:MOST_OF_AN_ERROR]}"))
     return lines if repo.wiped_at is None else [*lines, _line("wiped", instant(repo.wiped_at))]
@@ -166,6 +177,11 @@ def _letters(letters: Letters) -> list[str]:
 
 def _stuck(wipe: StuckWipe) -> str:
     return f"{wipe.did}, {wipe.attempts} attempts since {instant(wipe.since)}: {wipe.error[:MOST_OF_AN_ERROR]}"
+
+
+def _deletion(deletion: Deletion) -> str:
+    why = f": {deletion.error[:MOST_OF_AN_ERROR]}" if deletion.error else ""
+    return f"{deletion.did}, {deletion.attempts} attempts since {instant(deletion.since)}{why}"
 
 
 def _tables(tables: Sequence[Table]) -> list[str]:

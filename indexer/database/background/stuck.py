@@ -1,4 +1,4 @@
-"""Count wipes and waiting letters that fail again and again, for a metric."""
+"""Count what does not get on, for metrics: wipes and waiting letters that fail again, deletions that nobody confirms."""
 
 import asyncio
 import logging
@@ -20,10 +20,14 @@ SELECT count(*) FROM (
   SELECT FROM unified_worker.dead_letters WHERE reason IN ({PENDING}) AND retry_at IS NOT NULL LIMIT {MOST}) AS l
 """
 WIPES = f"SELECT count(*) FROM (SELECT FROM unified_worker.stuck_wipes LIMIT {MOST}) AS w"
+DELETIONS = f"""
+SELECT count(*), coalesce(extract(epoch FROM now() - min(since)), 0)::float8
+FROM (SELECT since FROM unified_worker.deletions LIMIT {MOST}) AS d
+"""
 
 
 class Stuck:
-    """Keeps the two numbers in `metrics`."""
+    """Keeps the numbers in `metrics`."""
 
     def __init__(self, pool: DatabasePool, metrics: Metrics) -> None:
         self._pool = pool
@@ -43,3 +47,6 @@ class Stuck:
         async with self._pool.connection() as connection:
             self._metrics.stuck_wipes = await connection.fetchval(WIPES)
             self._metrics.stuck_letters = await connection.fetchval(LETTERS)
+            deletions = await connection.fetchrow(DELETIONS)
+        assert deletions is not None
+        self._metrics.deletions_unconfirmed, self._metrics.oldest_deletion = deletions

@@ -7,7 +7,7 @@ told by letters, so the commit is applied only if its repo has seen none that is
 operations.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from hashlib import sha256
 from typing import NamedTuple
@@ -54,7 +54,7 @@ UPDATE unified_worker.repos SET rev = $2, data_cid = $3, seq = $4, desynchronize
 WHERE did = $1 AND rev < $2
 """
 # Of no relay: so its time decides whether it is newer than what that account's last message said.
-MESSAGE = "SELECT unified_worker.apply_message('', $1, $2, $3, $4)"
+MESSAGE = "SELECT unified_worker.apply_message('', $1, $2, $3, $4, true)"
 STILL = """
 UPDATE unified_worker.dead_letters SET attempts = attempts + 1, last_seen = now(), reason = $2, detail = left($3, 2000),
   awaited = NULL
@@ -79,6 +79,9 @@ POSTPONE = f"""
 UPDATE unified_worker.dead_letters AS l SET attempts = l.attempts + 1, last_seen = now(), retry_at = {WAIT}
 WHERE l.did = $1 AND l.rev = $2 AND l.reason = $3 AND l.frame_sha256 = $4
 """
+
+
+Judging = Callable[[Commit | Sync], Commit | Sync | Unusable]
 
 
 class Kept(NamedTuple):
@@ -114,15 +117,18 @@ NOT_NAMED = Verdict(Fate.SKIPPED, "its frame names no such operation")
 IGNORED = Verdict(Fate.SKIPPED, "such a message is ignored now")
 
 
-async def retry(connection: Connection, kept: Kept, selection: Selection) -> dict[int, Verdict]:
+async def retry(connection: Connection, kept: Kept, selection: Selection, judged: Judging | None = None) -> dict[int, Verdict]:
     """Apply what the letters' frame says; return a verdict per letter. A letter without one was closed meanwhile.
 
+    `judged` proves a commit, or refuses it; without it the frame was proven before it was kept, or nobody asks for proofs.
     Errors of the database that may pass are raised, and nothing is changed.
     """
     row = await connection.fetchrow(FRAME, kept.sha256)
     if row is None:
         return {}
-    event = decode(row["frame"], row["seen"], row["seen"])
+    event = decode(row["frame"], row["seen"], row["seen"], claims=judged is not None)
+    if judged is not None and isinstance(event, Commit | Sync):
+        event = judged(event)
     try:
         async with connection.transaction():
             await connection.execute(SHARE)

@@ -11,6 +11,10 @@ from indexer.records.base.record_type import RecordType
 
 # Statuses of the lexicon com.atproto.sync.subscribeRepos#account that hide an account; others, and those to come, are details.
 HIDING = ("takendown", "suspended", "deleted", "deactivated")
+UNCONFIRMED = "deletion_unconfirmed"  # the stored status of an account whose deletion only a relay has told so far
+
+CHECKED_FOR = "interval '24 hours'"  # as long as a DID document counts
+MOST_CHECKS = 1_000_000  # handles that wait to be checked, a hundred bytes each
 
 # Rows that a transaction of a wipe takes: few, since other accounts' commits wait for its locks.
 WIPE_ROWS = 100
@@ -41,8 +45,8 @@ def functions(schema: str, not_data_classes: str) -> list[str]:
     """The functions that apply messages. `not_data_classes`: SQLSTATE classes that are no fault of the data, as literals."""
     hiding = ", ".join(f"'{status}'" for status in HIDING)
     return [
-        *statements("handles", schema=schema),
-        *statements("accounts", schema=schema, not_data_classes=not_data_classes, hiding=hiding),
+        *statements("handles", schema=schema, checked_for=CHECKED_FOR, most_checks=MOST_CHECKS),
+        *statements("accounts", schema=schema, not_data_classes=not_data_classes, hiding=hiding, unconfirmed=UNCONFIRMED),
     ]
 
 

@@ -141,7 +141,7 @@ END $apply$;
 -- stand, the rest never ran.
 -- Durable on return: sessions run with synchronous_commit off; the last transaction turns it on, and must write something.
 CREATE OR REPLACE PROCEDURE unified_worker.apply_commits(
-  p_lane int, p_relay text, p_durable boolean, p_isolate boolean,
+  p_lane int, p_relay text, p_durable boolean, p_isolate boolean, p_confirm boolean,
   {arrays},
   INOUT p_outcome text[])
 LANGUAGE plpgsql AS $apply$
@@ -156,7 +156,7 @@ BEGIN
     IF NOT p_isolate AND p_rev[i] IS NOT NULL THEN
       v_outcome := {call};
     ELSIF p_rev[i] IS NULL THEN
-      v_outcome := unified_worker.apply_message(p_relay, p_did[i], p_seq[i], p_at[i], p_rest[p_lo[i]]);
+      v_outcome := unified_worker.apply_message(p_relay, p_did[i], p_seq[i], p_at[i], p_rest[p_lo[i]], p_confirm);
     ELSE
       BEGIN
         v_state := NULL;

@@ -89,8 +89,9 @@ def _derived_tables(record_types: Sequence[RecordType]) -> Iterator[Step]:
 
 def functions(schema: str, record_types: Sequence[RecordType]) -> list[str]:
     """The statements that (re)make the functions, for tables that live in `schema`."""
-    made = [statement for step in steps(record_types) for statement in _function(schema, step)]
-    names = ", ".join(f"'{step.name}'" for step in steps(record_types))
+    passes = steps(record_types)
+    made = [statement for step in passes for statement in _function(schema, step)]
+    names = ", ".join(f"'{step.name}'" for step in passes)
     return [*made, *statements("begin_rebuild", names=names)]
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from indexer.database.recount.accounts import deletions, handles
 from indexer.database.recount.compare import Kind, Scope, Source
 from indexer.database.recount.rows import said
 from indexer.database.schema.finite_times import infinite, mending, times
@@ -186,6 +187,8 @@ def books(schema: str) -> list[Kind]:
         *(holders(schema, record_type) for record_type in RECORD_TYPES if record_type.unique),
         *(finite(schema, record_type) for record_type in RECORD_TYPES if times(record_type)),
         has_user(schema),
+        handles(schema),
+        deletions(),
         held([record_type.collection for record_type in RECORD_TYPES if record_type.shared]),
         dead_frames(),
         dead_frames_size(),

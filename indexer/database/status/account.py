@@ -12,8 +12,10 @@ PATIENCE = "2s"  # a table: an application's may lack the index
 LETTERS_SHOWN = 5
 
 REPO = """
-SELECT rev, seq, active, status, account_at, handle, handle_at, desynchronized, held, wiping, wiped_at, updated_at,
-  (SELECT s.error FROM unified_worker.stuck_wipes AS s WHERE s.did = r.did) AS wipe_error
+SELECT rev, seq, active, status, account_at, handle, handle_at, handle_verified, handle_checked_at,
+  desynchronized, held, wiping, wiped_at, updated_at,
+  (SELECT s.error FROM unified_worker.stuck_wipes AS s WHERE s.did = r.did) AS wipe_error,
+  (SELECT coalesce(d.error, '') FROM unified_worker.deletions AS d WHERE d.did = r.did) AS deletion_error
 FROM unified_worker.repos AS r WHERE did = $1
 """
 COUNT = "SELECT count(*) FROM (SELECT FROM {schema}.{table} WHERE {mine} LIMIT {most}) AS t"

@@ -9,6 +9,7 @@ from indexer.database.connection.pool import lock_key
 from indexer.database.connection.sessions import Connection
 from indexer.database.functions.dead_letters import MAX_FRAMES_BYTES, MAX_LETTERS_OF_A_DID, PENDING
 from indexer.database.status.results import (
+    Deletion,
     Gap,
     Growth,
     Letters,
@@ -62,6 +63,11 @@ STUCK_WIPES = """
 SELECT did, attempts, error, since, retry_at, count(*) OVER () AS wipes FROM unified_worker.stuck_wipes
 ORDER BY since, did LIMIT $1
 """
+DELETIONS = """
+SELECT did, attempts, error, since, retry_at, (SELECT count(*) FROM unified_worker.deletions) AS deletions
+FROM unified_worker.deletions ORDER BY since, did LIMIT $1
+"""
+HANDLES = "SELECT count(*) FROM unified_worker.handle_checks"
 STUCK_LETTERS = f"""
 SELECT count(*) FROM (
   SELECT FROM unified_worker.dead_letters WHERE reason IN ({PENDING}) AND retry_at IS NOT NULL LIMIT {LETTERS_COUNTED}) AS l
@@ -80,6 +86,7 @@ FROM unified_worker.sizes WHERE taken_at > now() - make_interval(days => $1, hou
 async def status(connection: Connection, schema: str) -> Status:
     """Find everything that is not about one account."""
     wipes = await connection.fetch(STUCK_WIPES, WIPES_SHOWN)
+    deletions = await connection.fetch(DELETIONS, WIPES_SHOWN)
     rebuild = await connection.fetchrow(REBUILD)
     return Status(
         now=await connection.fetchval(NOW),
@@ -89,6 +96,9 @@ async def status(connection: Connection, schema: str) -> Status:
         gates_being_judged=await connection.fetchval(JUDGING),
         stuck_wipes=wipes[0]["wipes"] if wipes else 0,
         longest_stuck_wipes=[StuckWipe(*row[:-1]) for row in wipes],
+        unconfirmed_deletions=deletions[0]["deletions"] if deletions else 0,
+        oldest_deletions=[Deletion(*row[:-1]) for row in deletions],
+        handles_to_check=await connection.fetchval(HANDLES),
         rebuild=None if rebuild is None else RebuildStep(*rebuild),
         tables=await _tables(connection),
     )

@@ -85,6 +85,18 @@ class StuckWipe:
 
 
 @dataclass(frozen=True, slots=True)
+class Deletion:
+    """An account that a relay says is deleted, which nobody has confirmed: hidden, and its rows stay. `error`: why nobody could
+    be asked the last time; None before the first attempt."""
+
+    did: str
+    attempts: int
+    error: str | None
+    since: datetime
+    retry_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class RebuildStep:
     """The step that a rebuild of derived rows is in: number `number` of `steps`, and the rows that it has gone through."""
 
@@ -125,13 +137,16 @@ class Status:
     gates_being_judged: int
     stuck_wipes: int
     longest_stuck_wipes: list[StuckWipe]
+    unconfirmed_deletions: int
+    oldest_deletions: list[Deletion]
+    handles_to_check: int
     rebuild: RebuildStep | None
     tables: list[Table]
 
 
 @dataclass(frozen=True, slots=True)
 class Repo:
-    """An account's row in `unified_worker.repos`, and why its wipe is stuck."""
+    """An account's row in `unified_worker.repos`, why its wipe is stuck, and why its deletion could not be confirmed."""
 
     rev: str
     seq: int | None
@@ -140,12 +155,15 @@ class Repo:
     account_at: datetime | None
     handle: str | None
     handle_at: datetime | None
+    handle_verified: bool | None
+    handle_checked_at: datetime | None
     desynchronized: bool
     held: bool
     wiping: bool
     wiped_at: datetime | None
     updated_at: datetime
     wipe_error: str | None
+    deletion_error: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ def _places(others: int) -> str:
 
 
 APPLY_ONE = f"SELECT unified_worker.apply_commit({_places(1)})"
-APPLY_ALL = f"CALL unified_worker.apply_commits({_places(5)})"
+APPLY_ALL = f"CALL unified_worker.apply_commits({_places(6)})"
 
 
 async def apply_one(connection: Connection, mode: Mode, batch: Batch) -> Outcome:
@@ -21,7 +21,7 @@ async def apply_one(connection: Connection, mode: Mode, batch: Batch) -> Outcome
 
 
 async def apply_all(
-    connection: Connection, lane: int, relay: str, batch: Batch, *, durable: bool, isolate: bool
+    connection: Connection, lane: int, relay: str, batch: Batch, *, durable: bool, isolate: bool, confirm: bool = False
 ) -> list[Outcome]:
     """Apply a batch, each commit in its own transaction; return an outcome per commit. Not inside a transaction."""
-    return parse_all(await connection.fetchval(APPLY_ALL, lane, relay, durable, isolate, *batch.arguments(), []))
+    return parse_all(await connection.fetchval(APPLY_ALL, lane, relay, durable, isolate, confirm, *batch.arguments(), []))

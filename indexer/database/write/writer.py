@@ -26,11 +26,15 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.1, 10.0  # seconds between repetitions
 
 
 class Writer:
-    """Applies batches on the pool's connections, and repeats, isolates or stops as errors require."""
+    """Applies batches on the pool's connections, and repeats, isolates or stops as errors require.
 
-    def __init__(self, pool: DatabasePool, selection: Selection = EVERYTHING) -> None:
+    `confirm`: what a relay says of accounts is confirmed before anything is wiped, or a handle believed.
+    """
+
+    def __init__(self, pool: DatabasePool, selection: Selection = EVERYTHING, *, confirm: bool = False) -> None:
         self._pool = pool
         self._selection = selection
+        self._confirm = confirm
         self._breaker = Breaker()
 
     async def write(self, lane: int, events: Sequence[RepoEvent]) -> tuple[Batch, list[Outcome]]:
@@ -84,7 +88,13 @@ class Writer:
             try:
                 async with self._pool.connection() as connection:
                     return await apply_all(
-                        connection, lane, self._pool.name, batch, durable=self._pool.durable, isolate=isolate
+                        connection,
+                        lane,
+                        self._pool.name,
+                        batch,
+                        durable=self._pool.durable,
+                        isolate=isolate,
+                        confirm=self._confirm,
                     )
             except DATABASE_ERRORS as error:
                 state = sqlstate(error)

@@ -65,12 +65,25 @@ class Exposition(Collector):
         yield self._operations()
         yield _labelled("refused", "What could not be used, by reason", "reason", metrics.refused)
         yield _labelled("filtered", "Commits left out, in whole or in part, by reason", "reason", metrics.filtered)
+        yield _labelled("verified", "Commits and #syncs that were to be proven, by result", "result", metrics.verified)
+        yield _labelled(
+            "bad_signatures",
+            "Commits that their account did not sign, by its host",
+            "host",
+            metrics.bad_signatures,
+        )
+        yield _counter("key_refreshes", "Keys asked for again, because one did not fit or had changed", metrics.refreshes)
+        yield _labelled("settled", "Unproven repos whose key came, by what it proved", "result", metrics.settled)
         yield _counter("stale", "Commits that were not newer than what is stored", metrics.stale)
         yield _counter(
             "stale_messages", "#account and #identity that were not newer than what is stored", metrics.stale_messages
         )
         yield _counter("rev_forks", "Commits with the stored rev but other content", metrics.rev_fork)
         yield _counter("broken_chains", "Commits whose predecessor in their repo never arrived", metrics.broken_chain)
+        yield _labelled(
+            "confirmations", "What accounts' own servers said of a relay's word, by answer", "answer", metrics.confirmations
+        )
+        yield _labelled("audited", "Random repos held against their own servers, by result", "result", metrics.audited)
         yield _counter("reconnects", "Attempts to connect to the relay after the first", metrics.reconnects)
         yield _counter("gaps", "Missing ranges of the stream", metrics.gaps)
         yield _counter("dead_letters", "Operations and frames that were kept as dead letters", metrics.dead_letters)
@@ -101,6 +114,15 @@ class Exposition(Collector):
         yield _gauge("stuck_wipes", "Deleted accounts whose rows the database refuses to delete", gauges.metrics.stuck_wipes)
         yield _gauge(
             "stuck_letters", "Waiting dead letters that failed again when they were retried", gauges.metrics.stuck_letters
+        )
+        yield _gauge("unproven_repos", "Repos that wait for their account's key", gauges.metrics.unproven)
+        if gauges.unproven_age is not None:
+            yield _gauge("unproven_seconds", "Time since the unproven repo that waits longest was written", gauges.unproven_age)
+        yield _gauge(
+            "deletions_unconfirmed", "Deletions that only the relay has reported so far", gauges.metrics.deletions_unconfirmed
+        )
+        yield _gauge(
+            "oldest_deletion_seconds", "Age of the oldest deletion that is not confirmed", gauges.metrics.oldest_deletion
         )
         found = {reason.name for reason in reasons(gauges, self._ready_lag)}
         yield _gauge("connected", "1 while there is a connection to the relay", gauges.connected)

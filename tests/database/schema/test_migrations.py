@@ -18,7 +18,7 @@ STEPS = {
     "0004_commit_times_and_judgements.sql": "229e4f9004f943bb",
     "0005_identities.sql": "b5ff658eb7a6cc15",
     "0006_sync_states.sql": "44171e3850071759",
-    "0007_confirmed_accounts.sql": "340b5db56e598442",
+    "0007_confirmed_accounts.sql": "4cd1e7ee5acc3c7c",
 }
 
 

@@ -18,7 +18,7 @@ from indexer.database.status import read_only as look_module
 from indexer.database.status.account import account_status as ask_account
 from indexer.database.status.database import status
 from indexer.database.status.read_only import read_only
-from indexer.database.status.results import AccountStatus, Letters, LockHolder, PastRun, RebuildStep, Relay, Status
+from indexer.database.status.results import AccountStatus, Deletion, Letters, LockHolder, PastRun, RebuildStep, Relay, Status
 from indexer.errors import OperatorError, Stop, describe
 from indexer.formatting import duration, size
 from indexer.metrics import Metrics
@@ -324,6 +324,9 @@ def test_a_relay_whose_worker_was_killed() -> None:
         gates_being_judged=1,
         stuck_wipes=0,
         longest_stuck_wipes=[],
+        unconfirmed_deletions=3,
+        oldest_deletions=[Deletion("did:plc:a", 2, "timeout", now, now)],
+        handles_to_check=4,
         rebuild=RebuildStep("posts", number=2, steps=15, rows=5),
         tables=[],
     )
@@ -335,6 +338,9 @@ def test_a_relay_whose_worker_was_killed() -> None:
         "at an unknown time",
         "2 deleted accounts",
         "step 2 of 15",
+        "3 that only a relay has reported",
+        "did:plc:a, 2 attempts since 2026-07-01 00:00:00: timeout",
+        "4 wait to be checked",
     ):
         assert part in text
     runs = [run, replace(run, how="x", stopped_at=now)]

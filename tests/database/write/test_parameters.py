@@ -91,7 +91,7 @@ async def test_the_functions_take_what_is_listed(worker: Worker) -> None:
     assert one is not None
     assert every is not None
     assert one["names"] == ["p_mode", *listed]
-    assert every["names"] == ["p_lane", "p_relay", "p_durable", "p_isolate", *listed, "p_outcome"]
+    assert every["names"] == ["p_lane", "p_relay", "p_durable", "p_isolate", "p_confirm", *listed, "p_outcome"]
     arrays = dict(zip(every["names"], every["types"], strict=True))
     of_one = {name: kind if kind.endswith("[]") else f"{kind}[]" for name, kind in zip(one["names"], one["types"], strict=True)}
     assert {name: arrays[name] for name in listed} == {name: of_one[name] for name in listed}

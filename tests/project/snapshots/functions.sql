@@ -198,13 +198,27 @@ BEGIN
   UPDATE unified_worker.repos SET has_user = true WHERE did = p_did AND NOT has_user;
 END $ensure$;
 
+CREATE OR REPLACE FUNCTION unified_worker.show_firsts(p_did text, p_handles text[]) RETURNS void LANGUAGE plpgsql AS $firsts$
+DECLARE
+  v_did text;
+BEGIN
+  FOR v_did IN
+    SELECT DISTINCT c.did FROM unnest(p_handles) AS h (handle), LATERAL (
+      SELECT r.did FROM unified_worker.repos AS r
+      WHERE r.handle = h.handle AND r.handle_place IS NOT NULL AND r.did <> p_did
+      ORDER BY r.handle_place, r.place_seq, r.did LIMIT 1) AS c
+  LOOP
+    PERFORM unified_worker.show_handle(v_did);
+  END LOOP;
+END $firsts$;
+
 CREATE OR REPLACE FUNCTION unified_worker.claim(p_relay text, p_did text, p_seq bigint, p_old text)
 RETURNS void LANGUAGE plpgsql AS $claim$
 DECLARE
-  v_handle text; v_place int; v_did text;
+  v_handle text; v_place int;
 BEGIN
-  SELECT CASE WHEN r.active OR r.status IS DISTINCT FROM 'deleted' THEN r.handle END, r.handle_place INTO v_handle, v_place
-  FROM unified_worker.repos AS r WHERE r.did = p_did;
+  SELECT CASE WHEN (r.active OR r.status IS DISTINCT FROM 'deleted') AND r.handle_verified IS NOT FALSE THEN r.handle END,
+    r.handle_place INTO v_handle, v_place FROM unified_worker.repos AS r WHERE r.did = p_did;
   PERFORM unified_worker.lock(ARRAY[p_old, v_handle]);
   IF v_place IS NULL OR v_handle IS DISTINCT FROM p_old THEN
     UPDATE unified_worker.repos SET place_relay = p_relay, place_seq = p_seq, placed_at = now(),
@@ -213,39 +227,70 @@ BEGIN
         WHERE o.handle = v_handle AND o.handle_place IS NOT NULL AND o.did <> p_did
           AND o.place_relay = p_relay AND o.place_seq > p_seq
         ORDER BY o.place_seq LIMIT 1), (
-        SELECT o.handle_place + 1 FROM unified_worker.repos AS o
+        SELECT greatest(o.handle_place, 0) + 1 FROM unified_worker.repos AS o
         WHERE o.handle = v_handle AND o.handle_place IS NOT NULL AND o.did <> p_did
         ORDER BY o.handle_place DESC LIMIT 1), 1) END
     WHERE did = p_did;
   END IF;
   PERFORM unified_worker.show_handle(p_did);
-  FOR v_did IN
-    SELECT DISTINCT c.did FROM unnest(ARRAY[p_old, v_handle]) AS h (handle), LATERAL (
-      SELECT r.did FROM unified_worker.repos AS r
-      WHERE r.handle = h.handle AND r.handle_place IS NOT NULL AND r.did <> p_did
-      ORDER BY r.handle_place, r.place_seq, r.did LIMIT 1) AS c
-  LOOP
-    PERFORM unified_worker.show_handle(v_did);
-  END LOOP;
+  PERFORM unified_worker.show_firsts(p_did, ARRAY[p_old, v_handle]);
 END $claim$;
 
 CREATE OR REPLACE FUNCTION unified_worker.apply_identity(
-  p_relay text, p_did text, p_seq bigint, p_at timestamptz, p_handle text) RETURNS text LANGUAGE plpgsql AS $identity$
+  p_relay text, p_did text, p_seq bigint, p_at timestamptz, p_handle text, p_confirm boolean)
+RETURNS text LANGUAGE plpgsql AS $identity$
 DECLARE
-  v_old text;
+  v_old text; v_keeps boolean; v_checked boolean;
 BEGIN
-  SELECT r.handle INTO v_old FROM unified_worker.repos AS r WHERE r.did = p_did FOR UPDATE;
+  SELECT r.handle, p_confirm AND coalesce(r.handle_verified, false),
+    r.handle IS NOT DISTINCT FROM p_handle AND r.handle_checked_at > now() - interval '24 hours'
+  INTO v_old, v_keeps, v_checked FROM unified_worker.repos AS r WHERE r.did = p_did FOR UPDATE;
   INSERT INTO unified_worker.repos AS r (did, rev, handle, handle_at, handle_seq, handle_relay)
   VALUES (p_did, '', p_handle, p_at, p_seq, p_relay)
-  ON CONFLICT (did) DO UPDATE SET handle = excluded.handle, handle_at = excluded.handle_at, handle_seq = excluded.handle_seq,
-    handle_relay = excluded.handle_relay, updated_at = now()
+  ON CONFLICT (did) DO UPDATE SET handle = CASE WHEN v_keeps THEN r.handle ELSE excluded.handle END,
+    handle_verified = CASE WHEN v_keeps OR r.handle = excluded.handle THEN r.handle_verified END,
+    handle_checked_at = CASE WHEN v_keeps OR r.handle = excluded.handle THEN r.handle_checked_at END,
+    handle_at = excluded.handle_at, handle_seq = excluded.handle_seq, handle_relay = excluded.handle_relay, updated_at = now()
     WHERE CASE WHEN r.handle_relay = p_relay THEN r.handle_seq < p_seq ELSE coalesce(r.handle_at < p_at, true) END;
   IF NOT FOUND THEN
     RETURN 'stale_message';
   END IF;
-  PERFORM unified_worker.claim(p_relay, p_did, p_seq, v_old);
+  IF v_keeps IS NOT TRUE THEN
+    PERFORM unified_worker.claim(p_relay, p_did, p_seq, v_old);
+  END IF;
+  IF p_confirm AND v_checked IS NOT TRUE THEN
+    PERFORM unified_worker.ask_handle(p_did);
+  END IF;
   RETURN 'applied';
 END $identity$;
+
+CREATE OR REPLACE FUNCTION unified_worker.ask_handle(p_did text) RETURNS void LANGUAGE sql AS $ask$
+  INSERT INTO unified_worker.handle_checks (did)
+  SELECT p_did WHERE NOT EXISTS (SELECT FROM unified_worker.handle_checks WHERE did = p_did)
+    AND coalesce((SELECT max(asked) - min(asked) FROM unified_worker.handle_checks), 0) < 1000000
+  ON CONFLICT (did) DO NOTHING
+$ask$;
+
+CREATE OR REPLACE FUNCTION unified_worker.settle_handle(p_did text, p_handle text) RETURNS boolean LANGUAGE plpgsql AS $settle$
+DECLARE
+  v_old text; v_gone boolean;
+BEGIN
+  SELECT r.handle, NOT r.active AND coalesce(r.status = 'deleted', false) INTO v_old, v_gone
+  FROM unified_worker.repos AS r WHERE r.did = p_did FOR UPDATE;
+  IF NOT FOUND THEN
+    RETURN false;
+  END IF;
+  PERFORM unified_worker.lock(ARRAY[v_old, p_handle]);
+  UPDATE unified_worker.repos SET handle = coalesce(p_handle, handle), handle_verified = p_handle IS NOT NULL,
+    handle_checked_at = clock_timestamp(), place_relay = NULL, place_seq = NULL, placed_at = now(),
+    -- In seconds since 2020, so that the last one checked comes first.
+    handle_place = CASE WHEN p_handle IS NOT NULL AND NOT v_gone
+      THEN -extract(epoch FROM clock_timestamp() - '2020-01-01 00:00Z'::timestamptz)::int END
+  WHERE did = p_did;
+  PERFORM unified_worker.show_handle(p_did);
+  PERFORM unified_worker.show_firsts(p_did, ARRAY[v_old, p_handle]);
+  RETURN true;
+END $settle$;
 
 CREATE OR REPLACE FUNCTION unified_worker.try_user(p_did text) RETURNS void LANGUAGE plpgsql AS $try$
 BEGIN
@@ -258,18 +303,20 @@ EXCEPTION WHEN OTHERS THEN
 END $try$;
 
 CREATE OR REPLACE FUNCTION unified_worker.apply_account(
-  p_relay text, p_did text, p_seq bigint, p_at timestamptz, p_active boolean, p_status text)
+  p_relay text, p_did text, p_seq bigint, p_at timestamptz, p_active boolean, p_status text, p_confirm boolean)
 RETURNS text LANGUAGE plpgsql AS $account$
 DECLARE
   v_visible boolean := p_active OR coalesce(p_status NOT IN ('takendown', 'suspended', 'deleted', 'deactivated'), false);
-  v_gone boolean := NOT p_active AND coalesce(p_status = 'deleted', false);
-  v_handle text; v_was_gone boolean;
+  v_deleted boolean := NOT p_active AND coalesce(p_status = 'deleted', false);
+  v_gone boolean; v_handle text; v_was_gone boolean; v_stored boolean;
 BEGIN
-  SELECT r.handle, NOT r.active AND coalesce(r.status = 'deleted', false) INTO v_handle, v_was_gone
-  FROM unified_worker.repos AS r WHERE r.did = p_did FOR UPDATE;
+  SELECT r.handle, NOT r.active AND coalesce(r.status = 'deleted', false), r.rev <> '' OR r.has_user OR r.handle IS NOT NULL
+  INTO v_handle, v_was_gone, v_stored FROM unified_worker.repos AS r WHERE r.did = p_did FOR UPDATE;
+  v_gone := v_deleted AND (v_was_gone OR NOT p_confirm OR v_stored IS NOT TRUE);
   INSERT INTO unified_worker.repos AS r
     (did, rev, active, status, account_at, account_seq, account_relay, wiping, desynchronized)
-  VALUES (p_did, '', v_visible, p_status, p_at, p_seq, p_relay, v_gone, v_gone)
+  VALUES (p_did, '', v_visible, CASE WHEN v_deleted AND NOT v_gone THEN 'deletion_unconfirmed' ELSE p_status END, p_at, p_seq, p_relay,
+    v_gone, v_gone)
   ON CONFLICT (did) DO UPDATE SET active = excluded.active, status = excluded.status, account_at = excluded.account_at,
     account_seq = excluded.account_seq, account_relay = excluded.account_relay, wiping = r.wiping OR excluded.wiping,
     desynchronized = r.desynchronized OR excluded.wiping, updated_at = now()
@@ -277,24 +324,88 @@ BEGIN
   IF NOT FOUND THEN
     RETURN 'stale_message';
   END IF;
-  IF v_handle IS NOT NULL AND v_gone <> v_was_gone THEN
-    PERFORM unified_worker.claim(p_relay, p_did, p_seq, v_handle);
+  IF v_deleted AND NOT v_gone THEN
+    INSERT INTO unified_worker.deletions (did) VALUES (p_did) ON CONFLICT (did) DO NOTHING;
+  ELSE
+    DELETE FROM unified_worker.deletions WHERE did = p_did;
   END IF;
-  IF v_gone THEN
-    PERFORM unified_worker.close_letters(p_did, l.path) FROM (
-      SELECT DISTINCT path FROM unified_worker.dead_letters WHERE did = p_did) AS l;
+  PERFORM unified_worker.gone_or_back(p_relay, p_did, p_seq, v_handle, v_gone, v_was_gone);
+  IF p_confirm AND v_was_gone AND NOT v_gone AND v_handle IS NOT NULL THEN
+    PERFORM unified_worker.ask_handle(p_did);
   END IF;
   RETURN 'applied';
 END $account$;
 
+CREATE OR REPLACE FUNCTION unified_worker.gone_or_back(
+  p_relay text, p_did text, p_seq bigint, p_handle text, p_gone boolean, p_was_gone boolean)
+RETURNS void LANGUAGE plpgsql AS $gone$
+BEGIN
+  IF p_handle IS NOT NULL AND p_gone <> p_was_gone THEN
+    UPDATE unified_worker.repos SET handle_verified = NULL, handle_checked_at = NULL
+    WHERE did = p_did AND handle_checked_at IS NOT NULL;
+    PERFORM unified_worker.claim(p_relay, p_did, p_seq, p_handle);
+  END IF;
+  IF p_gone THEN
+    PERFORM unified_worker.close_letters(p_did, l.path) FROM (
+      SELECT DISTINCT path FROM unified_worker.dead_letters WHERE did = p_did) AS l;
+  END IF;
+END $gone$;
+
+CREATE OR REPLACE FUNCTION unified_worker.confirm_deletion(p_did text, p_since timestamptz) RETURNS boolean
+LANGUAGE plpgsql AS $confirm$
+DECLARE
+  v_repo unified_worker.repos;
+BEGIN
+  SELECT * INTO v_repo FROM unified_worker.repos WHERE did = p_did FOR UPDATE;
+  DELETE FROM unified_worker.deletions WHERE did = p_did AND since = p_since;
+  IF NOT FOUND THEN
+    RETURN false;
+  END IF;
+  UPDATE unified_worker.repos SET status = 'deleted', wiping = true, desynchronized = true, updated_at = now() WHERE did = p_did;
+  PERFORM unified_worker.gone_or_back(v_repo.account_relay, p_did, v_repo.account_seq, v_repo.handle, true, false);
+  RETURN true;
+END $confirm$;
+
+CREATE OR REPLACE FUNCTION unified_worker.deny_deletion(p_did text, p_since timestamptz, p_active boolean, p_status text)
+RETURNS boolean LANGUAGE plpgsql AS $deny$
+BEGIN
+  PERFORM FROM unified_worker.repos WHERE did = p_did FOR UPDATE;
+  DELETE FROM unified_worker.deletions WHERE did = p_did AND since = p_since;
+  IF NOT FOUND THEN
+    RETURN false;
+  END IF;
+  UPDATE unified_worker.repos SET status = p_status, updated_at = now(),
+    active = p_active OR coalesce(p_status NOT IN ('takendown', 'suspended', 'deleted', 'deactivated'), false) WHERE did = p_did;
+  RETURN true;
+END $deny$;
+
+CREATE OR REPLACE FUNCTION unified_worker.reactivate(p_did text, p_seq bigint) RETURNS boolean LANGUAGE plpgsql AS $reactivate$
+DECLARE
+  v_repo unified_worker.repos;
+BEGIN
+  SELECT * INTO v_repo FROM unified_worker.repos WHERE did = p_did FOR UPDATE;
+  IF v_repo.active IS NOT FALSE OR v_repo.account_seq IS DISTINCT FROM p_seq THEN
+    RETURN false;
+  END IF;
+  UPDATE unified_worker.repos SET active = true, status = NULL, updated_at = now() WHERE did = p_did;
+  DELETE FROM unified_worker.deletions WHERE did = p_did;
+  -- No relay's seq: nobody's claim is overtaken.
+  PERFORM unified_worker.gone_or_back(NULL, p_did, NULL, v_repo.handle, false, coalesce(v_repo.status = 'deleted', false));
+  PERFORM unified_worker.ask_handle(p_did);
+  RETURN true;
+END $reactivate$;
+
 CREATE OR REPLACE FUNCTION unified_worker.apply_message(
-  p_relay text, p_did text, p_seq bigint, p_at timestamptz, p_said jsonb) RETURNS text LANGUAGE plpgsql AS $message$
+  p_relay text, p_did text, p_seq bigint, p_at timestamptz, p_said jsonb, p_confirm boolean)
+RETURNS text LANGUAGE plpgsql AS $message$
 BEGIN
   IF p_said ? 'active' THEN
     RETURN unified_worker.apply_account(
-      p_relay, p_did, p_seq, p_at, (p_said -> 'active')::boolean, p_said ->> 'status');
+      p_relay, p_did, p_seq, p_at, (p_said -> 'active')::boolean, p_said ->> 'status', p_confirm);
   ELSIF p_said ? 'handle' THEN
-    RETURN unified_worker.apply_identity(p_relay, p_did, p_seq, p_at, p_said ->> 'handle');
+    RETURN unified_worker.apply_identity(p_relay, p_did, p_seq, p_at, p_said ->> 'handle', p_confirm);
+  ELSIF p_confirm THEN
+    PERFORM unified_worker.ask_handle(p_did);
   END IF;
   RETURN 'no_news';
 END $message$;
@@ -2875,7 +2986,7 @@ BEGIN
 END $apply$;
 
 CREATE OR REPLACE PROCEDURE unified_worker.apply_commits(
-  p_lane int, p_relay text, p_durable boolean, p_isolate boolean,
+  p_lane int, p_relay text, p_durable boolean, p_isolate boolean, p_confirm boolean,
   p_did text[], p_rev text[], p_since text[], p_data text[], p_before text[], p_doubt text[],
   p_inductive boolean[], p_unproven bytea[], p_seq bigint[], p_at timestamptz[], p_user boolean[], p_filtered boolean[],
   p_frame bytea[], p_buckets int[], p_bucket_lo int[], p_bucket_hi int[], p_lo int[], p_hi int[],
@@ -2899,7 +3010,7 @@ BEGIN
             p_long[i], p_kind, p_uri, p_cid, p_subject, p_subject_cid,
             p_created_at, p_rest);
     ELSIF p_rev[i] IS NULL THEN
-      v_outcome := unified_worker.apply_message(p_relay, p_did[i], p_seq[i], p_at[i], p_rest[p_lo[i]]);
+      v_outcome := unified_worker.apply_message(p_relay, p_did[i], p_seq[i], p_at[i], p_rest[p_lo[i]], p_confirm);
     ELSE
       BEGIN
         v_state := NULL;

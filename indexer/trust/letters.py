@@ -1,0 +1,34 @@
+"""Kept frames are proven before they are applied again, by the key that is known then."""
+
+from indexer.config.settings import Level
+from indexer.database.connection.sessions import Connection
+from indexer.database.dead_letters.retry import Judging
+from indexer.errors import Rejected
+from indexer.identity import store
+from indexer.identity.key_cache import NoIdentity
+from indexer.protocol.events import Unusable
+from indexer.protocol.failures import Failure
+from indexer.protocol.keys import SigningKey, read_key
+from indexer.protocol.proving import Provable, proven, refused
+
+
+def judged(event: Provable, key: SigningKey | NoIdentity | None, level: Level) -> Provable | Unusable:
+    """A kept event with its proof, or its refusal; `key` is what is known of its account."""
+    if key is None:
+        return refused(event, Failure.UNPROVEN, "its account's key is not known yet")
+    if isinstance(key, NoIdentity):
+        return refused(event, Failure.NO_IDENTITY, key.reason)
+    return proven(event, key, full=level == "full")
+
+
+async def judging(connection: Connection, did: str, level: Level) -> Judging | None:
+    """What judges this account's events, by the key that is stored; None if nothing is to be proven."""
+    if level == "off":
+        return None
+    key: SigningKey | NoIdentity | None = None
+    for row in await store.read(connection, [did]):
+        try:
+            key = NoIdentity(row.state.name.lower()) if row.key is None else read_key(row.key)
+        except Rejected:
+            break
+    return lambda event: judged(event, key, level)

@@ -1,0 +1,127 @@
+"""A key that came late: the commits that were applied or kept without it are judged.
+
+Of a repo that is unproven the newest commit block is kept. Its one signature proves all that was applied since the last proven
+commit, because each of them is known to lead from the tree of the one before. If the account's key did not make it, the
+directory is asked once more; then the repo is marked for repair. Every step is one row's, so that it may end anywhere.
+"""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+from indexer.config.settings import Level
+from indexer.database.connection.failures import DATABASE_ERRORS
+from indexer.database.connection.pool import DatabasePool
+from indexer.database.dead_letters import unproven
+from indexer.errors import Rejected
+from indexer.identity.key_cache import NoIdentity
+from indexer.identity.resolver import Identities
+from indexer.log.handler import warn_limited
+from indexer.metrics import Metrics
+from indexer.protocol.events import Unusable
+from indexer.protocol.failures import Failure
+from indexer.protocol.keys import SigningKey
+from indexer.protocol.proving import Provable, did_of
+from indexer.protocol.signature import read_commit
+from indexer.selection import Selection
+from indexer.trust.letters import judged
+
+log = logging.getLogger(__name__)
+
+INTERVAL = 1.0  # seconds between two looks at which keys came
+ROUND = 60.0  # seconds between two rounds over all that waits
+MOST_ANSWERED = 10_000  # accounts whose key came since the last look; the next round finds others
+
+
+class Settling:
+    """Settles for as long as the worker runs; `metrics` counts, and has how many repos wait."""
+
+    def __init__(
+        self, pool: DatabasePool, identities: Identities, metrics: Metrics, selection: Selection, level: Level
+    ) -> None:
+        self._pool = pool
+        self._identities = identities
+        self._metrics = metrics
+        self._selection = selection
+        self._level: Level = level
+        self._answered: set[str] = set()
+        self._next_round = 0.0  # of the loop's clock
+        identities.subscribe(self._note)
+
+    def _note(self, did: str, _answer: object) -> None:
+        if len(self._answered) < MOST_ANSWERED:
+            self._answered.add(did)
+
+    async def keep_settling(self) -> None:
+        """Settle what can be: once a second what keys came for, once a minute whatever waits; until cancelled."""
+        while True:
+            answered, self._answered = list(self._answered), set()
+            try:
+                for at in range(0, len(answered), unproven.AT_ONCE):
+                    await self.settle(answered[at : at + unproven.AT_ONCE])
+                await self._round()
+            except DATABASE_ERRORS as error:
+                self._answered.update(answered)
+                warn_limited(log, "settling", "Could not settle what is unproven (%s); trying again", error)
+            await asyncio.sleep(INTERVAL)
+
+    async def _round(self) -> None:
+        now = asyncio.get_running_loop().time()
+        if now < self._next_round:
+            return
+        async with self._pool.connection() as connection:
+            self._metrics.unproven, self._metrics.unproven_since = await unproven.count(connection)
+        for waiting in (unproven.accounts, unproven.accounts_of_letters):
+            after = ""
+            while True:
+                async with self._pool.connection() as connection:
+                    dids = await waiting(connection, after)
+                if not dids:
+                    break
+                await self.settle(dids)
+                after = dids[-1]
+        self._next_round = now + ROUND
+
+    async def settle(self, dids: Sequence[str]) -> None:
+        """Judge what these accounts wrote, as far as their keys are known now; others are asked for."""
+        await self._identities.load(dids)
+        known = [did for did in dids if self._identities.known(did) is not None]
+        if not known:
+            return
+        async with self._pool.connection() as connection:
+            blocks = await unproven.blocks(connection, known)
+        for did, block in blocks.items():
+            await self._settle(did, block)
+        async with self._pool.connection() as connection:
+            await unproven.retry_letters(connection, known, self._selection, self._judged)
+
+    async def _settle(self, did: str, block: bytes) -> None:
+        key = self._identities.known(did)
+        if key is not None and failure_of(block, did, key) is Failure.BAD_SIGNATURE:
+            self._metrics.refreshes += 1
+            key = await self._identities.refresh(did)
+        if key is None:
+            return
+        failure = failure_of(block, did, key)
+        async with self._pool.connection() as connection:
+            if failure is None:
+                await unproven.prove(connection, did, block)
+            else:
+                await unproven.refute(connection, did, block, failure)
+        self._metrics.settled["proven" if failure is None else "failed"] += 1
+        if failure is not None:
+            warn_limited(log, "settling failed", "The key of %s came and did not sign what was applied (%s)", did, failure)
+
+    def _judged(self, event: Provable) -> Provable | Unusable:
+        return judged(event, self._identities.known(did_of(event)), self._level)
+
+
+def failure_of(block: bytes, did: str, key: SigningKey | NoIdentity) -> Failure | None:
+    """Why a commit block is not the account's; None if it is."""
+    if isinstance(key, NoIdentity):
+        return Failure.NO_IDENTITY
+    try:
+        commit = read_commit(block)
+    except Rejected:
+        return Failure.BAD_SIGNATURE
+    return None if commit.did == did and commit.signed_by(key) else Failure.BAD_SIGNATURE

@@ -1,0 +1,60 @@
+"""One HTTP request: counted, then answered as it should be, or as the faults have it."""
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias, assert_never
+
+from aiohttp import web
+
+from relay_simulator.hosts.faults import Altered, Cut, HostFaults, Huge, Redirect, Slow, Status, Text
+from relay_simulator.hosts.requests import Requests
+
+Make: TypeAlias = Callable[[str | None], web.Response]
+"""Makes the right answer; given the name of an alteration, a document altered so."""
+
+
+class Answers:
+    """Answers of all the hosts."""
+
+    def __init__(self, faults: HostFaults, requests: Requests) -> None:
+        self._faults = faults
+        self._requests = requests
+
+    async def give(self, request: web.Request, endpoint: str, subject: str, make: Make) -> web.Response:
+        """The answer to a request to this endpoint about this DID or handle."""
+        self._requests.note(endpoint, subject)
+        fault = self._faults.of(endpoint, subject)
+        match fault:
+            case None:
+                return make(None)
+            case Altered(name):
+                return make(name)
+            case Slow(seconds):
+                await asyncio.sleep(seconds)
+                return make(None)
+            case Status(code, retry_after, error):
+                headers = {} if retry_after is None else {"Retry-After": retry_after}
+                return told({"error": error, "message": "a fault on order"}, code, headers)
+            case Redirect(location):
+                return web.Response(status=302, headers={"Location": location})
+            case Text(text):
+                return web.Response(text=text, content_type="text/html" if text.startswith("<") else "text/plain")
+            case Huge(size):
+                answer = make(None)
+                if isinstance(answer.body, bytes):
+                    answer.body += b" " * size
+                return answer
+            case Cut():
+                if request.transport is not None:
+                    request.transport.abort()
+                return web.Response()  # to nobody
+            case _:
+                assert_never(fault)
+
+
+def told(
+    body: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None, kind: str = "application/json"
+) -> web.Response:
+    """A JSON answer."""
+    return web.Response(body=json.dumps(body).encode(), status=status, headers=headers, content_type=kind)

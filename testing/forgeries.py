@@ -1,0 +1,57 @@
+"""What becomes of each forgery of the simulator, by the names that the worker gives: the one list that tests go by."""
+
+from typing import NamedTuple
+
+from indexer.protocol.failures import Failure
+
+
+class Outcome(NamedTuple):
+    """`refused`: by a proof, `unusable`: by the decoder, each by its name. `marked`: what is true of it is taken, and the repo
+    is marked with this name. `ignored`: nothing comes of it.
+    """
+
+    refused: Failure | None = None
+    unusable: str | None = None
+    marked: Failure | None = None
+    ignored: Failure | None = None
+
+
+def _refused(*kinds: str, by: Failure) -> dict[str, Outcome]:
+    return dict.fromkeys(kinds, Outcome(refused=by))
+
+
+def _unusable(*kinds: str, by: str) -> dict[str, Outcome]:
+    return dict.fromkeys(kinds, Outcome(unusable=by))
+
+
+def _marked(*kinds: str, by: Failure) -> dict[str, Outcome]:
+    return dict.fromkeys(kinds, Outcome(marked=by))
+
+
+OUTCOMES: dict[str, Outcome] = {
+    **_unusable("changed-record", "link-cycle", by="block_hash_mismatch"),
+    **_unusable("wrapped-commit", "wrapped-block", by="did_mismatch"),
+    **_unusable("raised-rev", by="rev_mismatch"),
+    **_unusable("other-root", "two-roots", "other-commit", by="commit_cid_mismatch"),
+    **_unusable("sync-far-ahead", by="rev_in_future"),
+    **_refused("swapped-record", "node-as-record", by=Failure.OP_NOT_IN_TREE),
+    **_refused("false-delete", by=Failure.DELETED_STILL_THERE),
+    **_refused("unchanged-update", by=Failure.UNCHANGED_UPDATE),
+    **_refused("doubled-path", by=Failure.DUPLICATE_PATH),
+    **_refused(
+        *("rehashed-tree", "renamed-block", "raised-block-rev"),
+        *("own-key", "others-key-k256", "others-key-p256", "old-key", "high-s-k256", "high-s-p256"),
+        *("short-signature", "long-signature", "empty-signature", "der-signature"),
+        *("sync-ahead", "sync-unsigned", "sync-own-key"),
+        by=Failure.BAD_SIGNATURE,
+    ),
+    **_refused(
+        *("misplaced-key", "misplaced-root", "unordered-keys", "long-prefix", "nested-heads", "record-as-node"),
+        by=Failure.BAD_TREE,
+    ),
+    **_marked("hidden-op", "added-op", "false-update", "rewritten-prev-data", by=Failure.TREE_MISMATCH),
+    **_marked("withheld", by=Failure.CHAIN_BROKEN),
+    **_marked("stripped", by=Failure.DOWNGRADED_COMMIT),
+    "replayed": Outcome(ignored=Failure.STALE),
+}
+"""By the kind of forgery. Those are missing that no commit and no signature shows: what is said of accounts and identities."""

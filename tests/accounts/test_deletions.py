@@ -1,0 +1,190 @@
+"""A deletion that a relay tells: believed when the account's own server, or the directory, says the same; refused when not."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from indexer.accounts import deletions, documents
+from indexer.accounts.deletions import Deletions
+from indexer.database.background.stuck import Stuck
+from indexer.database.background.wiper import Wiper
+from relay_simulator.hosts.faults import Altered, Cut, Slow, Status, Text
+from testing.confirming import Scene, scene
+from testing.waiting import until
+
+POSTS = "SELECT count(*) FROM posts WHERE author_did = $1"
+PENDING = "SELECT count(*) FROM unified_worker.deletions"
+NOW = "UPDATE unified_worker.deletions SET retry_at = now()"
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deletions, "INTERVAL", 0.02)
+
+
+@asynccontextmanager
+async def confirming(on: Scene, *, asks: bool = True) -> AsyncGenerator[None]:
+    """Deletions are confirmed, and the wiper works, while the block runs."""
+    pool, metrics = on.worker.pool, on.worker.metrics
+    work = Deletions(pool, metrics, on.documents, on.client) if asks else Deletions(pool, metrics)
+    tasks = [asyncio.create_task(work.keep_confirming()), asyncio.create_task(Wiper(pool).keep_wiping())]
+    try:
+        yield
+        assert not any(task.done() for task in tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+
+
+async def posts(on: Scene, number: int) -> int:
+    return await on.worker.value(POSTS, on.ledger.did(number))
+
+
+async def said_deleted(on: Scene, *numbers: int) -> None:
+    """A relay says so of accounts that have a post each."""
+    for number in numbers:
+        assert await on.writes(number) == "applied"
+        await on.said(number, False, "deleted")
+        assert await on.state(number) == (False, "deletion_unconfirmed")
+
+
+async def settled(on: Scene) -> None:
+    async def none_pending() -> bool:
+        return await on.worker.value(PENDING) == 0
+
+    await until(none_pending, "every deletion is settled")
+
+
+@pytest.mark.promise(2)
+async def test_a_deletion_that_its_pds_confirms_is_carried_out_and_a_forged_one_is_not(database: str) -> None:
+    async with scene(database) as on:
+        on.stands(1, False, "deleted")
+        on.stands(2, False, "takendown")
+        await said_deleted(on, 0, 1, 2)
+        async with confirming(on):
+            await settled(on)
+            assert await on.state(0) == (True, None), "its PDS says that it is active"
+            assert await on.state(1) == (False, "deleted")
+            assert await on.state(2) == (False, "takendown")
+
+            async def gone() -> bool:
+                return await posts(on, 1) == 0
+
+            await until(gone, "the wipe")
+        assert [await posts(on, number) for number in (0, 2)] == [1, 1]
+        assert on.counts == {"deletion_denied": 2, "deletion_confirmed": 1}
+        assert await on.writes(0) == "applied"
+
+
+async def test_a_did_that_has_ended_confirms_it(database: str) -> None:
+    """The ledger's last accounts have a tombstone."""
+    async with scene(database) as on:
+        await said_deleted(on, 20)
+        async with confirming(on):
+            await settled(on)
+        assert await on.state(20) == (False, "deleted")
+        assert on.services.requests.count("getRepoStatus") == 0
+
+
+async def test_a_pds_that_knows_no_such_repo_confirms_it(database: str) -> None:
+    async with scene(database) as on:
+        on.services.faults.put(Status(400, error="RepoNotFound"), "getRepoStatus")
+        await said_deleted(on, 0)
+        async with confirming(on):
+            await settled(on)
+        assert on.counts == {"deletion_confirmed": 1}
+
+
+@pytest.mark.parametrize(
+    ("fault", "endpoint"),
+    [
+        (Status(503), "getRepoStatus"),
+        (Status(429), "getRepoStatus"),
+        (Status(404, error="NotFound"), "getRepoStatus"),
+        (Status(400, error="InvalidRequest"), "getRepoStatus"),
+        (Text("<!doctype html>"), "getRepoStatus"),
+        (Text('{"active": "no"}'), "getRepoStatus"),
+        (Text('{"active": false, "status": "deleted", "did": "did:plc:another"}'), "getRepoStatus"),
+        (Cut(), "getRepoStatus"),
+        (Status(503), "plc"),
+        (Altered("no-pds"), "plc"),
+    ],
+    ids=repr,
+)
+async def test_while_nobody_can_be_asked_the_account_is_hidden_and_whole(
+    database: str, monkeypatch: pytest.MonkeyPatch, fault: Status | Text | Cut | Altered, endpoint: str
+) -> None:
+    monkeypatch.setattr(documents, "PATIENCE", 0.5)
+    async with scene(database) as on:
+        on.stands(0, False, "deleted")
+        on.services.faults.put(fault, endpoint)
+        await said_deleted(on, 0)
+        async with confirming(on):
+            await until(lambda: on.counts.get("deletion_unanswered") == 1, "the first attempt")
+            row = await on.worker.connection.fetchrow(
+                "SELECT attempts, error, extract(epoch FROM retry_at - now())::float8 AS wait FROM unified_worker.deletions"
+            )
+            assert row is not None
+            assert (row["attempts"], bool(row["error"])) == (1, True)
+            assert 40 < row["wait"] <= 60
+            assert await on.state(0) == (False, "deletion_unconfirmed")
+            assert await posts(on, 0) == 1
+            await Stuck(on.worker.pool, on.worker.metrics).count()
+            assert on.worker.metrics.deletions_unconfirmed == 1
+            assert on.worker.metrics.oldest_deletion > 0
+            on.services.faults.clear()
+            if endpoint != "plc" or isinstance(fault, Altered):  # a directory that failed is asked again by itself, later
+                await on.worker.connection.execute(NOW)
+                await settled(on)
+                assert await on.state(0) == (False, "deleted")
+
+
+async def test_attempts_in_vain_come_later_and_later(database: str) -> None:
+    async with scene(database) as on:
+        await said_deleted(on, 0)
+        waits: list[float] = []
+        for _ in range(9):
+            since = await on.worker.value("SELECT since FROM unified_worker.deletions")
+            await on.worker.connection.execute(deletions.POSTPONE, on.ledger.did(0), since, "timeout")
+            waits.append(
+                await on.worker.value("SELECT extract(epoch FROM retry_at - now())::float8 FROM unified_worker.deletions")
+            )
+        assert waits == pytest.approx([60, 120, 240, 480, 960, 1920, 3600, 3600, 3600], abs=2)
+
+
+async def test_who_does_not_answer_keeps_no_other_waiting(database: str) -> None:
+    async with scene(database, accounts=40) as on:
+        for number in range(20):
+            on.stands(number, False, "deleted")
+        on.services.faults.put(Slow(60), "getRepoStatus", on.ledger.did(0))
+        await said_deleted(on, *range(20))
+        async with confirming(on):
+            await until(lambda: on.counts.get("deletion_confirmed") == 19, "all the others")
+
+
+async def test_an_account_that_returns_while_it_is_asked_about_is_not_wiped(database: str) -> None:
+    """Its PDS is late, or lies."""
+    async with scene(database) as on:
+        on.stands(0, False, "deleted")
+        on.services.faults.put(Slow(1.0), "getRepoStatus")
+        await said_deleted(on, 0)
+        async with confirming(on):
+            await asyncio.wait_for(on.services.requests.reach(1, "getRepoStatus"), 60)
+            await on.said(0, True)
+            await asyncio.sleep(1.5)
+        assert await on.state(0) == (True, None)
+        assert await posts(on, 0) == 1
+        assert on.counts == {}
+
+
+async def test_with_nobody_to_ask_the_relay_counts(database: str) -> None:
+    """A worker with VERIFY=off takes over what another has left."""
+    async with scene(database) as on:
+        await said_deleted(on, 0)
+        async with confirming(on, asks=False):
+            await settled(on)
+        assert await on.state(0) == (False, "deleted")
+        assert on.services.requests.count() == 0

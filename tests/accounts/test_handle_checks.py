@@ -1,0 +1,127 @@
+"""Handles, checked both ways beside the stream: who holds one, what a false claim does, and how much is asked at most."""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from indexer.accounts import documents, handle_checks
+from indexer.accounts.handle_checks import HandleChecks
+from relay_simulator.hosts.faults import Altered, Status
+from testing.confirming import Scene, scene
+from testing.waiting import until
+
+HANDLE = "SELECT handle FROM users WHERE did = $1"
+WAITING = "SELECT count(*) FROM unified_worker.handle_checks"
+NONE = "handle.invalid"
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(handle_checks, "INTERVAL", 0.02)
+
+
+@asynccontextmanager
+async def checking(on: Scene) -> AsyncGenerator[None]:
+    work = HandleChecks(on.worker.pool, on.worker.metrics, on.identities, on.documents, on.handles)
+    task = asyncio.create_task(work.keep_checking())
+    try:
+        yield
+        assert not task.done()
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+async def shown(on: Scene, number: int) -> str:
+    return await on.worker.value(HANDLE, on.ledger.did(number))
+
+
+async def all_checked(on: Scene) -> None:
+    async def none_waits() -> bool:
+        return await on.worker.value(WAITING) == 0
+
+    await until(none_waits, "every handle is checked")
+
+
+async def test_a_handle_goes_to_whom_it_leads_to(database: str) -> None:
+    async with scene(database) as on:
+        mine = on.ledger.first(1).handle
+        await on.writes(0)
+        await on.writes(1)
+        await on.claims(0, mine)
+        await on.claims(1, mine)
+        assert (await shown(on, 0), await shown(on, 1)) == (mine, NONE), "unverified: who came first"
+        async with checking(on):
+            await all_checked(on)
+        assert await shown(on, 1) == mine
+        assert await shown(on, 0) == on.ledger.first(0).handle, "what its own document says"
+        assert on.counts == {"handle_verified": 2}
+
+
+async def test_a_document_that_names_what_leads_elsewhere_is_refuted(database: str) -> None:
+    async with scene(database) as on:
+        await on.writes(0)
+        await on.claims(0, on.ledger.first(0).handle)
+        on.services.faults.put(Altered("other-handle"), "plc", on.ledger.did(0))
+        async with checking(on):
+            await all_checked(on)
+        assert await shown(on, 0) == NONE
+        assert on.counts == {"handle_refuted": 1}
+
+
+@pytest.mark.parametrize("endpoint", ["dns", "plc"])
+async def test_where_nobody_can_be_asked_nothing_changes(database: str, monkeypatch: pytest.MonkeyPatch, endpoint: str) -> None:
+    monkeypatch.setattr(documents, "PATIENCE", 0.5)
+    async with scene(database) as on:
+        await on.writes(0)
+        handle = on.ledger.first(0).handle
+        await on.claims(0, handle)
+        on.services.faults.put(Status(2 if endpoint == "dns" else 503), endpoint)
+        if endpoint == "dns":
+            on.services.faults.put(Status(503), "handle")
+
+        async def tried() -> bool:
+            return await on.worker.value("SELECT max(attempts) FROM unified_worker.handle_checks") == 1
+
+        async with checking(on):
+            await until(tried, "the first attempt")
+        assert await shown(on, 0) == handle
+        assert await on.worker.value("SELECT handle_checked_at FROM unified_worker.repos") is None
+
+
+async def test_a_document_that_came_for_another_reason_brings_its_handle(database: str) -> None:
+    async with scene(database) as on:
+        await on.writes(0)
+        async with checking(on):
+            on.identities.want(on.ledger.did(0))
+            on.identities.want(on.ledger.did(5))  # nothing is known of that one
+
+            async def held() -> bool:
+                return await shown(on, 0) == on.ledger.first(0).handle
+
+            await until(held, "the handle")
+            asked = on.services.requests.count("dns")
+            on.identities.want(on.ledger.did(0))
+            await asyncio.wait_for(on.services.requests.reach(2, "plc", on.ledger.did(0)), 60)
+            on.identities.want(on.ledger.did(1))
+            await asyncio.wait_for(on.services.requests.reach(1, "plc", on.ledger.did(1)), 60)
+        assert on.services.requests.count("dns") == asked, "it says nothing new"
+
+
+async def test_a_flood_of_identities_causes_no_more_questions_than_the_pace_allows(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handle_checks, "RATE", 10.0)
+    async with scene(database, accounts=200) as on:
+        forged = [on.stream.identity(on.name(number % 200), f"forged{number}.test") for number in range(10_000)]
+        began = time.monotonic()
+        async with checking(on):
+            for start in range(0, len(forged), 500):
+                await on.worker.write(*forged[start : start + 500])
+            seconds = time.monotonic() - began
+            lookups = on.services.requests.count("plc")
+        assert lookups <= 10 * seconds + 2, f"{lookups} in {seconds:.1f} s"
+        assert await on.worker.value(WAITING) <= 200

@@ -1,0 +1,152 @@
+"""Documents of did:plc and did:web: who is asked, and whose word counts."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from indexer.errors import Rejected
+from indexer.identity.client import Client
+from indexer.identity.directory import Directory, is_plc
+from indexer.identity.errors import FetchError, Gone, NotAllowed, NotFound, Refused, Unreachable
+from indexer.identity.web import WebDids, web_url
+from relay_simulator import keys
+from testing.frames import DID
+from testing.name_server import name_server
+from testing.web_site import Site, answering, telling, web_site
+
+DOCUMENT = keys.did_document(DID, "alice.test", keys.signer(1, 0))
+OTHER = keys.did_document("did:plc:" + "b" * 24, "bob.test", keys.signer(1, 0))
+
+
+@pytest.fixture
+async def replica() -> AsyncIterator[Site]:
+    async with web_site() as site:
+        yield site
+
+
+@pytest.fixture
+async def primary() -> AsyncIterator[Site]:
+    async with web_site() as site:
+        yield site
+
+
+@pytest.fixture
+async def directory(replica: Site, primary: Site) -> AsyncIterator[Directory]:
+    async with Client() as client:
+        yield Directory(client, [replica.url, primary.url])
+
+
+async def test_the_replica_is_asked_first(directory: Directory, replica: Site, primary: Site) -> None:
+    replica.answer = telling(DOCUMENT)
+    assert (await directory.identity(DID)).handle == "alice.test"
+    assert (replica.asked(f"/{DID}"), len(primary.requests)) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    "failing",
+    [answering(429), answering(500), answering(403), answering(200, b"<html>"), answering(302), answering(404), telling(OTHER)],
+)
+async def test_the_next_one_is_asked_where_one_fails(
+    failing: object, directory: Directory, replica: Site, primary: Site
+) -> None:
+    replica.answer = failing  # pyright: ignore[reportAttributeAccessIssue]
+    primary.answer = telling(DOCUMENT)
+    assert (await directory.identity(DID)).did == DID
+
+
+async def test_the_primary_alone_is_asked_where_only_its_word_counts(
+    directory: Directory, replica: Site, primary: Site
+) -> None:
+    replica.answer, primary.answer = telling(DOCUMENT), answering(503)
+    with pytest.raises(Unreachable):
+        await directory.identity(DID, primary=True)
+    assert replica.requests == []
+
+
+async def test_only_the_primary_can_say_that_there_is_no_such_did(directory: Directory, replica: Site, primary: Site) -> None:
+    replica.answer, primary.answer = answering(404), answering(503)
+    with pytest.raises(Unreachable):
+        await directory.identity(DID)
+    primary.answer = telling({"message": f"DID not registered: {DID}"}, 404)
+    with pytest.raises(NotFound):
+        await directory.identity(DID)
+
+
+@pytest.mark.parametrize("gone", [answering(410), telling({"message": f"DID not available: {DID}"}, 404)])
+async def test_a_tombstone_is_told_apart(gone: object, directory: Directory, replica: Site) -> None:
+    replica.answer = gone  # pyright: ignore[reportAttributeAccessIssue]
+    with pytest.raises(Gone):
+        await directory.identity(DID)
+
+
+async def test_a_document_of_another_did_is_refused(directory: Directory, replica: Site, primary: Site) -> None:
+    replica.answer = primary.answer = telling(OTHER)
+    with pytest.raises(Rejected, match="bad_did_document"):
+        await directory.identity(DID)
+
+
+async def test_a_directory_without_an_address_says_nothing_of_a_did() -> None:
+    async with Client() as client:
+        with pytest.raises(Unreachable):
+            await Directory(client, ["http://nowhere.invalid"]).identity(DID)
+
+
+def test_a_did_plc_has_24_digits() -> None:
+    assert is_plc(DID)
+    for did in ("did:plc:", DID[:-1], DID + "a", DID.upper(), DID[:-1] + "1", DID + "\n", DID[:-1] + "/"):
+        assert not is_plc(did)
+
+
+@pytest.mark.parametrize(
+    ("did", "url", "private"),
+    [
+        ("did:web:alice.example.com", "https://alice.example.com/.well-known/did.json", None),
+        ("did:web:alice.test", None, "https://alice.test/.well-known/did.json"),
+        ("did:web:localhost%3A2583", None, "http://localhost:2583/.well-known/did.json"),
+        ("did:web:alice.example.com%3A443", None, None),
+        ("did:web:alice.example.com:path", None, None),
+        ("did:web:alice.example.com/path", None, None),
+        ("did:web:Alice.example.com", None, None),
+        ("did:web:127.0.0.1", None, None),
+        ("did:web:localhost", None, None),
+        ("did:web:com", None, None),
+        ("did:web:x.local", None, "https://x.local/.well-known/did.json"),
+        ("did:web:", None, None),
+        ("did:plc:x", None, None),
+        ("did:web:a..com", None, None),
+        ("did:web:user@a.com", None, None),
+        ("did:web:a.com?x", None, None),
+    ],
+)
+def test_a_did_web_is_a_host_name_alone(did: str, url: str | None, private: str | None) -> None:
+    assert web_url(did) == url
+    assert web_url(did, allow_private=True) == (private or url)
+
+
+async def test_a_did_web_is_asked_of_its_host(primary: Site) -> None:
+    did = f"did:web:localhost%3A{primary.port}"
+    primary.paths["/.well-known/did.json"] = telling(keys.did_document(did, "alice.test", keys.signer(1, 15)))
+    async with Client(allow_private=True) as client:
+        source = WebDids(client, allow_private=True)
+        assert (await source.identity(did)).key is not None
+        for answer, kind in (
+            (answering(404), NotFound),
+            (answering(410), Gone),
+            (answering(403), Refused),
+            (answering(500), Unreachable),
+            (answering(301), NotAllowed),
+            (answering(200, b"<html>"), Rejected),
+            (answering(200, bytes(20_000)), Rejected),
+            (telling(DOCUMENT), Rejected),
+        ):
+            primary.paths["/.well-known/did.json"] = answer
+            with pytest.raises((FetchError, Rejected)) as caught:
+                await source.identity(did)
+            assert type(caught.value) is kind
+
+
+async def test_a_did_web_leads_nowhere_private() -> None:
+    async with name_server() as names, Client(dns_servers=[names.place]) as client:
+        names.records["inside.example.com", "A"] = ["169.254.169.254"]
+        with pytest.raises(NotAllowed, match="private_address"):
+            await WebDids(client).identity("did:web:inside.example.com")

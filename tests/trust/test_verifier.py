@@ -1,0 +1,242 @@
+"""The verifying stage in a whole worker: real frames, real keys, a real directory, real rows."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from indexer.command_line.retry_run import Retrying
+from indexer.config.settings import Config
+from indexer.database.dead_letters.queries import Choice
+from relay_simulator import keys
+from relay_simulator.encoding import car, car_section, cid_of, signed_commit, unsigned_commit
+from relay_simulator.hosts.faults import Cut, Slow
+from testing.databases import connected
+from testing.signed import SEED, SignedRepo
+from testing.verified import ACCOUNTS, Network, like, network, signed_by, verifying
+from testing.waiting import until
+from testing.workers import finished
+from unified_worker import UnifiedWorker
+
+
+@pytest.fixture
+async def net() -> AsyncIterator[Network]:
+    async with network() as made:
+        yield made
+
+
+async def rkeys(url: str) -> list[str]:
+    """The likes that are there."""
+    async with connected(url) as connection:
+        return sorted(row["uri"].rpartition("/")[2] for row in await connection.fetch("SELECT uri FROM likes"))
+
+
+async def letters(url: str) -> list[tuple[str, bool]]:
+    """The reasons of the dead letters, and whether each has its frame."""
+    async with connected(url) as connection:
+        rows = await connection.fetch("SELECT reason, frame_sha256 FROM unified_worker.dead_letters ORDER BY id")
+    return [(row["reason"], row["frame_sha256"] is not None) for row in rows]
+
+
+async def rev_of(url: str, repo: SignedRepo) -> str | None:
+    async with connected(url) as connection:
+        return await connection.fetchval("SELECT rev FROM unified_worker.repos WHERE did = $1", repo.did)
+
+
+async def unproven(url: str) -> int:
+    async with connected(url) as connection:
+        return await connection.fetchval("SELECT count(*) FROM unified_worker.repos WHERE unproven IS NOT NULL")
+
+
+async def known(worker: UnifiedWorker, *repos: SignedRepo) -> None:
+    """Wait until these accounts' keys are known."""
+    for repo in repos:
+        assert await worker.trust.identities.wait(repo.did, 20) is not None
+
+
+async def test_what_its_account_signed_is_proven(database: str, net: Network) -> None:
+    alice = net.repo(1)
+    async with verifying(database, net) as worker:
+        await known(worker, alice)
+        for rkey in "abc":
+            net.send(alice.commit(like(rkey)))
+        await finished(worker, net.seq)
+        assert dict(worker.metrics.verified) == {"proven": 3}
+    assert await rkeys(database) == ["a", "b", "c"]
+    assert await letters(database) == []
+
+
+async def test_what_another_key_signed_is_refused_and_the_honest_commit_of_that_rev_passes(database: str, net: Network) -> None:
+    alice, mallory = net.repo(1), net.repo(2)
+    async with verifying(database, net) as worker:
+        await known(worker, alice)
+        net.send(alice.commit(like("a")))
+        honest = alice.commit(like("b"))
+        net.send(signed_by(honest, alice, keys.signer(SEED, mallory.account.number)))
+        await finished(worker, net.seq)
+        assert await rkeys(database) == ["a"]
+        assert await letters(database) == [("bad_signature", True)]
+        assert dict(worker.metrics.verified) == {"proven": 1, "refused": 1}
+        assert dict(worker.metrics.bad_signatures) == {worker.trust.identities.pds(alice.did): 1}
+        net.send(honest)
+        await finished(worker, net.seq)
+    assert await rkeys(database) == ["a", "b"]
+    assert await rev_of(database, alice) == honest["rev"]
+
+
+async def test_a_new_key_passes_after_one_question_and_the_old_one_never_again(database: str, net: Network) -> None:
+    """The commit comes before its #identity."""
+    alice = net.repo(1)
+    async with verifying(database, net) as worker:
+        await known(worker, alice)
+        net.send(alice.commit(like("a")))
+        await finished(worker, net.seq)
+        net.rotate(alice)
+        net.send(signed_by(alice.commit(like("b")), alice, keys.signer(SEED, 1, 1)))
+        await finished(worker, net.seq)
+        assert (worker.metrics.refreshes, net.services.requests.count("plc", alice.did)) == (1, 2)
+        net.identity(alice)
+        net.send(signed_by(alice.commit(like("c")), alice, keys.signer(SEED, 1, 0)))
+        await finished(worker, net.seq)
+        assert dict(worker.metrics.verified) == {"proven": 2, "refused": 1}
+    assert await rkeys(database) == ["a", "b"]
+    assert await letters(database) == [("bad_signature", True)]
+
+
+async def test_after_an_identity_the_old_key_is_not_believed_unasked(database: str, net: Network) -> None:
+    alice = net.repo(1)
+    async with verifying(database, net) as worker:
+        await known(worker, alice)
+        net.rotate(alice)
+        net.identity(alice)
+        net.send(signed_by(alice.commit(like("a")), alice, keys.signer(SEED, 1, 0)))
+        await finished(worker, net.seq)
+    assert await rkeys(database) == []
+    assert await letters(database) == [("bad_signature", True)]
+
+
+async def test_of_an_account_that_the_directory_does_not_know_nothing_more_is_applied(database: str, net: Network) -> None:
+    ghost = net.repo(ACCOUNTS + 7)
+    async with verifying(database, net) as worker:
+        await known(worker, ghost)
+        net.send(ghost.commit(like("a")))
+        await finished(worker, net.seq)
+    assert await rkeys(database) == []
+    assert await letters(database) == [("no_identity", True)]
+
+
+async def test_where_nothing_unproven_is_applied_a_commit_waits_for_its_key(database: str, net: Network) -> None:
+    alice, bob = net.repo(1), net.repo(2)
+    net.services.faults.put(Slow(1.5), "plc", alice.did)
+    async with verifying(database, net, VERIFY_UNPROVEN="hold", DB_POOL_SIZE="2") as worker:
+        await known(worker, bob)
+        for rkey in "ab":
+            net.send(alice.commit(like(f"{rkey}1")))
+            net.send(bob.commit(like(f"{rkey}2")))
+
+        async def others() -> bool:
+            return await rkeys(database) == ["a2", "b2"]
+
+        await until(others, "others go on", 20)
+        await finished(worker, net.seq)
+        assert dict(worker.metrics.verified) == {"proven": 4}
+    assert await rkeys(database) == ["a1", "a2", "b1", "b2"]
+
+
+async def test_what_waited_in_vain_is_a_dead_letter_until_the_key_comes(
+    database: str, net: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("indexer.trust.verifier.PATIENCE", 0.2)
+    alice = net.repo(1)
+    net.services.faults.put(Cut(), "directory")
+    async with verifying(database, net, VERIFY_UNPROVEN="hold") as worker:
+        last = ""
+        for rkey in "ab":
+            payload = alice.commit(like(rkey))
+            net.send(payload)
+            last = payload["rev"]
+        await finished(worker, net.seq)
+        assert await rkeys(database) == []
+        assert await letters(database) == [("unproven", True)] * 2
+        net.services.faults.clear()
+
+        async def applied() -> bool:
+            return await rkeys(database) == ["a", "b"]
+
+        await until(applied, "the letters are applied", 60)
+    assert await letters(database) == []
+    assert await rev_of(database, alice) == last
+
+
+async def test_one_account_s_question_keeps_nobody_else_waiting_and_its_own_events_in_order(
+    database: str, net: Network
+) -> None:
+    alice, bob = net.repo(1), net.repo(2)
+    async with verifying(database, net, DB_POOL_SIZE="2") as worker:
+        await known(worker, alice, bob)
+        net.rotate(alice)
+        new = keys.signer(SEED, 1, 1)
+        net.services.faults.put(Slow(3.0), "plc", alice.did)
+        for number in range(10):
+            net.send(signed_by(alice.commit(like("one", "delete" if number % 2 else "create")), alice, new))
+            net.send(bob.commit(like(f"bob{number:02}")))
+
+        async def others() -> bool:
+            return len(await rkeys(database)) == 10
+
+        await until(others, "the other's are there", 20)
+        assert worker.trust.waiting == 10
+        await finished(worker, net.seq)
+        assert dict(worker.metrics.verified) == {"proven": 20}
+        assert (worker.metrics.stale, worker.metrics.broken_chain, worker.metrics.refreshes) == (0, 0, 1)
+
+
+async def test_a_replay_checks_no_signature(database: str, net: Network) -> None:
+    repos = [net.repo(number) for number in range(5)]
+    async with verifying(database, net) as worker:
+        await known(worker, *repos)
+        for number in range(20):
+            net.send(repos[number % 5].commit(like(f"like{number}")))
+        await finished(worker, net.seq)
+    async with verifying(database, net, reset_cursor=True) as worker:
+        await finished(worker, net.seq)
+        assert dict(worker.metrics.verified) == {"stale": 20}
+        assert worker.metrics.stale == 20
+
+
+async def test_a_sync_moves_the_rev_only_if_its_account_signed_it(database: str, net: Network) -> None:
+    alice = net.repo(1)
+    async with verifying(database, net) as worker:
+        await known(worker, alice)
+        first = alice.commit(like("a"))
+        net.send(first)
+        rev = alice.account.next_tid(1_782_907_300_000_000)
+        for signer, counted in ((keys.signer(SEED, 2), first["rev"]), (keys.signer(SEED, 1), rev)):
+            signature = signer.sign(unsigned_commit(alice.did, rev, alice.account.data))
+            block = signed_commit(alice.did, rev, alice.account.data, signature)
+            root = cid_of(block)
+            net.send({"did": alice.did, "rev": rev, "blocks": car(root, [car_section(root, block)])}, "#sync")
+            await finished(worker, net.seq)
+            assert await rev_of(database, alice) == counted
+    assert await letters(database) == [("bad_signature", True)]
+
+
+async def test_a_retry_proves_what_it_applies(database: str, net: Network) -> None:
+    """What is forged stays a letter, whoever has it tried again."""
+    alice = net.repo(1)
+    async with verifying(database, net) as worker:
+        await known(worker, alice)
+        net.send(signed_by(alice.commit(like("a")), alice, keys.signer(SEED, 2)))
+        await finished(worker, net.seq)
+
+        async def kept() -> bool:
+            async with connected(database) as connection:
+                return await connection.fetchval(
+                    "SELECT EXISTS (SELECT FROM unified_worker.identities WHERE did = $1)", alice.did
+                )
+
+        await until(kept, "its key is kept", 20)
+    retrying = Retrying(Config.from_env({"DATABASE_URL": database}), Choice())
+    await retrying.run()
+    assert not retrying.all_applied
+    assert await rkeys(database) == []
+    assert await letters(database) == [("bad_signature", True)]
