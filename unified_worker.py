@@ -13,6 +13,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from typing import assert_never
 
+from indexer.accounts.accounts import Accounts
 from indexer.command_line import process
 from indexer.config.settings import Config
 from indexer.database.background.opt_outs import OptOuts
@@ -61,7 +62,21 @@ class UnifiedWorker:
         self.selection = Selection(config.collections)
         self.opt_outs = OptOuts(self.pool, self.selection)
         self.trust = Trust(config, self.pool, self.metrics, self.selection)
-        self.processor = EventProcessor(self.pool, self.metrics, self.selection)
+        self.accounts = Accounts(
+            config,
+            self.pool,
+            self.metrics,
+            self.trust.identities,
+            self.trust.client,
+            upto=lambda: self.gauges.written_time,
+        )
+        self.processor = EventProcessor(
+            self.pool,
+            self.metrics,
+            self.selection,
+            confirm=config.verify != "off",
+            on_inactive=self.accounts.wrote_although_inactive,
+        )
         self.cursor = Cursor(self.pool, config.relay_host)
         self.last_session: Session | None = None  # under the lock that is held, or was held last
         self.gauges = Gauges(self)
@@ -149,6 +164,7 @@ class UnifiedWorker:
                     self.progress.run(),
                     self._run.keep_noting(),
                     *self.trust.work(),
+                    *self.accounts.work(),
                     *background(self.pool, self.selection, self.metrics),
                 )
             ]

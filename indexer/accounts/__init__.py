@@ -1,7 +1,7 @@
 """What a relay says of an account, held against what the account's own server and its handle say. Nothing here is in the way of
 the stream: each question is asked at a pace of its own, and its answer is written under the repo's lock.
 
-accounts.py       all of it as one piece of work, for the worker
+accounts.py       all of it, for the worker
 deletions.py      accounts that are said to be deleted
 inactive.py       accounts that write although they are said to be inactive
 handle_checks.py  handles that are claimed

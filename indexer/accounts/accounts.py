@@ -1,49 +1,56 @@
-"""All that is asked about accounts while the stream is written, as one piece of work for the worker."""
+"""All that is asked about accounts while the stream is written, for the worker."""
 
-import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from datetime import datetime
+from typing import Any
 
 from indexer.accounts.audit import Audit
 from indexer.accounts.deletions import Deletions
-from indexer.accounts.documents import Documents, Source
-from indexer.accounts.handle_checks import HandleChecks, Handles
+from indexer.accounts.documents import Documents
+from indexer.accounts.handle_checks import HandleChecks
 from indexer.accounts.inactive import Inactive
-from indexer.accounts.pds import Http
+from indexer.config.settings import Config
 from indexer.database.connection.pool import DatabasePool
+from indexer.identity.client import Client
+from indexer.identity.handles import Handles
+from indexer.identity.resolver import Identities
 from indexer.metrics import Metrics
 
 
 class Accounts:
-    """Asks for as long as the worker runs. `audit_rate`: random repos a minute; 0: none. `upto`: as of `Audit`."""
+    """`upto`: the stream's time up to which everything is written, None while that is not known."""
 
     def __init__(
         self,
+        config: Config,
         pool: DatabasePool,
         metrics: Metrics,
-        source: Source,
-        http: Http,
-        handles: Handles,
-        *,
-        audit_rate: float,
+        identities: Identities,
+        client: Client,
         upto: Callable[[], datetime | None],
     ) -> None:
-        documents = Documents(source)
-        self._deletions = Deletions(pool, metrics, documents, http)
-        self._inactive = Inactive(pool, metrics, documents, http)
-        self._handle_checks = HandleChecks(pool, metrics, source, documents, handles)
-        self._audit = Audit(pool, metrics, documents, http, upto)
-        self._audit_rate = audit_rate
+        documents = Documents(identities)
+        handles = Handles(client, allow_private=config.allow_private_hosts)
+        self._believes = config.verify == "off"
+        self._audit_rate = config.audit_rate
+        self._believing = Deletions(pool, metrics)
+        self._deletions = Deletions(pool, metrics, documents, client)
+        self._inactive = Inactive(pool, metrics, documents, client)
+        self._handle_checks = HandleChecks(pool, metrics, identities, documents, handles)
+        self._audit = Audit(pool, metrics, documents, client, upto)
 
     def wrote_although_inactive(self, did: str) -> None:
         """A commit of this account was left out."""
-        self._inactive.note(did)
+        if not self._believes:
+            self._inactive.note(did)
 
-    async def run(self) -> None:
-        """All of it, until cancelled."""
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._deletions.keep_confirming())
-            tasks.create_task(self._inactive.keep_asking())
-            tasks.create_task(self._handle_checks.keep_checking())
-            if self._audit_rate:
-                tasks.create_task(self._audit.keep_asking(self._audit_rate))
+    def work(self) -> list[Coroutine[Any, Any, object]]:
+        """The tasks to run until they are cancelled, as long as one session. With VERIFY=off nobody is asked anything."""
+        if self._believes:
+            return [self._believing.keep_confirming()]
+        asking: list[Coroutine[Any, Any, object]] = [
+            self._deletions.keep_confirming(),
+            self._inactive.keep_asking(),
+            self._handle_checks.keep_checking(),
+        ]
+        return [*asking, self._audit.keep_asking(self._audit_rate)] if self._audit_rate else asking

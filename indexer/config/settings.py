@@ -16,6 +16,7 @@ LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 MAX_POOL_SIZE = 200  # connections; a server of usual size allows 100 in all
 MAX_IDLE_TIMEOUT = 86_400.0  # seconds: a day without an event is no longer a matter of patience
 MAX_PLC_RATE = 1_000  # look-ups a second: an own replica on the same machine
+MAX_AUDIT_RATE = 600  # repos a minute
 MAX_IDENTITY_TTL = 86_400.0 * 30  # seconds
 MAX_READY_LAG = 86_400.0 * 30  # seconds
 
@@ -85,6 +86,12 @@ SETTINGS = (
         "hold: they wait 30 seconds for it, then as dead letters.",
     ),
     Setting(
+        "AUDIT_RATE",
+        "6",
+        "How many random repos per minute are compared with their own hosts, to find what the relay withholds, 0 to "
+        f"{MAX_AUDIT_RATE}. With VERIFY=off: none.",
+    ),
+    Setting(
         "PLC_URL",
         "https://plc.directory",
         "The directory of did:plc, as https://host; or several, separated by commas: own replicas first, the primary last.",
@@ -130,6 +137,7 @@ class Config:
     log_format: LogFormat
     verify: Level
     hold_unproven: bool  # whether what can't be proven yet waits
+    audit_rate: int  # repos a minute; 0 = off
     plc_urls: tuple[str, ...]  # http(s)://host[:port]; the primary is the last
     plc_rate: int  # look-ups a second
     identity_ttl: float  # seconds
@@ -176,6 +184,7 @@ class Config:
             log_format="json" if values.choice("LOG_FORMAT", LOG_FORMATS) == "json" else "text",
             verify=values.choice("VERIFY", LEVELS),
             hold_unproven=values.choice("VERIFY_UNPROVEN", ("apply", "hold")) == "hold",
+            audit_rate=values.integer("AUDIT_RATE", 0, MAX_AUDIT_RATE),
             plc_urls=values.directories("PLC_URL"),
             plc_rate=values.integer("PLC_RATE", 1, MAX_PLC_RATE),
             identity_ttl=values.seconds("IDENTITY_TTL", MAX_IDENTITY_TTL, low=60),

@@ -4,8 +4,9 @@ What the others use:
 resolver.py      Identities: known at once, loaded, looked up, refreshed
 client.py        the one HTTP client for everything outside
 handles.py       whose a handle is
-key_cache.py     the identities in memory
+key_cache.py     parsed keys in memory, the ones used last
 errors.py        why something could not be fetched, each type named by what may follow
+memory.py        what is known, what look-ups and the log say of it, and who is told
 Look-ups:
 asker.py         asks one source, in order and at a pace, each DID once at a time
 waiting_line.py  who is asked for next
@@ -15,6 +16,10 @@ recent.py        DIDs of which something is true for a while
 directory.py     did:plc, from the directory and replicas of it
 web.py           did:web, from its host
 document.py      a DID document -> the identity that it states
+The directory's log:
+export.py        its lines -> rows
+following.py     what comes, into the table
+importing.py     all of it, into the table
 Tables:
 records.py       rows to be read now and written soon
 store.py         the tables' SQL

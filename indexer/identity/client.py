@@ -36,6 +36,7 @@ IN_FLIGHT = 64  # requests
 PER_HOST = 2  # requests
 PER_TRUSTED_HOST = 8  # requests to a host of the operator's choice
 TIMEOUT = ClientTimeout(total=5.0, connect=3.0)  # seconds; a connection includes its name and TLS
+PAGE_TIMEOUT = ClientTimeout(total=30.0, connect=3.0)  # seconds, for a page of a directory's log
 KEEP_ALIVE = 5.0  # seconds
 MAX_URL_CHARACTERS = 2048
 _HEADERS = {"User-Agent": f"unified-worker/{VERSION}", "Accept-Encoding": "identity"}
@@ -80,10 +81,14 @@ class Client:
         except UnicodeDecodeError:
             raise Unreachable("not_text", status=200) from None
 
-    async def _get(self, text: str, limit: int, trusted: bool) -> bytes:
+    async def get_page(self, url: str, limit: int) -> bytes:
+        """The bytes at `url`, of a host that the operator chose, within half a minute; otherwise like `get_json`."""
+        return await self._get(url, limit, trusted=True, limits=PAGE_TIMEOUT)
+
+    async def _get(self, text: str, limit: int, trusted: bool, limits: ClientTimeout | None = None) -> bytes:
         url = self._checked(text, trusted)
-        place = f"{url.host}:{url.port}"
-        async with self._turns.turn(place, PER_TRUSTED_HOST if trusted else PER_HOST), self._response(url, trusted) as response:
+        turn = self._turns.turn(f"{url.host}:{url.port}", PER_TRUSTED_HOST if trusted else PER_HOST)
+        async with turn, self._response(url, trusted, limits or TIMEOUT) as response:
             if "Content-Encoding" in response.headers and response.headers["Content-Encoding"].lower() != "identity":
                 raise Unreachable("encoded", status=response.status)
             if response.status != 200:
@@ -91,10 +96,10 @@ class Client:
             return await body_of(response, limit)
 
     @asynccontextmanager
-    async def _response(self, url: URL, trusted: bool) -> AsyncGenerator[ClientResponse]:
+    async def _response(self, url: URL, trusted: bool, limits: ClientTimeout) -> AsyncGenerator[ClientResponse]:
         """The answer, while it is read. What goes wrong becomes a FetchError."""
         try:
-            async with self._session(trusted).get(url, allow_redirects=False) as response:
+            async with self._session(trusted).get(url, allow_redirects=False, timeout=limits) as response:
                 yield response
         except TimeoutError:
             raise Unreachable("timeout") from None
@@ -123,7 +128,6 @@ class Client:
             session = self._sessions[trusted] = ClientSession(
                 connector=connector,
                 headers=_HEADERS,
-                timeout=TIMEOUT,
                 cookie_jar=DummyCookieJar(),
                 auto_decompress=False,
                 trust_env=False,

@@ -43,7 +43,7 @@ def read_document(did: str, document: object, *, allow_private: bool = False) ->
         key = signing_key(did, fields)
     except Rejected:
         key = None
-    return Identity(did, key, _pds(did, fields.get("service"), allow_private), _handle(fields.get("alsoKnownAs")))
+    return Identity(did, key, _pds(did, fields.get("service"), allow_private), read_handle(fields.get("alsoKnownAs")))
 
 
 def read_pds(url: object, *, allow_private: bool = False) -> str | None:
@@ -69,6 +69,15 @@ def read_pds(url: object, *, allow_private: bool = False) -> str | None:
     return f"{parts.scheme}://{place}:{port}" if allow_private else None
 
 
+def read_handle(names: object) -> str | None:
+    """The handle that `alsoKnownAs` claims, in lower case: its first at-URI; None if that is none."""
+    for name in cast("list[object]", names) if isinstance(names, list) else []:
+        if isinstance(name, str) and name.startswith(_HANDLE_SCHEME):
+            handle = name.removeprefix(_HANDLE_SCHEME)
+            return handle.lower() if is_handle(handle) else None
+    return None
+
+
 def _pds(did: str, services: object, allow_private: bool) -> str | None:
     for entry in cast("list[object]", services) if isinstance(services, list) else []:
         fields = cast("dict[str, object]", entry) if isinstance(entry, dict) else {}
@@ -79,12 +88,4 @@ def _pds(did: str, services: object, allow_private: bool) -> str | None:
                 return None
             is_pds = service.type == "AtprotoPersonalDataServer"
             return read_pds(service.service_endpoint, allow_private=allow_private) if is_pds else None
-    return None
-
-
-def _handle(names: object) -> str | None:
-    for name in cast("list[object]", names) if isinstance(names, list) else []:
-        if isinstance(name, str) and name.startswith(_HANDLE_SCHEME):
-            handle = name.removeprefix(_HANDLE_SCHEME)
-            return handle.lower() if is_handle(handle) else None
     return None

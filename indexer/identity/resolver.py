@@ -9,37 +9,29 @@ Nobody who sends us events decides how often we ask: each source has its pace, e
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 
 from indexer.database.connection.pool import DatabasePool
-from indexer.errors import Rejected
 from indexer.identity.asker import Answer, Asker
 from indexer.identity.client import Client
 from indexer.identity.directory import Directory, is_plc
-from indexer.identity.document import Identity
-from indexer.identity.key_cache import KeyCache, Known, NoIdentity
+from indexer.identity.export import Operation
+from indexer.identity.following import Follower, Log
+from indexer.identity.key_cache import NoIdentity
+from indexer.identity.memory import Listener, Memory
 from indexer.identity.pace import Patience
 from indexer.identity.recent import Recent
 from indexer.identity.records import Records
-from indexer.identity.store import Row, State
 from indexer.identity.waiters import Awaited, Waiters
 from indexer.identity.waiting_line import Urgency
 from indexer.identity.web import WebDids, web_url
-from indexer.protocol.keys import SigningKey, key_bytes, read_key
+from indexer.protocol.keys import SigningKey
 
 WEB_RATE = 10.0  # look-ups of did:web a second, all hosts together
-STALE_IF_ERROR = 7 * 86_400  # seconds beyond IDENTITY_TTL that a key counts if nobody answers
-NEGATIVE_PAUSE, MAX_NEGATIVE_PAUSE = 120, 3600  # seconds until a DID without identity is asked for again; doubles each time
-STALE_INTERVAL = 60  # seconds between two look-ups of a DID by #identity
 REFRESH_INTERVAL = 60.0  # seconds between two look-ups of a DID by failed signatures
 REFRESH_PATIENCE = 4.0  # seconds that one waits for such a look-up
 MOST_PATIENCE, PATIENCE_RATE = 80.0, 0.2  # seconds that all together may wait, and how many come back each second
 MOST_RECENT = 10_000  # DIDs of which it is known that they were refreshed
-MOST_STALE = 20_000  # DIDs in memory of which an #identity came; the table knows of more
-
-Listener = Callable[[str, Identity | NoIdentity], None]
-_STATES = {"tombstoned": State.TOMBSTONED, "no_signing_key": State.NO_KEY}
-_REASONS = {State.NOT_FOUND: "no_such_did", State.TOMBSTONED: "tombstoned", State.NO_KEY: "no_signing_key"}
 
 
 class Identities:
@@ -57,18 +49,17 @@ class Identities:
     ) -> None:
         self.counts: Counter[str] = Counter()  # look-ups by their end: found, no_such_did, timeout …
         self.found: Counter[str] = Counter()  # what `load` was asked for, by where it was: memory, table, nowhere
-        self._ttl = ttl
         self._allow_private = allow_private
-        self._cache = KeyCache()
         self._records = Records(pool)
+        self._memory = Memory(self._records, ttl)
         directory = Directory(client, directories, allow_private=allow_private)
+        logs = [Log(client, url, allow_private=allow_private) for url in directories]
+        self._follower = Follower(pool, logs, self._followed)
         self._plc = Asker(directory, self._settle, rate=rate, breaks=True)
         self._web = Asker(WebDids(client, allow_private=allow_private), self._settle, rate=WEB_RATE, breaks=False)
-        self._stale = Recent(MOST_STALE)
         self._refreshed = Recent(MOST_RECENT)
         self._waiters = Waiters()
         self._patience = Patience(MOST_PATIENCE, PATIENCE_RATE)
-        self._listeners: list[Listener] = []
 
     @property
     def waiting(self) -> int:
@@ -82,42 +73,37 @@ class Identities:
 
     def subscribe(self, listener: Listener) -> None:
         """Have `listener` called with each answer, in the loop: it must not wait."""
-        self._listeners.append(listener)
+        self._memory.subscribe(listener)
 
     def known(self, did: str) -> SigningKey | NoIdentity | None:
         """What is in memory: a key, that there is none, or None if that is not known. A key that is old still counts."""
-        known = self._cache.get(did)
-        if known is None:
-            return None if self._asker(did) is not None else NoIdentity("bad_did")
-        if time.time() - known.checked > self._ttl + STALE_IF_ERROR and not isinstance(known.answer, NoIdentity):
-            return None
-        return known.answer
+        if did in self._memory or self._asker(did) is not None:
+            return self._memory.answer(did)
+        return NoIdentity("bad_did")
 
     def pds(self, did: str) -> str | None:
         """The origin of the server that keeps this DID's repo, as far as it is in memory."""
-        known = self._cache.get(did)
+        known = self._memory.get(did)
         return None if known is None else known.pds
 
     def is_stale(self, did: str) -> bool:
         """Whether an #identity came since the DID was looked up: its key may be another one by now."""
-        return did in self._stale
+        return self._memory.is_stale(did)
 
     def stale(self, did: str) -> None:
         """An #identity came: ask again at the next use, which may never come."""
         if self._asker(did) is not None:
-            self._stale.note(did)
-            self._records.mark(did)
+            self._memory.stale(did)
 
     async def load(self, dids: Collection[str]) -> None:
         """Bring these DIDs from the table into memory. What is not there, or old, is put in line to be looked up: nothing waits
         for that."""
         unknown: list[str] = []
         for did in dids:
-            known, asker = self._cache.get(did), self._asker(did)
-            if known is not None:
+            if did in self._memory:
                 self.found["memory"] += 1
-                self._ask_again(did, known)
-            elif asker is not None and not asker.has(did):
+                self._ask_again(did)
+            elif (asker := self._asker(did)) is not None and not asker.has(did):
                 unknown.append(did)
         rows = await self._records.read(unknown) if unknown else []
         if rows is None:
@@ -125,13 +111,13 @@ class Identities:
         self.found["table"] += len(rows)
         self.found["nowhere"] += len(unknown) - len(rows)
         for row in rows:
-            if self._cache.get(row.did) is None:  # else it was looked up meanwhile
-                self._take(row)
+            if row.did not in self._memory:  # it may have been looked up meanwhile
+                self._memory.take(row)
         for did in unknown:
-            if (known := self._cache.get(did)) is None:
-                self.want(did)
+            if did in self._memory:
+                self._ask_again(did)
             else:
-                self._ask_again(did, known)
+                self.want(did)
 
     def want(self, did: str) -> None:
         """Have a DID looked up when its turn comes."""
@@ -172,7 +158,7 @@ class Identities:
     async def run(self) -> None:
         """Look up and write what was found, until cancelled."""
         async with asyncio.TaskGroup() as tasks:
-            for work in (self._plc.run(), self._web.run(), self._records.keep_writing()):
+            for work in (self._plc.run(), self._web.run(), self._records.keep_writing(), self._follower.run()):
                 tasks.create_task(work)
 
     def _asker(self, did: str) -> Asker | None:
@@ -181,50 +167,22 @@ class Identities:
             return self._plc
         return self._web if web_url(did, allow_private=self._allow_private) is not None else None
 
-    def _ask_again(self, did: str, known: Known) -> None:
+    def _ask_again(self, did: str) -> None:
         """Put a DID in line if what is known of it is old."""
-        age = time.time() - known.checked
-        limit = known.pause if isinstance(known.answer, NoIdentity) else self._ttl
-        if age >= limit or (did in self._stale and age >= STALE_INTERVAL):
-            asker = self._asker(did)
-            if asker is not None and not asker.has(did):
-                asker.put(did, Urgency.AGAIN)
+        asker = self._asker(did) if self._memory.is_old(did) else None
+        if asker is not None and not asker.has(did):
+            asker.put(did, Urgency.AGAIN)
 
     def _settle(self, answer: Answer) -> None:
         """A look-up has ended."""
         self.counts[answer.reason] += 1
         if answer.identity is not None:
-            self._learn(answer.did, answer.identity)
             if answer.primary:
                 self._refreshed.note(answer.did, REFRESH_INTERVAL)
-            for listener in self._listeners:
-                listener(answer.did, answer.identity)
+            self._memory.learn(answer.did, answer.identity)
         for primary in {False, answer.primary}:
             self._waiters.wake(Awaited(answer.did, primary))
 
-    def _learn(self, did: str, identity: Identity | NoIdentity) -> None:
-        now = int(time.time())
-        self._stale.forget(did)
-        if isinstance(identity, Identity) and identity.key is not None:
-            self._cache.put(did, Known(identity.key, identity.pds, now))
-            self._records.write(Row(did, key_bytes(identity.key), identity.pds, now, State.KNOWN))
-            return
-        none = identity if isinstance(identity, NoIdentity) else NoIdentity("no_signing_key")
-        pds = identity.pds if isinstance(identity, Identity) else None
-        before = self._cache.get(did)
-        pause = NEGATIVE_PAUSE if before is None else min(max(before.pause * 2, NEGATIVE_PAUSE), MAX_NEGATIVE_PAUSE)
-        self._cache.put(did, Known(none, pds, now, pause))
-        self._records.write(Row(did, None, pds, now, _STATES.get(none.reason, State.NOT_FOUND)))
-
-    def _take(self, row: Row) -> None:
-        """Bring a row of the table into memory."""
-        if row.state is State.ASK_AGAIN:
-            self._stale.note(row.did)
-        if row.key is None:
-            none = NoIdentity(_REASONS.get(row.state, "no_signing_key"))
-            self._cache.put(row.did, Known(none, row.pds, row.checked, MAX_NEGATIVE_PAUSE))
-            return
-        try:
-            self._cache.put(row.did, Known(read_key(row.key), row.pds, row.checked))
-        except Rejected:
-            return  # not of our making: it is looked up
+    def _followed(self, operations: Sequence[Operation], through: int) -> None:
+        """The log said this."""
+        self.counts["followed"] += self._memory.follow(operations, through, self._plc.has)

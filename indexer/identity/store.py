@@ -57,6 +57,22 @@ UPDATE unified_worker.identities SET state = 1
 WHERE did IN (SELECT did FROM unified_worker.identities WHERE did = ANY($1) AND state = 0 ORDER BY did FOR UPDATE)
 """
 
+# `checked` of a row is not older than its operation: what the log says later comes later here, too.
+FOLLOW = """
+INSERT INTO unified_worker.exports AS e (source, position, through, complete) VALUES ($1, $2, $3, $4)
+ON CONFLICT (source) DO UPDATE SET position = excluded.position, through = excluded.through,
+  complete = e.complete OR excluded.complete
+"""
+FOLLOWED = "SELECT position, through, complete FROM unified_worker.exports WHERE source = $1"
+
+
+class Position(NamedTuple):
+    """How far the log of a directory, or a file, was read. `through`: seconds since 1970."""
+
+    position: int
+    through: int
+    complete: bool
+
 
 async def read(connection: Connection, dids: Collection[str]) -> list[Row]:
     """The rows of these DIDs that there are."""
@@ -76,3 +92,16 @@ async def mark(connection: Connection, dids: Sequence[str]) -> None:
     """Have these DIDs asked for again at their next use."""
     for start in range(0, len(dids), MOST_ROWS):
         await connection.execute(MARK, dids[start : start + MOST_ROWS])
+
+
+async def read_position(connection: Connection, source: str) -> Position:
+    """How far a source was read; nothing of it if it was never read."""
+    row = await connection.fetchrow(FOLLOWED, source)
+    return Position(0, 0, False) if row is None else Position(*row)
+
+
+async def write_export(connection: Connection, source: str, rows: Sequence[Row], position: Position) -> None:
+    """Write rows of a source together with how far it was read."""
+    async with connection.transaction():
+        await write(connection, rows)
+        await connection.execute(FOLLOW, source, *position)

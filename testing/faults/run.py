@@ -207,7 +207,7 @@ async def _judge(plan: Plan, scene: Scene, outcome: Outcome) -> None:
 def _leave_open(rows: Rows, scene: Scene) -> None:
     """What a fault brought into the stream that the model was not told: a broken message marks its account; other seqs."""
     for did in scene.broken:
-        rows["unified_worker.repos"][did]["desynchronized"] = UNDETERMINED
+        rows["unified_worker.repos"][did] |= dict.fromkeys(("sync", "sync_reason"), UNDETERMINED)
     if scene.renumbered or scene.beside:
         for row in (row for table in rows.values() for row in table.values() if "commit_seq" in row):
             row["commit_seq"] = UNDETERMINED

@@ -98,6 +98,7 @@ async def test_a_pds_that_knows_no_such_repo_confirms_it(database: str) -> None:
         assert on.counts == {"deletion_confirmed": 1}
 
 
+@pytest.mark.promise(2)
 @pytest.mark.parametrize(
     ("fault", "endpoint"),
     [

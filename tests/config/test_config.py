@@ -45,6 +45,7 @@ def test_defaults() -> None:
         log_format="text",
         verify="full",
         hold_unproven=False,
+        audit_rate=6,
         plc_urls=("https://plc.directory",),
         plc_rate=5,
         identity_ttl=86_400.0,
@@ -67,6 +68,7 @@ def test_everything_set() -> None:
         "HTTP_HOSTS": "Worker.example, ,[::1],10.0.0.7,Worker.example",
         "READY_LAG_SECONDS": "0",
         "LOG_FORMAT": "JSON",
+        "AUDIT_RATE": "60",
         "VERIFY": "Signatures",
         "VERIFY_UNPROVEN": "HOLD",
         "PLC_URL": "http://PLC:2582, https://plc.directory:443/,http://[::1]:80",
@@ -84,7 +86,7 @@ def test_everything_set() -> None:
     assert (config.http_bind, str(config.http_bind)) == (Address("::1", 0, chosen=True), "[::1]:0")
     assert config.http_hosts == ("worker.example", "::1", "10.0.0.7")
     assert (config.ready_lag, config.log_format) == (0.0, "json")
-    assert (config.verify, config.hold_unproven) == ("signatures", True)
+    assert (config.verify, config.hold_unproven, config.audit_rate) == ("signatures", True, 60)
     assert config.plc_urls == ("http://plc:2582", "https://plc.directory", "http://[::1]")
     assert (config.plc_rate, config.identity_ttl, config.allow_private_hosts) == (100, 60.0, True)
     assert config.dns_servers == (("9.9.9.9", 53), ("127.0.0.1", 5353), ("::1", 53), ("::1", 54))
@@ -140,6 +142,7 @@ def test_every_fault_at_once() -> None:
         LOG_FORMAT="xml",
         VERIFY="yes",
         VERIFY_UNPROVEN="wait",
+        AUDIT_RATE="-1",
         PLC_URL="plc.directory",
         PLC_RATE="0",
         IDENTITY_TTL="0",
@@ -170,6 +173,7 @@ def test_every_fault_at_once() -> None:
         *(("DNS_SERVERS", value) for value in ("dns.example", "1.1.1", "1.1.1.1:x", "::1:x", "1.1.1.1:99999")),
         *(("VERIFY", value) for value in ("on", "true", "all")),
         ("VERIFY_UNPROVEN", "off"),
+        *(("AUDIT_RATE", value) for value in ("-1", "601", "x")),
         *(("LOG_LEVEL", value) for value in ("TRACE", "20")),
         *(("SYNCHRONOUS_COMMIT", value) for value in ("true", "remote_apply")),
     ],

@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 
 from indexer.database.connection.pool import DatabasePool
-from indexer.identity import asker, pace, records, resolver
+from indexer.identity import asker, memory, pace, records, resolver
 from indexer.identity.client import Client
 from indexer.identity.document import Identity
 from indexer.identity.key_cache import NoIdentity
@@ -116,7 +116,8 @@ async def test_an_unknown_did_is_looked_up_and_kept(world: World) -> None:
         (did(1), "user1.test"),
         (did(15), "user15.test"),
     }
-    await until(lambda: world.stored(15), "it is in the table")
+    for number in (1, 15):
+        await until(lambda number=number: world.stored(number), "it is in the table")
     assert await world.stored(1) == (0, "https://pds.simulator.test")
     size = "SELECT length(key) FROM unified_worker.identities WHERE did = $1"
     assert [await world.worker.value(size, did(number)) for number in (1, 15)] == [35, 35]
@@ -130,7 +131,8 @@ async def test_the_table_outlives_the_process(world: World) -> None:
     for number in (1, 15):
         world.publish(number)
     await world.looked_up(1, 15)
-    await until(lambda: world.stored(15), "it is in the table")
+    for number in (1, 15):
+        await until(lambda number=number: world.stored(number), "it is in the table")
     async with running(world.worker.pool, world.directory) as later:
         await later.load([did(1), did(15)])
         for number in (1, 15):
@@ -189,7 +191,8 @@ async def test_what_is_no_identity_is_known_by_its_reason(
 ) -> None:
     world.publish(2)
     world.directory.paths[f"/{did(1)}"] = telling(body, status)
-    await world.looked_up(1, 2)
+    await world.looked_up(1)
+    await world.looked_up(2)  # what comes later is written later
     assert world.identities.known(did(1)) == NoIdentity(reason)
     assert world.identities.counts[reason] == (0 if reason == "no_signing_key" else 1)
     await until(lambda: world.stored(2), "the table is written")
@@ -205,7 +208,7 @@ async def test_who_is_nobody_is_asked_for_again_ever_later(world: World, monkeyp
     now = time.time()
     for ask, passed in enumerate((120, 240, 480, 960, 1920, 3600, 3600), start=1):
         for seconds, expected in ((passed - 5, ask), (passed + 5, ask + 1)):
-            monkeypatch.setattr(resolver.time, "time", lambda at=now + seconds: at)
+            monkeypatch.setattr(memory.time, "time", lambda at=now + seconds: at)
             await world.identities.load([did(1)])
             assert world.identities.waiting + world.asked(1) >= expected - 1
             if expected == ask + 1:
@@ -214,7 +217,7 @@ async def test_who_is_nobody_is_asked_for_again_ever_later(world: World, monkeyp
         now += passed + 5
         assert world.identities.known(did(1)) == NoIdentity("no_such_did")  # meanwhile it stays what it is
     world.publish(1)
-    monkeypatch.setattr(resolver.time, "time", lambda: now + 4000)
+    monkeypatch.setattr(memory.time, "time", lambda: now + 4000)
     await world.identities.load([did(1)])
     await until(lambda: world.knows(1), "it is somebody now")
 
@@ -225,18 +228,18 @@ async def test_a_key_is_asked_for_again_after_its_time_and_counts_meanwhile(
     world.publish(1)
     await world.looked_up(1)
     now = time.time()
-    monkeypatch.setattr(resolver.time, "time", lambda: now + DAY - 10)
+    monkeypatch.setattr(memory.time, "time", lambda: now + DAY - 10)
     await world.identities.load([did(1)])
     assert world.identities.waiting == 0
     world.directory.paths[f"/{did(1)}"] = answering(500)
-    monkeypatch.setattr(resolver.time, "time", lambda: now + DAY + 10)
+    monkeypatch.setattr(memory.time, "time", lambda: now + DAY + 10)
     await world.identities.load([did(1)])
     await until(lambda: world.identities.counts["server_error"] == 1, "it is asked again")
     assert world.knows(1)
     assert not world.identities.is_stale(did(1))
-    monkeypatch.setattr(resolver.time, "time", lambda: now + 8 * DAY - 10)
+    monkeypatch.setattr(memory.time, "time", lambda: now + 8 * DAY - 10)
     assert world.knows(1)
-    monkeypatch.setattr(resolver.time, "time", lambda: now + 8 * DAY + 10)
+    monkeypatch.setattr(memory.time, "time", lambda: now + 8 * DAY + 10)
     assert world.identities.known(did(1)) is None
 
 
@@ -318,7 +321,7 @@ async def test_an_identity_message_has_it_asked_for_at_the_next_use(world: World
         assert later.is_stale(did(1))
     assert world.asked(1) == 1
     now = time.time()
-    monkeypatch.setattr(resolver.time, "time", lambda: now + 61)
+    monkeypatch.setattr(memory.time, "time", lambda: now + 61)
     await world.identities.load([did(1)])
     await until(lambda: world.knows(1, key=2), "the new key is known")
     assert not world.identities.is_stale(did(1))
@@ -389,12 +392,9 @@ async def test_a_directory_that_says_wait_is_left_alone(world: World) -> None:
     world.directory.answer = answering(429, headers={"Retry-After": "3600"})
     await world.identities.load([did(number) for number in range(1, 100)])
     await until(lambda: world.identities.counts["rate_limited"] >= 1, "it says so")
-    await until(lambda: world.identities.counts["rate_limited"] == len(world.directory.requests), "none is under way")
-    asked = len(world.directory.requests)
-    assert asked <= asker.AT_ONCE + 1
     await world.identities.load([did(number) for number in range(100, 200)])
-    await asyncio.sleep(0.1)
-    assert len(world.directory.requests) == asked
+    await asyncio.sleep(0.2)
+    assert len(world.directory.requests) <= asker.AT_ONCE + 1  # those that were under way
 
 
 async def test_a_did_whose_look_up_fails_does_not_stop_others(world: World) -> None:

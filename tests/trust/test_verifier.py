@@ -187,7 +187,7 @@ async def test_one_account_s_question_keeps_nobody_else_waiting_and_its_own_even
         assert worker.trust.waiting == 10
         await finished(worker, net.seq)
         assert dict(worker.metrics.verified) == {"proven": 20}
-        assert (worker.metrics.stale, worker.metrics.broken_chain, worker.metrics.refreshes) == (0, 0, 1)
+        assert (worker.metrics.stale, worker.metrics.doubts, worker.metrics.refreshes) == (0, {}, 1)
 
 
 async def test_a_replay_checks_no_signature(database: str, net: Network) -> None:
@@ -240,3 +240,29 @@ async def test_a_retry_proves_what_it_applies(database: str, net: Network) -> No
     assert not retrying.all_applied
     assert await rkeys(database) == []
     assert await letters(database) == [("bad_signature", True)]
+
+
+REFUSING = """
+CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'not now'; END $$;
+CREATE TRIGGER refuse BEFORE INSERT ON likes FOR EACH ROW EXECUTE FUNCTION refuse();
+"""
+
+
+async def test_what_the_database_refused_is_not_stale_when_it_comes_again(database: str, net: Network) -> None:
+    """Only what is written may count as stale, since nothing of that is looked at any more."""
+    alice = net.repo(1)
+    async with verifying(database, net) as worker, connected(database) as connection:
+        await known(worker, alice)
+        await connection.execute(REFUSING)
+        payload = alice.commit(like("a"))
+        net.send(payload)
+        await finished(worker, net.seq)
+        assert await rkeys(database) == []
+        await connection.execute("DROP TRIGGER refuse ON likes")
+        net.send(payload)
+        await finished(worker, net.seq)
+        assert dict(worker.metrics.verified) == {"proven": 2}
+        net.send(payload)
+        await finished(worker, net.seq)
+        assert dict(worker.metrics.verified) == {"proven": 2, "stale": 1}
+    assert await rkeys(database) == ["a"]

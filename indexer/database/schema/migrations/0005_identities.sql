@@ -17,3 +17,13 @@ COMMENT ON TABLE unified_worker.identities IS 'What the DID documents said, as f
       key: the signing key, compressed, after its multicodec prefix. pds: of unified_worker.hosts.
       checked: when it was read, in seconds since 1970. state: 0 known, 1 to be asked again at the next use, 2 the directory
       does not know the DID, 3 it was deleted there, 4 its document has no usable key.';
+
+CREATE TABLE unified_worker.exports (
+  source text COLLATE "C" PRIMARY KEY,
+  position bigint NOT NULL,
+  through int NOT NULL,
+  complete boolean NOT NULL
+);
+COMMENT ON TABLE unified_worker.exports IS 'How far the log of the did:plc directory is in unified_worker.identities.
+      source: the directory, or a file. position: its last seq, or line. through: up to when what the log said is known, in
+      seconds since 1970. complete: its end was reached; a directory is followed from then on.';
