@@ -57,6 +57,7 @@ async def test_nothing_honest_is_refused(database: str, mix: Mix, level: str) ->
     assert await differences(database, stream.model) == []
 
 
+@pytest.mark.promise(7)
 async def test_keys_that_change_before_and_after_and_without_a_word(database: str) -> None:
     """The directory is ahead of the stream, so that its accounts are known before: an older key is nobody's any more."""
     changes = tuple(
