@@ -119,7 +119,7 @@ class Exposition(Collector):
         )
         yield _gauge("unproven_repos", "Repos that wait for their account's key", gauges.metrics.unproven)
         if gauges.unproven_age is not None:
-            yield _gauge("unproven_seconds", "Time since the unproven repo that waits longest was written", gauges.unproven_age)
+            yield _gauge("unproven_seconds", "How long the first of the unproven repos has waited", gauges.unproven_age)
         yield _gauge(
             "deletions_unconfirmed", "Deletions that only the relay has reported so far", gauges.metrics.deletions_unconfirmed
         )
