@@ -269,3 +269,26 @@ async def test_what_the_database_refused_is_not_stale_when_it_comes_again(databa
         await finished(worker, net.seq)
         assert dict(worker.metrics.verified) == {"proven": 2, "stale": 1}
     assert await rkeys(database) == ["a"]
+
+
+async def test_while_the_directory_is_silent_commits_are_unproven_and_settled_when_it_speaks(
+    database: str, net: Network
+) -> None:
+    alice, bob = net.repo(1), net.repo(2)
+    net.services.faults.put(Cut(), "directory")
+    async with verifying(database, net) as worker:
+        for repo in (alice, bob):
+            for rkey in "ab":
+                net.send(repo.commit(like(f"{rkey}{repo.account.number}")))
+        await finished(worker, net.seq)
+        assert await rkeys(database) == ["a1", "a2", "b1", "b2"]
+        assert dict(worker.metrics.verified) == {"unproven": 4}
+        assert await unproven(database) == 2
+        net.services.faults.clear()
+
+        async def settled() -> bool:
+            return await unproven(database) == 0
+
+        await until(settled, "all is proven", 60)
+        assert dict(worker.metrics.settled) == {"proven": 2}
+    assert await letters(database) == []
