@@ -126,7 +126,7 @@ class Gauges:
 
     @property
     def unproven_age(self) -> float | None:
-        """Seconds since that unproven repo was written that was not written for the longest time; None if there is none."""
+        """Seconds that the first of the unproven repos has waited; None if there is none."""
         since = self.metrics.unproven_since
         return None if since is None else max(0.0, (datetime.now(UTC) - since).total_seconds())
 
