@@ -29,9 +29,9 @@ def traffic(
     return traffic_of(Generator(settings).stream(events))
 
 
-def traffic_of(stream: Iterable[Sent]) -> Traffic:
-    """These frames, and the model of what they say."""
-    model = Model()
+def traffic_of(stream: Iterable[Sent], model: Model | None = None) -> Traffic:
+    """These frames, and the model of what they say: this one, or one that believes the relay."""
+    model = model or Model()
     frames: list[bytes] = []
     last_seq = 0
     for sent in stream:
