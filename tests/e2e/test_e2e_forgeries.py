@@ -15,6 +15,7 @@ import libipld
 import pytest
 
 from indexer.embedded.server import PostgresServer
+from relay_simulator import keys
 from relay_simulator.changes import Change
 from relay_simulator.forge.forger import Forger
 from relay_simulator.forge.kinds import KINDS
@@ -27,7 +28,7 @@ from relay_simulator.server import RelayServer
 from relay_simulator.truth import Sent
 from testing.databases import connected, differences
 from testing.forgeries import OUTCOMES
-from testing.model import Model
+from testing.model import UNDETERMINED, Model
 from testing.waiting import until
 from testing.workers import running
 from tests.conftest import fresh
@@ -44,7 +45,7 @@ SETTINGS = Settings(
 HONEST = 200  # events before the first forgery
 LETTERS = "SELECT reason FROM unified_worker.dead_letters WHERE seq = $1"
 REPO = "SELECT * FROM unified_worker.repos WHERE did = $1"
-SETTLED = "SELECT count(*) = 0 FROM unified_worker.repos WHERE unproven IS NOT NULL OR status = 'unconfirmed'"
+SETTLED = "SELECT count(*) = 0 FROM unified_worker.repos WHERE unproven IS NOT NULL OR status = 'deletion_unconfirmed'"
 
 
 @dataclass
@@ -65,7 +66,8 @@ class Seen:
     honest: list[Sent] = field(default_factory=list[Sent])
     letters: dict[int, set[str]] = field(default_factory=lambda: defaultdict[int, set[str]](set))  # by seq, at the end
     repos: dict[str, Any] = field(default_factory=dict[str, Any])  # rows by DID, at the end
-    asked: Counter[str] = field(default_factory=Counter[str])  # of the directory: by kind that was forged
+    handles: dict[str, str] = field(default_factory=dict[str, str])  # of users, by DID, at the end
+    asked: Counter[str] = field(default_factory=Counter[str])  # of the directory about the forged account, by kind
     differences: list[str] = field(default_factory=list[str])
 
 
@@ -97,9 +99,9 @@ class Run:
         return self.seen
 
     async def _forge(self, connection: "asyncpg.Connection[Any]", forger: Forger, kind: str) -> None:
-        asked = self._services.requests.count("plc")
         sent = list(forger.forge(kind))
         *_, last = (one for one in sent if isinstance(one, Forged))
+        asked = self._services.requests.count("plc", last.did)
         if kind == "unknown-did":  # before that is known, it would count as any other
             await self._worker.trust.identities.wait(last.did, 20)
         for one in sent:
@@ -108,12 +110,13 @@ class Run:
                 before = Counter(self._worker.metrics.refused)
                 self._send(one)
                 await self._through()
+                await until(lambda: connection.fetchval(SETTLED), "no deletion is in doubt")
                 letters = {row["reason"] for row in await connection.fetch(LETTERS, last.seq)}
                 counted = Counter(self._worker.metrics.refused) - before
                 self.seen.came[kind] = Came(last, counted, letters, await connection.fetchrow(REPO, last.did))
             else:
                 self._send(one)
-        self.seen.asked[kind] = self._services.requests.count("plc") - asked
+        self.seen.asked[kind] = self._services.requests.count("plc", last.did) - asked
 
     def _send(self, sent: Sent | Forged) -> None:
         if sent.truth is not None:
@@ -134,6 +137,10 @@ class Run:
         for row in await connection.fetch("SELECT seq, reason FROM unified_worker.dead_letters"):
             self.seen.letters[row["seq"]].add(row["reason"])
         self.seen.repos = {row["did"]: row for row in await connection.fetch("SELECT * FROM unified_worker.repos")}
+        self.seen.handles = {row["did"]: row["handle"] for row in await connection.fetch("SELECT did, handle FROM users")}
+        expected = self._model.expected().rows
+        for row in (*expected["users"].values(), *expected["unified_worker.repos"].values()):
+            row["handle"] = UNDETERMINED  # it depends on who was looked up, and when
         self.seen.differences = await differences(self._url, self._model)
 
 
@@ -215,11 +222,15 @@ def test_a_deletion_that_the_account_s_host_denies_takes_nothing(seen: Seen) -> 
     assert (repo["active"], repo["status"]) == (True, None)
 
 
+def test_nobody_gets_the_handle_of_another(seen: Seen) -> None:
+    own = {keys.did(SETTINGS.seed, number): f"user{number}.simulator.test" for number in range(SETTINGS.accounts)}
+    assert {did: handle for did, handle in seen.handles.items() if handle not in (own.get(did), "handle.invalid")} == {}
+
+
 def test_one_question_a_forged_signature_and_none_for_what_needs_no_key(seen: Seen) -> None:
-    """A flood has nobody asked before the next commit comes."""
     signed = [kind for kind, name in NAMED.items() if name == "bad_signature" and kind != "old-key"]  # it comes after a flood
     assert {kind: seen.asked[kind] for kind in signed if seen.asked[kind] > 1} == {}
-    others = [kind for kind in KINDS if kind not in (*signed, "unknown-did", "false-deletion", "false-handle")]
+    others = [kind for kind, name in NAMED.items() if name != "bad_signature"]
     assert {kind: seen.asked[kind] for kind in others if seen.asked[kind]} == {}
 
 
