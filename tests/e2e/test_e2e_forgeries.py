@@ -45,6 +45,7 @@ SETTINGS = Settings(
 HONEST = 200  # events before the first forgery
 LETTERS = "SELECT reason FROM unified_worker.dead_letters WHERE seq = $1"
 REPO = "SELECT * FROM unified_worker.repos WHERE did = $1"
+CHECKED = "SELECT NOT EXISTS (SELECT FROM unified_worker.handle_checks WHERE did = $1)"
 SETTLED = "SELECT count(*) = 0 FROM unified_worker.repos WHERE unproven IS NOT NULL OR status = 'deletion_unconfirmed'"
 
 
@@ -133,7 +134,9 @@ class Run:
 
     async def _end(self, connection: "asyncpg.Connection[Any]", seq: int) -> None:
         await self._through()
+        claimed = self.seen.came["false-handle"].forged.did
         await until(lambda: connection.fetchval(SETTLED), "all keys and deletions are settled")
+        await until(lambda: connection.fetchval(CHECKED, claimed), "the claim of a handle is checked")
         for row in await connection.fetch("SELECT seq, reason FROM unified_worker.dead_letters"):
             self.seen.letters[row["seq"]].add(row["reason"])
         self.seen.repos = {row["did"]: row for row in await connection.fetch("SELECT * FROM unified_worker.repos")}
@@ -148,7 +151,8 @@ class Run:
 def seen(pg18: PostgresServer) -> Iterator[Seen]:
     """One run, for all tests; in a loop of its own, since a test's ends with the test."""
     with pytest.MonkeyPatch.context() as patch, asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
-        patch.setattr("indexer.database.background.wiper.INTERVAL", 0.05)
+        for task in ("database.background.wiper", "accounts.deletions", "accounts.handle_checks"):
+            patch.setattr(f"indexer.{task}.INTERVAL", 0.05)
         patch.setenv("NO_PROXY", "127.0.0.1,localhost")
         yield runner.run(whole(pg18))
 
