@@ -32,7 +32,7 @@ from relay_simulator.hosts.ledger import Ledger
 from relay_simulator.hosts.services import Services
 from relay_simulator.mix import Mix
 from testing.databases import differences
-from testing.forgeries import OUTCOMES
+from testing.forgeries import OUTCOMES, leave_handles_open
 from testing.model import Model
 from testing.waiting import until
 
@@ -58,7 +58,7 @@ async def forged(server: PostgresServer, folder: Path, commits: int, one_in: int
     """Serves such a stream to the worker, which knows all keys, and compares all rows with the model's."""
     quiet = replace(Mix.realistic(), **dict.fromkeys(MESSAGES, 0.0))
     settings = Settings(seed=SEED, accounts=max(commits // PER_ACCOUNT, 200), history=HISTORY, mix=quiet)
-    model, counts, last_seq = Model(), Counter[str](), 0
+    model, counts, last_seq = Model(verify="full"), Counter[str](), 0
 
     def frames() -> Iterator[bytes]:
         nonlocal last_seq
@@ -88,6 +88,7 @@ async def forged(server: PostgresServer, folder: Path, commits: int, one_in: int
 
                     await until(through, f"the cursor is at {last_seq}", START_TIMEOUT + count / SLOWEST)
                     rate = count / (time.monotonic() - began)
+            leave_handles_open(model)
             letters = {row["reason"]: row["count"] for row in await eye.fetch(LETTERS)}
             return Result(rate, counts, letters, await differences(url, model))
         finally:
