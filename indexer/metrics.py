@@ -60,7 +60,7 @@ class Metrics:
     stale: int = 0  # commits whose rev was not newer than the stored one
     stale_messages: int = 0  # #account and #identity that were not newer than the last of their kind
     rev_fork: int = 0  # commits with the stored rev but other content
-    broken_chain: int = 0  # commits that follow on a commit of their repo that never came
+    doubts: Counter[str] = field(default_factory=Counter[str])  # applied, though not all is proven or there: by reason
     reconnects: int = 0  # connections to the relay after the first attempt, failed attempts included
     last_reconnects: deque[Reconnect] = field(default_factory=lambda: deque[Reconnect](maxlen=RECONNECTS_KEPT))
     was_connected: bool = False  # to the relay, at least once
@@ -110,7 +110,7 @@ class Metrics:
             "stale": self.stale,
             "stale_messages": self.stale_messages,
             "rev_fork": self.rev_fork,
-            "broken_chain": self.broken_chain,
+            "doubts": dict(self.doubts),
             "confirmations": dict(self.confirmations),
             "audited": dict(self.audited),
             "reconnects": self.reconnects,

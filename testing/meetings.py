@@ -263,7 +263,7 @@ WITHOUT_LOCK = {
 LEFT_OUT = {
     *("id", "cid", "quoted_cid", "data_cid", "record", "held", "has_user", "seq", "rev"),
     *("commit_seq", "commit_rev", "commit_time", "came_at", "sort_at", "indexed_at", "updated_at"),
-    *("handle_at", "handle_seq", "account_at", "account_seq", "wiped_at", "place_seq", "placed_at"),
+    *("handle_at", "handle_seq", "account_at", "account_seq", "wiped_at", "place_seq", "placed_at", "sync_at", "unproven_at"),
 }
 # Their created_at is of the row, not of a record; of a verification taken back it is the commit's time.
 UNDATED = {"users", "post_aggregations", "post_viewer_states", "thread_contexts", "notifications"}

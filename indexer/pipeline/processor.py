@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 
 from indexer.database.connection.pool import DatabasePool
 from indexer.database.connection.sessions import Connection
+from indexer.database.functions.states import REASONS
 from indexer.database.write.apply import apply_one
 from indexer.database.write.batch import KINDS, OTHER, Batch, build, row_of
 from indexer.database.write.outcome import APPLIED, Outcome, Result
@@ -84,9 +85,6 @@ class EventProcessor:
                 metrics.stale_messages += 1
             case Result.STALE:
                 metrics.stale += 1
-            case Result.BROKEN_CHAIN:
-                metrics.broken_chain += 1
-                warn_limited(log, "broken_chain", "The predecessor of a repo's commit never arrived: marked desynchronized")
             case Result.REV_FORK:
                 metrics.rev_fork += 1
                 warn_limited(log, "rev_fork", "A repo sent two different commits with one rev; the first one stays")
@@ -95,6 +93,10 @@ class EventProcessor:
                 metrics.refused[reason] += 1
                 metrics.dead_letters += 1
                 warn_limited(log, reason, "The database refused a commit (%s): kept in unified_worker.dead_letters", reason)
+            case doubt:
+                metrics.doubts[doubt] += 1
+                if doubt is not Result.LEGACY_COMMIT:
+                    warn_limited(log, doubt, "A repo is desynchronised: %s (%s)", doubt, REASONS[doubt])
 
     def _written(self, batch: Batch, outcomes: Sequence[Outcome]) -> None:
         if outcomes.count(APPLIED) == len(outcomes):  # nearly always
@@ -106,8 +108,8 @@ class EventProcessor:
         self.newest.sample(batch, outcomes)
 
     async def process_commit(self, connection: Connection, commit: Commit) -> str:
-        """Apply one commit; return the outcome: 'applied', 'broken_chain', 'stale', 'rev_fork', 'inactive', 'kept', or
-        'frame_dropped' (applied). The second and the sixth may end with ':frame_dropped'."""
+        """Apply one commit; return the outcome: 'applied', 'stale', 'rev_fork', 'inactive', 'kept', 'frame_dropped' (applied),
+        or what is in doubt of one that was applied ('chain_broken', …). That and 'kept' may end with ':frame_dropped'."""
         return str(await apply_one(connection, Mode.LIVE, build([commit], selection=self._selection, with_frames=True)))
 
     async def ensure_user(self, connection: Connection, did: str) -> None:

@@ -10,6 +10,7 @@ expected.py   all tables, with what follows from the records
 gates.py      what gates say of posts
 notices.py    notifications
 history.py    what the order of events decided
+states.py     how far a repo is complete and proven
 model.py      Model: takes the stream's truths
 compare.py    compare(model, connection): the differences
 The rules are those of the schema's description ("What the rows mean") and of the settled rules on duplicates and revs.

@@ -1,5 +1,6 @@
 """The model itself: it takes events in, one after the other, and keeps what is there."""
 
+from collections import Counter
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -12,6 +13,7 @@ from testing.model.expected import Expected, worked_out
 from testing.model.history import History
 from testing.model.names import Row, Rows, Stored
 from testing.model.protocol import MAX_URI, Refused, check_data_model, instant, is_handle, tid_time, without_nul
+from testing.model.states import COMPLETE, UNSEEN, Completeness, Verify, doubt
 
 MAX_BLOCK_BYTES = 2**20
 MAX_AHEAD = timedelta(minutes=5)  # a rev further ahead of its commit's time than this is refused
@@ -34,7 +36,7 @@ class Repo:
     claimed: int | None = None  # the seq since which its claim of the handle stands
     verified: bool | None = None  # whether the handle led to the account; None where that was not looked at
     checked: int = 0  # the number of the check, of all accounts'
-    desynchronized: bool = False
+    known: Completeness = field(default_factory=Completeness)
     refused: str | None = None  # the rev of a commit that came after `rev` and was refused as a whole
     has_user: bool = False
     records: dict[str, Stored] = field(default_factory=dict[str, Stored])
@@ -49,7 +51,8 @@ class Model:
     """Feed it one relay's truths in order with `apply`; `rows` says what the tables should hold.
 
     `opted_out`: accounts that forbid the collection of their data. `collections`: which ones are indexed. `confirm`: a
-    deletion counts once `confirmed` says so, and a verified handle changes by `settled` alone.
+    deletion counts once `confirmed` says so, and a verified handle changes by `settled` alone. `verify`: the setting; with it,
+    only truths of which something is proven are fed.
     """
 
     def __init__(
@@ -57,12 +60,13 @@ class Model:
         opted_out: Collection[str] = (),
         collections: Callable[[str], bool] = every_collection,
         confirm: bool = False,
+        verify: Verify = "off",
     ) -> None:
         self.repos: dict[str, Repo] = {}
         self.history = History()
         self.stale = 0  # commits and #syncs that changed nothing, because their rev is not newer; forks among them
         self.stale_messages = 0  # #account and #identity that are not newer than the one that stands
-        self.broken_chains = 0  # commits of visible accounts that follow on one that never came
+        self.doubts: Counter[str] = Counter()  # what was wrong with commits and #syncs that were taken in all the same
         self.filtered = 0  # commits of inactive and opted-out accounts
         self.refused: list[tuple[int, str, str]] = []  # seq, path, reason
         self._last: datetime | None = None
@@ -70,6 +74,7 @@ class Model:
         self._opted_out = frozenset(opted_out)
         self._collections = collections
         self._confirm = confirm
+        self._verify: Verify = verify
         self._checks = 0
         self._expected: Expected | None = None
 
@@ -163,17 +168,28 @@ class Model:
         self.filtered += hidden
         ahead = tid_time(commit.rev) > time + MAX_AHEAD
         if ahead or commit.too_big:
-            repo.desynchronized = True
-            repo.refused = commit.rev
+            if self._verify == "off":
+                repo.refused = commit.rev
+                if commit.did in self._opted_out:
+                    repo.known.filtered = True
+                else:
+                    repo.known.lose("refused")
             if not hidden:
                 self.refused.append((commit.seq, "", "rev is ahead of its time" if ahead else "too big"))
             return
-        if repo.rev and commit.since is not None and commit.since not in (repo.rev, repo.refused):
-            repo.desynchronized = True
-            self.broken_chains += repo.active
+        known = repo.known
+        wrong = doubt(known, repo.rev, repo.data, repo.refused, commit, self._verify)
+        if wrong is not None:
+            known.lose(wrong)
+            self.doubts[wrong] += repo.active
+        elif not repo.rev and (commit.since, commit.prev_data, known.state, self._verify) == (None, None, UNSEEN, "full"):
+            known.state = COMPLETE
+        known.inductive |= self._verify == "full" and commit.sound and commit.prev_data is not None
         repo.rev, repo.data, repo.refused = commit.rev, commit.data, None
+        known.filtered |= commit.did in self._opted_out
+        if not repo.active:
+            known.lose("inactive")
         if hidden:
-            repo.desynchronized = True
             return
         for place, op in enumerate(commit.ops):
             if any(
@@ -182,7 +198,7 @@ class Model:
             ):
                 continue  # nobody saw it
             if not self._collections(op.collection):
-                repo.desynchronized = True
+                known.filtered = True
                 continue
             try:
                 self._op(repo, commit, op, time)
@@ -216,7 +232,9 @@ class Model:
         self._time(sync.did, sync.time)
         if not self._is_stale(sync.did, sync.rev):
             repo = self._repo(sync.did)
-            repo.desynchronized |= repo.data is None or repo.data != sync.data
+            if repo.data is not None and repo.data != sync.data:
+                repo.known.lose("sync_differs")
+                self.doubts["sync_differs"] += 1
             repo.rev, repo.data, repo.refused = sync.rev, sync.data, None
 
     def _identity(self, identity: IdentityTruth) -> None:
@@ -265,7 +283,8 @@ class Model:
     def _gone(self, did: str) -> None:
         """An account is deleted, and its rows with it."""
         repo = self.repos[did]
-        repo.status, repo.desynchronized, repo.claimed, repo.verified = "deleted", True, None, None
+        repo.status, repo.claimed, repo.verified = "deleted", None, None
+        repo.known.lose("wiped")
         self.history.deleted.add(did)
         self.history.wipe(did, list(repo.records.values()))
         repo.records.clear()
@@ -293,6 +312,9 @@ def repo_row(did: str, repo: Repo) -> Row:
         "active": repo.active,
         "status": repo.status,
         "handle": repo.handle,
-        "desynchronized": repo.desynchronized,
+        "sync": repo.known.state,
+        "sync_reason": repo.known.reason,
+        "filtered": repo.known.filtered,
+        "inductive": repo.known.inductive,
         "wiping": False,
     }

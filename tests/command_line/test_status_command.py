@@ -30,12 +30,17 @@ RELAY = f"service cursor last_event_time saved_at running(pid connected_at addre
 LETTERS = "by_reason(…) newest_only without_frame tried_in_vain frame_bytes most_frame_bytes most_frames_of_a_did"
 WIPE = "did attempts error since retry_at"
 TABLE = "name rows estimated bytes growth"
+REPOS = "desynchronised() desynchronised_since repairing unproven unproven_since most_counted"
 STATUS = (
-    f"now relays[{RELAY}] dead_letters({LETTERS}) accounts_being_wiped gates_being_judged stuck_wipes "
-    f"longest_stuck_wipes[{WIPE}] rebuild(step number steps rows) tables[{TABLE}]"
+    f"now relays[{RELAY}] dead_letters({LETTERS}) repos({REPOS}) accounts_being_wiped gates_being_judged stuck_wipes "
+    f"longest_stuck_wipes[{WIPE}] unconfirmed_deletions oldest_deletions handles_to_check "
+    f"rebuild(step number steps rows) tables[{TABLE}]"
 )
 GROWTH = "rows_per_day bytes_per_day over_seconds"
-REPO = "rev seq active status account_at handle handle_at desynchronized held wiping wiped_at updated_at wipe_error"
+REPO = (
+    "rev seq active status account_at handle handle_at handle_verified handle_checked_at sync sync_reason sync_at filtered "
+    "inductive unproven_at held wiping wiped_at updated_at wipe_error deletion_error"
+)
 LAST_LETTER = "path rev reason detail attempts last_seen"
 ACCOUNT = f"did repo({REPO}) rows(…) most_counted waiting_duplicates dead_letters(…) last_dead_letters[{LAST_LETTER}]"
 

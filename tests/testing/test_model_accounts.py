@@ -19,7 +19,10 @@ def test_a_repo_of_which_nothing_special_is_known() -> None:
             "active": True,
             "status": None,
             "handle": None,
-            "desynchronized": False,
+            "sync": 0,
+            "sync_reason": None,
+            "filtered": False,
+            "inductive": False,
             "wiping": False,
         }
     }
@@ -33,7 +36,7 @@ def test_what_an_inactive_account_writes_is_kept_out() -> None:
     hidden_rev = story.model.revs[ALICE]
     assert story.rows("posts").keys() == {ROOT}
     assert (story.repo(ALICE)["active"], story.repo(ALICE)["status"]) == (False, "suspended")
-    assert (story.repo(ALICE)["desynchronized"], story.model.filtered, story.model.refused) == (True, 1, [])
+    assert (story.repo(ALICE)["sync_reason"], story.model.filtered, story.model.refused) == ("inactive", 1, [])
     story.account(ALICE, True)
     assert story.repo(ALICE)["rev"] == hidden_rev
     story.by(ALICE, post("third"))
@@ -49,7 +52,7 @@ def test_which_states_hide() -> None:
         story.account(ALICE, active, status)
         assert story.repo(ALICE)["active"] == ((active, status) in showing), (active, status)
         assert story.repo(ALICE)["status"] == status
-        assert story.repo(ALICE)["desynchronized"] == (status == "deleted")
+        assert story.repo(ALICE)["sync_reason"] == ("wiped" if status == "deleted" else None)
         assert story.rows("users") == {}
 
 
@@ -70,7 +73,7 @@ def test_an_opted_out_account_leaves_nothing() -> None:
     story.by(BOB, like("l", ROOT))
     assert story.rows("posts") == {}
     assert story.rows("users").keys() == {BOB}
-    assert (story.repo(ALICE)["desynchronized"], story.repo(ALICE)["active"], story.model.filtered) == (True, True, 1)
+    assert (story.repo(ALICE)["filtered"], story.repo(ALICE)["sync"], story.model.filtered) == (True, 0, 1)
     assert story.row("post_aggregations", ROOT)["like_count"] == 1
 
 
@@ -81,7 +84,7 @@ def test_collections_that_are_not_chosen_are_left_out() -> None:
     story.by(CAROL, post("p"))
     assert story.rows("posts").keys() == {ROOT, uri(CAROL, POST, "p")}
     assert story.rows("likes") == {}
-    assert [story.repo(did)["desynchronized"] for did in (ALICE, BOB, CAROL)] == [True, True, False]
+    assert [story.repo(did)["filtered"] for did in (ALICE, BOB, CAROL)] == [True, True, False]
     assert story.model.refused == []
 
 
@@ -171,12 +174,12 @@ def test_a_sync_to_another_tree_desynchronizes() -> None:
     story = Story()
     story.by(ALICE, post("root"))
     story.sync(ALICE, "data-1")
-    assert story.repo(ALICE)["desynchronized"] is False
+    assert story.repo(ALICE)["sync"] == 0
     story.account(ALICE, False, "takendown")
     story.sync(ALICE, "data-3")
-    assert story.repo(ALICE)["desynchronized"] is True
+    assert (story.repo(ALICE)["sync"], story.repo(ALICE)["sync_reason"]) == (2, "sync_differs")
     story.sync(BOB, "data-4")
-    assert story.repo(BOB)["desynchronized"] is True
+    assert story.repo(BOB)["sync"] == 0, "of whom nothing is known, nothing is missing"
 
 
 def test_a_commit_that_follows_on_one_that_never_came_marks_its_account() -> None:
@@ -187,5 +190,5 @@ def test_a_commit_that_follows_on_one_that_never_came_marks_its_account() -> Non
         story.seq += 1
         rev, time = tid(FIRST_MINUTE + story.seq * 60_000_000, 0), f"2026-07-01T12:{story.seq:02d}:00.000Z"
         story.model.apply(CommitTruth(story.seq, ALICE, rev, since, time, (), False, False, f"data-{story.seq}"))
-        assert story.repo(ALICE)["desynchronized"] is marked
-    assert story.model.broken_chains == 1
+        assert (story.repo(ALICE)["sync_reason"] == "chain_broken") is marked
+    assert story.model.doubts == {"chain_broken": 1}

@@ -187,7 +187,7 @@ async def test_one_account_s_question_keeps_nobody_else_waiting_and_its_own_even
         assert worker.trust.waiting == 10
         await finished(worker, net.seq)
         assert dict(worker.metrics.verified) == {"proven": 20}
-        assert (worker.metrics.stale, worker.metrics.broken_chain, worker.metrics.refreshes) == (0, 0, 1)
+        assert (worker.metrics.stale, worker.metrics.doubts, worker.metrics.refreshes) == (0, {}, 1)
 
 
 async def test_a_replay_checks_no_signature(database: str, net: Network) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from indexer.command_line.stdout import table
+from indexer.database.functions.states import REASONS
 from indexer.database.status.results import (
     AccountStatus,
     Deletion,
@@ -13,6 +14,7 @@ from indexer.database.status.results import (
     PastRun,
     Relay,
     Repo,
+    Repos,
     Status,
     StuckWipe,
     Table,
@@ -24,6 +26,10 @@ WIDTH = 14  # of the names on the left
 DAY = 86_400.0  # seconds
 MOST_OF_AN_ERROR = 200  # characters
 COUNTED = {"stale": "stale", "stale_messages": "stale messages", "rev_fork": "rev forks", "reconnects": "reconnects"}
+STATES = {
+    "unseen_history": "what it wrote before the worker saw it is not known; all since is there",
+    "synchronised": "complete",
+}
 MEANINGS: dict[str, str] = {**MEANING}  # another version may have stored other reasons
 
 
@@ -34,7 +40,7 @@ def status_text(found: Status) -> list[str]:
         lines += [printable(relay.service), *_relay(relay, found.now), ""]
     if not found.relays:
         lines += ["No relay has been indexed into this database yet.", ""]
-    lines += ["database", *_letters(found.dead_letters)]
+    lines += ["database", *_letters(found.dead_letters), *_repos(found.repos)]
     if found.accounts_being_wiped:
         lines.append(_line("wipes", f"still deleting the rows of {number(found.accounts_being_wiped)} deleted accounts"))
     if found.stuck_wipes:
@@ -89,7 +95,8 @@ def _repo(repo: Repo | None) -> list[str]:
         return [_line("repo", "nothing has arrived from it")]
     status = f", {repo.status}" if repo.status else ""
     flags = (
-        (repo.desynchronized, "desynchronized: something of the repo could not be applied, or was left out"),
+        (repo.unproven_at is not None, f"unproven{_at(repo.unproven_at)}: the account's key is not known yet"),
+        (repo.filtered, "filtered: COLLECTIONS, or the account's wish, leaves something of the repo out"),
         (repo.held, "held: something of the repo may be waiting, as a dead letter or a duplicate"),
         (repo.wiping, "wiping: deleted, and its rows are still being removed"),
     )
@@ -98,6 +105,7 @@ def _repo(repo: Repo | None) -> list[str]:
         _line("account", ("active" if repo.active else "not active") + status + _at(repo.account_at)),
         _line("handle", (repo.handle or "none claimed") + _at(repo.handle_at) + (verified if repo.handle else "")),
         _line("rev", f"{repo.rev or 'none'}, seq {number(repo.seq)}; this row was written {instant(repo.updated_at)}"),
+        _line("state", _state(repo)),
         *(_line("", what) for flag, what in flags if flag),
     ]
     if repo.deletion_error is not None:
@@ -106,6 +114,29 @@ def _repo(repo: Repo | None) -> list[str]:
     if repo.wipe_error:
         lines.append(_line("", f"WARNING: its wipe is stuck: {repo.wipe_error[:MOST_OF_AN_ERROR]}"))
     return lines if repo.wiped_at is None else [*lines, _line("wiped", instant(repo.wiped_at))]
+
+
+def _state(repo: Repo) -> str:
+    if repo.sync_reason is None:
+        return STATES[repo.sync]
+    return f"{repo.sync}{_at(repo.sync_at)}: {repo.sync_reason}: {REASONS.get(repo.sync_reason, 'of another version')}"
+
+
+def _repos(repos: Repos) -> list[str]:
+    lines: list[str] = []
+    if repos.desynchronised:
+        lines.append(_reasons("desynchronised", repos.desynchronised))
+        lines.append(_line("", f"repos of which something is missing{_since(repos.desynchronised_since)}"))
+    if repos.repairing:
+        lines.append(_line("repairing", f"{bounded(repos.repairing, repos.most_counted)} repos"))
+    if repos.unproven:
+        count = bounded(repos.unproven, repos.most_counted)
+        lines.append(_line("unproven", f"{count} repos whose key is not known yet{_since(repos.unproven_since)}"))
+    return lines
+
+
+def _since(time: datetime | None) -> str:
+    return "" if time is None else f"; the oldest since {instant(time)}"
 
 
 def _relay(relay: Relay, now: datetime) -> list[str]:

@@ -50,7 +50,7 @@ ON CONFLICT (did, path, rev) DO NOTHING
 CLOSE = "SELECT unified_worker.close_letters($1, $2)"
 # A commit that was refused as a whole left the rev where it was.
 MOVE = """
-UPDATE unified_worker.repos SET rev = $2, data_cid = $3, seq = $4, desynchronized = desynchronized OR $5, updated_at = now()
+UPDATE unified_worker.repos SET rev = $2, data_cid = $3, seq = $4, filtered = filtered OR $5, updated_at = now()
 WHERE did = $1 AND rev < $2
 """
 # Of no relay: so its time decides whether it is newer than what that account's last message said.

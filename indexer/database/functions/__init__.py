@@ -11,6 +11,7 @@ lock_commit.sql      all locks of a commit of several operations
 accounts.sql         #account, and what is kept while an account is wiped
 handles.sql          #identity, and which account holds a handle
 wipe.sql             the procedure that takes away a deleted account's rows
+states.sql           how far a repo is complete, and what settles commits that waited for their key
 dead_letters.sql     keeping and closing dead letters
 judging.sql          what gates say of replies and quotes
 judge_gate.sql       judges what a gate changed: one function per kind of gate
@@ -26,6 +27,7 @@ install.py           all functions in their order
 write_branches.py    the branches that put and delete each record type
 references.py        the lock's class, and where the types' records meet
 accounts.py          the statuses that hide an account, and the wipe's branches
+states.py            what is wrong with a commit where its repo stands, and which reason says more
 dead_letters.py      the bounds of dead letters
 judging.py           how many a gate judges at once, and when a row came
 optional_columns.py  columns that an application's tables may lack

@@ -29,12 +29,12 @@ BEGIN
   INTO v_handle, v_was_gone, v_stored FROM unified_worker.repos AS r WHERE r.did = p_did FOR UPDATE;
   v_gone := v_deleted AND (v_was_gone OR NOT p_confirm OR v_stored IS NOT TRUE);
   INSERT INTO unified_worker.repos AS r
-    (did, rev, active, status, account_at, account_seq, account_relay, wiping, desynchronized)
+    (did, rev, active, status, account_at, account_seq, account_relay, wiping)
   VALUES (p_did, '', v_visible, CASE WHEN v_deleted AND NOT v_gone THEN '{unconfirmed}' ELSE p_status END, p_at, p_seq, p_relay,
-    v_gone, v_gone)
+    v_gone)
   ON CONFLICT (did) DO UPDATE SET active = excluded.active, status = excluded.status, account_at = excluded.account_at,
     account_seq = excluded.account_seq, account_relay = excluded.account_relay, wiping = r.wiping OR excluded.wiping,
-    desynchronized = r.desynchronized OR excluded.wiping, updated_at = now()
+    updated_at = now()
     WHERE CASE WHEN r.account_relay = p_relay THEN r.account_seq < p_seq ELSE coalesce(r.account_at < p_at, true) END;
   IF NOT FOUND THEN
     RETURN 'stale_message';
@@ -62,6 +62,7 @@ BEGIN
     PERFORM unified_worker.claim(p_relay, p_did, p_seq, p_handle);
   END IF;
   IF p_gone THEN
+    PERFORM unified_worker.desynchronise(p_did, 'wiped');
     PERFORM unified_worker.close_letters(p_did, l.path) FROM (
       SELECT DISTINCT path FROM unified_worker.dead_letters WHERE did = p_did) AS l;
   END IF;
@@ -79,7 +80,7 @@ BEGIN
   IF NOT FOUND THEN
     RETURN false;
   END IF;
-  UPDATE unified_worker.repos SET status = 'deleted', wiping = true, desynchronized = true, updated_at = now() WHERE did = p_did;
+  UPDATE unified_worker.repos SET status = 'deleted', wiping = true, updated_at = now() WHERE did = p_did;
   PERFORM unified_worker.gone_or_back(v_repo.account_relay, p_did, v_repo.account_seq, v_repo.handle, true, false);
   RETURN true;
 END $confirm$;

@@ -4,9 +4,11 @@
 -- {schema}: where the record tables are.
 -- {parameters}, {arrays}: what write/parameters.py lists, for one commit and for many. {call}: the call for the commit i.
 -- {live}, {retry}, {wipe}: modes. {refused}: the kind of an operation that was refused before.
--- {broken}: whether a commit goes on from a rev that did not come.
+-- {doubt}: what is wrong with a commit or #sync where its repo stands; NULL: nothing.
+-- {begins}: whether the repo had no records before. {proves}: whether a commit proves all that came before it.
 -- {ahead}, {arms}: the branches of each record type: what is made before the locks are taken, and what puts and deletes.
 -- {lock_class}: the first key of the locks where commits meet. {rebuilding}: the keys of the lock that a rebuild holds.
+-- {pending}: the reasons of sound operations that wait.
 -- {not_data_classes}: the classes of SQLSTATEs that are no fault of the data.
 
 -- Every condition is made ready again in each transaction (0.2 µs): what is rare is asked for together, and told apart after that.
@@ -19,47 +21,61 @@ DECLARE
   v_new boolean; v_has_user boolean; v_held boolean; v_active boolean; v_wiping boolean; v_handle text; v_outcome text;
   v_uri text; v_cid text; v_subject text; v_subject_cid text; v_created_at timestamptz; v_rest jsonb; v_key text[];
   v_ahead tsvector[]; v_open text[]; v_locked text; v_left int; v_quoted text; v_again boolean; v_gated boolean;
-  v_intrudes boolean; v_embeds boolean; v_broken boolean; p_new jsonb;
+  v_intrudes boolean; v_embeds boolean; v_doubt text; p_new jsonb;
 BEGIN
   v_locked := pg_advisory_xact_lock_shared({rebuilding})::text;  -- derived rows are not recomputed while this goes on
   IF p_mode = {live} THEN
     IF p_data IS NULL THEN
       -- Nothing of it can be applied (too big, unreadable): the rev stays, so that a sound copy still can.
-      IF EXISTS (SELECT FROM unified_worker.repos WHERE did = p_did AND rev >= p_rev AND p_rev <> '') THEN
+      IF p_doubt = 'stale' OR EXISTS (
+        SELECT FROM unified_worker.repos WHERE did = p_did AND rev >= p_rev AND p_rev <> '')
+      THEN
         RETURN 'stale';
       END IF;
+      IF p_doubt IS NOT NULL THEN  -- nothing shows that its account wrote it: so nothing of the account's is marked
+        RETURN unified_worker.keep_forged(p_did, p_rev, p_seq, p_frame, p_rest[p_lo:p_hi]);
+      END IF;
       IF p_did <> '' THEN
-        INSERT INTO unified_worker.repos AS r (did, rev, desynchronized, refused_rev) VALUES (p_did, '', true, p_rev)
-        ON CONFLICT (did) DO UPDATE SET desynchronized = true, refused_rev = p_rev, updated_at = now()
+        INSERT INTO unified_worker.repos AS r (did, rev, filtered, refused_rev) VALUES (p_did, '', p_filtered, p_rev)
+        ON CONFLICT (did) DO UPDATE SET filtered = r.filtered OR p_filtered, refused_rev = p_rev, updated_at = now()
         RETURNING r.active, r.wiping INTO v_active, v_wiping;
+        IF NOT p_filtered THEN
+          PERFORM unified_worker.desynchronise(p_did, 'refused');
+        END IF;
         IF NOT v_active THEN
           RETURN 'inactive';
         END IF;
       END IF;
       v_held := true;
     ELSE
-      -- Whatever led to a #sync's tree was not seen, unless the tree is the one that we have; nor what lies before a commit
-      -- that goes on from another rev than ours (`since`), unless we had that and refused it.
-      INSERT INTO unified_worker.repos AS r (did, rev, data_cid, seq, has_user, desynchronized)
-      VALUES (p_did, p_rev, p_data, p_seq, coalesce(p_user, false), p_user IS NULL OR p_filtered)
+      -- Whose records began with the tree that was empty before is complete from its first commit on.
+      INSERT INTO unified_worker.repos AS r (did, rev, data_cid, seq, has_user, filtered, sync, doubt, inductive,
+        unproven, unproven_at)
+      VALUES (p_did, p_rev, p_data, p_seq, coalesce(p_user, false), p_filtered, CASE WHEN {begins} THEN 1 ELSE 0 END,
+        p_doubt, p_inductive, p_unproven, CASE WHEN p_unproven IS NOT NULL THEN now() END)
       ON CONFLICT (did) DO UPDATE SET rev = excluded.rev, data_cid = excluded.data_cid, seq = excluded.seq, updated_at = now(),
-        desynchronized = r.desynchronized OR p_filtered OR (p_user IS NOT NULL AND NOT r.active)
-          OR (p_user IS NULL AND r.data_cid IS DISTINCT FROM excluded.data_cid) OR coalesce({broken}, false),
-        broken_rev = CASE WHEN {broken} THEN excluded.rev ELSE r.broken_rev END, refused_rev = NULL
+        filtered = r.filtered OR p_filtered, inductive = r.inductive OR p_inductive, refused_rev = NULL,
+        sync = CASE WHEN r.rev = '' AND r.sync = 0 AND {begins} THEN 1 ELSE r.sync END,
+        doubt = {doubt},
+        unproven = CASE WHEN {proves} THEN NULL ELSE coalesce(p_unproven, r.unproven) END,
+        unproven_at = CASE WHEN {proves} THEN NULL WHEN p_unproven IS NULL THEN r.unproven_at
+          ELSE coalesce(r.unproven_at, now()) END
         -- What comes while the account is wiped is kept, for which the frame must have come along.
         WHERE r.rev < excluded.rev AND (p_frame IS NOT NULL OR NOT r.wiping OR NOT r.active OR p_lo > p_hi)
-      RETURNING r.has_user, r.held, r.active, r.wiping, r.handle, r.xmax = 0, r.broken_rev = r.rev
-      INTO v_has_user, v_held, v_active, v_wiping, v_handle, v_new, v_broken;
+      RETURNING r.has_user, r.held, r.active, r.wiping, r.handle, r.xmax = 0, r.doubt
+      INTO v_has_user, v_held, v_active, v_wiping, v_handle, v_new, v_doubt;
       IF NOT FOUND THEN
         SELECT CASE WHEN r.rev < p_rev THEN 'needs_frame' WHEN r.rev = p_rev AND r.data_cid <> p_data THEN 'rev_fork'
           ELSE 'stale' END INTO v_outcome FROM unified_worker.repos AS r WHERE r.did = p_did;
         RETURN v_outcome;
       END IF;
-      IF NOT v_active AND p_user IS NOT NULL THEN
-        RETURN 'inactive';
+      IF v_doubt IS NOT NULL THEN
+        PERFORM unified_worker.desynchronise(p_did, v_doubt);
+        v_outcome := v_doubt;
       END IF;
-      IF v_broken THEN
-        v_outcome := 'broken_chain';
+      IF NOT v_active AND p_user IS NOT NULL THEN
+        PERFORM unified_worker.desynchronise(p_did, 'inactive');
+        RETURN 'inactive';
       END IF;
     END IF;
   ELSIF p_mode = {retry} THEN
@@ -112,7 +128,7 @@ BEGIN
         IF NOT unified_worker.keep(
           p_did, p_rev, v_rest ->> 'path', p_seq, v_rest ->> 'reason', v_rest ->> 'detail', p_frame, NULL)
         THEN
-          v_outcome := CASE WHEN v_broken THEN 'broken_chain:frame_dropped' ELSE 'frame_dropped' END;
+          v_outcome := concat_ws(':', v_doubt, 'frame_dropped');
         END IF;
         v_held := true;
         CONTINUE;
@@ -180,6 +196,9 @@ BEGIN
           THEN '' ELSE ':frame_dropped' END
         INTO v_outcome FROM generate_series(p_lo[i], greatest(p_lo[i], p_hi[i])) AS j;
         UPDATE unified_worker.repos SET refused_rev = p_rev[i] WHERE did = p_did[i] AND rev < p_rev[i];
+        IF v_reason NOT IN ({pending}) THEN
+          PERFORM unified_worker.desynchronise(p_did[i], 'refused');
+        END IF;
         IF v_reason = 'foreign_key' THEN  -- the account's own row may be what is missing: the application deleted it
           UPDATE unified_worker.repos SET has_user = false WHERE did = p_did[i] AND has_user;
         END IF;

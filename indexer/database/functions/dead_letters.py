@@ -10,7 +10,7 @@ from indexer.database.functions.sql_files import statements
 
 # Beyond these a letter keeps its metadata, but not its frame.
 MAX_LETTERS_OF_A_DID = 1_000
-MAX_FRAMES_BYTES = 10**9  # 1 GB in all
+MAX_FRAMES_BYTES = 10**9  # 1 GB in all, of which frames that may be forged fill no more than a half
 
 # Reasons of what is sound and only waits: for a row of another table, for another table to let a row go, for the end of a wipe.
 PENDING = "'foreign_key', 'referenced', 'wiping'"
@@ -18,4 +18,4 @@ PENDING = "'foreign_key', 'referenced', 'wiping'"
 
 def functions(letters: int = MAX_LETTERS_OF_A_DID, frames_bytes: int = MAX_FRAMES_BYTES) -> list[str]:
     """The functions, with these limits."""
-    return statements("dead_letters", letters=letters, bytes=frames_bytes, pending=PENDING)
+    return statements("dead_letters", letters=letters, bytes=frames_bytes, forged_bytes=frames_bytes // 2, pending=PENDING)

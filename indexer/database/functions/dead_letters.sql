@@ -1,6 +1,6 @@
 -- Keeping and closing dead letters: what could not be applied, with its reason and its frame.
 -- {letters}: the most letters of an account that keep their frames.
--- {bytes}: the most bytes of all frames.
+-- {bytes}: the most bytes of all frames. {forged_bytes}: up to where frames that may be forged are taken in.
 -- {pending}: the reasons of sound operations that wait.
 
 CREATE OR REPLACE FUNCTION unified_worker.path_of(p_uri text) RETURNS text LANGUAGE sql IMMUTABLE STRICT AS
@@ -34,6 +34,54 @@ BEGIN
   END LOOP;
 END $close$;
 
+-- Returns whether there is room for a frame, or it is there. Those that may be forged have room of their own for each account:
+-- they must not take it from the account's.
+CREATE OR REPLACE FUNCTION unified_worker.keep_frame(p_did text, p_sha bytea, p_frame bytea, p_forged boolean)
+RETURNS boolean LANGUAGE plpgsql AS $frame$
+BEGIN
+  IF EXISTS (SELECT FROM unified_worker.dead_frames WHERE sha256 = p_sha) THEN
+    RETURN true;
+  END IF;
+  IF p_did <> '' AND {letters} <= (
+    SELECT count(*) FROM (
+      SELECT FROM unified_worker.dead_letters WHERE did = p_did AND frame_sha256 IS NOT NULL AND forged = p_forged
+      LIMIT {letters}) AS kept)
+  THEN
+    RETURN false;
+  END IF;
+  UPDATE unified_worker.dead_frames_size SET bytes = bytes + length(p_frame)
+  WHERE bytes + length(p_frame) <= CASE WHEN p_forged THEN {forged_bytes} ELSE {bytes} END;
+  IF NOT FOUND THEN
+    RETURN false;
+  END IF;
+  INSERT INTO unified_worker.dead_frames (sha256, frame) VALUES (p_sha, p_frame);
+  RETURN true;
+END $frame$;
+
+-- Keeps what nothing shows to be its account's. It is named by its frame, so that it closes and replaces no letter of the
+-- account's, and makes no row in repos. Without room nothing is kept at all: anyone can send any number.
+CREATE OR REPLACE FUNCTION unified_worker.keep_forged(p_did text, p_rev text, p_seq bigint, p_frame bytea, p_rest jsonb[])
+RETURNS text LANGUAGE plpgsql AS $forged$
+DECLARE
+  v_sha bytea := sha256(p_frame); v_active boolean;
+BEGIN
+  IF p_rest = '{}' THEN  -- of an account that is left out
+    RETURN 'applied';
+  END IF;
+  SELECT r.active INTO v_active FROM unified_worker.repos AS r WHERE r.did = p_did FOR UPDATE;
+  IF NOT v_active THEN
+    RETURN 'inactive';
+  END IF;
+  IF NOT unified_worker.keep_frame(p_did, v_sha, p_frame, true) THEN
+    RETURN 'frame_dropped';
+  END IF;
+  INSERT INTO unified_worker.dead_letters AS l (did, rev, path, seq, reason, detail, frame_sha256, forged)
+  VALUES (p_did, p_rev, encode(v_sha, 'hex'), p_seq, p_rest[1] ->> 'reason', left(p_rest[1] ->> 'detail', 2000), v_sha, true)
+  ON CONFLICT (did, path, rev) DO UPDATE SET seq = excluded.seq, reason = excluded.reason, detail = excluded.detail,
+    last_seen = now(), attempts = l.attempts + 1;
+  RETURN 'applied';
+END $forged$;
+
 -- Returns whether the frame is kept as well.
 CREATE OR REPLACE FUNCTION unified_worker.keep(
   p_did text, p_rev text, p_path text, p_seq bigint, p_reason text, p_detail text, p_frame bytea, p_awaited text[])
@@ -56,21 +104,8 @@ BEGIN
     PERFORM unified_worker.close_letters(
       p_did, p_path, CASE WHEN NOT FOUND THEN p_rev END, p_reason NOT IN ({pending}));
   END IF;
-  IF NOT EXISTS (SELECT FROM unified_worker.dead_frames WHERE sha256 = v_sha) THEN
-    IF p_did <> '' AND {letters} <= (
-      SELECT count(*) FROM (
-        SELECT FROM unified_worker.dead_letters WHERE did = p_did AND frame_sha256 IS NOT NULL LIMIT {letters}) AS kept)
-    THEN
-      v_sha := NULL;
-    ELSE
-      UPDATE unified_worker.dead_frames_size SET bytes = bytes + length(p_frame)
-      WHERE bytes + length(p_frame) <= {bytes};
-      IF FOUND THEN
-        INSERT INTO unified_worker.dead_frames (sha256, frame) VALUES (v_sha, p_frame);
-      ELSE
-        v_sha := NULL;
-      END IF;
-    END IF;
+  IF NOT unified_worker.keep_frame(p_did, v_sha, p_frame, false) THEN
+    v_sha := NULL;
   END IF;
   IF v_sha IS NULL AND p_rev = '' THEN
     v_dropped := sha256(p_frame);

@@ -6,16 +6,13 @@ The write path itself is in apply_commits.sql.
 from collections.abc import Collection, Sequence
 
 from indexer.database.connection.failures import SCHEMA_CLASSES, SERVER_CLASSES
-from indexer.database.functions import accounts, dead_letters, judging, rebuild_steps, references
+from indexer.database.functions import accounts, dead_letters, judging, rebuild_steps, references, states
 from indexer.database.functions.sql_files import statements
 from indexer.database.functions.write_branches import RecordTypeSql, shows
 from indexer.database.write import parameters
 from indexer.database.write.batch import KIND_REFUSED
 from indexer.database.write.parameters import Mode
 from indexer.records.base.record_type import RecordType
-
-# Whether a commit goes on from a rev that did not come. Both revs must be known.
-BROKEN = """p_since <> r.rev AND r.rev <> '' AND p_since IS DISTINCT FROM r.refused_rev AND r.refused_rev IS DISTINCT FROM ''"""
 
 
 def literals(*texts: str) -> str:
@@ -37,6 +34,7 @@ def functions(schema: str, record_types: Sequence[RecordType], lacking: Collecti
     return [
         *dead_letters.functions(),
         *references.functions(),
+        *states.functions(),
         *accounts.functions(schema, not_data_classes),
         *judging.functions(schema),
         *shows(schema, record_types),
@@ -58,7 +56,10 @@ def _write_path(schema: str, texts: Sequence[RecordTypeSql], not_data_classes: s
         retry=Mode.RETRY,
         wipe=Mode.WIPE,
         refused=KIND_REFUSED,
-        broken=BROKEN,
+        doubt=states.DOUBT,
+        begins=states.BEGINS,
+        proves=states.PROVES,
+        pending=dead_letters.PENDING,
         lock_class=references.LOCK_CLASS,
         rebuilding=rebuild_steps.REBUILDING,
         parameters=parameters.of_one(),

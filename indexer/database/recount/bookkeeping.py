@@ -58,7 +58,7 @@ def held(shared: Sequence[str]) -> Kind:
     author = "split_part(t.uri, '/', 3)"
 
     def should(scope: Scope) -> str:
-        every = f"""SELECT t.did AS key FROM unified_worker.dead_letters AS t WHERE t.did <> ''
+        every = f"""SELECT t.did AS key FROM unified_worker.dead_letters AS t WHERE t.did <> '' AND NOT t.forged
       UNION SELECT {author} FROM unified_worker.duplicate_records AS t WHERE {mine}"""
         return f"SELECT a.key, {THERE}, false AS optional FROM ({KEYS if scope.sampled else every}) AS a"
 
@@ -71,9 +71,33 @@ def held(shared: Sequence[str]) -> Kind:
         ),
         remedy="UPDATE unified_worker.repos SET held = true WHERE did = '…'",
         sources=(
-            Source("unified_worker.dead_letters", "t.did", "t.did <> ''"),
+            Source("unified_worker.dead_letters", "t.did", "t.did <> '' AND NOT t.forged"),
             Source("unified_worker.duplicate_records", author, mine),
         ),
+    )
+
+
+def states() -> Kind:
+    """A repo in which something is missing says what; one whose newest commit waits for its key says since when."""
+    said_so = said(
+        state="r.sync::text",
+        reason="(r.sync_reason IS NOT NULL)::text",
+        waits="(r.unproven_at IS NOT NULL)::text",
+    )
+    right = said(
+        state="CASE WHEN r.sync BETWEEN 0 AND 3 THEN r.sync::text END",
+        reason="(r.sync >= 2)::text",
+        waits="(r.unproven IS NOT NULL)::text",
+    )
+    return Kind(
+        name="repos.sync",
+        should=lambda scope: (
+            f"""SELECT r.did AS key, {right}, false AS optional FROM unified_worker.repos AS r WHERE {scope.only("r.did")}"""
+        ),
+        has=lambda _: f"SELECT r.did AS key, {said_so} FROM unified_worker.repos AS r WHERE r.did IN (SELECT key FROM should)",
+        remedy="UPDATE unified_worker.repos SET sync = 2, sync_reason = 'unknown', unproven = NULL, unproven_at = NULL "
+        "WHERE did = '…' (it is repaired then)",
+        sources=(Source("unified_worker.repos", "t.did"),),
     )
 
 
@@ -190,6 +214,7 @@ def books(schema: str) -> list[Kind]:
         handles(schema),
         deletions(),
         held([record_type.collection for record_type in RECORD_TYPES if record_type.shared]),
+        states(),
         dead_frames(),
         dead_frames_size(),
         cursors(schema),

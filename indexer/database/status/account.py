@@ -1,8 +1,11 @@
 """What `status --did` finds for one account; each query is by key, and bounded."""
 
+from dataclasses import replace
+
 import asyncpg
 
 from indexer.database.connection.sessions import Connection
+from indexer.database.functions.states import State
 from indexer.database.status.results import AccountStatus, LastLetter, Repo
 from indexer.records import RECORD_TYPES
 from indexer.records.base.record_type import RecordType
@@ -13,7 +16,7 @@ LETTERS_SHOWN = 5
 
 REPO = """
 SELECT rev, seq, active, status, account_at, handle, handle_at, handle_verified, handle_checked_at,
-  desynchronized, held, wiping, wiped_at, updated_at,
+  sync, sync_reason, sync_at, filtered, inductive, unproven_at, held, wiping, wiped_at, updated_at,
   (SELECT s.error FROM unified_worker.stuck_wipes AS s WHERE s.did = r.did) AS wipe_error,
   (SELECT coalesce(d.error, '') FROM unified_worker.deletions AS d WHERE d.did = r.did) AS deletion_error
 FROM unified_worker.repos AS r WHERE did = $1
@@ -41,7 +44,7 @@ async def account_status(connection: Connection, schema: str, did: str) -> Accou
         rows[record_type.table] = await _count(connection, schema, record_type, did)
     return AccountStatus(
         did=did,
-        repo=None if repo is None else Repo(*repo),
+        repo=None if repo is None else replace(Repo(*repo), sync=State(repo["sync"]).name.lower()),
         rows=rows,
         most_counted=MOST_COUNTED,
         waiting_duplicates=await connection.fetchval(WAITING, did, MOST_COUNTED + 1),

@@ -17,6 +17,7 @@ from indexer.database.status.results import (
     PastRun,
     RebuildStep,
     Relay,
+    Repos,
     Status,
     StuckWipe,
     Table,
@@ -25,6 +26,7 @@ from indexer.database.status.results import (
 GAPS_SHOWN = 5  # a relay
 WIPES_SHOWN = 5
 LETTERS_COUNTED = 200_000  # the newest: counting millions would take long
+REPOS_COUNTED = 100_000  # of a state
 GROWTH_DAYS = 7  # that growth is measured over, at most
 GROWTH_SECONDS = 600.0  # and at least: less says nothing
 
@@ -63,6 +65,17 @@ STUCK_WIPES = """
 SELECT did, attempts, error, since, retry_at, count(*) OVER () AS wipes FROM unified_worker.stuck_wipes
 ORDER BY since, did LIMIT $1
 """
+DESYNCHRONISED = f"""
+SELECT reason, count(*) AS repos, min(sync_at) AS since FROM (
+  SELECT sync_reason AS reason, sync_at FROM unified_worker.repos WHERE sync = 2 LIMIT {REPOS_COUNTED + 1}) AS r
+GROUP BY reason ORDER BY reason
+"""
+REPAIRING = f"SELECT count(*) FROM (SELECT FROM unified_worker.repos WHERE sync = 3 LIMIT {REPOS_COUNTED + 1}) AS r"
+UNPROVEN = f"""
+SELECT count(*) AS repos, min(unproven_at) AS since FROM (
+  SELECT unproven_at FROM unified_worker.repos WHERE unproven_at IS NOT NULL
+  ORDER BY unproven_at LIMIT {REPOS_COUNTED + 1}) AS r
+"""
 DELETIONS = """
 SELECT did, attempts, error, since, retry_at, (SELECT count(*) FROM unified_worker.deletions) AS deletions
 FROM unified_worker.deletions ORDER BY since, did LIMIT $1
@@ -92,6 +105,7 @@ async def status(connection: Connection, schema: str) -> Status:
         now=await connection.fetchval(NOW),
         relays=[await _relay(connection, row) for row in await connection.fetch(RELAYS.format(schema=schema))],
         dead_letters=await _letters(connection),
+        repos=await _repos(connection),
         accounts_being_wiped=await connection.fetchval(WIPING),
         gates_being_judged=await connection.fetchval(JUDGING),
         stuck_wipes=wipes[0]["wipes"] if wipes else 0,
@@ -128,6 +142,20 @@ async def _letters(connection: Connection) -> Letters:
         frame_bytes=await connection.fetchval(FRAMES),
         most_frame_bytes=MAX_FRAMES_BYTES,
         most_frames_of_a_did=MAX_LETTERS_OF_A_DID,
+    )
+
+
+async def _repos(connection: Connection) -> Repos:
+    by_reason = await connection.fetch(DESYNCHRONISED)
+    unproven = await connection.fetchrow(UNPROVEN)
+    assert unproven is not None
+    return Repos(
+        desynchronised={row["reason"]: row["repos"] for row in by_reason},
+        desynchronised_since=min((row["since"] for row in by_reason if row["since"] is not None), default=None),
+        repairing=await connection.fetchval(REPAIRING),
+        unproven=unproven["repos"],
+        unproven_since=unproven["since"],
+        most_counted=REPOS_COUNTED,
     )
 
 

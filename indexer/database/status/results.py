@@ -127,12 +127,25 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True)
+class Repos:
+    """How far repos are complete and proven. Of each kind one more than `most_counted` is counted at most."""
+
+    desynchronised: dict[str, int]
+    desynchronised_since: datetime | None
+    repairing: int
+    unproven: int
+    unproven_since: datetime | None
+    most_counted: int
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """What a database holds about the worker, but about no single account."""
 
     now: datetime
     relays: list[Relay]
     dead_letters: Letters
+    repos: Repos
     accounts_being_wiped: int
     gates_being_judged: int
     stuck_wipes: int
@@ -146,7 +159,10 @@ class Status:
 
 @dataclass(frozen=True, slots=True)
 class Repo:
-    """An account's row in `unified_worker.repos`, why its wipe is stuck, and why its deletion could not be confirmed."""
+    """An account's row in `unified_worker.repos`, why its wipe is stuck, and why its deletion could not be confirmed.
+
+    `sync` is the name of a `State`, in lower case.
+    """
 
     rev: str
     seq: int | None
@@ -157,7 +173,12 @@ class Repo:
     handle_at: datetime | None
     handle_verified: bool | None
     handle_checked_at: datetime | None
-    desynchronized: bool
+    sync: str
+    sync_reason: str | None
+    sync_at: datetime | None
+    filtered: bool
+    inductive: bool
+    unproven_at: datetime | None
     held: bool
     wiping: bool
     wiped_at: datetime | None

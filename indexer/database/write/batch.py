@@ -13,6 +13,7 @@ from indexer.database.write.parameters import Arrays
 from indexer.errors import Rejected
 from indexer.protocol.data_model import to_json_form
 from indexer.protocol.events import Account, Commit, Identity, RecordOp, RepoEvent, Sync, Unusable, Verdict
+from indexer.protocol.failures import Failure
 from indexer.protocol.syntax import NO_HANDLE
 from indexer.records import RECORD_TYPES
 from indexer.records.base.record_type import EVERY_OTHER, RecordType
@@ -143,6 +144,8 @@ def build(events: Sequence[RepoEvent], *, selection: Selection = EVERYTHING, wit
             case Commit(repo=did):
                 rev, since, data = event.rev, event.since, None if event.data is None else libipld.encode_cid(event.data)
                 proof = event.proof
+                if proof is not None and proof.doubt is Failure.STALE:
+                    data = None  # nothing of it was proven
                 if selection.takes_account(did):
                     user, filtered = add_ops(batch, event, selection)
                     keeps = keeps or KIND_REFUSED in batch.kind[first:]
@@ -160,12 +163,13 @@ def build(events: Sequence[RepoEvent], *, selection: Selection = EVERYTHING, wit
                 rev = None
                 batch.mark(MESSAGE, None, {"active": event.active, "status": event.status})
             case Unusable(did=did) if did and not selection.takes_account(did):
-                rev, filtered = event.rev or "", True
+                rev, filtered, doubt = event.rev or "", True, _doubt(event)
             case Unusable(did=did):
-                # A path is one repo's: without the DID it would be any repo's that names the same.
-                for path in (event.paths if did else ()) or (hashlib.sha256(event.frame).hexdigest(),):
+                # A path is one repo's: without the DID it would be any repo's that names the same. And who can't be shown to
+                # be the account must not replace its letters.
+                for path in (event.paths if did and event.marks else ()) or (hashlib.sha256(event.frame).hexdigest(),):
                     batch.refuse(path, event.reason, event.detail)
-                rev, keeps, doubt = event.rev or "", True, None if event.marks else event.reason
+                rev, keeps, doubt = event.rev or "", True, _doubt(event)
         batch.close(
             did or "",
             user=user,
@@ -180,6 +184,11 @@ def build(events: Sequence[RepoEvent], *, selection: Selection = EVERYTHING, wit
             doubt=doubt,
         )
     return batch
+
+
+def _doubt(event: Unusable) -> str | None:
+    """Why nothing shows that its account wrote it, where that was asked for."""
+    return None if event.marks else event.reason
 
 
 def add_ops(batch: Batch, commit: Commit, selection: Selection) -> tuple[bool, bool]:

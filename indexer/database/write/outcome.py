@@ -12,7 +12,12 @@ class Result(StrEnum):
     """What became of a commit, or of a message about an account (the last two, or APPLIED)."""
 
     APPLIED = "applied"
-    BROKEN_CHAIN = "broken_chain"  # applied, although the commit that it follows never came
+    CHAIN_BROKEN = "chain_broken"  # applied, although the commit that it follows never came; so are those of the next five
+    MISSING_TREE_BLOCK = "missing_tree_block"  # names and meanings of all six: protocol/failures.py
+    TREE_MISMATCH = "tree_mismatch"
+    DOWNGRADED_COMMIT = "downgraded_commit"
+    LEGACY_COMMIT = "legacy_commit"
+    SYNC_DIFFERS = "sync_differs"
     STALE = "stale"  # the repo's rev is not older
     REV_FORK = "rev_fork"  # the repo has this rev, with other contents
     INACTIVE = "inactive"  # left out, because the account is not active
@@ -23,7 +28,17 @@ class Result(StrEnum):
 
 
 SKIPPED = frozenset({Result.STALE, Result.REV_FORK, Result.INACTIVE})
-WRITTEN = frozenset({Result.APPLIED, Result.BROKEN_CHAIN})
+WRITTEN = frozenset(
+    {
+        Result.APPLIED,
+        Result.CHAIN_BROKEN,
+        Result.MISSING_TREE_BLOCK,
+        Result.TREE_MISMATCH,
+        Result.DOWNGRADED_COMMIT,
+        Result.LEGACY_COMMIT,
+        Result.SYNC_DIFFERS,
+    }
+)
 WAITING = {"23503": "foreign_key", "23001": "referenced"}  # SQLSTATEs of what is sound and waits for another row: the reasons
 FRAME_DROPPED = "frame_dropped"
 REFUSAL = re.compile(rf"{Result.REFUSED}:([0-9A-Z]{{5}})(:{FRAME_DROPPED})?")
@@ -67,7 +82,7 @@ class Outcome(NamedTuple):
 
 APPLIED = Outcome(Result.APPLIED)
 STALE = Outcome(Result.STALE)
-KEEPS = (Result.APPLIED, Result.BROKEN_CHAIN, Result.KEPT)  # what may leave dead letters, so that their frames may be dropped
+KEEPS = (*WRITTEN, Result.KEPT)  # what may leave dead letters, so that their frames may be dropped
 OUTCOMES = (
     APPLIED,
     *(Outcome(result) for result in Result if result not in (Result.APPLIED, Result.REFUSED)),

@@ -78,6 +78,8 @@ class Writer:
         did = event.repo if isinstance(event, Commit) else event.did
         rev = None if isinstance(event, Account | Identity) else event.rev
         kept = Unusable(event.seq, did, rev, event.time, (), f"database_{refusal.state}", refusal.message, event.frame)
+        if isinstance(event, Unusable):
+            kept = kept._replace(marks=event.marks)
         await self._call(lane, build([kept]))
         return [Outcome(Result.REFUSED, refusal.state)]
 

@@ -79,7 +79,9 @@ class Exposition(Collector):
             "stale_messages", "#account and #identity that were not newer than what is stored", metrics.stale_messages
         )
         yield _counter("rev_forks", "Commits with the stored rev but other content", metrics.rev_fork)
-        yield _counter("broken_chains", "Commits whose predecessor in their repo never arrived", metrics.broken_chain)
+        yield _labelled(
+            "doubts", "Commits that were applied, though something of their repo is missing", "reason", metrics.doubts
+        )
         yield _labelled(
             "confirmations", "What accounts' own servers said of a relay's word, by answer", "answer", metrics.confirmations
         )

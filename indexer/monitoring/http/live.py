@@ -119,7 +119,7 @@ class Live:
             "stale": metrics.stale,
             "stale_messages": metrics.stale_messages,
             "rev_forks": metrics.rev_fork,
-            "broken_chain": metrics.broken_chain,
+            "doubts": metrics.doubts,
             "gaps": metrics.gaps,
             "dead_letters": metrics.dead_letters,
             "frames_dropped": metrics.frames_dropped,

@@ -340,7 +340,7 @@ async def test_what_collections_leave_out_of_a_whole_commit(worker: Worker, monk
     assert await retried(worker, collections=LIKE) == {("frame_too_large", APPLIED): 1}
     assert await likes(worker) == ["1"]
     assert await worker.value("SELECT count(*) FROM posts") == 0
-    assert await worker.value("SELECT desynchronized FROM unified_worker.repos")
+    assert await worker.value("SELECT filtered FROM unified_worker.repos")
     assert await letters(worker) == []
     await check_sizes(worker)
 

@@ -21,7 +21,7 @@ from testing.commits import FOLLOW, LIKE, POST, PROFILE, Stream, at, delete, did
 from testing.database_side import Worker, opened
 from testing.garbage import VERIFICATION
 
-REPO = "SELECT active, status, wiping, desynchronized, rev FROM unified_worker.repos WHERE did = $1"
+REPO = "SELECT active, status, wiping, sync_reason, filtered, rev FROM unified_worker.repos WHERE did = $1"
 
 
 async def state(worker: Worker, name: str) -> dict[str, Any]:
@@ -49,7 +49,10 @@ async def test_which_statuses_hide_an_account(worker: Worker, active: bool, stat
     assert outcome == ["applied" if visible else "inactive"]
     assert await worker.value("SELECT count(*) FROM posts") == visible
     found = await state(worker, "a")
-    assert (found["rev"], found["desynchronized"]) == (commit.rev, not visible)
+    assert (found["rev"], found["sync_reason"]) == (
+        commit.rev,
+        None if visible else "wiped" if status == "deleted" else "inactive",
+    )
 
 
 async def test_what_an_inactive_account_writes_is_left_out_for_good(both_worker: Worker) -> None:
@@ -120,7 +123,7 @@ async def test_a_deleted_account_s_rows_go_with_what_followed_from_them(both_wor
     users = {row["did"]: row["display_name"] for row in (await both_worker.rows())["users"]}
     assert users == {did("a"): None, did("b"): None}, "its row stays, without the profile"
     found = await state(both_worker, "a")
-    assert (found["wiping"], found["active"], found["desynchronized"]) == (False, False, True)
+    assert (found["wiping"], found["active"], found["sync_reason"]) == (False, False, "wiped")
 
 
 async def test_who_comes_back_while_it_is_wiped_finds_what_it_wrote_since(both_worker: Worker) -> None:
@@ -179,7 +182,8 @@ async def test_who_forbids_it_is_not_indexed(both_worker: Worker) -> None:
     assert await both_worker.column("SELECT author_did FROM posts") == [did("b")]
     assert await both_worker.column("SELECT did FROM users") == [did("b")]
     assert await both_worker.letters() == []
-    assert (await state(both_worker, "a"))["desynchronized"]
+    found = await state(both_worker, "a")
+    assert (found["filtered"], found["sync_reason"]) == (True, None), "what is left out on purpose is no fault"
     assert await both_worker.write(story[0]) == ["stale"], "a replay after a change of mind lets nothing in"
     await both_worker.connection.execute("UPDATE user_settings SET data_collection_forbidden = false")
     await settings.read()
@@ -190,9 +194,10 @@ async def test_who_forbids_it_is_not_indexed(both_worker: Worker) -> None:
 async def test_what_is_left_out_of_a_repo_that_was_whole_marks_it(worker: Worker) -> None:
     stream, writer = Stream(), Writer(worker.pool, Selection((POST,)))
     await writer.write(0, [stream.commit("a", put(f"{POST}/1", post()))])
-    assert not (await state(worker, "a"))["desynchronized"]
+    assert not (await state(worker, "a"))["filtered"]
     await writer.write(0, [stream.commit("a", put(f"{POST}/2", post()), put(f"{LIKE}/1", like(f"at://{did('b')}/{POST}/1")))])
-    assert (await state(worker, "a"))["desynchronized"]
+    found = await state(worker, "a")
+    assert (found["filtered"], found["sync_reason"]) == (True, None)
     assert await worker.column("SELECT count(*) FROM posts UNION ALL SELECT count(*) FROM likes") == [2, 0]
 
 

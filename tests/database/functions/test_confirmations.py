@@ -9,7 +9,7 @@ from indexer.database.background.wiper import Wiper
 from testing.commits import POST, PROFILE, Stream, did, post, profile, put
 from testing.database_side import Worker, opened
 
-REPO = "SELECT active, status, wiping, desynchronized FROM unified_worker.repos WHERE did = $1"
+REPO = "SELECT active, status, wiping, sync_reason IS NOT NULL FROM unified_worker.repos WHERE did = $1"
 SINCE = "SELECT since FROM unified_worker.deletions WHERE did = $1"
 CONFIRM = "SELECT unified_worker.confirm_deletion($1, $2)"
 DENY = "SELECT unified_worker.deny_deletion($1, $2, $3, $4)"

@@ -111,9 +111,9 @@ async def test_a_commit_that_is_broken_leaves_the_rev_so_that_a_sound_copy_count
         (did("a"), broken.rev, f"{POST}/1"),
         (did("a"), broken.rev, f"{LIKE}/1"),
     ]
-    state = await worker.connection.fetchrow("SELECT rev, desynchronized FROM unified_worker.repos")
+    state = await worker.connection.fetchrow("SELECT rev, sync, sync_reason FROM unified_worker.repos")
     assert state is not None
-    assert tuple(state) == (before.rev, True)
+    assert tuple(state) == (before.rev, 2, "refused")
     sound = stream.commit("a", put(f"{POST}/1", post()), rev=broken.rev)
     assert await worker.write(sound, broken) == ["applied", "stale"]
     assert await worker.value("SELECT count(*) FROM posts") == 2
@@ -125,9 +125,9 @@ async def test_a_commit_that_is_too_big_is_kept_and_its_rev_does_not_count(worke
     big = stream.too_big("a")
     assert await worker.write(big) == ["applied"]
     assert await letters(worker) == [(did("a"), big.rev, sha256(big.frame).hexdigest(), big.seq, "too_big", 1)]
-    state = await worker.connection.fetchrow("SELECT rev, desynchronized, has_user FROM unified_worker.repos")
+    state = await worker.connection.fetchrow("SELECT rev, sync, sync_reason, has_user FROM unified_worker.repos")
     assert state is not None
-    assert tuple(state) == ("", True, False)
+    assert tuple(state) == ("", 2, "refused", False)
     assert await worker.write(stream.commit("a", put(f"{POST}/1", post()))) == ["applied"]
     assert await worker.value("SELECT count(*) FROM users") == 1
     assert await worker.write(big) == ["stale"], "a newer commit stands"
@@ -251,7 +251,7 @@ async def test_a_dropped_frame_hides_nothing_else_of_an_outcome(worker: Worker) 
     stream = Stream()
     first, withheld = stream.commit("a", put(f"{POST}/1", post())), stream.commit("a", put(f"{POST}/2", post()))
     after = stream.commit("a", put(f"{LIKE}/1", BAD))._replace(since=withheld.rev)
-    assert await worker.write(first, after) == ["applied", "broken_chain:frame_dropped"]
+    assert await worker.write(first, after) == ["applied", "chain_broken:frame_dropped"]
     back = [stream.account("a", False, "deleted"), stream.account("a", True), stream.commit("a", put(f"{POST}/3", post()))]
     assert await worker.write(*back) == ["applied", "applied", "kept:frame_dropped"]
     await worker.processor.process_batch(0, [stream.commit("a", put(f"{POST}/4", post()))])

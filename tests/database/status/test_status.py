@@ -18,7 +18,17 @@ from indexer.database.status import read_only as look_module
 from indexer.database.status.account import account_status as ask_account
 from indexer.database.status.database import status
 from indexer.database.status.read_only import read_only
-from indexer.database.status.results import AccountStatus, Deletion, Letters, LockHolder, PastRun, RebuildStep, Relay, Status
+from indexer.database.status.results import (
+    AccountStatus,
+    Deletion,
+    Letters,
+    LockHolder,
+    PastRun,
+    RebuildStep,
+    Relay,
+    Repos,
+    Status,
+)
 from indexer.errors import OperatorError, Stop, describe
 from indexer.formatting import duration, size
 from indexer.metrics import Metrics
@@ -320,6 +330,7 @@ def test_a_relay_whose_worker_was_killed() -> None:
         now=now,
         relays=[relay],
         dead_letters=Letters({}, None, 0, 0, frame_bytes=0, most_frame_bytes=1, most_frames_of_a_did=1),
+        repos=Repos({"chain_broken": 3}, now, 0, 7, now, most_counted=5),
         accounts_being_wiped=2,
         gates_being_judged=1,
         stuck_wipes=0,
@@ -338,6 +349,8 @@ def test_a_relay_whose_worker_was_killed() -> None:
         "at an unknown time",
         "2 deleted accounts",
         "step 2 of 15",
+        "3 (chain_broken 3)",
+        "5 or more repos whose key is not known yet; the oldest since 2026-07-01 00:00:00",
         "3 that only a relay has reported",
         "did:plc:a, 2 attempts since 2026-07-01 00:00:00: timeout",
         "4 wait to be checked",

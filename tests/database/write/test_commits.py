@@ -195,7 +195,7 @@ async def test_the_owner_s_methods_write_in_the_caller_s_transaction(both_worker
 @pytest.mark.promise(6)
 async def test_a_sync_moves_the_rev_and_marks_a_repo_whose_tree_is_not_ours(worker: Worker) -> None:
     stream = Stream()
-    marked = "SELECT desynchronized FROM unified_worker.repos WHERE did = $1"
+    marked = "SELECT sync_reason FROM unified_worker.repos WHERE did = $1"
     ours = stream.commit("a", put(f"{POST}/1", post()))
     assert ours.data is not None
     later, latest = (stream.commit("a", put(f"{POST}/{n}", post())) for n in "23")
@@ -204,32 +204,32 @@ async def test_a_sync_moves_the_rev_and_marks_a_repo_whose_tree_is_not_ours(work
         return Sync(stream.seq, did("a"), rev, ours.time, data, b"")
 
     assert await worker.write(ours, sync(later.rev, ours.data)) == ["applied", "applied"]
-    assert await worker.value(marked, did("a")) is False, "the tree is the one that we have"
+    assert await worker.value(marked, did("a")) is None, "the tree is the one that we have"
     assert await worker.write(later) == ["rev_fork"]
     assert latest.data is not None
-    assert await worker.write(sync(latest.rev, latest.data), sync(ours.rev, ours.data)) == ["applied", "stale"]
-    assert await worker.value(marked, did("a")) is True
+    assert await worker.write(sync(latest.rev, latest.data), sync(ours.rev, ours.data)) == ["sync_differs", "stale"]
+    assert await worker.value(marked, did("a")) == "sync_differs"
     unseen = Sync(stream.seq, did("b"), latest.rev, ours.time, latest.data, b"")
     assert await worker.write(unseen) == ["applied"]
-    assert await worker.value(marked, did("b")) is True
+    assert await worker.value(marked, did("b")) is None, "nothing is known of what it had before: its history is unseen"
 
 
 @pytest.mark.promise(6)
 async def test_a_commit_that_follows_on_one_that_never_came_marks_its_repo(worker: Worker) -> None:
     stream = Stream()
-    mark = "SELECT desynchronized, broken_rev FROM unified_worker.repos WHERE did = $1"
+    mark = "SELECT sync, sync_reason, sync_at = now() FROM unified_worker.repos WHERE did = $1"
     one, two, three, four = (stream.commit("a", put(f"{POST}/{n}", post())) for n in range(4))
     whole = [one, two._replace(since=one.rev), three._replace(since=None)]  # not known: nothing to compare
     assert await worker.write(*whole) == ["applied"] * 3
-    assert tuple(await worker.connection.fetchrow(mark, did("a")) or ()) == (False, None)
-    assert await worker.write(four._replace(since=two.rev)) == ["broken_chain"]
-    assert tuple(await worker.connection.fetchrow(mark, did("a")) or ()) == (True, four.rev)
+    assert tuple(await worker.connection.fetchrow(mark, did("a")) or ()) == (0, None, None)
+    assert await worker.write(four._replace(since=two.rev)) == ["chain_broken"]
+    assert tuple(await worker.connection.fetchrow(mark, did("a")) or ()) == (2, "chain_broken", False)
     assert len(await worker.column("SELECT uri FROM posts")) == 4, "it is applied all the same"
     assert await worker.write(four._replace(since=two.rev)) == ["stale"]
     first = stream.commit("b", put(f"{POST}/1", post()))._replace(since=one.rev)
     assert await worker.write(first) == ["applied"], "nothing is known of what the repo had before"
     await worker.processor.process_batch(0, [stream.commit("b", put(f"{POST}/2", post()))._replace(since=one.rev)])
-    assert (worker.metrics.broken_chain, worker.metrics.operations.total()) == (1, 1)
+    assert (worker.metrics.doubts["chain_broken"], worker.metrics.operations.total()) == (1, 1)
 
 
 LEFT_OUT = ("too_big", "broken", "of no rev", "by the database", "filtered", "sync", "inactive")
@@ -270,4 +270,4 @@ async def test_what_came_and_was_left_out_breaks_no_chain(worker: Worker, how: s
     last = stream.commit("a", put(f"{POST}/3", post()))._replace(since=out.rev or tid(1, 0))
     assert (await writer.write(0, [last]))[1] == [APPLIED]
     lost = stream.commit("a", put(f"{POST}/4", post()))._replace(since=tid(2, 0))
-    assert (await writer.write(0, [lost]))[1] == [Outcome(Result.BROKEN_CHAIN)], "what was forgiven is forgiven once"
+    assert (await writer.write(0, [lost]))[1] == [Outcome(Result.CHAIN_BROKEN)], "what was forgiven is forgiven once"

@@ -7,9 +7,11 @@ import pytest
 from indexer.database.functions.install import functions
 from indexer.database.write.outcome import APPLIED, BY_WORD, Outcome, Result, parse, parse_all
 from indexer.errors import Stop
+from indexer.protocol.failures import Effect, Failure
 from indexer.records import RECORD_TYPES
 
-DECIDING = ("apply_commit", "apply_message", "apply_account", "apply_identity", "keep_wiping")
+DECIDING = ("apply_commit", "apply_message", "apply_account", "apply_identity", "keep_wiping", "keep_forged")
+DOUBTS = {str(failure) for failure in Failure if failure.effect in (Effect.DESYNCHRONISED, Effect.NOTED)}
 SAID = re.compile(r"(?:RETURN|RETURN coalesce\(v_outcome,|v_outcome :=|v_outcome text :=) '([a-z_:]+)'")
 CHOSEN = re.compile(r"SELECT (CASE (?:(?!SELECT).)*) INTO v_outcome|v_outcome := (CASE [^;]*);", re.DOTALL)
 WITHIN = "needs_frame"  # ends the procedure's loop and is no outcome: the commit is sent again
@@ -21,7 +23,8 @@ def words() -> set[str]:
     texts = [text for text in functions("public", RECORD_TYPES) if text.strip().startswith(heads)]
     assert len(texts) == len(DECIDING)
     chosen = " ".join(case for text in texts for cases in CHOSEN.findall(text) for case in cases)
-    return {*SAID.findall(" ".join(texts)), *re.findall(r"(?:THEN|ELSE) '([a-z_:]+)'", chosen)} - {WITHIN}
+    doubts = {*DOUBTS, *(f"{doubt}:frame_dropped" for doubt in DOUBTS)}
+    return {*doubts, *SAID.findall(" ".join(texts)), *re.findall(r"(?:THEN|ELSE) '([a-z_:]+)'", chosen)} - {WITHIN}
 
 
 def test_the_database_s_words_are_all_known_and_no_others() -> None:
@@ -33,7 +36,7 @@ def test_the_database_s_words_are_all_known_and_no_others() -> None:
     [
         ("applied", Outcome(Result.APPLIED)),
         ("frame_dropped", Outcome(Result.APPLIED, frame_dropped=True)),
-        ("broken_chain:frame_dropped", Outcome(Result.BROKEN_CHAIN, frame_dropped=True)),
+        ("chain_broken:frame_dropped", Outcome(Result.CHAIN_BROKEN, frame_dropped=True)),
         ("kept:frame_dropped", Outcome(Result.KEPT, frame_dropped=True)),
         ("stale_message", Outcome(Result.STALE_MESSAGE)),
         ("refused:23505", Outcome(Result.REFUSED, "23505")),
@@ -56,8 +59,8 @@ def test_what_an_outcome_means() -> None:
     assert {str(one) for one in outcomes if one.written} == {
         "applied",
         "frame_dropped",
-        "broken_chain",
-        "broken_chain:frame_dropped",
+        *DOUBTS,
+        *(f"{doubt}:frame_dropped" for doubt in DOUBTS),
     }
     assert {str(one) for one in outcomes if one.skipped} == {"stale", "rev_fork", "inactive"}
     assert {str(one) for one in outcomes if one.at_fault} == {"refused:23505:frame_dropped"}

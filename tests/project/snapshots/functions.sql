@@ -29,6 +29,50 @@ BEGIN
   END LOOP;
 END $close$;
 
+CREATE OR REPLACE FUNCTION unified_worker.keep_frame(p_did text, p_sha bytea, p_frame bytea, p_forged boolean)
+RETURNS boolean LANGUAGE plpgsql AS $frame$
+BEGIN
+  IF EXISTS (SELECT FROM unified_worker.dead_frames WHERE sha256 = p_sha) THEN
+    RETURN true;
+  END IF;
+  IF p_did <> '' AND 1000 <= (
+    SELECT count(*) FROM (
+      SELECT FROM unified_worker.dead_letters WHERE did = p_did AND frame_sha256 IS NOT NULL AND forged = p_forged
+      LIMIT 1000) AS kept)
+  THEN
+    RETURN false;
+  END IF;
+  UPDATE unified_worker.dead_frames_size SET bytes = bytes + length(p_frame)
+  WHERE bytes + length(p_frame) <= CASE WHEN p_forged THEN 500000000 ELSE 1000000000 END;
+  IF NOT FOUND THEN
+    RETURN false;
+  END IF;
+  INSERT INTO unified_worker.dead_frames (sha256, frame) VALUES (p_sha, p_frame);
+  RETURN true;
+END $frame$;
+
+CREATE OR REPLACE FUNCTION unified_worker.keep_forged(p_did text, p_rev text, p_seq bigint, p_frame bytea, p_rest jsonb[])
+RETURNS text LANGUAGE plpgsql AS $forged$
+DECLARE
+  v_sha bytea := sha256(p_frame); v_active boolean;
+BEGIN
+  IF p_rest = '{}' THEN  -- of an account that is left out
+    RETURN 'applied';
+  END IF;
+  SELECT r.active INTO v_active FROM unified_worker.repos AS r WHERE r.did = p_did FOR UPDATE;
+  IF NOT v_active THEN
+    RETURN 'inactive';
+  END IF;
+  IF NOT unified_worker.keep_frame(p_did, v_sha, p_frame, true) THEN
+    RETURN 'frame_dropped';
+  END IF;
+  INSERT INTO unified_worker.dead_letters AS l (did, rev, path, seq, reason, detail, frame_sha256, forged)
+  VALUES (p_did, p_rev, encode(v_sha, 'hex'), p_seq, p_rest[1] ->> 'reason', left(p_rest[1] ->> 'detail', 2000), v_sha, true)
+  ON CONFLICT (did, path, rev) DO UPDATE SET seq = excluded.seq, reason = excluded.reason, detail = excluded.detail,
+    last_seen = now(), attempts = l.attempts + 1;
+  RETURN 'applied';
+END $forged$;
+
 CREATE OR REPLACE FUNCTION unified_worker.keep(
   p_did text, p_rev text, p_path text, p_seq bigint, p_reason text, p_detail text, p_frame bytea, p_awaited text[])
 RETURNS boolean LANGUAGE plpgsql AS $keep$
@@ -50,21 +94,8 @@ BEGIN
     PERFORM unified_worker.close_letters(
       p_did, p_path, CASE WHEN NOT FOUND THEN p_rev END, p_reason NOT IN ('foreign_key', 'referenced', 'wiping'));
   END IF;
-  IF NOT EXISTS (SELECT FROM unified_worker.dead_frames WHERE sha256 = v_sha) THEN
-    IF p_did <> '' AND 1000 <= (
-      SELECT count(*) FROM (
-        SELECT FROM unified_worker.dead_letters WHERE did = p_did AND frame_sha256 IS NOT NULL LIMIT 1000) AS kept)
-    THEN
-      v_sha := NULL;
-    ELSE
-      UPDATE unified_worker.dead_frames_size SET bytes = bytes + length(p_frame)
-      WHERE bytes + length(p_frame) <= 1000000000;
-      IF FOUND THEN
-        INSERT INTO unified_worker.dead_frames (sha256, frame) VALUES (v_sha, p_frame);
-      ELSE
-        v_sha := NULL;
-      END IF;
-    END IF;
+  IF NOT unified_worker.keep_frame(p_did, v_sha, p_frame, false) THEN
+    v_sha := NULL;
   END IF;
   IF v_sha IS NULL AND p_rev = '' THEN
     v_dropped := sha256(p_frame);
@@ -168,6 +199,30 @@ BEGIN
     v_locked := pg_advisory_xact_lock(1456714798, v_bucket)::text;  -- PERFORM would cost ten times as much
   END LOOP;
 END $lock$;
+
+CREATE OR REPLACE FUNCTION unified_worker.desynchronise(p_did text, p_reason text) RETURNS void LANGUAGE sql AS $desynchronise$
+  UPDATE unified_worker.repos SET sync = 2, sync_at = CASE WHEN sync >= 2 THEN sync_at ELSE now() END,
+    sync_reason = CASE WHEN sync >= 2 AND array_position(ARRAY['bad_signature', 'no_identity', 'downgraded_commit', 'tree_mismatch', 'wiped', 'chain_broken', 'sync_differs', 'missing_tree_block', 'refused', 'inactive', 'legacy_commit', 'unknown'], sync_reason) <= array_position(ARRAY['bad_signature', 'no_identity', 'downgraded_commit', 'tree_mismatch', 'wiped', 'chain_broken', 'sync_differs', 'missing_tree_block', 'refused', 'inactive', 'legacy_commit', 'unknown'], p_reason)
+      THEN sync_reason ELSE p_reason END
+  WHERE did = p_did AND (sync <> 2
+    OR coalesce(array_position(ARRAY['bad_signature', 'no_identity', 'downgraded_commit', 'tree_mismatch', 'wiped', 'chain_broken', 'sync_differs', 'missing_tree_block', 'refused', 'inactive', 'legacy_commit', 'unknown'], sync_reason) > array_position(ARRAY['bad_signature', 'no_identity', 'downgraded_commit', 'tree_mismatch', 'wiped', 'chain_broken', 'sync_differs', 'missing_tree_block', 'refused', 'inactive', 'legacy_commit', 'unknown'], p_reason), true));
+$desynchronise$;
+
+CREATE OR REPLACE FUNCTION unified_worker.settle_proven(p_did text, p_block bytea) RETURNS boolean LANGUAGE plpgsql AS $proven$
+BEGIN
+  UPDATE unified_worker.repos SET unproven = NULL, unproven_at = NULL WHERE did = p_did AND unproven = p_block;
+  RETURN FOUND;
+END $proven$;
+
+CREATE OR REPLACE FUNCTION unified_worker.settle_forged(p_did text, p_block bytea, p_reason text)
+RETURNS boolean LANGUAGE plpgsql AS $forged$
+BEGIN
+  IF NOT unified_worker.settle_proven(p_did, p_block) THEN
+    RETURN false;
+  END IF;
+  PERFORM unified_worker.desynchronise(p_did, p_reason);
+  RETURN true;
+END $forged$;
 
 CREATE OR REPLACE FUNCTION unified_worker.handle_of(p_did text) RETURNS text LANGUAGE sql STABLE AS
 $handle$
@@ -314,12 +369,12 @@ BEGIN
   INTO v_handle, v_was_gone, v_stored FROM unified_worker.repos AS r WHERE r.did = p_did FOR UPDATE;
   v_gone := v_deleted AND (v_was_gone OR NOT p_confirm OR v_stored IS NOT TRUE);
   INSERT INTO unified_worker.repos AS r
-    (did, rev, active, status, account_at, account_seq, account_relay, wiping, desynchronized)
+    (did, rev, active, status, account_at, account_seq, account_relay, wiping)
   VALUES (p_did, '', v_visible, CASE WHEN v_deleted AND NOT v_gone THEN 'deletion_unconfirmed' ELSE p_status END, p_at, p_seq, p_relay,
-    v_gone, v_gone)
+    v_gone)
   ON CONFLICT (did) DO UPDATE SET active = excluded.active, status = excluded.status, account_at = excluded.account_at,
     account_seq = excluded.account_seq, account_relay = excluded.account_relay, wiping = r.wiping OR excluded.wiping,
-    desynchronized = r.desynchronized OR excluded.wiping, updated_at = now()
+    updated_at = now()
     WHERE CASE WHEN r.account_relay = p_relay THEN r.account_seq < p_seq ELSE coalesce(r.account_at < p_at, true) END;
   IF NOT FOUND THEN
     RETURN 'stale_message';
@@ -346,6 +401,7 @@ BEGIN
     PERFORM unified_worker.claim(p_relay, p_did, p_seq, p_handle);
   END IF;
   IF p_gone THEN
+    PERFORM unified_worker.desynchronise(p_did, 'wiped');
     PERFORM unified_worker.close_letters(p_did, l.path) FROM (
       SELECT DISTINCT path FROM unified_worker.dead_letters WHERE did = p_did) AS l;
   END IF;
@@ -361,7 +417,7 @@ BEGIN
   IF NOT FOUND THEN
     RETURN false;
   END IF;
-  UPDATE unified_worker.repos SET status = 'deleted', wiping = true, desynchronized = true, updated_at = now() WHERE did = p_did;
+  UPDATE unified_worker.repos SET status = 'deleted', wiping = true, updated_at = now() WHERE did = p_did;
   PERFORM unified_worker.gone_or_back(v_repo.account_relay, p_did, v_repo.account_seq, v_repo.handle, true, false);
   RETURN true;
 END $confirm$;
@@ -2228,47 +2284,68 @@ DECLARE
   v_new boolean; v_has_user boolean; v_held boolean; v_active boolean; v_wiping boolean; v_handle text; v_outcome text;
   v_uri text; v_cid text; v_subject text; v_subject_cid text; v_created_at timestamptz; v_rest jsonb; v_key text[];
   v_ahead tsvector[]; v_open text[]; v_locked text; v_left int; v_quoted text; v_again boolean; v_gated boolean;
-  v_intrudes boolean; v_embeds boolean; v_broken boolean; p_new jsonb;
+  v_intrudes boolean; v_embeds boolean; v_doubt text; p_new jsonb;
 BEGIN
   v_locked := pg_advisory_xact_lock_shared(1456714798, 1073741824)::text;  -- derived rows are not recomputed while this goes on
   IF p_mode = 0 THEN
     IF p_data IS NULL THEN
       -- Nothing of it can be applied (too big, unreadable): the rev stays, so that a sound copy still can.
-      IF EXISTS (SELECT FROM unified_worker.repos WHERE did = p_did AND rev >= p_rev AND p_rev <> '') THEN
+      IF p_doubt = 'stale' OR EXISTS (
+        SELECT FROM unified_worker.repos WHERE did = p_did AND rev >= p_rev AND p_rev <> '')
+      THEN
         RETURN 'stale';
       END IF;
+      IF p_doubt IS NOT NULL THEN  -- nothing shows that its account wrote it: so nothing of the account's is marked
+        RETURN unified_worker.keep_forged(p_did, p_rev, p_seq, p_frame, p_rest[p_lo:p_hi]);
+      END IF;
       IF p_did <> '' THEN
-        INSERT INTO unified_worker.repos AS r (did, rev, desynchronized, refused_rev) VALUES (p_did, '', true, p_rev)
-        ON CONFLICT (did) DO UPDATE SET desynchronized = true, refused_rev = p_rev, updated_at = now()
+        INSERT INTO unified_worker.repos AS r (did, rev, filtered, refused_rev) VALUES (p_did, '', p_filtered, p_rev)
+        ON CONFLICT (did) DO UPDATE SET filtered = r.filtered OR p_filtered, refused_rev = p_rev, updated_at = now()
         RETURNING r.active, r.wiping INTO v_active, v_wiping;
+        IF NOT p_filtered THEN
+          PERFORM unified_worker.desynchronise(p_did, 'refused');
+        END IF;
         IF NOT v_active THEN
           RETURN 'inactive';
         END IF;
       END IF;
       v_held := true;
     ELSE
-      -- Whatever led to a #sync's tree was not seen, unless the tree is the one that we have; nor what lies before a commit
-      -- that goes on from another rev than ours (`since`), unless we had that and refused it.
-      INSERT INTO unified_worker.repos AS r (did, rev, data_cid, seq, has_user, desynchronized)
-      VALUES (p_did, p_rev, p_data, p_seq, coalesce(p_user, false), p_user IS NULL OR p_filtered)
+      -- Whose records began with the tree that was empty before is complete from its first commit on.
+      INSERT INTO unified_worker.repos AS r (did, rev, data_cid, seq, has_user, filtered, sync, doubt, inductive,
+        unproven, unproven_at)
+      VALUES (p_did, p_rev, p_data, p_seq, coalesce(p_user, false), p_filtered, CASE WHEN coalesce(p_before = 'bafyreie5737gdxlw5i64vzichcalba3z2v5n6icifvx5xytvske7mr3hpm', false) THEN 1 ELSE 0 END,
+        p_doubt, p_inductive, p_unproven, CASE WHEN p_unproven IS NOT NULL THEN now() END)
       ON CONFLICT (did) DO UPDATE SET rev = excluded.rev, data_cid = excluded.data_cid, seq = excluded.seq, updated_at = now(),
-        desynchronized = r.desynchronized OR p_filtered OR (p_user IS NOT NULL AND NOT r.active)
-          OR (p_user IS NULL AND r.data_cid IS DISTINCT FROM excluded.data_cid) OR coalesce(p_since <> r.rev AND r.rev <> '' AND p_since IS DISTINCT FROM r.refused_rev AND r.refused_rev IS DISTINCT FROM '', false),
-        broken_rev = CASE WHEN p_since <> r.rev AND r.rev <> '' AND p_since IS DISTINCT FROM r.refused_rev AND r.refused_rev IS DISTINCT FROM '' THEN excluded.rev ELSE r.broken_rev END, refused_rev = NULL
+        filtered = r.filtered OR p_filtered, inductive = r.inductive OR p_inductive, refused_rev = NULL,
+        sync = CASE WHEN r.rev = '' AND r.sync = 0 AND coalesce(p_before = 'bafyreie5737gdxlw5i64vzichcalba3z2v5n6icifvx5xytvske7mr3hpm', false) THEN 1 ELSE r.sync END,
+        doubt = CASE
+          WHEN p_user IS NULL THEN CASE WHEN r.data_cid <> excluded.data_cid THEN 'sync_differs' END
+          WHEN p_doubt = 'legacy_commit' AND r.inductive THEN 'downgraded_commit'
+          WHEN p_doubt IS NOT NULL THEN p_doubt
+          WHEN r.rev = '' OR r.refused_rev = '' OR p_since = r.refused_rev THEN NULL
+          WHEN p_before IS NULL THEN CASE WHEN p_since <> r.rev THEN 'chain_broken' END
+          WHEN p_since IS DISTINCT FROM r.rev OR p_before <> r.data_cid THEN 'chain_broken'
+        END,
+        unproven = CASE WHEN p_inductive AND p_unproven IS NULL AND p_doubt IS NULL AND p_since = r.rev AND p_before = r.data_cid THEN NULL ELSE coalesce(p_unproven, r.unproven) END,
+        unproven_at = CASE WHEN p_inductive AND p_unproven IS NULL AND p_doubt IS NULL AND p_since = r.rev AND p_before = r.data_cid THEN NULL WHEN p_unproven IS NULL THEN r.unproven_at
+          ELSE coalesce(r.unproven_at, now()) END
         -- What comes while the account is wiped is kept, for which the frame must have come along.
         WHERE r.rev < excluded.rev AND (p_frame IS NOT NULL OR NOT r.wiping OR NOT r.active OR p_lo > p_hi)
-      RETURNING r.has_user, r.held, r.active, r.wiping, r.handle, r.xmax = 0, r.broken_rev = r.rev
-      INTO v_has_user, v_held, v_active, v_wiping, v_handle, v_new, v_broken;
+      RETURNING r.has_user, r.held, r.active, r.wiping, r.handle, r.xmax = 0, r.doubt
+      INTO v_has_user, v_held, v_active, v_wiping, v_handle, v_new, v_doubt;
       IF NOT FOUND THEN
         SELECT CASE WHEN r.rev < p_rev THEN 'needs_frame' WHEN r.rev = p_rev AND r.data_cid <> p_data THEN 'rev_fork'
           ELSE 'stale' END INTO v_outcome FROM unified_worker.repos AS r WHERE r.did = p_did;
         RETURN v_outcome;
       END IF;
-      IF NOT v_active AND p_user IS NOT NULL THEN
-        RETURN 'inactive';
+      IF v_doubt IS NOT NULL THEN
+        PERFORM unified_worker.desynchronise(p_did, v_doubt);
+        v_outcome := v_doubt;
       END IF;
-      IF v_broken THEN
-        v_outcome := 'broken_chain';
+      IF NOT v_active AND p_user IS NOT NULL THEN
+        PERFORM unified_worker.desynchronise(p_did, 'inactive');
+        RETURN 'inactive';
       END IF;
     END IF;
   ELSIF p_mode = 1 THEN
@@ -2322,7 +2399,7 @@ BEGIN
         IF NOT unified_worker.keep(
           p_did, p_rev, v_rest ->> 'path', p_seq, v_rest ->> 'reason', v_rest ->> 'detail', p_frame, NULL)
         THEN
-          v_outcome := CASE WHEN v_broken THEN 'broken_chain:frame_dropped' ELSE 'frame_dropped' END;
+          v_outcome := concat_ws(':', v_doubt, 'frame_dropped');
         END IF;
         v_held := true;
         CONTINUE;
@@ -3039,6 +3116,9 @@ BEGIN
           THEN '' ELSE ':frame_dropped' END
         INTO v_outcome FROM generate_series(p_lo[i], greatest(p_lo[i], p_hi[i])) AS j;
         UPDATE unified_worker.repos SET refused_rev = p_rev[i] WHERE did = p_did[i] AND rev < p_rev[i];
+        IF v_reason NOT IN ('foreign_key', 'referenced', 'wiping') THEN
+          PERFORM unified_worker.desynchronise(p_did[i], 'refused');
+        END IF;
         IF v_reason = 'foreign_key' THEN  -- the account's own row may be what is missing: the application deleted it
           UPDATE unified_worker.repos SET has_user = false WHERE did = p_did[i] AND has_user;
         END IF;

@@ -9,7 +9,7 @@ const COUNTS = [
   ["frames_dropped", "Letters without frame", true, "No more room for frames: retry, or %dead-letters drop% those of no use."],
   ["gaps", "Gaps", true, "Missing ranges of the stream; %status% lists them."],
   ["rev_forks", "Rev forks", true, "Commits with the stored rev but other content; the stored one stays."],
-  ["broken_chain", "Broken chains", true, "Commits whose predecessor never arrived; their repos are marked desynchronized."],
+  ["doubts", "Doubts", true, "Applied, though something of the repo is missing: it is marked desynchronised.", "doubts"],
   ["filtered", "Filtered", false, "Left out on purpose: inactive accounts, COLLECTIONS.", "filtered"],
   ["stale", "Stale commits", false, "Not newer than the stored ones; normal after a restart."],
   ["stale_messages", "Stale messages", false, "#account and #identity, not newer than the stored ones."],

@@ -1,0 +1,30 @@
+-- How far a repo is complete and proven: unified_worker.repos.sync.
+-- {reasons}: why a repo is desynchronised; those that say more come first.
+
+-- Something of the repo is missing or wrong from now on. A reason stays until one comes that says more; sync_at is when the first
+-- one came. What comes while it is repaired is not in what the repair has fetched.
+CREATE OR REPLACE FUNCTION unified_worker.desynchronise(p_did text, p_reason text) RETURNS void LANGUAGE sql AS $desynchronise$
+  UPDATE unified_worker.repos SET sync = 2, sync_at = CASE WHEN sync >= 2 THEN sync_at ELSE now() END,
+    sync_reason = CASE WHEN sync >= 2 AND array_position({reasons}, sync_reason) <= array_position({reasons}, p_reason)
+      THEN sync_reason ELSE p_reason END
+  WHERE did = p_did AND (sync <> 2
+    OR coalesce(array_position({reasons}, sync_reason) > array_position({reasons}, p_reason), true));
+$desynchronise$;
+
+-- The newest commit whose key was not known is its account's, and with it all before it. Not if a newer one came meanwhile.
+CREATE OR REPLACE FUNCTION unified_worker.settle_proven(p_did text, p_block bytea) RETURNS boolean LANGUAGE plpgsql AS $proven$
+BEGIN
+  UPDATE unified_worker.repos SET unproven = NULL, unproven_at = NULL WHERE did = p_did AND unproven = p_block;
+  RETURN FOUND;
+END $proven$;
+
+-- It is not: what was applied since the last proven one may be forged.
+CREATE OR REPLACE FUNCTION unified_worker.settle_forged(p_did text, p_block bytea, p_reason text)
+RETURNS boolean LANGUAGE plpgsql AS $forged$
+BEGIN
+  IF NOT unified_worker.settle_proven(p_did, p_block) THEN
+    RETURN false;
+  END IF;
+  PERFORM unified_worker.desynchronise(p_did, p_reason);
+  RETURN true;
+END $forged$;
