@@ -119,7 +119,7 @@ def report(result: Result) -> Sequence[str]:
 async def _main(commits: int, one_in: int) -> int:
     with child_folder() as folder:
         async with EmbeddedPostgres(folder / "postgres", settings=SERVER_SETTINGS) as server:
-            print("\n".join(describe(server, folder)))
+            print(*await describe(server, folder), sep="\n")
             result = await forged(server, folder, commits, one_in)
     print("\n".join(report(result)))
     return 1 if result.wrong else 0
