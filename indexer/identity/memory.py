@@ -50,13 +50,16 @@ class Memory:
         known = self._cache.get(did)
         if known is None or isinstance(known.answer, NoIdentity):
             return None if known is None else known.answer
-        return None if self._age(did, known) > self._ttl + STALE_IF_ERROR else known.answer
+        return None if self._age(did, known.checked) > self._ttl + STALE_IF_ERROR else known.answer
 
-    def is_old(self, did: str, known: Known) -> bool:
-        """Whether to ask for a DID again at its next use."""
-        age = self._age(did, known)
-        limit = known.pause if isinstance(known.answer, NoIdentity) else self._ttl
-        return age >= limit or (did in self._stale and age >= STALE_INTERVAL)
+    def is_old(self, did: str) -> bool:
+        """Whether to ask for a DID in memory again at its next use."""
+        checked = self._cache.checked(did)
+        if checked is None:
+            return False
+        is_key = checked.pause is None
+        age = self._age(did, checked.at) if is_key else time.time() - checked.at
+        return age >= (checked.pause or self._ttl) or (did in self._stale and age >= STALE_INTERVAL)
 
     def is_stale(self, did: str) -> bool:
         """Whether an #identity came since."""
@@ -90,8 +93,8 @@ class Memory:
         self._through = through
         count = 0
         for row, handle in {operation.row.did: (operation.row, operation.handle) for operation in operations}.values():
-            known = self._cache.get(row.did) if row.did in self._cache else None
-            if (known is None and not is_awaited(row.did)) or (known is not None and known.checked > row.checked):
+            known = self._cache.checked(row.did)
+            if (known is None and not is_awaited(row.did)) or (known is not None and known.at > row.checked):
                 continue
             count += 1
             self._stale.forget(row.did)
@@ -115,10 +118,9 @@ class Memory:
         except Rejected:
             return  # not of our making: it is looked up
 
-    def _age(self, did: str, known: Known) -> float:
-        """Seconds since what is known certainly was the case: a key that the log has not changed is as new as the log."""
-        follows = is_plc(did) and not isinstance(known.answer, NoIdentity)
-        return time.time() - (max(known.checked, self._through) if follows else known.checked)
+    def _age(self, did: str, checked: int) -> float:
+        """Seconds since a key certainly was the right one: one that the log has not changed is as new as the log."""
+        return time.time() - (max(checked, self._through) if is_plc(did) else checked)
 
     def _tell(self, did: str, identity: Identity | NoIdentity) -> None:
         for listener in self._listeners:

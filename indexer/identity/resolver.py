@@ -17,7 +17,7 @@ from indexer.identity.client import Client
 from indexer.identity.directory import Directory, is_plc
 from indexer.identity.export import Operation
 from indexer.identity.following import Follower, Log
-from indexer.identity.key_cache import Known, NoIdentity
+from indexer.identity.key_cache import NoIdentity
 from indexer.identity.memory import Listener, Memory
 from indexer.identity.pace import Patience
 from indexer.identity.recent import Recent
@@ -100,11 +100,10 @@ class Identities:
         for that."""
         unknown: list[str] = []
         for did in dids:
-            known, asker = self._memory.get(did), self._asker(did)
-            if known is not None:
+            if did in self._memory:
                 self.found["memory"] += 1
-                self._ask_again(did, known)
-            elif asker is not None and not asker.has(did):
+                self._ask_again(did)
+            elif (asker := self._asker(did)) is not None and not asker.has(did):
                 unknown.append(did)
         rows = await self._records.read(unknown) if unknown else []
         if rows is None:
@@ -112,13 +111,13 @@ class Identities:
         self.found["table"] += len(rows)
         self.found["nowhere"] += len(unknown) - len(rows)
         for row in rows:
-            if self._memory.get(row.did) is None:  # else it was looked up meanwhile
+            if row.did not in self._memory:  # it may have been looked up meanwhile
                 self._memory.take(row)
         for did in unknown:
-            if (known := self._memory.get(did)) is None:
-                self.want(did)
+            if did in self._memory:
+                self._ask_again(did)
             else:
-                self._ask_again(did, known)
+                self.want(did)
 
     def want(self, did: str) -> None:
         """Have a DID looked up when its turn comes."""
@@ -168,10 +167,10 @@ class Identities:
             return self._plc
         return self._web if web_url(did, allow_private=self._allow_private) is not None else None
 
-    def _ask_again(self, did: str, known: Known) -> None:
+    def _ask_again(self, did: str) -> None:
         """Put a DID in line if what is known of it is old."""
-        asker = self._asker(did)
-        if self._memory.is_old(did, known) and asker is not None and not asker.has(did):
+        asker = self._asker(did) if self._memory.is_old(did) else None
+        if asker is not None and not asker.has(did):
             asker.put(did, Urgency.AGAIN)
 
     def _settle(self, answer: Answer) -> None:

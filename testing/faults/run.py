@@ -21,7 +21,7 @@ from testing.faults.kind import Kind
 from testing.faults.kinds import KINDS
 from testing.faults.scene import PATIENCE, Scene, Wishes, raised
 from testing.faults.witness import GONE
-from testing.model import UNDETERMINED, Model
+from testing.model import UNDETERMINED
 from testing.model.names import Rows
 from testing.model.protocol import instant, tid_time
 from testing.traffic import traffic_of
@@ -215,7 +215,7 @@ async def _judge(plan: Plan, scene: Scene, outcome: Outcome) -> None:
             outcome.faults.append(f"it took {keeper.rss / 2**20:.0f} MB")
     if scene.witness.looks < 3:
         outcome.faults.append(f"the cursor was looked at {scene.witness.looks} times only")
-    model = traffic_of(scene.sent, Model(verify="full") if scene.directory is not None else None).model
+    model = traffic_of(scene.sent, "full" if scene.directory is not None else "off").model
     _leave_open(model.expected().rows, scene)
     outcome.faults += await differences(scene.url, model)
 

@@ -392,12 +392,9 @@ async def test_a_directory_that_says_wait_is_left_alone(world: World) -> None:
     world.directory.answer = answering(429, headers={"Retry-After": "3600"})
     await world.identities.load([did(number) for number in range(1, 100)])
     await until(lambda: world.identities.counts["rate_limited"] >= 1, "it says so")
-    await until(lambda: world.identities.counts["rate_limited"] == len(world.directory.requests), "none is under way")
-    asked = len(world.directory.requests)
-    assert asked <= asker.AT_ONCE + 1
     await world.identities.load([did(number) for number in range(100, 200)])
-    await asyncio.sleep(0.1)
-    assert len(world.directory.requests) == asked
+    await asyncio.sleep(0.2)
+    assert len(world.directory.requests) <= asker.AT_ONCE + 1  # those that were under way
 
 
 async def test_a_did_whose_look_up_fails_does_not_stop_others(world: World) -> None:
