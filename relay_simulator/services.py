@@ -50,7 +50,8 @@ def generic(rng: Random, created: str) -> Record:
     if kind == 0:
         return {"$type": STATUS, "status": f"{STATUS}#live", "durationMinutes": rng.randrange(5, 240), "createdAt": created}
     if kind == 1:
-        return {"$type": DECLARATION, "allowIncoming": rng.choice(("all", "following", "none"))}
+        # With the time, so that no update writes what is there: for that no PDS makes a commit.
+        return {"$type": DECLARATION, "allowIncoming": rng.choice(("all", "following", "none")), "createdAt": created}
     return play(rng, created)
 
 

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from indexer.protocol.failures import Failure
+from testing.model import UNDETERMINED, Model
 
 
 class Outcome(NamedTuple):
@@ -55,3 +56,10 @@ OUTCOMES: dict[str, Outcome] = {
     "replayed": Outcome(ignored=Failure.STALE),
 }
 """By the kind of forgery. Those are missing that no commit and no signature shows: what is said of accounts and identities."""
+
+
+def leave_handles_open(model: Model) -> None:
+    """Which handles are verified depends on whose document was looked up, and when."""
+    rows = model.expected().rows
+    for row in (*rows["users"].values(), *rows["unified_worker.repos"].values()):
+        row["handle"] = UNDETERMINED

@@ -91,6 +91,8 @@ class HandleChecks:
             await self._pace.turn()
             crew.start(row["did"], self._asked(row["did"]))
         for did in list(reversed(self._seen))[: min(crew.room, int(RATE))]:
+            if did not in self._seen:  # its check began while this one waited for its turn
+                continue
             handle = self._seen.pop(did)
             if did not in crew.under_way:
                 await self._pace.turn()

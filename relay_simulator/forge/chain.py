@@ -26,7 +26,7 @@ def withheld(scene: Scene) -> Iterator[Told]:
     account = scene.victim()
     yield scene.commit(account, scene.post(account))
     scene.commit(account, scene.post(account))
-    yield marked(scene.commit(account, scene.post(account)), {})
+    yield scene.commit(account, scene.post(account))._replace(forged=True)
 
 
 def rewritten_prev_data(scene: Scene) -> Iterator[Told]:

@@ -95,8 +95,11 @@ def other_commit(scene: Scene) -> Iterator[Told]:
 
 
 def _two(scene: Scene) -> tuple[Account, Account]:
+    """Two accounts; the next commit of the first is newer than what the second has."""
     account = scene.victim()
-    return account, scene.victim(lambda other: other is not account)
+    other = scene.victim(lambda other: other is not account)
+    account.last_micros = max(account.last_micros, other.last_micros)
+    return account, other
 
 
 def _old_and_new(scene: Scene) -> tuple[Account, Told, Told]:

@@ -35,13 +35,19 @@ def _company(deck: Iterator[str], size: int) -> list[str]:
     for _ in range(10 * size):
         name = next(deck)
         group = KINDS[name].group
-        if name in chosen or (group is not None and group in groups):
+        if name in chosen or (group is not None and group in groups) or not _can_meet([*chosen, name]):
             continue
         chosen.append(name)
         groups.add(group)
         if len(chosen) == size:
             break
     return chosen
+
+
+def _can_meet(names: Sequence[str]) -> bool:
+    """No directory knows the accounts that some kinds put into the stream."""
+    kinds = [KINDS[name] for name in names]
+    return not any("directory" in kind.needs for kind in kinds) or not any(kind.family == "account" for kind in kinds)
 
 
 def _rounds(chosen: list[str], rng: Random) -> tuple[tuple[str, ...], ...]:

@@ -5,11 +5,12 @@ import contextlib
 import signal
 import tempfile
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from random import Random
 from typing import Any, cast
 
+from relay_simulator.changes import Change
 from relay_simulator.encoding import frame
 from relay_simulator.generator import Generator, Settings
 from relay_simulator.mix import Mix
@@ -28,10 +29,13 @@ from testing.traffic import traffic_of
 MOST_RSS = 200 * 2**20  # bytes
 EVENTS = 1_200  # of a stream, and so many more for each fault
 MORE_EVENTS = 600
+SIGNED = replace(Mix.realistic(), delete=8, update=2, several=4, account_deleted=0)  # with trees and signatures
+LATE, ROTATED = 85, 6  # where keys change, in hundredths of the stream: accounts that have written long before
 ASLEEP = """
 SELECT DISTINCT did FROM unified_worker.dead_letters JOIN unified_worker.repos AS r USING (did)
 WHERE reason = 'wiping' AND NOT r.active ORDER BY did
 """
+UNPROVEN = "SELECT EXISTS (SELECT FROM unified_worker.repos WHERE unproven IS NOT NULL)"
 BEHIND = "SELECT EXISTS (SELECT FROM unified_worker.rebuild WHERE NOT done)"
 
 
@@ -95,12 +99,20 @@ async def play(plan: Plan, template: Path) -> Outcome:
 
 def _wishes(plan: Plan, rng: Random) -> Wishes:
     kinds = plan.kinds
+    needs = frozenset(need for kind in kinds for need in kind.needs)
+    events = EVENTS + MORE_EVENTS * len(kinds)
     settings = Settings(seed=plan.seed, accounts=300, mix=Mix.awkward(), cheap=True, padding=1_000)
-    sent = list(Generator(settings).stream(EVENTS + MORE_EVENTS * len(kinds)))
+    if "directory" in needs:
+        late = settings.first_seq + events * LATE // 100
+        changes = tuple(Change(late + number, number, key=True) for number in range(ROTATED)) if "new keys" in needs else ()
+        settings = Settings(seed=plan.seed, accounts=60, history=30, mix=SIGNED, changes=changes)
+    sent = list(Generator(settings).stream(events))
     for kind in kinds:
         sent = kind.shape(sent, rng)
     env = {"DB_POOL_SIZE": rng.choice(("1", "2", "3", "20")), "SYNCHRONOUS_COMMIT": rng.choice(("on", "on", "off"))}
-    return Wishes(sent, max(kind.slack for kind in kinds), env, frozenset(need for kind in kinds for need in kind.needs))
+    for kind in kinds:
+        env |= kind.env
+    return Wishes(sent, max(kind.slack for kind in kinds), env, needs, settings if "directory" in needs else None)
 
 
 async def _rounds(plan: Plan, scene: Scene, rng: Random, outcome: Outcome) -> None:
@@ -154,7 +166,11 @@ async def _end(scene: Scene, outcome: Outcome) -> None:
     async def rebuilt() -> bool:
         return not (await scene.rows(BEHIND))[0][0]
 
+    async def proven() -> bool:
+        return not (await scene.rows(UNPROVEN))[0][0]
+
     await scene.until(rebuilt, "a rebuild is through")
+    await scene.until(proven, "all keys have come, and everything is proven")
     ended = len(scene.keeper.codes)
     scene.keeper.rest()
     scene.keeper.signal(signal.SIGTERM)
@@ -199,7 +215,7 @@ async def _judge(plan: Plan, scene: Scene, outcome: Outcome) -> None:
             outcome.faults.append(f"it took {keeper.rss / 2**20:.0f} MB")
     if scene.witness.looks < 3:
         outcome.faults.append(f"the cursor was looked at {scene.witness.looks} times only")
-    model = traffic_of(scene.sent).model
+    model = traffic_of(scene.sent, "full" if scene.directory is not None else "off").model
     _leave_open(model.expected().rows, scene)
     outcome.faults += await differences(scene.url, model)
 
@@ -208,6 +224,9 @@ def _leave_open(rows: Rows, scene: Scene) -> None:
     """What a fault brought into the stream that the model was not told: a broken message marks its account; other seqs."""
     for did in scene.broken:
         rows["unified_worker.repos"][did] |= dict.fromkeys(("sync", "sync_reason"), UNDETERMINED)
+    if scene.directory is not None:
+        for row in rows["unified_worker.repos"].values():  # a commit whose key came late sets no ratchet
+            row["inductive"] = UNDETERMINED
     if scene.renumbered or scene.beside:
         for row in (row for table in rows.values() for row in table.values() if "commit_seq" in row):
             row["commit_seq"] = UNDETERMINED

@@ -13,6 +13,9 @@ import asyncpg
 
 from indexer.embedded.server import SOCKET, PostgresServer
 from relay_simulator.frames_file import FrameLog
+from relay_simulator.generator import Settings
+from relay_simulator.hosts.ledger import Ledger
+from relay_simulator.hosts.services import Services
 from relay_simulator.server import RelayServer
 from relay_simulator.truth import Sent
 from testing.faults.cluster import SETTINGS, own_directory, second_server
@@ -49,7 +52,14 @@ class Scene:
     renumbered: bool = False  # whether the relay counts anew
     second: PostgresServer | None = None  # the next host in the worker's URL: read-only, if no fault changes that
     beside: list[Keeper] = field(default_factory=list[Keeper])  # of other workers
+    directory: Services | None = None  # that knows who signs for the accounts
     broken: set[str] = field(default_factory=set[str])  # accounts of which a broken message came besides
+
+    @property
+    def hosts(self) -> Services:
+        """The hosts beside the relay, of a run that needs them."""
+        assert self.directory is not None
+        return self.directory
 
     def log(self, sent: Iterable[Sent]) -> FrameLog:
         """A log for the relay, of these messages."""
@@ -161,6 +171,7 @@ class Wishes:
     slack: int = 0
     env: Mapping[str, str] = field(default_factory=dict[str, str])
     needs: frozenset[str] = frozenset()
+    network: Settings | None = None  # of which there is a directory
 
 
 @contextlib.asynccontextmanager
@@ -191,6 +202,11 @@ async def raised(template: Path, folder: Path, wishes: Wishes) -> AsyncGenerator
             "IDLE_TIMEOUT": "3",
             **wishes.env,
         }
+        feed = Feed(relay, tuple(wishes.sent), RATE)
+        directory = None
+        if wishes.network is not None:
+            directory = await stack.enter_async_context(Services(_ledger(wishes.network, wishes.sent, feed)))
+            env |= {"VERIFY": "full", "PLC_RATE": "1000"} | directory.settings
         clock = folder / "clock" if "clock" in wishes.needs else None
         if clock is not None:
             clock.write_text("+0")
@@ -203,7 +219,6 @@ async def raised(template: Path, folder: Path, wishes: Wishes) -> AsyncGenerator
         keeper = Keeper(folder, env, relay)
         if "pipe" in wishes.needs:
             keeper.use_pipe()
-        feed = Feed(relay, tuple(wishes.sent), RATE)
         witness = Witness(server.url, service, wishes.sent, wishes.slack)
         relay.log = Overlapping((), wishes.slack)
         if clock is not None:
@@ -212,4 +227,13 @@ async def raised(template: Path, folder: Path, wishes: Wishes) -> AsyncGenerator
             *(folder, server, server.url, service, relay, to_relay, to_database, feed, keeper, witness, disk, clock),
             wishes.sent,
             second=second,
+            directory=directory,
         )
+
+
+def _ledger(network: Settings, sent: Sequence[Sent], feed: Feed) -> Ledger:
+    """What the directory knows: as much as the relay has been given, by the first numbering."""
+    ledger = Ledger(network, lambda: sent[feed.position - 1].truth.seq if feed.position else -1)
+    for one in sent:
+        ledger.note(one.truth)
+    return ledger
