@@ -9,6 +9,7 @@ import asyncio
 import itertools
 import statistics
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,12 +35,23 @@ class Latency:
     longest: float
 
 
-async def measure(server: PostgresServer, frames: Path, *, rate: int, seconds: float) -> Latency:
-    """Hands over the first frames of the file, `rate` a second, for so many seconds."""
+async def measure(
+    server: PostgresServer,
+    frames: Path,
+    *,
+    rate: int,
+    seconds: float,
+    template: str | None = None,
+    settings: Mapping[str, str] | None = None,
+) -> Latency:
+    """Hands over the first frames of the file, `rate` a second, for so many seconds.
+
+    The database is empty, or a copy of `template`; `settings`: more of the worker's.
+    """
     folder = frames.parent
     notes = folder / "finished.txt"
-    async with fresh_database(server) as url, RelayServer() as relay:
-        settings = {
+    async with fresh_database(server, template=template) as url, RelayServer() as relay:
+        given = {
             "DATABASE_URL": url,
             "RELAY_URL": relay.url,
             "CURSOR": "oldest",
@@ -47,7 +59,7 @@ async def measure(server: PostgresServer, frames: Path, *, rate: int, seconds: f
             "IDLE_TIMEOUT": "0",
             "HTTP_BIND": "127.0.0.1:0",
         }
-        with child("stamped", ["-m", "benchmarks.stamped_worker", str(notes)], folder, settings) as worker:
+        with child("stamped", ["-m", "benchmarks.stamped_worker", str(notes)], folder, given | dict(settings or {})) as worker:
             await _connected(relay, worker)
             handed_over = await _hand_over(relay, frames, rate, int(rate * (WARM_UP + seconds)))
             await asyncio.sleep(1.0)

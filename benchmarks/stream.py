@@ -26,6 +26,7 @@ MESSAGES = (
 )  # fmt: skip
 DUPLICATES, LETTERS = "unified_worker.duplicate_records", "unified_worker.dead_letters"
 TABLES = (*Model().rows(), DUPLICATES, LETTERS)
+COMMITS_EACH = 4  # of an account, in a signed stream
 EDGE = 500  # commits at either end that are looked for to know that a run has begun, or is over: some are in every lane
 
 
@@ -35,7 +36,8 @@ class Load:
 
     `first`, `last`: (did, rev) of the commits at either end, the very last one at the end. `marks`: that of each
     `mark_every`-th one, by how many there were then. `operations`: by collection. `rows`: by table, without the notifications
-    in `undetermined`, which may be there or not, because the order between repos decides.
+    in `undetermined`, which may be there or not, because the order between repos decides. `documents`: of the accounts of a
+    signed stream, by DID.
     """
 
     commits: int = 0
@@ -47,6 +49,7 @@ class Load:
     marks: dict[int, tuple[str, str]] = field(default_factory=dict[int, tuple[str, str]])
     rows: dict[str, int] = field(default_factory=dict[str, int])
     undetermined: list[str] = field(default_factory=list[str])
+    documents: dict[str, dict[str, object]] = field(default_factory=dict[str, dict[str, object]])
 
     def add(self, commit: CommitTruth) -> None:
         """Notes the next commit."""
@@ -84,14 +87,18 @@ def dids(commits: int) -> list[str]:
     return [keys.did(SEED, number) for number in range(accounts(commits))]
 
 
-def make_stream(path: Path, commits: int, mix: Mix | None = None) -> Load:
-    """Writes so many commits to `path` as frames, of the live network's mix if no other is given; returns what they come to."""
+def make_stream(path: Path, commits: int, mix: Mix | None = None, *, signed: bool = False) -> Load:
+    """Writes so many commits to `path` as frames, of the live network's mix if no other is given; returns what they come to.
+
+    With `signed` they have real trees and signatures, which takes 1 ms each, and every account writes a few.
+    """
     only_commits = replace(mix or Mix.realistic(), **dict.fromkeys(MESSAGES, 0.0))
-    settings = Settings(seed=SEED, cheap=True, accounts=accounts(commits), mix=only_commits)
+    writers = accounts(commits // COMMITS_EACH if signed else commits)
+    generator = Generator(Settings(seed=SEED, cheap=not signed, accounts=writers, mix=only_commits))
     load, model = Load(), Model()
 
     def frames() -> Iterator[bytes]:
-        for sent in Generator(settings).stream(commits):
+        for sent in generator.stream(commits):
             assert isinstance(sent.truth, CommitTruth)
             load.add(sent.truth)
             stale = model.stale
@@ -102,4 +109,6 @@ def make_stream(path: Path, commits: int, mix: Mix | None = None) -> Load:
 
     write_frames(path, frames())
     load.end(model)
+    if signed:
+        load.documents = generator.did_documents()
     return load

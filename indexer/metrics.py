@@ -56,7 +56,7 @@ class Metrics:
     refreshes: int = 0  # keys that were asked for again, because one did not fit or was said to have changed
     settled: Counter[str] = field(default_factory=Counter[str])  # repos that were unproven: proven, failed
     unproven: int = 0  # repos that wait for their key, as of the last minute
-    unproven_since: datetime | None = None  # aware, in UTC: when the one that waits longest was written last
+    unproven_since: datetime | None = None  # aware, in UTC: since when the first of them waits
     stale: int = 0  # commits whose rev was not newer than the stored one
     stale_messages: int = 0  # #account and #identity that were not newer than the last of their kind
     rev_fork: int = 0  # commits with the stored rev but other content

@@ -8,6 +8,7 @@ from relay_simulator.generator import Generator, Settings
 from relay_simulator.mix import Mix
 from relay_simulator.truth import Sent
 from testing.model import Model
+from testing.model.states import Verify
 
 
 @dataclass(frozen=True)
@@ -29,9 +30,9 @@ def traffic(
     return traffic_of(Generator(settings).stream(events))
 
 
-def traffic_of(stream: Iterable[Sent]) -> Traffic:
-    """These frames, and the model of what they say."""
-    model = Model()
+def traffic_of(stream: Iterable[Sent], verify: Verify = "off") -> Traffic:
+    """These frames, and the model of what they say to a worker with this VERIFY."""
+    model = Model(verify=verify)
     frames: list[bytes] = []
     last_seq = 0
     for sent in stream:

@@ -1,7 +1,8 @@
 """The worker's current state, read from its stages on request; reading costs the stages nothing."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from time import monotonic
+from time import monotonic, time
 from typing import Protocol
 
 from indexer.config.settings import Config
@@ -11,6 +12,7 @@ from indexer.metrics import Metrics
 from indexer.pipeline.lanes import Lane, Lanes, lane_count
 from indexer.pipeline.processor import EventProcessor
 from indexer.pipeline.session import Session
+from indexer.trust.trust import Trust
 
 
 class Stages(Protocol):
@@ -20,6 +22,7 @@ class Stages(Protocol):
     metrics: Metrics
     pool: DatabasePool
     processor: EventProcessor
+    trust: Trust
 
     @property
     def phase(self) -> Phase:
@@ -118,11 +121,32 @@ class Gauges:
 
         A relay's clock may run ahead of ours: never negative.
         """
-        time = self.written_time
-        return None if time is None else max(0.0, (datetime.now(UTC) - time).total_seconds())
+        written = self.written_time
+        return None if written is None else max(0.0, (datetime.now(UTC) - written).total_seconds())
 
     @property
     def unproven_age(self) -> float | None:
-        """Seconds since that unproven repo was written that was not written for the longest time; None if there is none."""
+        """Seconds that the first of the unproven repos has waited; None if there is none."""
         since = self.metrics.unproven_since
         return None if since is None else max(0.0, (datetime.now(UTC) - since).total_seconds())
+
+    @property
+    def verify(self) -> str:
+        """What is proven of commits: off, signatures or full."""
+        return self._stages.config.verify
+
+    @property
+    def lookups(self) -> Mapping[str, int]:
+        """Look-ups of identities since the start, by a fixed word for their result."""
+        return self._stages.trust.identities.counts
+
+    @property
+    def lookups_waiting(self) -> int:
+        """Look-ups that wait for their turn."""
+        return self._stages.trust.identities.waiting
+
+    @property
+    def directory_silence(self) -> float | None:
+        """Seconds since the directory stopped answering; None while it answers."""
+        since = self._stages.trust.identities.failing_since
+        return None if since is None else max(0.0, time() - since)

@@ -118,7 +118,8 @@ class Verifier:
             return self._refused(refused(event, Failure.UNPROVEN, "its account's key is not known yet"))
         if not isinstance(key, K256Key | P256Key | None):
             return self._refused(refused(event, Failure.NO_IDENTITY, key.reason))
-        judged = proven(event, key, full=self._level == "full")
+        # Without a key in any case: only a tree that is proven lets one signature prove what came before it.
+        judged = proven(event, key, full=self._level == "full" or key is None)
         if not isinstance(judged, Unusable):
             self._metrics.verified["unproven" if key is None else "proven"] += 1
             return judged

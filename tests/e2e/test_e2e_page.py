@@ -239,9 +239,19 @@ async def test_what_the_page_makes_of_numbers(database: str, tmp_path: Path) -> 
             told["collections"] = [one | {"rate": rates.get(one["collection"], 0.0)} for one in told["collections"]]
             told |= {"state": "behind", "reasons": [{"name": "lag", "detail": "…"}], "rate": 5_000.0, "lag": 600.0}
             told |= {"samples": quick, "refused": {"missing_field": 3, "too_big": 4}, "gaps": 1, "dead_letters": 7, "rss": 51e6}
+            trust = {"unproven": 3, "unproven_age": 7_260.0, "directory_silence": 300.0, "deletions_denied": 1, "withheld": 0}
+            told["trust"] |= {"verify": "full", "bad_signatures": {"https://a.test": 2, "https://b.test": 3}} | trust
             await look.page.route("**/live", answering(told))
             await look.page.goto(url)
             await look.state_is("behind")
+            assert "proven" in await look.text("#trust-level")
+            assert [words.split("\n")[0] for words in await look.texts("#trust .grave th")] == [
+                "Directory",
+                "Bad signatures",
+                "Deletions denied",
+            ]
+            assert await look.texts("#trust td span") == ["3", "silent for 5 min", "5", "0", "1", "0"]
+            assert "b.test\u00a03, https://a.test\u00a02" in "".join(await look.texts("#trust th"))
             assert await look.text("#detail") == "10 min behind the relay, about 5 min left."
             assert [await look.text(place) for place in ("#rate", "#lag", "#rss")] == ["5,000", "10 min", "51 MB"]
             assert {call: await look.page.evaluate(call) for call in FORMATS} == FORMATS

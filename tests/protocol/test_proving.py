@@ -54,6 +54,7 @@ def test_without_a_key_the_commit_block_is_kept_to_be_checked_later(repo: Signed
     assert found.proof == Verdict(payload["prevData"], None, False, blocks_of(payload)[payload["commit"]])
 
 
+@pytest.mark.promise(7)
 def test_what_another_key_signed_is_refused_whole_and_marks_nothing(repo: SignedRepo) -> None:
     event = event_of(repo.commit(like("e"), like("f")))
     found = proven(event, SignedRepo(1).key, full=True)

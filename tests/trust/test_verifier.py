@@ -65,6 +65,7 @@ async def test_what_its_account_signed_is_proven(database: str, net: Network) ->
     assert await letters(database) == []
 
 
+@pytest.mark.promise(7)
 async def test_what_another_key_signed_is_refused_and_the_honest_commit_of_that_rev_passes(database: str, net: Network) -> None:
     alice, mallory = net.repo(1), net.repo(2)
     async with verifying(database, net) as worker:
@@ -102,6 +103,7 @@ async def test_a_new_key_passes_after_one_question_and_the_old_one_never_again(d
     assert await letters(database) == [("bad_signature", True)]
 
 
+@pytest.mark.promise(7)
 async def test_after_an_identity_the_old_key_is_not_believed_unasked(database: str, net: Network) -> None:
     alice = net.repo(1)
     async with verifying(database, net) as worker:
@@ -203,6 +205,7 @@ async def test_a_replay_checks_no_signature(database: str, net: Network) -> None
         assert worker.metrics.stale == 20
 
 
+@pytest.mark.promise(7)
 async def test_a_sync_moves_the_rev_only_if_its_account_signed_it(database: str, net: Network) -> None:
     alice = net.repo(1)
     async with verifying(database, net) as worker:
@@ -266,3 +269,26 @@ async def test_what_the_database_refused_is_not_stale_when_it_comes_again(databa
         await finished(worker, net.seq)
         assert dict(worker.metrics.verified) == {"proven": 2, "stale": 1}
     assert await rkeys(database) == ["a"]
+
+
+async def test_while_the_directory_is_silent_commits_are_unproven_and_settled_when_it_speaks(
+    database: str, net: Network
+) -> None:
+    alice, bob = net.repo(1), net.repo(2)
+    net.services.faults.put(Cut(), "directory")
+    async with verifying(database, net) as worker:
+        for repo in (alice, bob):
+            for rkey in "ab":
+                net.send(repo.commit(like(f"{rkey}{repo.account.number}")))
+        await finished(worker, net.seq)
+        assert await rkeys(database) == ["a1", "a2", "b1", "b2"]
+        assert dict(worker.metrics.verified) == {"unproven": 4}
+        assert await unproven(database) == 2
+        net.services.faults.clear()
+
+        async def settled() -> bool:
+            return await unproven(database) == 0
+
+        await until(settled, "all is proven", 60)
+        assert dict(worker.metrics.settled) == {"proven": 2}
+    assert await letters(database) == []

@@ -22,7 +22,7 @@ OF_LETTERS = """
 SELECT DISTINCT did FROM unified_worker.dead_letters
 WHERE reason IN ('unproven', 'no_identity') AND frame_sha256 IS NOT NULL AND did > $1 ORDER BY did LIMIT $2
 """
-COUNT = "SELECT count(*) AS repos, min(updated_at) AS since FROM unified_worker.repos WHERE unproven IS NOT NULL"
+COUNT = "SELECT count(*) AS repos, min(unproven_at) AS since FROM unified_worker.repos WHERE unproven IS NOT NULL"
 BLOCKS = "SELECT did, unproven FROM unified_worker.repos WHERE did = ANY ($1) AND unproven IS NOT NULL"
 # What was applied meanwhile has a block of its own, or has proven all before it.
 PROVEN = "SELECT unified_worker.settle_proven($1, $2)"
@@ -35,7 +35,7 @@ GROUP BY did, rev, reason, frame_sha256 ORDER BY min(id)
 
 
 class Unproven(NamedTuple):
-    """How many repos wait, and when (UTC) that one was written that was not written for the longest time."""
+    """How many repos wait, and since when (UTC) the first of them does."""
 
     repos: int
     since: datetime | None

@@ -82,6 +82,7 @@ class Exposition(Collector):
         yield _labelled(
             "doubts", "Commits that were applied, though something of their repo is missing", "reason", metrics.doubts
         )
+        yield _labelled("identity_lookups", "Look-ups of identities, by result", "result", dict(self._gauges.lookups))
         yield _labelled(
             "confirmations", "What accounts' own servers said of a relay's word, by answer", "answer", metrics.confirmations
         )
@@ -119,7 +120,10 @@ class Exposition(Collector):
         )
         yield _gauge("unproven_repos", "Repos that wait for their account's key", gauges.metrics.unproven)
         if gauges.unproven_age is not None:
-            yield _gauge("unproven_seconds", "Time since the unproven repo that waits longest was written", gauges.unproven_age)
+            yield _gauge("unproven_seconds", "How long the first of the unproven repos has waited", gauges.unproven_age)
+        yield _gauge("identity_lookups_waiting", "Look-ups of identities that wait for their turn", gauges.lookups_waiting)
+        silence = gauges.directory_silence or 0.0
+        yield _gauge("directory_silent_seconds", "Time since the directory of DIDs stopped answering, 0 while it does", silence)
         yield _gauge(
             "deletions_unconfirmed", "Deletions that only the relay has reported so far", gauges.metrics.deletions_unconfirmed
         )

@@ -80,6 +80,7 @@ async def test_a_sync_is_judged_as_the_chain_s_rules_say(worker: Worker) -> None
         assert await judged(worker, Sync(1, did("a"), rev, START, data, b"")) == expected, "without proof the same"
 
 
+@pytest.mark.promise(7)
 async def test_once_proven_by_prev_data_a_repo_must_go_on_so(worker: Worker) -> None:
     first = Verdict(TREE, None, inductive=True)
     await worker.write(commit(OLD, None, first))

@@ -160,6 +160,7 @@ function show() {
   draw();
   showCollections();
   showCounts();
+  showTrust();
   showStages();
   showReconnects();
   showPosts();

@@ -102,6 +102,37 @@ function countRow(words, remedy) {
   return make("tr", head, make("td", make("span")));
 }
 
+const LEVELS = {
+  full: "Every commit is proven: by its account's key, and by the repo's tree.",
+  signatures: "Every commit is signed by its account's key; changes may be hidden in one.",
+  off: "Nothing is proven: the relay is believed.",
+};
+
+function showTrust() {
+  const trust = now.trust;
+  set($("trust-level"), LEVELS[trust.verify]);
+  const hosts = Object.entries(trust.bad_signatures).sort((a, b) => b[1] - a[1]);
+  const silent = trust.directory_silence !== null;
+  // Words, what is so, whether somebody must act, what the number consists of, and how.
+  const rows = [
+    ["Unproven repos", number(trust.unproven), false, trust.unproven_age === null ? "" : `the oldest for ${duration(trust.unproven_age)}`, "They wait for their account's key; all they wrote is proven when it comes."],
+    ["Directory", silent ? `silent for ${duration(trust.directory_silence)}` : "answers", silent, "", "Known keys count on; see PLC_URL and the network."],
+    ["Bad signatures", number(total(trust.bad_signatures)), true, hosts.map(([host, times]) => `${host}\u00a0${number(times)}`).join(", "), "Refused. Of many hosts: the relay forges; of one: its keys are out of date."],
+    ["Deletions to confirm", number(trust.deletions_unconfirmed), false, "", "Hidden, and nothing is wiped before the account's own server says so."],
+    ["Deletions denied", number(trust.deletions_denied), true, "", "The relay was wrong about these accounts; they are shown again."],
+    ["Withheld repos", number(trust.withheld), true, "", "Their servers have commits that the relay never sent: %check --network 60% asks more."],
+  ];
+  $("trust").closest("table").hidden = trust.verify === "off";
+  rows.forEach(([words, value, grave, named, remedy], place) => {
+    const row = $("trust").children[place] || $("trust").appendChild(countRow(words, remedy));
+    const some = value !== "0" && value !== "answers";
+    row.className = some ? (grave ? "grave" : "some") : "none";
+    set(row.querySelector("span"), value);
+    for (const note of row.querySelectorAll("p")) note.hidden = !some;
+    set(row.querySelector(".named"), named);
+  });
+}
+
 function showStages() {
   const { pool, lanes } = now;
   const bars = [["Connections", pool.busy, pool.size, "busy"], ...lanes.map((lane, at) => [`Lane ${at}`, lane.events, lane.limit, `events, ${bytes(lane.bytes)}`])];
