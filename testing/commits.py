@@ -100,7 +100,15 @@ class Stream:
         assert isinstance(event, Commit), event
         return event
 
-    def frame(self, name: str, *ops: Op, rev: str | None = None, content: str = "", too_big: bool = False) -> bytes:
+    def frame(
+        self,
+        name: str,
+        *ops: Op,
+        rev: str | None = None,
+        since: str | None = None,
+        content: str = "",
+        too_big: bool = False,
+    ) -> bytes:
         self.seq += 1
         micros = int((START + timedelta(seconds=self.seq)).timestamp() * 1_000_000)
         rev = rev or tid(micros, 0)
@@ -119,7 +127,7 @@ class Stream:
                 "seq": self.seq,
                 "repo": did(name),
                 "rev": rev,
-                "since": None,
+                "since": since,
                 "commit": cid_of(signed),
                 "blocks": b"" if too_big else car(cid_of(signed), sections),
                 "ops": [] if too_big else named,

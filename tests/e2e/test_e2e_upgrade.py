@@ -89,6 +89,9 @@ VERDICTS = (("posts", "violates_thread_gate"), ("posts", "violates_embedding_rul
 # It knew no follower rule: such a gate admitted everybody.
 RULES = tuple(("thread_gates", f"allow_{rule}") for rule in ("mentions", "following", "followers", "list_members", "list_uris"))
 
+# It noted that something of a repo was missing, but not what, and marked repos of which it had seen a #sync alone.
+STATES = (("unified_worker.repos", "sync"), ("unified_worker.repos", "sync_reason"))
+
 
 class WithoutLaterColumns:
     """The model, but for columns that came after the older version."""
@@ -99,7 +102,7 @@ class WithoutLaterColumns:
     def expected(self) -> Expected:
         """The model's expectations."""
         expected = self._model.expected()
-        for table, column in (*LATER, *VERDICTS, *RULES):
+        for table, column in (*LATER, *VERDICTS, *RULES, *STATES):
             for row in expected.rows[table].values():
                 row[column] = UNDETERMINED
         told = expected.rows["notifications"]
@@ -128,6 +131,13 @@ async def rebuilt(url: str) -> bool:
     """Whether the rebuild that an upgrade begins is through."""
     async with connected(url) as connection:
         return await connection.fetchval("SELECT count(*) > 0 AND bool_and(done) FROM unified_worker.rebuild")
+
+
+async def marked(url: str) -> int:
+    """How many repos came through the upgrade as those of which something is missing."""
+    async with connected(url) as connection:
+        query = "SELECT count(*) FROM unified_worker.repos WHERE sync = 2 AND sync_reason = 'unknown' AND sync_at IS NULL"
+        return await connection.fetchval(query)
 
 
 async def check_finds_nothing(folder: Path, url: str) -> None:
@@ -211,6 +221,7 @@ async def test_an_upgrade_in_mid_stream(database: str, tmp_path: Path, version: 
         assert "Gap" not in after.output
         assert relay.cursors == [0, reached]
     assert await unlike(database, version, stream.model) == []
+    assert await marked(database) >= (version.step > 1), "what it had marked stays so"
     await check_finds_nothing(tmp_path, database)
 
 

@@ -48,11 +48,7 @@ FROM unified_worker.dead_letters AS l, unnest($4::text[]) AS named WHERE l.id = 
 ON CONFLICT (did, path, rev) DO NOTHING
 """
 CLOSE = "SELECT unified_worker.close_letters($1, $2)"
-# A commit that was refused as a whole left the rev where it was.
-MOVE = """
-UPDATE unified_worker.repos SET rev = $2, data_cid = $3, seq = $4, filtered = filtered OR $5, updated_at = now()
-WHERE did = $1 AND rev < $2
-"""
+FILTERED = "UPDATE unified_worker.repos SET filtered = true WHERE did = $1 AND NOT filtered"
 # Of no relay: so its time decides whether it is newer than what that account's last message said.
 MESSAGE = "SELECT unified_worker.apply_message('', $1, $2, $3, $4, true)"
 STILL = """
@@ -201,6 +197,8 @@ async def _commit(connection: Connection, kept: Kept, event: Commit, selection: 
         await connection.execute(SPREAD, whole, event.repo, event.rev, list(chosen))
         await connection.execute(CLOSE, kept.did, letters[whole])
     if chosen or whole is not None:
+        if event.rev > repo["rev"]:  # refused as a whole: what is wrong with it where the repo stands was not asked yet
+            await apply_one(connection, Mode.LIVE, build([event._replace(ops=(), refused=())], with_frames=True))
         refused = await _write(connection, event, chosen if whole is None else set(named), selection)
         if whole is not None:
             verdicts[whole] = Verdict(Fate.REFUSED, refused[0]) if refused else APPLIED
@@ -238,7 +236,8 @@ async def _write(connection: Connection, event: Commit, paths: set[str], selecti
     refused = tuple(op for op in event.refused if _name(op.path, event.frame) in paths)
     batch = build([event._replace(ops=ops, refused=refused)], selection=selection, with_frames=True)
     await apply_one(connection, Mode.RETRY, batch)
-    await connection.execute(MOVE, event.repo, event.rev, batch.data[0], event.seq, batch.filtered[0])
+    if batch.filtered[0]:
+        await connection.execute(FILTERED, event.repo)
     return [reason for _, reason in batch.refused]
 
 

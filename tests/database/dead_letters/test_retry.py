@@ -345,6 +345,18 @@ async def test_what_collections_leave_out_of_a_whole_commit(worker: Worker, monk
     await check_sizes(worker)
 
 
+@pytest.mark.promise(6)
+async def test_a_refused_commit_that_follows_on_one_that_never_came_marks_its_repo(worker: Worker) -> None:
+    await worker.connection.execute("ALTER TABLE posts ADD CONSTRAINT strict CHECK (text <> 'no')")
+    stream = Stream()
+    await worker.write(stream.commit("a", put(f"{POST}/1", post())))
+    await write(worker, stream.frame("a", put(f"{POST}/2", post("no")), since=tid(1, 0)))
+    await worker.connection.execute("ALTER TABLE posts DROP CONSTRAINT strict")
+    assert await retried(worker) == {("database_23514", APPLIED): 1}
+    assert await worker.value("SELECT sync_reason FROM unified_worker.repos") == "chain_broken"
+    assert await worker.value("SELECT count(*) FROM posts") == 2
+
+
 async def test_which_letters_are_chosen(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
     stream = Stream()
     with clumsy(monkeypatch, likes=True):
