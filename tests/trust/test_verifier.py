@@ -292,3 +292,23 @@ async def test_while_the_directory_is_silent_commits_are_unproven_and_settled_wh
         await until(settled, "all is proven", 60)
         assert dict(worker.metrics.settled) == {"proven": 2}
     assert await letters(database) == []
+
+
+async def test_what_was_applied_unproven_and_is_another_s_marks_its_repo_when_the_key_comes(
+    database: str, net: Network
+) -> None:
+    alice = net.repo(1)
+    net.services.faults.put(Cut(), "directory")
+    async with verifying(database, net) as worker:
+        net.send(signed_by(alice.commit(like("a")), alice, keys.signer(SEED, 2)))
+        await finished(worker, net.seq)
+        assert dict(worker.metrics.verified) == {"unproven": 1}
+        net.services.faults.clear()
+
+        async def marked() -> bool:
+            async with connected(database) as connection:
+                row = await connection.fetchrow("SELECT sync, sync_reason, unproven FROM unified_worker.repos")
+            return row is not None and tuple(row) == (2, "bad_signature", None)
+
+        await until(marked, "the repo is marked", 60)
+        assert dict(worker.metrics.settled) == {"failed": 1}
