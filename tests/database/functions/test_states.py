@@ -62,8 +62,8 @@ async def judged(worker: Worker, event: Commit | Sync) -> str | None:
 
 @pytest.mark.promise(6)
 async def test_a_commit_is_judged_as_the_chain_s_rules_say(worker: Worker) -> None:
-    revs, sinces, befores = (OLD, OURS, NEWER), (None, OLD, OURS), (None, TREE, OTHER)
-    for stored, rev, since, before, doubt in product(STORED, revs, sinces, befores, DOUBTS):
+    revs, sinces, earlier = (OLD, OURS, NEWER), (None, OLD, OURS), (None, TREE, OTHER)
+    for stored, rev, since, before, doubt in product(STORED, revs, sinces, earlier, DOUBTS):
         await stands(worker, stored)
         proof = Verdict(before, doubt)
         expected = commit_failure(stored or Stored(None, None, False), rev, since, proof)
