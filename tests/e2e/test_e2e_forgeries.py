@@ -46,7 +46,8 @@ HONEST = 200  # events before the first forgery
 LETTERS = "SELECT reason FROM unified_worker.dead_letters WHERE seq = $1"
 REPO = "SELECT * FROM unified_worker.repos WHERE did = $1"
 CHECKED = "SELECT NOT EXISTS (SELECT FROM unified_worker.handle_checks WHERE did = $1)"
-SETTLED = "SELECT count(*) = 0 FROM unified_worker.repos WHERE unproven IS NOT NULL OR status = 'deletion_unconfirmed'"
+CERTAIN = "SELECT count(*) = 0 FROM unified_worker.repos WHERE status = 'deletion_unconfirmed'"
+PROVEN = "SELECT count(*) = 0 FROM unified_worker.repos WHERE unproven IS NOT NULL"
 
 
 @dataclass
@@ -111,7 +112,7 @@ class Run:
                 before = Counter(self._worker.metrics.refused)
                 self._send(one)
                 await self._through()
-                await until(lambda: connection.fetchval(SETTLED), "no deletion is in doubt")
+                await until(lambda: connection.fetchval(CERTAIN), "no deletion is in doubt", 20)
                 letters = {row["reason"] for row in await connection.fetch(LETTERS, last.seq)}
                 counted = Counter(self._worker.metrics.refused) - before
                 self.seen.came[kind] = Came(last, counted, letters, await connection.fetchrow(REPO, last.did))
@@ -135,8 +136,8 @@ class Run:
     async def _end(self, connection: "asyncpg.Connection[Any]", seq: int) -> None:
         await self._through()
         claimed = self.seen.came["false-handle"].forged.did
-        await until(lambda: connection.fetchval(SETTLED), "all keys and deletions are settled")
-        await until(lambda: connection.fetchval(CHECKED, claimed), "the claim of a handle is checked")
+        await until(lambda: connection.fetchval(PROVEN), "all keys have come", 20)
+        await until(lambda: connection.fetchval(CHECKED, claimed), "the claim of a handle is checked", 20)
         for row in await connection.fetch("SELECT seq, reason FROM unified_worker.dead_letters"):
             self.seen.letters[row["seq"]].add(row["reason"])
         self.seen.repos = {row["did"]: row for row in await connection.fetch("SELECT * FROM unified_worker.repos")}
