@@ -226,7 +226,9 @@ def _leave_open(rows: Rows, scene: Scene) -> None:
         rows["unified_worker.repos"][did] |= dict.fromkeys(("sync", "sync_reason"), UNDETERMINED)
     if scene.directory is not None:
         for row in rows["unified_worker.repos"].values():  # a commit whose key came late sets no ratchet
-            row["inductive"] = UNDETERMINED
+            row["inductive"] = row["handle"] = UNDETERMINED
+        for row in rows["users"].values():  # a handle depends on whose document was looked up, and when
+            row["handle"] = UNDETERMINED
     if scene.renumbered or scene.beside:
         for row in (row for table in rows.values() for row in table.values() if "commit_seq" in row):
             row["commit_seq"] = UNDETERMINED
