@@ -199,7 +199,7 @@ async def test_a_python_without_the_packages_is_told_what_to_type(bare: Path) ->
 
 
 async def test_a_database_of_ones_own_and_the_commands_beside_the_worker(bare: Path, database: str) -> None:
-    stream = traffic(1_000)
+    stream = traffic(1_000, cheap=False)
     did = next(iter(stream.model.repos))
     async with RelayServer(stream.frames) as relay:
         (bare / "project" / ".env").write_text(f"RELAY_URL={relay.url}\nCURSOR=oldest\nHTTP_BIND=\n")
