@@ -139,7 +139,8 @@ def _check_event(event: Event) -> None:
 
 def _check_batch(batch: Batch) -> None:
     """The arrays fit each other, and PostgreSQL can take what they hold."""
-    for one, array in zip(PARAMETERS, batch.arguments(), strict=True):
+    for one in PARAMETERS:
+        array = getattr(batch, one.name)
         wanted = 1 if one.per_commit else batch.bucket_hi[0] if one.name == "buckets" else batch.hi[0]
         assert len(array) == wanted, one.name
     assert all(0 <= number < BUCKETS for number in batch.buckets)

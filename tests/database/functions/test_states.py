@@ -81,6 +81,7 @@ async def test_a_sync_is_judged_as_the_chain_s_rules_say(worker: Worker) -> None
 
 
 @pytest.mark.promise(7)
+@pytest.mark.promise(6)
 async def test_once_proven_by_prev_data_a_repo_must_go_on_so(worker: Worker) -> None:
     first = Verdict(TREE, None, inductive=True)
     await worker.write(commit(OLD, None, first))

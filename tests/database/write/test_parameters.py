@@ -152,3 +152,12 @@ def test_a_commit_says_what_its_proof_has_shown() -> None:
         (libipld.encode_cid(tree), "tree_mismatch", True, b"block"),
         (None, "bad_signature", False, None),
     ]
+
+
+def test_what_is_null_for_all_commits_is_null_as_a_whole() -> None:
+    proven, plain = Verdict(cid_of(b"a tree"), Failure.TREE_MISMATCH, unproven=b"block"), Stream().commit("a")
+    places = [place for place, one in enumerate(PARAMETERS) if one.name in ("frame", "before", "doubt", "unproven")]
+    for events, with_frames, whole in (([plain, plain], False, True), ([plain, plain._replace(proof=proven)], True, False)):
+        arguments = build(events, with_frames=with_frames).arguments()
+        assert [arguments[place] is None for place in places] == [whole] * 4
+        assert sum(argument is None for argument in arguments) == 4 * whole
