@@ -45,9 +45,7 @@ class Arrays:
     rev: list[str | None] = per_commit("text")  # NULL: not a commit but a message about the account
     since: list[str | None] = per_commit("text")
     data: list[str | None] = per_commit("text")
-    before: list[str | None] = per_commit(
-        "text", rare=True
-    )  # the tree it starts from, '' where it names none; NULL: nobody asked
+    before: list[str | None] = per_commit("text", rare=True)  # the tree that it starts from ('': none); NULL: nobody asked
     doubt: list[str | None] = per_commit("text", rare=True)  # what its proof lacks, or why it is refused
     inductive: list[bool] = per_commit("boolean")  # whether prevData is proven, so that the repo must always have it
     unproven: list[bytes | None] = per_commit("bytea", rare=True)  # its commit block, where the key is not known yet
