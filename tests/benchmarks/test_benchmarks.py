@@ -168,7 +168,8 @@ async def test_every_small_commit_is_a_row(pg18: PostgresServer, folder: Path) -
     windows, wrong = await flat(pg18, folder, commits, 2)
     assert wrong == ()
     assert windows[-1].commits == commits
-    assert all(min(w.rate, w.python_us, w.postgres_us, w.wal_bytes, w.rss) > 0 for w in windows)
+    assert all(min(w.rate, w.wal_bytes, w.rss) > 0 for w in windows)
+    assert min(sum(w.python_us for w in windows), sum(w.postgres_us for w in windows)) > 0  # CPU is told in ticks of 10 ms
     drawing = ElementTree.fromstring(draw(panels(windows), [w.commits for w in windows], "commits"))
     assert len(drawing.findall("{*}polyline")) == 4
 

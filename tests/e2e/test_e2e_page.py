@@ -76,7 +76,7 @@ async def page_of(worker: Process) -> str:
 async def test_the_page_follows_what_happens(database: str, tmp_path: Path) -> None:
     """The rate changes; the relay falls silent, and goes on; the worker is killed, and started again on its port."""
     async with feeding(50) as (relay, feed):
-        env = settings(database, relay.url, READY_LAG_SECONDS="3")
+        env = settings(database, relay.url, READY_LAG_SECONDS="8")
         worker = Brisk(tmp_path, **env | {"HTTP_BIND": "127.0.0.1:0"})
         async with worker, looking(url := await page_of(worker)) as look:
             await look.page.evaluate("window.opened = 'once'")
@@ -161,7 +161,7 @@ async def page_is_red_while_the_relay_is_silent(look: Look, feed: Feed) -> None:
     await look.state_is("stalled")
     assert (await look.page.title()).startswith("STALLED")
     assert "Behind: the database is" in await look.text("#reasons")
-    assert "READY_LAG_SECONDS is 3" in await look.text("#reasons")
+    assert "READY_LAG_SECONDS is 8" in await look.text("#reasons")
     red, green, blue = map(int, re.findall("[0-9]+", await colour_of(look, ".state"))[:3])
     assert red > 2 * max(green, blue)
 
