@@ -34,10 +34,5 @@ class Crew:
     def start(self, did: str, job: Coroutine[Any, Any, None]) -> None:
         """Start the job of an account that is not under way; there must be room."""
         self._under_way.add(did)
-        self._group.create_task(self._run(did, job))
-
-    async def _run(self, did: str, job: Coroutine[Any, Any, None]) -> None:
-        try:
-            await job
-        finally:
-            self._under_way.discard(did)
+        # The job itself is the task: one that is cancelled before it began is closed as well.
+        self._group.create_task(job).add_done_callback(lambda _: self._under_way.discard(did))
