@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from aiohttp import web
 
+from relay_simulator.archive import BlockOrder
 from relay_simulator.hosts.answers import Answers
 from relay_simulator.hosts.directory import Directory
 from relay_simulator.hosts.faults import HostFaults
@@ -18,6 +19,7 @@ from relay_simulator.hosts.pds import Pds
 from relay_simulator.hosts.requests import Requests
 from relay_simulator.hosts.sites import Handles, WebAccount
 
+SHUTDOWN = 0.1  # seconds for answers that are on their way; some would never end, and 0 means for ever
 PLC_RATE = "100"  # look-ups per second: this directory bears more than the public one
 
 
@@ -31,10 +33,19 @@ class Ports(NamedTuple):
 
 
 class Services:
-    """The directory, two PDS hosts (which serve the handles too), a host for each did:web account, and the DNS."""
+    """The directory, two PDS hosts (which serve the handles too), a host for each did:web account, and the DNS.
+
+    `order`: of the blocks of whole repositories.
+    """
 
     def __init__(
-        self, ledger: Ledger, faults: HostFaults | None = None, *, host: str = "127.0.0.1", ports: Ports | None = None
+        self,
+        ledger: Ledger,
+        faults: HostFaults | None = None,
+        *,
+        host: str = "127.0.0.1",
+        ports: Ports | None = None,
+        order: BlockOrder = "pds",
     ) -> None:
         self.faults = faults or HostFaults()
         self.requests = Requests()
@@ -43,6 +54,7 @@ class Services:
         self.dns = ""
         self._ledger = ledger
         self._host = host
+        self._order: BlockOrder = order
         self._ports = ports or Ports()
         self._runners: list[web.AppRunner] = []
         self._names = NameServer(ledger, self.faults, self.requests)
@@ -70,8 +82,8 @@ class Services:
         answers = Answers(self.faults, self.requests)
         handles = Handles(self._ledger, answers).routes()
         asked = self._ports
-        first = await self._serve([*Pds(self._ledger, answers, 0).routes(), *handles], asked.first_pds)
-        second = await self._serve([*Pds(self._ledger, answers, 1).routes(), *handles], asked.second_pds)
+        first = await self._serve([*Pds(self._ledger, answers, 0, self._order).routes(), *handles], asked.first_pds)
+        second = await self._serve([*Pds(self._ledger, answers, 1, self._order).routes(), *handles], asked.second_pds)
         self.pds_urls = (f"http://localhost:{first}", f"http://localhost:{second}")
         for number, port in enumerate(self._ledger.settings.web_ports):
             account = WebAccount(self._ledger, answers, self._ledger.did(number), self.pds_urls)
@@ -93,7 +105,7 @@ class Services:
     async def _serve(self, routes: Iterable[web.RouteDef], port: int) -> int:
         app = web.Application()
         app.add_routes(routes)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.0)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN)
         await runner.setup()
         self._runners.append(runner)
         await web.TCPSite(runner, self._host, port).start()
