@@ -19,7 +19,6 @@ from relay_simulator.hosts.pds import Pds
 from relay_simulator.hosts.requests import Requests
 from relay_simulator.hosts.sites import Handles, WebAccount
 
-SHUTDOWN = 0.1  # seconds for answers that are on their way; some would never end, and 0 means for ever
 PLC_RATE = "100"  # look-ups per second: this directory bears more than the public one
 
 
@@ -105,7 +104,7 @@ class Services:
     async def _serve(self, routes: Iterable[web.RouteDef], port: int) -> int:
         app = web.Application()
         app.add_routes(routes)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)  # 0 would be for ever
         await runner.setup()
         self._runners.append(runner)
         await web.TCPSite(runner, self._host, port).start()

@@ -55,7 +55,7 @@ async def fetched(url: str) -> bytes:
 
 
 class Read(NamedTuple):
-    """A CAR, read by the test and libipld: the commit, and the records by path; every block is what its CID says and is used."""
+    """A CAR, read by the test: its commit, and its records by path. Every block is what its CID says, and is used."""
 
     commit: str
     fields: dict[str, Any]
