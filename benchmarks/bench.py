@@ -1,6 +1,6 @@
 """`make bench`: how many commits a second, where the time goes, how long an event takes; exit 1 if rows are wrong.
 
-python -m benchmarks.bench [--quick | --long] [--commits N] [--rows N] [--runs N] [--seconds N] [--missed N]
+python -m benchmarks.bench [--quick | --long] [--commits N] [--rows N] [--runs N] [--seconds N] [--missed N] [--proven N]
                            [--server NAME=VALUE]… [--worker NAME=VALUE]…
 """
 
@@ -17,7 +17,7 @@ from itertools import repeat
 from multiprocessing import get_context
 from pathlib import Path
 
-from benchmarks import latency, outage, report, watched
+from benchmarks import latency, outage, report, verified, watched
 from benchmarks.bare import BARE_TYPES
 from benchmarks.by_type import costs
 from benchmarks.ceiling import copy_rows, save_rows
@@ -65,13 +65,16 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--runs", type=int, default=1, help="runs of each design, in turn; medians are shown (%(default)s)")
     parser.add_argument("--seconds", type=float, default=20.0, help="length of the latency run (%(default)s)")
     parser.add_argument("--missed", type=int, default=0, help="commits of an outage to recover from; 0: none (%(default)s)")
+    parser.add_argument(
+        "--proven", type=int, default=50_000, help="signed commits in a run of each VERIFY; 0: none (%(default)s)"
+    )
     parser.add_argument("--long", action="store_true", help="a million commits, nine million rows, an hour's outage")
     parser.add_argument("--quick", action="store_true", help="a tenth of everything: does it work, not how fast")
     parser.add_argument("--server", type=_setting, action="append", default=[], metavar="NAME=VALUE", help="PostgreSQL's own")
     parser.add_argument("--worker", type=_setting, action="append", default=[], metavar="NAME=VALUE", help="the worker's")
     arguments = parser.parse_args()
     if arguments.quick:
-        arguments.commits, arguments.rows, arguments.seconds = 20_000, 500_000, 5.0
+        arguments.commits, arguments.rows, arguments.seconds, arguments.proven = 20_000, 500_000, 5.0, 5_000
     if arguments.long:
         arguments.missed = outage.RATE * outage.OUTAGE
         arguments.commits, arguments.rows = arguments.missed + LIVE, 9_000_000
@@ -86,7 +89,14 @@ def _setting(text: str) -> tuple[str, str]:
 
 
 async def bench(
-    commits: int, rows: int, runs: int, seconds: float, missed: int, ours: Mapping[str, str], settings: Mapping[str, str]
+    commits: int,
+    rows: int,
+    runs: int,
+    seconds: float,
+    missed: int,
+    proven: int,
+    ours: Mapping[str, str],
+    settings: Mapping[str, str],
 ) -> bool:
     """Measures and prints; returns whether every run left the rows that it should. `ours`: more settings of PostgreSQL;
     `settings`: of the worker in the runs that are compared."""
@@ -119,6 +129,11 @@ async def bench(
             _say(report.watching(await watched.compare(server, frames, load, WATCHED_PAIRS)), "")
             _say(*report.by_type(await costs(server, frames, min(max(commits // 4, LEAST_BY_TYPE), MOST_BY_TYPE))), "")
             _say(report.latency(await latency.measure(server, frames, rate=LIVE_RATE, seconds=seconds)))
+            if proven:
+                _say("", f"Making {proven:,} signed commits …")
+                found = await verified.compare(server, folder, proven, runs, seconds)
+                done |= found.runs
+                _say(*verified.lines(found))
     wrong = [f"{name}: {fault}" for name, results in done.items() for result in results for fault in result.wrong]
     _say(*(["WRONG ROWS", *wrong] if wrong else ["Every run left exactly the rows that its stream comes to, in every table."]))
     return not wrong
@@ -176,7 +191,7 @@ def main() -> None:
     """Runs the command."""
     arguments = _arguments()
     try:
-        amounts = (arguments.commits, arguments.rows, arguments.runs, arguments.seconds, arguments.missed)
+        amounts = (arguments.commits, arguments.rows, arguments.runs, arguments.seconds, arguments.missed, arguments.proven)
         sys.exit(not asyncio.run(bench(*amounts, dict(arguments.server), dict(arguments.worker))))
     except KeyboardInterrupt:
         sys.exit("stopped")

@@ -13,14 +13,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.processes import POLL, Child, ChildFailed, child
-from benchmarks.throughput import fresh_database
+import asyncpg
+
+from benchmarks.processes import POLL, START_TIMEOUT, Child, ChildFailed, child
+from benchmarks.throughput import SLOWEST, fresh_database
 from indexer.embedded.server import PostgresServer
 from relay_simulator.encoding import seq_of
 from relay_simulator.frames_file import read_frames
 from relay_simulator.server import RelayServer
 
 CONNECT_TIMEOUT = 30.0  # seconds
+CURSOR = "SELECT max(cursor::bigint) FROM firehose_cursor"
 WARM_UP = 2.0  # seconds at the beginning that do not count: connections are opened, plans made
 
 
@@ -62,8 +65,8 @@ async def measure(
         with child("stamped", ["-m", "benchmarks.stamped_worker", str(notes)], folder, given | dict(settings or {})) as worker:
             await _connected(relay, worker)
             handed_over = await _hand_over(relay, frames, rate, int(rate * (WARM_UP + seconds)))
-            await asyncio.sleep(1.0)
-            await asyncio.to_thread(worker.end)  # it finishes what it has read
+            await _finished(url, max(handed_over, default=0), worker, START_TIMEOUT + len(handed_over) / SLOWEST)
+            await asyncio.to_thread(worker.end)
     finished = {int(seq): float(at) for seq, at in map(str.split, notes.read_text().splitlines())}
     counted = itertools.islice(handed_over.items(), int(rate * WARM_UP), None)
     times = sorted(1000 * (finished[seq] - at) for seq, at in counted)
@@ -80,6 +83,20 @@ async def _connected(relay: RelayServer, worker: Child) -> None:
         if time.monotonic() > deadline:
             raise ChildFailed("the worker did not connect to the relay")
         await asyncio.sleep(POLL)
+
+
+async def _finished(url: str, last_seq: int, worker: Child, seconds: float) -> None:
+    """Waits until all is durable: a worker that does not keep up reads the last frames late."""
+    deadline = time.monotonic() + seconds
+    eye = await asyncpg.connect(url)
+    try:
+        while await eye.fetchval(CURSOR) != last_seq:
+            worker.check()
+            if time.monotonic() > deadline:
+                raise ChildFailed(f"the worker has not written all {seconds:.0f} s after the last frame")
+            await asyncio.sleep(POLL)
+    finally:
+        await eye.close()
 
 
 async def _hand_over(relay: RelayServer, frames: Path, rate: int, count: int) -> dict[int, float]:

@@ -62,7 +62,7 @@ async def recover(
                     await asyncio.sleep(POLL)
                     worker.check()
                     passed = time.monotonic() - began
-                    sent = missed + int((passed - LAG) * RATE)
+                    sent = missed + max(0, int((passed - LAG) * RATE))
                     if not worked_off and await here(eye, [_mark(load, missed)]):
                         worked_off = passed
                     if worked_off and await here(eye, [_mark(load, sent)]):

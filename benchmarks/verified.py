@@ -1,5 +1,5 @@
 """What proving commits costs: VERIFY=off, signatures and full beside each other, over signed commits of accounts whose keys are
-stored: `python -m benchmarks.verified [--commits N] [--runs N] [--seconds N]`; exit 1 if rows are wrong.
+stored: `python -m benchmarks.verified [--commits N] [--runs N] [--seconds N] [--rate N]`; exit 1 if rows are wrong.
 
 No directory is asked: this is the worker as it runs once it has met its accounts.
 """
@@ -33,7 +33,7 @@ from indexer.records import RECORD_TYPES
 from indexer.records.base.record_type import RecordType
 from relay_simulator.mix import Mix
 
-RATE = 2_000  # events a second: the most that the public relay has been seen to keep up
+RATE = 2_000  # events a second in the latency runs: the most that the public relay has been seen to keep up
 PDS = "https://pds.simulator.test"
 KNOWN = "bench_known"  # the database that holds the accounts' keys
 NOWHERE = {"PLC_URL": "http://127.0.0.1:1"}  # nobody answers: nothing may have to be asked
@@ -88,7 +88,7 @@ async def keys_known(server: PostgresServer, load: Load, record_types: Sequence[
         yield KNOWN
 
 
-async def compare(server: PostgresServer, folder: Path, commits: int, runs: int, seconds: float) -> Found:
+async def compare(server: PostgresServer, folder: Path, commits: int, runs: int, seconds: float, rate: int = RATE) -> Found:
     """Measures each so many times, in turn, so that a slow minute of the machine hits all."""
     every, five = streams(folder, commits)
     done, replays = defaultdict[str, list[Run]](list), defaultdict[str, list[Replay]](list)
@@ -105,7 +105,7 @@ async def compare(server: PostgresServer, folder: Path, commits: int, runs: int,
         for mode in (OFF, FULL):
             settings = NOWHERE | {"VERIFY": mode}
             late[mode] = await latency.measure(
-                server, every.frames, rate=RATE, seconds=seconds, template=known, settings=settings
+                server, every.frames, rate=rate, seconds=seconds, template=known, settings=settings
             )
     async with keys_known(server, five.load, BARE_TYPES) as known:
         for _ in range(runs):
@@ -177,12 +177,12 @@ def wrong(found: Found) -> list[str]:
     return [f"{name}: {fault}" for name, runs in found.runs.items() for run in runs for fault in run.wrong]
 
 
-async def bench(commits: int, runs: int, seconds: float) -> bool:
+async def bench(commits: int, runs: int, seconds: float, rate: int) -> bool:
     """Measures and prints; returns whether the rows were right."""
     with child_folder() as folder:
         async with EmbeddedPostgres(folder / "postgres", settings=SERVER_SETTINGS) as server:
             print(*await describe(server, folder), "", sep="\n", flush=True)
-            found = await compare(server, folder, commits, runs, seconds)
+            found = await compare(server, folder, commits, runs, seconds, rate)
     faults = wrong(found)
     print(*lines(found), *(["WRONG ROWS", *faults] if faults else []), sep="\n")
     return not faults
@@ -194,8 +194,9 @@ def main() -> None:
     parser.add_argument("--commits", type=int, default=50_000, help="commits in a run (%(default)s)")
     parser.add_argument("--runs", type=int, default=1, help="runs of each, in turn; medians are shown (%(default)s)")
     parser.add_argument("--seconds", type=float, default=10.0, help="length of the latency runs (%(default)s)")
+    parser.add_argument("--rate", type=int, default=RATE, help="events a second of the latency runs (%(default)s)")
     arguments = parser.parse_args()
-    sys.exit(not asyncio.run(bench(arguments.commits, arguments.runs, arguments.seconds)))
+    sys.exit(not asyncio.run(bench(arguments.commits, arguments.runs, arguments.seconds, arguments.rate)))
 
 
 if __name__ == "__main__":

@@ -53,13 +53,15 @@ WHERE service <> $1 AND cursor ~ '^[0-9]{{1,18}}$' ORDER BY last_event_time DESC
 ON CONFLICT DO NOTHING
 """
 FORGOTTEN = "SELECT after_seq, after_time, reason FROM unified_worker.gaps WHERE service = $1 AND upto_seq IS NULL"
-# Without a cursor nothing tells whether the relay has counted anew since it was followed last: then what accounts said is newer
-# or not by its time, as if it came from another relay.
+# Without a row nothing tells whether the relay has counted anew since it was followed last: then what accounts said is newer or
+# not by its time, as if it came from another relay. From then on there is a row, at first without a cursor. A start that finds
+# it so follows on one that ended in its first second: the relay counts as it did.
 FORGET_SEQS = """
 UPDATE unified_worker.repos SET account_relay = NULLIF(account_relay, $1), handle_relay = NULLIF(handle_relay, $1),
   place_relay = NULLIF(place_relay, $1)
 WHERE $1 IN (account_relay, handle_relay, place_relay)
 """
+FOLLOWED = "INSERT INTO {schema}.firehose_cursor (service, updated_at) VALUES ($1, now()) ON CONFLICT (service) DO NOTHING"
 
 
 class Cursor:
@@ -84,7 +86,9 @@ class Cursor:
             row = await connection.fetchrow(LOAD.format(schema=self._schema), self._service)
             if row is None or row["cursor"] is None:
                 await connection.execute(FOREIGN.format(schema=self._schema), self._service)
+            if row is None:
                 await connection.execute(FORGET_SEQS, self._service)
+                await connection.execute(FOLLOWED.format(schema=self._schema), self._service)
             left = await connection.fetchrow(FORGOTTEN, self._service)
         forgotten = None if left is None else StreamPosition(left["after_seq"], left["after_time"])
         foreign = left is not None and left["reason"] == "other_relay"

@@ -93,7 +93,7 @@ class Services:
     async def _serve(self, routes: Iterable[web.RouteDef], port: int) -> int:
         app = web.Application()
         app.add_routes(routes)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.0)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)  # 0 would be for ever
         await runner.setup()
         self._runners.append(runner)
         await web.TCPSite(runner, self._host, port).start()
