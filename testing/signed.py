@@ -33,6 +33,15 @@ class SignedRepo:
         """Its public key, by way of its DID document."""
         return signing_key(self.did, keys.did_document(self.did, self.account.handle, keys.signer(SEED, self.account.number)))
 
+    @property
+    def now(self) -> int:
+        """The time of its newest commit, or what has passed since, in µs."""
+        return self._micros
+
+    def pass_time(self, seconds: int) -> None:
+        """So much later comes its next commit."""
+        self._micros += seconds * 1_000_000
+
     def commit(self, *drafts: Draft) -> Payload:
         """The next commit's payload, as far as proofs read it; `blocks` are the CAR."""
         since, before = self.account.rev, self.account.data

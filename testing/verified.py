@@ -11,12 +11,14 @@ from relay_simulator.hosts.ledger import Ledger
 from relay_simulator.hosts.services import Services
 from relay_simulator.repository import Draft, written
 from relay_simulator.server import RelayServer
+from relay_simulator.truth import AccountTruth
 from testing.signed import SEED, START, Payload, SignedRepo, blocks_of
 from testing.workers import running
 from unified_worker import UnifiedWorker
 
 LIKE = "app.bsky.feed.like"
 ACCOUNTS = 40  # that the directory knows
+LATER = 200  # seconds from a change of keys to the next commit
 
 
 def like(rkey: str, action: str = "create") -> Draft:
@@ -32,9 +34,10 @@ class Network:
 
     def __init__(self) -> None:
         self.relay = RelayServer()
-        self.ledger = Ledger(Settings(seed=SEED, accounts=ACCOUNTS))
+        self.ledger = Ledger(Settings(seed=SEED, accounts=ACCOUNTS, history=0))
         self.services = Services(self.ledger)
         self.seq = 0
+        self._now = START
 
     def repo(self, number: int, history: int = 20) -> SignedRepo:
         """The account with this number; the directory knows those below ACCOUNTS."""
@@ -43,7 +46,8 @@ class Network:
     def send(self, payload: Payload, kind: str = "#commit") -> int:
         """Have the relay send this; its seq."""
         self.seq += 1
-        common: Payload = {"seq": self.seq, "time": time_text(START + self.seq * 1_000_000), "blobs": [], "tooBig": False}
+        self._now += 1_000_000
+        common: Payload = {"seq": self.seq, "time": time_text(self._now), "blobs": [], "tooBig": False}
         self.relay.append(frame(kind, common | payload))
         return self.seq
 
@@ -52,10 +56,15 @@ class Network:
         return self.send({"did": repo.did, "handle": repo.account.handle}, "#identity")
 
     def rotate(self, repo: SignedRepo) -> None:
-        """The account has its next key from now on, and the directory says so."""
-        generation = self.ledger.first(repo.account.number).generation + 1
-        repo.account.signer = keys.signer(SEED, repo.account.number, generation)
+        """The account has its next key from now on, and the directory says so; its next commit comes some minutes later."""
+        standing = self.ledger.standing(repo.did)
+        assert standing is not None
+        repo.account.signer = keys.signer(SEED, repo.account.number, standing.generation + 1)
+        self.ledger.note(AccountTruth(self.seq, repo.did, time_text(repo.now), True, None))  # so late is it for the directory
         self.ledger.order(Change(at_seq=-1, account=repo.account.number, key=True))
+        self.ledger.advance()
+        repo.pass_time(LATER)
+        self._now = max(self._now, repo.now)
 
 
 def signed_by(payload: Payload, repo: SignedRepo, signer: keys.Signer) -> Payload:

@@ -15,6 +15,7 @@ waiters.py       tasks that wait for the end of a look-up
 recent.py        DIDs of which something is true for a while
 directory.py     did:plc, from the directory and replicas of it
 web.py           did:web, from its host
+past.py          keys that an account had before, from the directory's log of a DID
 document.py      a DID document -> the identity that it states
 The directory's log:
 export.py        its lines -> rows

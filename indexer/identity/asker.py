@@ -44,11 +44,11 @@ class Asker:
 
     def __init__(self, source: Source, settle: Callable[[Answer], None], *, rate: float, breaks: bool) -> None:
         self.breaker = Breaker()
+        self.pace = Pace(rate)
         self._source = source
         self._settle = settle
         self._breaks = breaks
         self._rate = rate
-        self._pace = Pace(rate)
         self._line = WaitingLine()
         self._asking: dict[str, Urgency] = {}
         self._failed: dict[str, tuple[float, float]] = {}  # when to try again (time.monotonic), and the pause before that
@@ -101,7 +101,7 @@ class Asker:
             self._arrived.clear()
             await self._arrived.wait()
         await self.breaker.closed()
-        await self._pace.turn()
+        await self.pace.turn()
 
     async def _ask(self, did: str, urgency: Urgency, slots: asyncio.Semaphore) -> None:
         primary = urgency is Urgency.REFRESH

@@ -38,6 +38,14 @@ def read_operation(line: bytes, *, allow_private: bool = False) -> Operation | N
     """
     try:
         entry = cast("dict[str, Any]", orjson.loads(line))
+    except ValueError:
+        raise Rejected("bad_plc_operation", "no JSON") from None
+    return read_entry(entry, allow_private=allow_private)
+
+
+def read_entry(entry: dict[str, Any], *, allow_private: bool = False) -> Operation | None:
+    """The same of a line that is read; it may be any JSON value."""
+    try:
         did, operation, seq = entry["did"], entry["operation"], entry.get("seq")
         made = int(datetime.fromisoformat(entry["createdAt"]).timestamp())
         is_sound = isinstance(did, str) and is_plc(did) and isinstance(operation, dict) and 0 <= made < 2**31

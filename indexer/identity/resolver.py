@@ -2,6 +2,7 @@
 
     known(did)  memory alone            load(dids)   memory <- table, and what is missing is looked up some time soon
     stale(did)  an #identity came       refresh(did) a signature failed: ask the one who knows best, and wait for it
+    former(did, rev)  keys that it had  past(did)    it failed all the same: read which keys the DID had before
 
 Nobody who sends us events decides how often we ask: each source has its pace, each DID its pauses, each line its end.
 """
@@ -20,6 +21,7 @@ from indexer.identity.following import Follower, Log
 from indexer.identity.key_cache import NoIdentity
 from indexer.identity.memory import Listener, Memory
 from indexer.identity.pace import Patience
+from indexer.identity.past import Pasts
 from indexer.identity.recent import Recent
 from indexer.identity.records import Records
 from indexer.identity.waiters import Awaited, Waiters
@@ -57,6 +59,7 @@ class Identities:
         self._follower = Follower(pool, logs, self._followed)
         self._plc = Asker(directory, self._settle, rate=rate, breaks=True)
         self._web = Asker(WebDids(client, allow_private=allow_private), self._settle, rate=WEB_RATE, breaks=False)
+        self._pasts = Pasts(client, directories[-1], self._plc.pace, self._plc.breaker, self.counts)
         self._refreshed = Recent(MOST_RECENT)
         self._waiters = Waiters()
         self._patience = Patience(MOST_PATIENCE, PATIENCE_RATE)
@@ -154,6 +157,29 @@ class Identities:
         await self._waiters.wait(awaited, REFRESH_PATIENCE)
         self._patience.give_back(REFRESH_PATIENCE - (time.monotonic() - began))
         return self.known(did) if did in self._refreshed else None
+
+    def former(self, did: str, rev: str) -> list[SigningKey]:
+        """The keys that this DID has no more and had when a commit of this rev was written, as far as `past` was asked."""
+        return self._pasts.keys(did, rev)
+
+    def has_past(self, did: str) -> bool:
+        """Whether it is known which keys this DID had until a minute ago. Of a did:web nobody can say, so no other counts."""
+        return not is_plc(did) or did in self._pasts
+
+    async def past(self, did: str) -> bool:
+        """Find out which keys this DID had; whether that is known now. Once a minute per DID; otherwise like `refresh`."""
+        if self.has_past(did):
+            return True
+        if not self._patience.take(REFRESH_PATIENCE):
+            return False
+        began = time.monotonic()
+        try:
+            async with asyncio.timeout(REFRESH_PATIENCE):
+                return await self._pasts.read(did)
+        except TimeoutError:
+            return False
+        finally:
+            self._patience.give_back(REFRESH_PATIENCE - (time.monotonic() - began))
 
     async def run(self) -> None:
         """Look up and write what was found, until cancelled."""

@@ -1,11 +1,14 @@
 """What may be applied of a #commit or #sync: what its account's key proves, or nothing, and why."""
 
+from collections.abc import Callable, Iterable
+
 from indexer.errors import Rejected
 from indexer.protocol.chain import verdict
 from indexer.protocol.events import Commit, RecordOp, RefusedOp, RepoEvent, Sync, Unusable, Verdict
 from indexer.protocol.failures import Failure
 from indexer.protocol.keys import SigningKey
 from indexer.protocol.proof import Claim, prove, prove_sync
+from indexer.protocol.signature import read_commit
 from indexer.protocol.syntax import is_record_path
 
 Provable = Commit | Sync
@@ -16,12 +19,24 @@ def did_of(event: RepoEvent) -> str:
     return event.repo if isinstance(event, Commit) else event.did or ""
 
 
-def proven(event: Provable, key: SigningKey | None, *, full: bool) -> Provable | Unusable:
+def proven(
+    event: Provable, key: SigningKey | None, *, full: bool, former: Callable[[], Iterable[SigningKey]] = tuple
+) -> Provable | Unusable:
     """The event with its proof, or what its refusal leaves of it. `key` is None while the account's is not known.
 
     `full`: the ops of a commit must be all that happened to its tree, otherwise each must be in it. A commit needs its claim
-    and its blocks (`frames.decode(claims=True)`); those ops that the blocks don't show are refused one by one.
+    and its blocks (`frames.decode(claims=True)`); those ops that the blocks don't show are refused one by one. `former`: other
+    keys that the account had when it wrote this, which are asked for where `key` has not signed it.
     """
+    found = _proven(event, key, full)
+    if isinstance(found, Unusable) and found.reason == Failure.BAD_SIGNATURE:
+        for other in former():
+            if not is_anothers(event, other):
+                return _proven(event, other, full)
+    return found
+
+
+def _proven(event: Provable, key: SigningKey | None, full: bool) -> Provable | Unusable:
     try:
         if isinstance(event, Sync):
             prove_sync(event.did, event.rev, event.commit_block, key)
@@ -35,6 +50,18 @@ def proven(event: Provable, key: SigningKey | None, *, full: bool) -> Provable |
     if proof.unproven:
         ops, siblings = _without(event, {claim.changes[number].key.decode() for number in proof.unproven})
     return event._replace(ops=ops, refused=siblings, blocks={}, proof=verdict(claim, proof))
+
+
+def is_anothers(event: Provable, key: SigningKey) -> bool:
+    """Whether the event has a signature that `key` did not make, so that another key may have."""
+    if isinstance(event, Sync):
+        block = event.commit_block
+    else:
+        block = None if event.claim is None else event.blocks.get(event.claim.commit)
+    try:
+        return block is not None and not read_commit(block).signed_by(key)
+    except Rejected:
+        return False
 
 
 def assumed_stale(event: Provable) -> Provable:

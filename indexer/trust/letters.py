@@ -1,5 +1,7 @@
 """Kept frames are proven before they are applied again, by the key that is known then."""
 
+from collections.abc import Callable, Iterable
+
 from indexer.config.settings import Level
 from indexer.database.connection.sessions import Connection
 from indexer.database.dead_letters.retry import Judging
@@ -12,13 +14,18 @@ from indexer.protocol.keys import SigningKey, read_key
 from indexer.protocol.proving import Provable, proven, refused
 
 
-def judged(event: Provable, key: SigningKey | NoIdentity | None, level: Level) -> Provable | Unusable:
-    """A kept event with its proof, or its refusal; `key` is what is known of its account."""
+def judged(
+    event: Provable,
+    key: SigningKey | NoIdentity | None,
+    level: Level,
+    former: Callable[[], Iterable[SigningKey]] = tuple,
+) -> Provable | Unusable:
+    """A kept event with its proof, or its refusal; `key` is what is known of its account, `former` keys of then."""
     if key is None:
         return refused(event, Failure.UNPROVEN, "its account's key is not known yet")
     if isinstance(key, NoIdentity):
         return refused(event, Failure.NO_IDENTITY, key.reason)
-    return proven(event, key, full=level == "full")
+    return proven(event, key, full=level == "full", former=former)
 
 
 async def judging(connection: Connection, did: str, level: Level) -> Judging | None:

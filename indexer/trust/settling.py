@@ -2,12 +2,15 @@
 
 Of a repo that is unproven the newest commit block is kept. Its one signature proves all that was applied since the last proven
 commit, because each of them is known to lead from the tree of the one before. If the account's key did not make it, the
-directory is asked once more; then the repo is marked for repair. Every step is one row's, so that it may end anywhere.
+directory is asked once more, also for the keys that it had before; then the repo is marked for repair. Every step is one row's,
+so that it may end anywhere.
 """
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TypeAlias
 
 from indexer.config.settings import Level
 from indexer.database.connection.failures import DATABASE_ERRORS
@@ -21,8 +24,9 @@ from indexer.metrics import Metrics
 from indexer.protocol.events import Unusable
 from indexer.protocol.failures import Failure
 from indexer.protocol.keys import SigningKey
-from indexer.protocol.proving import Provable, did_of
+from indexer.protocol.proving import Provable, did_of, refused
 from indexer.protocol.signature import read_commit
+from indexer.protocol.syntax import is_tid
 from indexer.selection import Selection
 from indexer.trust.letters import judged
 
@@ -31,6 +35,9 @@ log = logging.getLogger(__name__)
 INTERVAL = 1.0  # seconds between two looks at which keys came
 ROUND = 60.0  # seconds between two rounds over all that waits
 MOST_ANSWERED = 10_000  # accounts whose key came since the last look; the next round finds others
+
+
+Former: TypeAlias = Callable[[str], list[SigningKey]]
 
 
 class Settling:
@@ -45,6 +52,7 @@ class Settling:
         self._selection = selection
         self._level: Level = level
         self._answered: set[str] = set()
+        self._doubted: set[str] = set()  # accounts of letters that another key has signed
         self._next_round = 0.0  # of the loop's clock
         identities.subscribe(self._note)
 
@@ -92,17 +100,27 @@ class Settling:
             blocks = await unproven.blocks(connection, known)
         for did, block in blocks.items():
             await self._settle(did, block)
+        self._doubted.clear()
+        await self._retry(known)
+        await self._retry([did for did in self._doubted if await self._identities.past(did)])
+
+    async def _retry(self, dids: Sequence[str]) -> None:
         async with self._pool.connection() as connection:
-            await unproven.retry_letters(connection, known, self._selection, self._judged)
+            await unproven.retry_letters(connection, dids, self._selection, self._judged)
 
     async def _settle(self, did: str, block: bytes) -> None:
+        former = partial(self._identities.former, did)
         key = self._identities.known(did)
-        if key is not None and failure_of(block, did, key) is Failure.BAD_SIGNATURE:
+        if key is not None and failure_of(block, did, key, former) is Failure.BAD_SIGNATURE:
             self._metrics.refreshes += 1
             key = await self._identities.refresh(did)
         if key is None:
             return
-        failure = failure_of(block, did, key)
+        failure = failure_of(block, did, key, former)
+        if failure is Failure.BAD_SIGNATURE:
+            if not await self._identities.past(did):
+                return
+            failure = failure_of(block, did, key, former)
         async with self._pool.connection() as connection:
             if failure is None:
                 await unproven.prove(connection, did, block)
@@ -113,15 +131,24 @@ class Settling:
             warn_limited(log, "settling failed", "The key of %s came and did not sign what was applied (%s)", did, failure)
 
     def _judged(self, event: Provable) -> Provable | Unusable:
-        return judged(event, self._identities.known(did_of(event)), self._level)
+        did = did_of(event)
+        key = self._identities.known(did)
+        found = judged(event, key, self._level, lambda: self._identities.former(did, event.rev))
+        if isinstance(found, Unusable) and found.reason == Failure.BAD_SIGNATURE and not self._identities.has_past(did):
+            self._doubted.add(did)
+            return refused(event, Failure.UNPROVEN, "another key signed it than the present one")
+        return found
 
 
-def failure_of(block: bytes, did: str, key: SigningKey | NoIdentity) -> Failure | None:
-    """Why a commit block is not the account's; None if it is."""
+def failure_of(block: bytes, did: str, key: SigningKey | NoIdentity, former: Former) -> Failure | None:
+    """Why a commit block is not the account's; None if it is. `former`: other keys that it had, by the rev of the commit."""
     if isinstance(key, NoIdentity):
         return Failure.NO_IDENTITY
     try:
         commit = read_commit(block)
     except Rejected:
         return Failure.BAD_SIGNATURE
-    return None if commit.did == did and commit.signed_by(key) else Failure.BAD_SIGNATURE
+    if commit.did != did or type(commit.rev) is not str or not is_tid(commit.rev):
+        return Failure.BAD_SIGNATURE
+    signed = commit.signed_by(key) or any(commit.signed_by(other) for other in former(commit.rev))
+    return None if signed else Failure.BAD_SIGNATURE

@@ -1,13 +1,15 @@
 """The verifying stage: of a lane's batch, what its accounts' keys prove is written, in order.
 
-What is known to be stale is not proven. A signature that the known key did not make may be a newer key's: the directory is
-asked once, meanwhile that account's events wait aside, and other accounts' go on. A commit whose key is not known is applied as
-unproven, or waits (VERIFY_UNPROVEN). What is refused becomes an Unusable, with its reason and the whole frame.
+What is known to be stale is not proven. A signature that the known key did not make may be a newer key's, or an older one's if
+the commit is as old: the directory is asked once for each. Meanwhile that account's events wait aside, and other accounts' go
+on. A commit whose key is not known is applied as unproven, or waits (VERIFY_UNPROVEN). What is refused becomes an Unusable,
+with its reason and the whole frame.
 """
 
 import asyncio
 import logging
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from indexer.config.settings import Level
 from indexer.database.connection.failures import DATABASE_ERRORS, Remedy, remedy
@@ -21,7 +23,7 @@ from indexer.pipeline.lanes import Lane, Placed
 from indexer.protocol.events import Identity, RepoEvent, Unusable
 from indexer.protocol.failures import Failure
 from indexer.protocol.keys import K256Key, P256Key
-from indexer.protocol.proving import Provable, assumed_stale, did_of, proven, refused
+from indexer.protocol.proving import Provable, assumed_stale, did_of, is_anothers, proven, refused
 from indexer.trust.aside import Aside
 from indexer.trust.revs import Revs
 
@@ -35,6 +37,15 @@ PAUSE = 0.5  # seconds between two attempts to read what the database knows
 UNMOVED = frozenset({Result.REFUSED, Result.STALE_MESSAGE, Result.NO_NEWS})  # after these the repo may have an older rev
 
 
+class Question(NamedTuple):
+    """Whose key is to be asked for, because of which event. `patience`: seconds to wait for it; None for one question."""
+
+    did: str
+    lane: Lane
+    event: Provable
+    patience: float | None
+
+
 class Verifier:
     """One session's. `hold`: what can't be proven waits, and is kept as a dead letter at last."""
 
@@ -45,7 +56,7 @@ class Verifier:
         self._hold = hold
         self._revs = Revs(pool)
         self._aside = Aside()
-        self._questions: asyncio.Queue[tuple[str, Lane, float | None]] = asyncio.Queue()
+        self._questions: asyncio.Queue[Question] = asyncio.Queue()
 
     @property
     def aside(self) -> int:
@@ -56,7 +67,7 @@ class Verifier:
         """Ask for the keys that are waited for, until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             while True:
-                tasks.create_task(self._ask(*await self._questions.get()))
+                tasks.create_task(self._ask(await self._questions.get()))
 
     async def verify(self, lane: Lane, batch: list[Placed]) -> list[Placed]:
         """What of a lane's batch is to be written now, in its order: proven, unproven, or refused."""
@@ -105,26 +116,28 @@ class Verifier:
         if self._revs.includes(did, event.rev):
             self._metrics.verified["stale"] += 1
             return left._replace(event=assumed_stale(event))
-        if left.answered is None and self._identities.is_stale(did) and self._wait(lane, left, None):
+        if left.answered is None and self._identities.is_stale(did) and self._wait(lane, left, event, None):
             return None
         judged = self._proven(lane, left, event)
         return None if judged is None else left._replace(event=judged)
 
     def _proven(self, lane: Lane, placed: Placed, event: Provable) -> RepoEvent | None:
-        key = self._identities.known(did_of(event))
+        did = did_of(event)
+        key = self._identities.known(did)
         if key is None and self._hold:
-            if placed.answered is None and self._wait(lane, placed, PATIENCE):
+            if placed.answered is None and self._wait(lane, placed, event, PATIENCE):
                 return None
             return self._refused(refused(event, Failure.UNPROVEN, "its account's key is not known yet"))
         if not isinstance(key, K256Key | P256Key | None):
             return self._refused(refused(event, Failure.NO_IDENTITY, key.reason))
         # Without a key in any case: only a tree that is proven lets one signature prove what came before it.
-        judged = proven(event, key, full=self._level == "full" or key is None)
+        full = self._level == "full" or key is None
+        judged = proven(event, key, full=full, former=lambda: self._identities.former(did, event.rev))
         if not isinstance(judged, Unusable):
             self._metrics.verified["unproven" if key is None else "proven"] += 1
             return judged
         if judged.reason == Failure.BAD_SIGNATURE and not placed.answered:
-            if placed.answered is None and self._wait(lane, placed, None):
+            if placed.answered is None and self._wait(lane, placed, event, None):
                 return None
             judged = refused(event, Failure.UNPROVEN, "another key signed it than the last one that is known")
         return self._refused(judged)
@@ -152,18 +165,22 @@ class Verifier:
             event=self._refused(refused(event, Failure.UNPROVEN, "too many of its account wait for its key"))
         )
 
-    def _wait(self, lane: Lane, placed: Placed, patience: float | None) -> bool:
-        """Whether there is room to wait until the key was asked for; `patience`: seconds, None for one question."""
-        did = did_of(placed.event)
+    def _wait(self, lane: Lane, placed: Placed, event: Provable, patience: float | None) -> bool:
+        """Whether there is room to wait until the key was asked for; `event` is the placed one."""
+        did = did_of(event)
         if not self._aside.put(did, placed):
             return False
-        self._questions.put_nowait((did, lane, patience))
+        self._questions.put_nowait(Question(did, lane, event, patience))
         return True
 
-    async def _ask(self, did: str, lane: Lane, patience: float | None) -> None:
-        if patience is None:
+    async def _ask(self, question: Question) -> None:
+        did = question.did
+        if question.patience is None:
             self._metrics.refreshes += 1
-            answer = await self._identities.refresh(did)
+            key = await self._identities.refresh(did)
         else:
-            answer = await self._identities.wait(did, patience)
-        self._aside.back(did, lane, answered=answer is not None)
+            key = await self._identities.wait(did, question.patience)
+        answered = key is not None
+        if isinstance(key, K256Key | P256Key) and is_anothers(question.event, key):
+            answered = await self._identities.past(did)
+        self._aside.back(did, question.lane, answered=answered)

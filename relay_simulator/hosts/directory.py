@@ -1,4 +1,4 @@
-"""The PLC directory: documents by DID, the log page by page.
+"""The PLC directory: documents by DID, the log page by page, the log of a DID.
 
 Source: https://web.plc.directory/spec/v0.1/did-plc (version 0.3) and the behaviour of plc.directory: a DID that has ended is
 404, as one that never was.
@@ -57,7 +57,7 @@ class Directory:
 
     async def _audit(self, request: web.Request) -> web.Response:
         did = request.match_info["did"]
-        return await self._answers.give(request, "export", did, lambda _: self._log_of(did))
+        return await self._answers.give(request, "log", did, lambda _: self._log_of(did))
 
     def _log_of(self, did: str) -> web.Response:
         log = [_legacy(entry) for entry in self._operations.entries() if entry.did == did]

@@ -79,9 +79,11 @@ class Altered:
 
 HostFault: TypeAlias = Status | Limited | Remaining | Slow | Redirect | Huge | Text | Cut | Altered
 
-ENDPOINTS = ("plc", "export", "health", "web", "handle", "dns", "getRepoStatus", "getLatestCommit", "getRepo")
-"""What can be asked: a DID of the directory, its export, its health; a did:web host, a handle's host, the DNS; a PDS."""
-GROUPS = {"directory": ("plc", "export", "health"), "pds": ("getRepoStatus", "getLatestCommit", "getRepo")}
+ENDPOINTS = ("plc", "log", "export", "health", "web", "handle", "dns", "getRepoStatus", "getLatestCommit", "getRepo")
+"""What can be asked: a DID of the directory, its log, the log of all, the health; a did:web host, a handle's host, the DNS; a
+PDS.
+"""
+GROUPS = {"directory": ("plc", "log", "export", "health"), "pds": ("getRepoStatus", "getLatestCommit", "getRepo")}
 
 
 @dataclass(slots=True)

@@ -39,6 +39,7 @@ SETTINGS = Settings(
     seed=5,
     accounts=100,
     history=30,
+    per_second=2,  # minutes from the change of keys to a commit by an old one
     mix=replace(Mix.realistic(), account=0, account_deleted=0, handle_change=0),
     changes=tuple(Change(1_000_001, number, key=True, identity="never") for number in ROTATED),
 )

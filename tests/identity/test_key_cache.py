@@ -3,7 +3,7 @@
 import gc
 import tracemalloc
 
-from indexer.identity.key_cache import Checked, KeyCache, Known, NoIdentity
+from indexer.identity.key_cache import MOST_KEPT, Checked, KeyCache, Known, NoIdentity
 from indexer.protocol.keys import parse_multikey
 from relay_simulator import keys
 
@@ -46,15 +46,23 @@ def test_the_ones_used_last_stay() -> None:
     assert "did900" not in cache
 
 
-def test_an_entry_takes_250_bytes() -> None:
-    known = Known(KEYS[0], "https://host.example", 1_700_000_000)
-    cache = KeyCache(20_000)
+def test_a_did_that_holds_another_is_another() -> None:
+    cache = KeyCache(100)
+    cache.put("did:web:host.example.com", Known(KEYS[0], None, 1))
+    assert "did:web:host.example.com" in cache
+    for name in ("did:plc:did:web:host.example.com", "did:plc:host.example.com", "host.example.com"):
+        assert name not in cache
+
+
+def test_a_hundred_thousand_keys_take_25_mb() -> None:
+    """Half of them are looked at: one of the two generations, as full as it gets."""
+    cache, half = KeyCache(), MOST_KEPT // 2 - 1
     tracemalloc.start()
     try:
-        for number in range(30_000):
-            cache.put(f"did:plc:{number:024d}", known)
+        for number in range(half):
+            cache.put(f"did:plc:{number:024d}", Known(KEYS[0], f"https://host{number % 100}.example", 1_700_000_000))
         gc.collect()
-        assert len(cache) >= 10_000
-        assert tracemalloc.get_traced_memory()[0] <= len(cache) * 270
+        assert len(cache) == half
+        assert 2 * tracemalloc.get_traced_memory()[0] <= 25_000_000
     finally:
         tracemalloc.stop()

@@ -9,7 +9,7 @@ from indexer.config.settings import Config
 from indexer.database.dead_letters.queries import Choice
 from relay_simulator import keys
 from relay_simulator.encoding import car, car_section, cid_of, signed_commit, unsigned_commit
-from relay_simulator.hosts.faults import Cut, Slow
+from relay_simulator.hosts.faults import Cut, Slow, Status
 from testing.databases import connected
 from testing.signed import SEED, SignedRepo
 from testing.verified import ACCOUNTS, Network, like, network, signed_by, verifying
@@ -114,6 +114,83 @@ async def test_after_an_identity_the_old_key_is_not_believed_unasked(database: s
         await finished(worker, net.seq)
     assert await rkeys(database) == []
     assert await letters(database) == [("bad_signature", True)]
+
+
+@pytest.mark.promise(7)
+async def test_what_was_written_before_a_change_of_keys_and_comes_after_it_passes(database: str, net: Network) -> None:
+    """A backlog: the directory tells the newest key alone. Its log of the account is read once."""
+    alice = net.repo(1)
+    payloads = [alice.commit(like("a")), alice.commit(like("b"))]
+    for rkey in "cd":
+        net.rotate(alice)
+        payloads.append(alice.commit(like(rkey)))
+    async with verifying(database, net) as worker:
+        await known(worker, alice)
+        for payload in payloads:
+            net.send(payload)
+        await finished(worker, net.seq)
+        assert dict(worker.metrics.verified) == {"proven": 4}
+        assert (worker.metrics.refreshes, net.services.requests.count("log", alice.did)) == (1, 1)
+    assert await rkeys(database) == ["a", "b", "c", "d"]
+    assert await letters(database) == []
+
+
+@pytest.mark.promise(7)
+async def test_a_key_of_before_counts_for_nothing_that_was_written_later(database: str, net: Network) -> None:
+    """Also not where the log was read, and where a commit of the old key has passed."""
+    alice = net.repo(1)
+    before = alice.commit(like("a"))
+    net.rotate(alice)
+    late = signed_by(alice.commit(like("b")), alice, keys.signer(SEED, 1, 0))
+    async with verifying(database, net) as worker:
+        await known(worker, alice)
+        net.send(before)
+        net.send(late)
+        await finished(worker, net.seq)
+        assert dict(worker.metrics.verified) == {"proven": 1, "refused": 1}
+    assert await rkeys(database) == ["a"]
+    assert await letters(database) == [("bad_signature", True)]
+
+
+async def test_where_the_log_of_an_account_can_t_be_read_its_commit_waits_as_a_letter(
+    database: str, net: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("indexer.trust.settling.ROUND", 0.2)
+    monkeypatch.setattr("indexer.identity.pace.PROBE_INTERVAL", 0.2)
+    alice = net.repo(1)
+    payload = alice.commit(like("a"))
+    net.rotate(alice)
+    net.services.faults.put(Status(503), "log")
+    async with verifying(database, net) as worker:
+        await known(worker, alice)
+        net.send(payload)
+        await finished(worker, net.seq)
+        assert await rkeys(database) == []
+        assert await letters(database) == [("unproven", True)]
+        net.services.faults.clear()
+
+        async def applied() -> bool:
+            return await rkeys(database) == ["a"]
+
+        await until(applied, "the letter is applied", 60)
+    assert await letters(database) == []
+
+
+async def test_what_was_applied_unproven_before_a_change_of_keys_is_proven_after_it(database: str, net: Network) -> None:
+    alice = net.repo(1)
+    net.services.faults.put(Cut(), "directory")
+    async with verifying(database, net) as worker:
+        net.send(alice.commit(like("a")))
+        await finished(worker, net.seq)
+        assert dict(worker.metrics.verified) == {"unproven": 1}
+        net.rotate(alice)
+        net.services.faults.clear()
+
+        async def settled() -> bool:
+            return await unproven(database) == 0
+
+        await until(settled, "it is proven", 60)
+        assert dict(worker.metrics.settled) == {"proven": 1}
 
 
 async def test_of_an_account_that_the_directory_does_not_know_nothing_more_is_applied(database: str, net: Network) -> None:

@@ -197,7 +197,7 @@ BEGIN
         INTO v_outcome FROM generate_series(p_lo[i], greatest(p_lo[i], p_hi[i])) AS j;
         UPDATE unified_worker.repos SET refused_rev = p_rev[i] WHERE did = p_did[i] AND rev < p_rev[i];
         IF v_reason NOT IN ({pending}) THEN
-          PERFORM unified_worker.desynchronise(p_did[i], 'refused');
+          PERFORM unified_worker.desynchronise(p_did[i], 'refused', true);
         END IF;
         IF v_reason = 'foreign_key' THEN  -- the account's own row may be what is missing: the application deleted it
           UPDATE unified_worker.repos SET has_user = false WHERE did = p_did[i] AND has_user;

@@ -32,6 +32,9 @@ BEGIN
       UPDATE unified_worker.dead_frames_size SET bytes = bytes - v_bytes;
     END IF;
   END LOOP;
+  IF FOUND THEN
+    PERFORM unified_worker.resynchronise(p_did);
+  END IF;
 END $close$;
 
 -- Returns whether there is room for a frame, or it is there. Those that may be forged have room of their own for each account:

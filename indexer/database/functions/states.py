@@ -7,6 +7,7 @@ from enum import IntEnum
 
 import libipld
 
+from indexer.database.functions.dead_letters import PENDING
 from indexer.database.functions.sql_files import statements
 from indexer.protocol.failures import Failure
 from indexer.protocol.mst_node import EMPTY_TREE
@@ -58,4 +59,4 @@ PROVES = "p_inductive AND p_unproven IS NULL AND p_doubt IS NULL AND p_since = r
 def functions() -> list[str]:
     """The functions that change states."""
     reasons = ", ".join(f"'{reason}'" for reason in REASONS)
-    return statements("states", reasons=f"ARRAY[{reasons}]")
+    return statements("states", reasons=f"ARRAY[{reasons}]", pending=PENDING)

@@ -357,6 +357,53 @@ async def test_a_refused_commit_that_follows_on_one_that_never_came_marks_its_re
     assert await worker.value("SELECT count(*) FROM posts") == 2
 
 
+STATE = "SELECT sync, sync_reason, sync_at IS NULL FROM unified_worker.repos"
+
+
+async def state(worker: Worker) -> tuple[object, ...]:
+    """Of the one repo that there is."""
+    return tuple(await worker.connection.fetchrow(STATE) or ())
+
+
+@pytest.mark.parametrize("before", [0, 1])
+async def test_a_repo_is_what_it_was_when_all_that_the_database_refused_is_in(worker: Worker, before: int) -> None:
+    await worker.connection.execute(NO_LIKES)
+    stream = Stream()
+    await worker.write(stream.commit("a", put(f"{POST}/1", post())))
+    await worker.connection.execute("UPDATE unified_worker.repos SET sync = $1", before)
+    for number in range(3):
+        await write(worker, stream.frame("a", put(f"{LIKE}/{number}", like(SUBJECT))))
+    assert await state(worker) == (2, "refused", False)
+    await worker.connection.execute(LIKES_AGAIN)
+    one = await worker.value("SELECT min(id) FROM unified_worker.dead_letters")
+    assert await retried(worker, one) == {("database_23514", APPLIED): 1}
+    assert await state(worker) == (2, "refused", False), "others are still missing"
+    await worker.write(stream.commit("a", delete(f"{LIKE}/1")))
+    assert await state(worker) == (2, "refused", False)
+    assert await retried(worker) == {("database_23514", APPLIED): 1}
+    assert await state(worker) == (before, None, True)
+
+
+async def test_a_repo_of_which_something_else_is_missing_stays_marked(worker: Worker) -> None:
+    """Whichever came first, and also where its reason says less and is not told."""
+    await worker.connection.execute(NO_LIKES)
+    stream = Stream()
+    for rkey, mark in (("1", "inactive"), ("2", "refused"), ("3", "chain_broken")):
+        for first in (True, False):
+            await worker.connection.execute("UPDATE unified_worker.repos SET sync = 0, sync_reason = NULL, sync_at = NULL")
+            other = worker.connection.execute("SELECT unified_worker.desynchronise($1, $2)", did("a"), mark)
+            if first:
+                await worker.write(stream.commit("a", put(f"{POST}/1", post())))
+                await other
+            await write(worker, stream.frame("a", put(f"{LIKE}/{rkey}", like(SUBJECT))))
+            if not first:
+                await other
+            await worker.connection.execute(LIKES_AGAIN)
+            assert await retried(worker) == {("database_23514", APPLIED): 1}
+            assert await state(worker) == (2, "chain_broken" if mark == "chain_broken" else "refused", False), (mark, first)
+            await worker.connection.execute(NO_LIKES)
+
+
 async def test_which_letters_are_chosen(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
     stream = Stream()
     with clumsy(monkeypatch, likes=True):

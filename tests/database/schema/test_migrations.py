@@ -18,7 +18,7 @@ STEPS = {
     "0004_commit_times_and_judgements.sql": "229e4f9004f943bb",
     "0005_identities.sql": "ee898f512501e501",
     "0006_sync_states.sql": "b5a2450d460b0afc",
-    "0007_confirmed_accounts.sql": "4cd1e7ee5acc3c7c",
+    "0007_confirmed_accounts.sql": "fe809f4698229091",
 }
 
 

@@ -27,6 +27,9 @@ BEGIN
       UPDATE unified_worker.dead_frames_size SET bytes = bytes - v_bytes;
     END IF;
   END LOOP;
+  IF FOUND THEN
+    PERFORM unified_worker.resynchronise(p_did);
+  END IF;
 END $close$;
 
 CREATE OR REPLACE FUNCTION unified_worker.keep_frame(p_did text, p_sha bytea, p_frame bytea, p_forged boolean)
@@ -200,13 +203,22 @@ BEGIN
   END LOOP;
 END $lock$;
 
-CREATE OR REPLACE FUNCTION unified_worker.desynchronise(p_did text, p_reason text) RETURNS void LANGUAGE sql AS $desynchronise$
+CREATE OR REPLACE FUNCTION unified_worker.desynchronise(p_did text, p_reason text, p_kept boolean DEFAULT false)
+RETURNS void LANGUAGE sql AS $desynchronise$
   UPDATE unified_worker.repos SET sync = 2, sync_at = CASE WHEN sync >= 2 THEN sync_at ELSE now() END,
     sync_reason = CASE WHEN sync >= 2 AND array_position(ARRAY['bad_signature', 'no_identity', 'downgraded_commit', 'tree_mismatch', 'wiped', 'chain_broken', 'sync_differs', 'missing_tree_block', 'refused', 'inactive', 'legacy_commit', 'unknown'], sync_reason) <= array_position(ARRAY['bad_signature', 'no_identity', 'downgraded_commit', 'tree_mismatch', 'wiped', 'chain_broken', 'sync_differs', 'missing_tree_block', 'refused', 'inactive', 'legacy_commit', 'unknown'], p_reason)
-      THEN sync_reason ELSE p_reason END
-  WHERE did = p_did AND (sync <> 2
+      THEN sync_reason ELSE p_reason END,
+    refused_from = CASE WHEN NOT p_kept THEN NULL WHEN sync < 2 THEN sync WHEN sync = 2 THEN refused_from END
+  WHERE did = p_did AND (sync <> 2 OR (refused_from IS NOT NULL AND NOT p_kept)
     OR coalesce(array_position(ARRAY['bad_signature', 'no_identity', 'downgraded_commit', 'tree_mismatch', 'wiped', 'chain_broken', 'sync_differs', 'missing_tree_block', 'refused', 'inactive', 'legacy_commit', 'unknown'], sync_reason) > array_position(ARRAY['bad_signature', 'no_identity', 'downgraded_commit', 'tree_mismatch', 'wiped', 'chain_broken', 'sync_differs', 'missing_tree_block', 'refused', 'inactive', 'legacy_commit', 'unknown'], p_reason), true));
 $desynchronise$;
+
+CREATE OR REPLACE FUNCTION unified_worker.resynchronise(p_did text) RETURNS void LANGUAGE sql AS $resynchronise$
+  UPDATE unified_worker.repos SET sync = refused_from, sync_reason = NULL, sync_at = NULL, refused_from = NULL
+  WHERE did = p_did AND refused_from IS NOT NULL AND sync = 2 AND sync_reason = 'refused' AND NOT EXISTS (
+    SELECT FROM unified_worker.dead_letters AS l
+    WHERE l.did = p_did AND (l.reason IN ('foreign_key', 'referenced', 'wiping') OR l.reason LIKE 'database_%'));
+$resynchronise$;
 
 CREATE OR REPLACE FUNCTION unified_worker.settle_proven(p_did text, p_block bytea) RETURNS boolean LANGUAGE plpgsql AS $proven$
 BEGIN
@@ -3117,7 +3129,7 @@ BEGIN
         INTO v_outcome FROM generate_series(p_lo[i], greatest(p_lo[i], p_hi[i])) AS j;
         UPDATE unified_worker.repos SET refused_rev = p_rev[i] WHERE did = p_did[i] AND rev < p_rev[i];
         IF v_reason NOT IN ('foreign_key', 'referenced', 'wiping') THEN
-          PERFORM unified_worker.desynchronise(p_did[i], 'refused');
+          PERFORM unified_worker.desynchronise(p_did[i], 'refused', true);
         END IF;
         IF v_reason = 'foreign_key' THEN  -- the account's own row may be what is missing: the application deleted it
           UPDATE unified_worker.repos SET has_user = false WHERE did = p_did[i] AND has_user;

@@ -1,4 +1,4 @@
--- Step 7: deletions that nobody but a relay has told, and handles that were checked.
+-- Step 7: deletions that nobody but a relay has told, handles that were checked, and repos that a retry makes whole.
 
 -- Functions whose parameters are others can't be replaced; and an older worker is to stop.
 DO $$
@@ -42,3 +42,7 @@ COMMENT ON COLUMN unified_worker.repos.handle_verified IS 'Whether the handle le
       handle, at handle_checked_at. Null: not checked yet.';
 COMMENT ON COLUMN unified_worker.repos.status_asked_at IS 'When the PDS was asked last whether an account is active that wrote
       although a relay had said that it is not.';
+
+ALTER TABLE unified_worker.repos ADD refused_from smallint;
+COMMENT ON COLUMN unified_worker.repos.refused_from IS 'The sync to which it returns when what the database refused is applied.
+      Null: something else is missing, too, or nothing.';
