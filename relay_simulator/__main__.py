@@ -80,6 +80,7 @@ def _tell(forged: Forged) -> None:
 @asynccontextmanager
 async def _serving(relay: RelayServer, services: Services | None, what: str) -> AsyncGenerator[None]:
     async with relay, services or nullcontext():
+        relay.beside = "" if services is None else services.relay_url
         print(f"{what} at {relay.url}", flush=True)
         if services is not None:
             print(services, flush=True)
@@ -115,7 +116,7 @@ def main() -> None:
         chosen |= {"start": start, "first_seq": first_seq(start)}
     hosts = host_options(arguments)
     if hosts is not None:
-        chosen |= {"web_ports": hosts.web_ports, "changes": hosts.changes}
+        chosen |= {"web_ports": hosts.web_ports, "hosts": hosts.pds_hosts, "changes": hosts.changes}
     chosen |= {"history": arguments.history, "spread": arguments.spread}
     settings = Settings(seed=arguments.seed, accounts=arguments.accounts, mix=mix, cheap=arguments.cheap, **chosen)
     hosted = hosts is not None and arguments.write is None

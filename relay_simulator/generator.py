@@ -36,7 +36,7 @@ class Settings:
     `start` is the first event's time, `per_second` the events' own pace (not that of sending). In tree mode `history` is how
     many records an account has from before the stream, in the mean, and `spread` how far accounts differ in that (see Past).
     `padding` is the mean of the bytes that fill a cheap commit up. `web_ports` are the ports of this machine at which the first
-    accounts have their did:web. `changes` are in order of seq.
+    accounts have their did:web. `hosts` is how many PDS hosts there are, 2 or more. `changes` are in order of seq.
     """
 
     seed: int = 1
@@ -50,6 +50,7 @@ class Settings:
     spread: float = 0.0
     padding: int = 3_500
     web_ports: tuple[int, ...] = ()
+    hosts: int = 2
     changes: tuple[Change, ...] = ()
 
     @property

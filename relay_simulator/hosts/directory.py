@@ -22,7 +22,7 @@ _DOCUMENT = "application/did+ld+json"
 
 
 class Directory:
-    """The directory of the ledger's did:plc accounts; `pds_urls` are those of the two PDS hosts."""
+    """The directory of the ledger's did:plc accounts; `pds_urls` are those of the PDS hosts."""
 
     def __init__(self, ledger: Ledger, answers: Answers, pds_urls: tuple[str, ...]) -> None:
         self._ledger = ledger

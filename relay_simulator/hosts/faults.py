@@ -79,11 +79,13 @@ class Altered:
 
 HostFault: TypeAlias = Status | Limited | Remaining | Slow | Redirect | Huge | Text | Cut | Altered
 
-ENDPOINTS = ("plc", "log", "export", "health", "web", "handle", "dns", "getRepoStatus", "getLatestCommit", "getRepo")
+_PDS = ("getRepoStatus", "getLatestCommit", "getRepo")
+_LISTS = ("listRepos", "listRecords", "listHosts", "listReposByCollection")
+ENDPOINTS = ("plc", "log", "export", "health", "web", "handle", "dns", *_PDS, *_LISTS)
 """What can be asked: a DID of the directory, its log, the log of all, the health; a did:web host, a handle's host, the DNS; a
-PDS.
+PDS; a PDS or a relay, page by page.
 """
-GROUPS = {"directory": ("plc", "log", "export", "health"), "pds": ("getRepoStatus", "getLatestCommit", "getRepo")}
+GROUPS = {"directory": ("plc", "log", "export", "health"), "pds": _PDS, "lists": _LISTS}
 
 
 @dataclass(slots=True)

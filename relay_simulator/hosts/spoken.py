@@ -3,7 +3,7 @@
 import re
 from math import inf
 
-from relay_simulator.hosts import cars, documents
+from relay_simulator.hosts import cars, documents, pages
 from relay_simulator.hosts.faults import (
     Altered,
     Cut,
@@ -23,7 +23,7 @@ KINDS = (
     *("a status", "a status:RETRY-AFTER", "error:NAME", "limited:SECONDS", "remaining:REQUESTS", "slow:SECONDS"),
     *("redirect:URL", "huge[:BYTES]", "text[:TEXT]", "cut"),
 )
-ALTERATIONS = (*documents.ALTERATIONS, *cars.ALTERATIONS)
+ALTERATIONS = (*documents.ALTERATIONS, *cars.ALTERATIONS, *pages.ALTERATIONS)
 
 
 def parse_fault(text: str, faults: HostFaults) -> None:
