@@ -8,9 +8,12 @@ from operator import attrgetter
 from typing import NamedTuple, Protocol, TypeVar
 
 from relay_simulator import keys
+from relay_simulator.archive import Archive, RepoTruth, Snapshot
 from relay_simulator.changes import Change
+from relay_simulator.encoding import cid_text
 from relay_simulator.generator import Settings
-from relay_simulator.hosts.standing import Shift, Standing
+from relay_simulator.hosts.standing import Head, Shift, Standing
+from relay_simulator.repository import signed
 from relay_simulator.truth import AccountTruth, CommitTruth, IdentityTruth, SyncTruth, Truth
 
 GONE_SHARE = 100  # for so many accounts there is one whose DID has ended before the stream, and at least one
@@ -43,10 +46,13 @@ Heard = TypeVar("Heard", bound=Message)
 class Ledger:
     """The network of these settings. `note` the truths of its stream, in order; `upto` gives the seq up to which they have
     been sent, and without it whatever is noted holds at once. Time never runs back.
+
+    Give the stream's generator the `archive`: without it the hosts know no repository whole.
     """
 
     def __init__(self, settings: Settings, upto: Callable[[], int] | None = None) -> None:
         self.settings = settings
+        self.archive = Archive()
         self.shifts: list[Shift] = []  # of did:plc accounts, in order
         self.gone = max(1, settings.accounts // GONE_SHARE)  # accounts after the others, which never act
         self._upto = upto
@@ -76,6 +82,30 @@ class Ledger:
         self.advance()
         return self._of(did)
 
+    def repo(self, did: str) -> RepoTruth | None:
+        """All that is in the account's repository by now, whatever its status; None where there is none yet."""
+        standing = self.standing(did)
+        snapshot = self.snapshot(standing) if standing is not None else None
+        return snapshot.truth() if snapshot is not None else None
+
+    def snapshot(self, standing: Standing) -> Snapshot | None:
+        """The account's repository; None where there is none yet. Raises KeyError where it was not kept."""
+        if standing.commit is not None:
+            return self.archive.at(standing.commit)
+        rev = self.settings.past.rev(standing.number)
+        if rev is None or standing.number >= self.settings.accounts:
+            return None
+        history = self.settings.past.history(standing.number)
+        commit = signed(standing.did, rev, history.root.cid, keys.signer(self.settings.seed, standing.number))
+        return Snapshot(standing.did, rev, commit, history.root, {}, history.blocks)
+
+    def head(self, standing: Standing) -> Head | None:
+        """Where the account's repository stands; None where there is none yet."""
+        if standing.rev is not None and standing.commit is not None:
+            return Head(standing.rev, standing.commit)
+        snapshot = self.snapshot(standing)
+        return Head(snapshot.rev, cid_text(snapshot.commit)) if snapshot is not None else None
+
     def holder(self, handle: str) -> str | None:
         """The DID that the handle's owner names."""
         self.advance()
@@ -98,6 +128,8 @@ class Ledger:
 
         def moved(standing: Standing) -> None:
             if standing.rev is None or rev > standing.rev:
+                if standing.commit is not None:
+                    self.archive.forget(standing.commit)
                 standing.rev, standing.commit = rev, commit
 
         def named(standing: Standing) -> None:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from aiohttp import web
 
+from relay_simulator.archive import BlockOrder
 from relay_simulator.hosts.answers import Answers
 from relay_simulator.hosts.directory import Directory
 from relay_simulator.hosts.faults import HostFaults
@@ -31,10 +32,19 @@ class Ports(NamedTuple):
 
 
 class Services:
-    """The directory, two PDS hosts (which serve the handles too), a host for each did:web account, and the DNS."""
+    """The directory, two PDS hosts (which serve the handles too), a host for each did:web account, and the DNS.
+
+    `order`: of the blocks of whole repositories.
+    """
 
     def __init__(
-        self, ledger: Ledger, faults: HostFaults | None = None, *, host: str = "127.0.0.1", ports: Ports | None = None
+        self,
+        ledger: Ledger,
+        faults: HostFaults | None = None,
+        *,
+        host: str = "127.0.0.1",
+        ports: Ports | None = None,
+        order: BlockOrder = "pds",
     ) -> None:
         self.faults = faults or HostFaults()
         self.requests = Requests()
@@ -43,6 +53,7 @@ class Services:
         self.dns = ""
         self._ledger = ledger
         self._host = host
+        self._order: BlockOrder = order
         self._ports = ports or Ports()
         self._runners: list[web.AppRunner] = []
         self._names = NameServer(ledger, self.faults, self.requests)
@@ -70,8 +81,8 @@ class Services:
         answers = Answers(self.faults, self.requests)
         handles = Handles(self._ledger, answers).routes()
         asked = self._ports
-        first = await self._serve([*Pds(self._ledger, answers, 0).routes(), *handles], asked.first_pds)
-        second = await self._serve([*Pds(self._ledger, answers, 1).routes(), *handles], asked.second_pds)
+        first = await self._serve([*Pds(self._ledger, answers, 0, self._order).routes(), *handles], asked.first_pds)
+        second = await self._serve([*Pds(self._ledger, answers, 1, self._order).routes(), *handles], asked.second_pds)
         self.pds_urls = (f"http://localhost:{first}", f"http://localhost:{second}")
         for number, port in enumerate(self._ledger.settings.web_ports):
             account = WebAccount(self._ledger, answers, self._ledger.did(number), self.pds_urls)

@@ -25,6 +25,13 @@ class Standing:
     seen_seq: int = -1  # the same of #account
 
 
+class Head(NamedTuple):
+    """Where a repository stands: its newest commit's rev and CID text."""
+
+    rev: str
+    commit: str
+
+
 class Shift(NamedTuple):
     """What the directory is told: the account as it stands from then on, and when (as the stream writes times)."""
 
