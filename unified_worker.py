@@ -16,7 +16,7 @@ from typing import assert_never
 from indexer.accounts.accounts import Accounts
 from indexer.command_line import process
 from indexer.config.settings import Config
-from indexer.database.background.opt_outs import OptOuts
+from indexer.database.background.chosen import Choosing
 from indexer.database.background.runs import Run
 from indexer.database.background.tasks import background
 from indexer.database.connection.failures import DATABASE_ERRORS, Remedy, remedy
@@ -33,7 +33,9 @@ from indexer.pipeline.cursor import Cursor
 from indexer.pipeline.lanes import Lane, Placed
 from indexer.pipeline.processor import EventProcessor
 from indexer.pipeline.session import Session
-from indexer.protocol.events import Account, Commit, Identity, Ignored, Info, StreamError, Sync, Unusable
+from indexer.pipeline.watermark import Ticket
+from indexer.protocol.events import Account, Commit, Identity, Ignored, Info, RepoEvent, StreamError, Sync, Unusable
+from indexer.protocol.proving import did_of
 from indexer.records import RECORD_TYPES
 from indexer.records.base.record_type import RecordType
 from indexer.relay.position import Stored
@@ -59,8 +61,8 @@ class UnifiedWorker:
         self.pool = DatabasePool(
             config.database_url, size=config.db_pool_size, name=config.relay_host, durable=config.synchronous_commit
         )
-        self.selection = Selection(config.collections)
-        self.opt_outs = OptOuts(self.pool, self.selection)
+        self.selection = Selection(config.collections, accounts=config.chosen.accounts)
+        self.choosing = Choosing(self.pool, self.selection, config.chosen)
         self.trust = Trust(config, self.pool, self.metrics, self.selection)
         self.accounts = Accounts(
             config,
@@ -105,7 +107,7 @@ class UnifiedWorker:
         while True:
             schema = await make_ready(self.pool, self.record_types, patience)
             try:
-                await self.opt_outs.start(schema)
+                await self.choosing.start(schema)
                 stored = await self.cursor.start(schema, self.config.cursor, forget=self._reset_cursor)
                 break
             except (LockLost, *DATABASE_ERRORS) as error:  # it went again just now
@@ -160,7 +162,7 @@ class UnifiedWorker:
                 for work in (
                     self.pool.watch(),
                     self.cursor.keep_saving(session.watermark),
-                    self.opt_outs.keep_reading(),
+                    self.choosing.keep_reading(),
                     self.progress.run(),
                     self._run.keep_noting(),
                     *self.trust.work(),
@@ -194,13 +196,11 @@ class UnifiedWorker:
         event = session.decode(frame)
         self.metrics.events[type(event).__name__.lower()] += 1
         match event:
-            case Commit():
-                await session.lanes.put(event.repo, Placed(session.arrived(event.seq, event.time, event.repo), event))
-            case Sync() | Identity() | Account():
-                await session.lanes.put(event.did, Placed(session.arrived(event.seq, event.time, event.did), event))
+            case Commit() | Sync() | Identity() | Account():
+                await self._place(session, event, session.arrived(event.seq, event.time, did_of(event)))
             case Unusable():
                 seq = None if event.salvaged else event.seq  # a wrong bit must not lead the cursor anywhere
-                await session.lanes.put(event.did or "", Placed(session.arrived(seq), event))
+                await self._place(session, event, session.arrived(seq))
             case Ignored():
                 self.metrics.refused[event.reason] += 1
                 session.watermark.finish(session.arrived(event.seq))
@@ -215,6 +215,16 @@ class UnifiedWorker:
                 session.firehose.disconnect(f"the relay says {event.error}: {event.message}")
             case _:
                 assert_never(event)
+
+    async def _place(self, session: Session, event: RepoEvent, ticket: Ticket) -> None:
+        """Put an event into its repo's lane; or finish it, if the operator did not choose its account."""
+        did = did_of(event)
+        if self.selection.follows(did):
+            await session.lanes.put(did, Placed(ticket, event))
+            return
+        self.metrics.filtered["account"] += 1
+        session.watermark.finish(ticket)
+        self.progress.finished()
 
     async def _write(self, session: Session, lane: Lane) -> None:
         """Applies what a lane holds, batch by batch, until it is closed and empty."""

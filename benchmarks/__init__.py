@@ -11,6 +11,7 @@ bare.py           the worker without derived rows
 classic.py        the classic design without them: one awaited transaction per commit on twenty connections
 by_type.py        PostgreSQL's time by what a commit does
 proof.py          what it costs to prove a commit: signature and tree
+whole_repo.py     what it costs to read a whole repo and to prove it
 verified.py       what VERIFY costs: the same signed stream at each level
 forged.py         one forged commit in a thousand at full speed: are the rows those of the honest ones?
 ceiling.py        COPY of the rows of a run: what PostgreSQL takes at most

@@ -48,7 +48,7 @@ class Metrics:
 
     finished: int = 0  # events: written, found stale, or refused and kept
     events: Counter[str] = field(default_factory=Counter[str])  # by type: commit, sync, identity, account, info, ...
-    filtered: Counter[str] = field(default_factory=Counter[str])  # commits left out, in whole or in part: inactive, selection
+    filtered: Counter[str] = field(default_factory=Counter[str])  # events left out, even in part: inactive, selection, account
     operations: Counter[int] = field(default_factory=Counter[int])  # written, by `kind` (indexer/database/write/batch.py)
     refused: Counter[str] = field(default_factory=Counter[str])  # by reason
     verified: Counter[str] = field(default_factory=Counter[str])  # commits and #syncs: proven, unproven, refused, stale

@@ -1,19 +1,25 @@
-"""What is indexed: the collections that the operator wants, without the accounts that forbid indexing."""
+"""What is indexed: the collections and accounts that the operator wants, without the accounts that forbid it."""
 
 from dataclasses import dataclass, field
 
 
 @dataclass(slots=True)
 class Selection:
-    """`patterns`: NSIDs, or NSID prefixes that end in '.*', or '*' for all. `opted_out`: DIDs, replaced as a whole."""
+    """`patterns`: NSIDs, or NSID prefixes that end in '.*', or '*' for all. `accounts`: DIDs, None for everybody. `opted_out`:
+    DIDs that forbid indexing. Both sets of DIDs are replaced as a whole."""
 
     patterns: tuple[str, ...] = ("*",)
     opted_out: frozenset[str] = frozenset()
+    accounts: frozenset[str] | None = None
     _known: dict[str, bool] = field(default_factory=dict[str, bool])
+
+    def follows(self, did: str) -> bool:
+        """Whether anything of the account is looked at; what is nobody's (an empty DID) is."""
+        return self.accounts is None or did in self.accounts or not did
 
     def takes_account(self, did: str) -> bool:
         """Whether the account's records are indexed."""
-        return did not in self.opted_out
+        return did not in self.opted_out and self.follows(did)
 
     def takes_collection(self, collection: str) -> bool:
         """Whether the collection's records are indexed."""

@@ -41,6 +41,10 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--held", type=int, default=0, help="frames that are available at once, before those at --rate")
     parser.add_argument("--cheap", action="store_true", help="no trees and no signatures: ten times faster to make")
+    parser.add_argument(
+        "--history", type=int, default=4_000, help="records that accounts have from before, in the mean (%(default)s)"
+    )
+    parser.add_argument("--spread", type=float, default=0.0, help="how far accounts differ in that: 1.5 is much (%(default)s)")
     parser.add_argument("--awkward", action="store_true", help="make a quarter of the traffic strange or broken")
     parser.add_argument(
         "--forge", type=_kinds, default=[], metavar="KIND[,KIND …]", help="forge commits, and tell each: 'all' for every kind"
@@ -76,6 +80,7 @@ def _tell(forged: Forged) -> None:
 @asynccontextmanager
 async def _serving(relay: RelayServer, services: Services | None, what: str) -> AsyncGenerator[None]:
     async with relay, services or nullcontext():
+        relay.beside = "" if services is None else services.relay_url
         print(f"{what} at {relay.url}", flush=True)
         if services is not None:
             print(services, flush=True)
@@ -111,12 +116,14 @@ def main() -> None:
         chosen |= {"start": start, "first_seq": first_seq(start)}
     hosts = host_options(arguments)
     if hosts is not None:
-        chosen |= {"web_ports": hosts.web_ports, "changes": hosts.changes}
+        chosen |= {"web_ports": hosts.web_ports, "hosts": hosts.pds_hosts, "changes": hosts.changes}
+    chosen |= {"history": arguments.history, "spread": arguments.spread}
     settings = Settings(seed=arguments.seed, accounts=arguments.accounts, mix=mix, cheap=arguments.cheap, **chosen)
-    generator = Generator(settings)
-    source = Forger(generator, arguments.forge, arguments.every, _tell) if arguments.forge else generator
+    hosted = hosts is not None and arguments.write is None
     ledger = Ledger(settings, upto=None if arguments.now else lambda: relay.sent_seq)
-    services = hosts.services(ledger) if hosts is not None and arguments.write is None else None
+    generator = Generator(settings, ledger.archive if hosted else None)
+    source = Forger(generator, arguments.forge, arguments.every, _tell) if arguments.forge else generator
+    services = hosts.services(ledger) if hosts is not None and hosted else None
     place = {"host": arguments.host, "port": arguments.port}
     if arguments.now:
         relay = RelayServer(log=RecentFrames(), **place)

@@ -7,6 +7,7 @@ import asyncio
 import struct
 from collections.abc import Iterable
 from contextlib import suppress
+from urllib.parse import urlsplit
 
 from websockets.frames import Opcode
 from websockets.http11 import Request
@@ -62,6 +63,23 @@ class Connection:
         self._protocol.send_response(response)
         await self._flush()
         await self.finish()
+
+    async def pass_on(self, request: Request, url: str) -> None:
+        """Have a server at this http URL answer, and close."""
+        target = urlsplit(url)
+        try:
+            reader, writer = await asyncio.open_connection(target.hostname, target.port)
+        except OSError as error:
+            raise ConnectionResetError("nobody is there to answer") from error
+        request.headers.pop("Connection", None)
+        request.headers["Connection"] = "close"
+        writer.write(request.serialize())
+        try:
+            while piece := await reader.read(READ_BYTES):
+                self._write(piece)
+                await self._writer.drain()
+        finally:
+            writer.close()
 
     async def send(self, frames: Iterable[bytes | memoryview]) -> None:
         """Send frames, each a binary message, and wait while the client is behind."""

@@ -11,14 +11,16 @@ from random import Random
 from typing import assert_never
 
 from relay_simulator import keys
+from relay_simulator.archive import Archive
 from relay_simulator.changes import Change
 from relay_simulator.commit_message import commit_message
-from relay_simulator.encoding import car, car_section, cid_of, cid_text, frame, signed_commit, tid, time_text, unsigned_commit
+from relay_simulator.encoding import car, car_section, cid_of, cid_text, frame, tid, time_text
 from relay_simulator.mix import AccountStep, CommitStep, IdentityStep, Mix, ResendStep, Step, SyncStep
 from relay_simulator.network import Network
 from relay_simulator.orders import Orders
+from relay_simulator.past import Past, past
 from relay_simulator.records import Record
-from relay_simulator.repository import NO_SIGNATURE, Account, CheapRepositories, TreeRepositories
+from relay_simulator.repository import Account, CheapRepositories, TreeRepositories
 from relay_simulator.traffic import Traffic
 from relay_simulator.truth import AccountTruth, CommitTruth, IdentityTruth, Sent, SyncTruth
 
@@ -31,9 +33,10 @@ FUTURE = 600 * SECOND  # how far a rev of a 'future' commit lies ahead: twice wh
 class Settings:
     """What the stream depends on. Two generators of equal settings give equal streams.
 
-    `start` is the first event's time, `per_second` the events' own pace (not that of sending). `history` is how many records
-    each account has from before the stream (in tree mode). `padding` is the mean of the bytes that fill a cheap commit up.
-    `web_ports` are the ports of this machine at which the first accounts have their did:web. `changes` are in order of seq.
+    `start` is the first event's time, `per_second` the events' own pace (not that of sending). In tree mode `history` is how
+    many records an account has from before the stream, in the mean, and `spread` how far accounts differ in that (see Past).
+    `padding` is the mean of the bytes that fill a cheap commit up. `web_ports` are the ports of this machine at which the first
+    accounts have their did:web. `hosts` is how many PDS hosts there are, 2 or more. `changes` are in order of seq.
     """
 
     seed: int = 1
@@ -44,21 +47,30 @@ class Settings:
     per_second: float = 350.0
     first_seq: int = 1_000_001
     history: int = 4_000
+    spread: float = 0.0
     padding: int = 3_500
     web_ports: tuple[int, ...] = ()
+    hosts: int = 2
     changes: tuple[Change, ...] = ()
+
+    @property
+    def past(self) -> Past:
+        """What the accounts had written before the stream."""
+        start = int(self.start.timestamp() * SECOND)
+        length = 0 if self.cheap else self.history
+        return past(self.seed, start, length, self.spread, self.accounts, self.web_ports)
 
 
 class Generator:
-    """One stream, made as it is asked for."""
+    """One stream, made as it is asked for. In an archive it keeps the repositories (in tree mode)."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, archive: Archive | None = None) -> None:
         self.settings = settings
         self._start = int(settings.start.timestamp() * SECOND)
         self.repositories = (
             CheapRepositories(settings.seed, settings.padding)
             if settings.cheap
-            else TreeRepositories(settings.seed, self._start, settings.history)
+            else TreeRepositories(settings.seed, settings.past, archive)
         )
         self.network = Network(settings.seed, settings.accounts, self._start, self.repositories.open, settings.web_ports)
         self._traffic = Traffic(self.network, settings.mix)
@@ -143,7 +155,7 @@ class Generator:
 
     def _too_big(self, account: Account, now: int) -> Sent:
         rev = self._rev(account, now)
-        commit = cid_of(rev.encode())
+        commit = cid_of(self.repositories.sign(account, rev))
         payload: Record = {
             "seq": self.next_seq(),
             "repo": account.did,
@@ -163,8 +175,7 @@ class Generator:
 
     def _sync(self, account: Account, now: int) -> Sent:
         rev = self._rev(account, now)
-        signature = account.signer.sign(unsigned_commit(account.did, rev, account.data)) if account.signer else NO_SIGNATURE
-        commit = signed_commit(account.did, rev, account.data, signature)
+        commit = self.repositories.sign(account, rev)
         root = cid_of(commit)
         blocks = car(root, [car_section(root, commit)])
         payload: Record = {"seq": self.next_seq(), "did": account.did, "rev": rev, "time": time_text(now), "blocks": blocks}

@@ -6,6 +6,7 @@ from random import Random
 from typing import NamedTuple
 
 from relay_simulator import keys, tree
+from relay_simulator.archive import Archive
 from relay_simulator.encoding import (
     CID_DAG_CBOR,
     Value,
@@ -19,13 +20,11 @@ from relay_simulator.encoding import (
     to_json,
     unsigned_commit,
 )
-from relay_simulator.records import FOLLOW, LIKE, POST, REPOST, Record
+from relay_simulator.past import Past
+from relay_simulator.records import Record
 from relay_simulator.truth import Json, OpTruth
 
 NO_SIGNATURE = bytes(64)  # what a cheap commit carries
-HISTORIES = 16  # different ones: accounts share them (a tree does not say whose it is), so that many accounts cost little
-HISTORY_ENDS = 86_400 * 1_000_000  # µs before the stream: a day, so that no key of the stream comes before it
-HISTORY_BEGINS = 2 * 365 * HISTORY_ENDS
 
 
 class Draft(NamedTuple):
@@ -45,7 +44,7 @@ class Draft(NamedTuple):
 
     def truth(self) -> OpTruth:
         cid = cid_text(self.cid) if self.cid is not None else None
-        size = len(self.block) if self.block is not None else 0
+        size = len(self.block) if self.block is not None and self.fault != "block_missing" else 0
         return OpTruth(self.action, self.collection, self.rkey, cid, self.record, size, self.fault)
 
     def op(self, prev: bytes | None = None) -> Record:
@@ -115,31 +114,20 @@ class Packed(NamedTuple):
 
 
 class TreeRepositories:
-    """Real repositories: signed commits over Merkle search trees that hold `history` records from before the stream."""
+    """Real repositories: signed commits over Merkle search trees, which go on from the past. The archive keeps them."""
 
-    def __init__(self, seed: int, start_micros: int, history: int) -> None:
+    def __init__(self, seed: int, past: Past, archive: Archive | None = None) -> None:
         self._seed = seed
-        self._start = start_micros
-        self._length = history
-        self._histories: dict[int, tuple[tuple[str, ...], tree.Node]] = {}
+        self._past = past
+        self._archive = archive
 
     def open(self, account: Account) -> None:
         """Give a new account its key and the tree it had before the stream."""
         account.signer = keys.signer(self._seed, account.number)
-        account.history, account.root = self._history(account.number % HISTORIES)
+        history = self._past.history(account.number)
+        account.history, account.root = history.paths, history.root
         account.data = account.root.cid
-        if account.history:
-            account.rev = tid(self._start - HISTORY_ENDS, account.clock)
-
-    def _history(self, number: int) -> tuple[tuple[str, ...], tree.Node]:
-        if number not in self._histories:
-            rng = Random(f"history {self._seed} {number}")
-            collections = rng.choices((LIKE, POST, FOLLOW, REPOST), (60, 15, 15, 10), k=self._length)
-            instants = (self._start - rng.randrange(HISTORY_ENDS, HISTORY_BEGINS) for _ in collections)
-            paths = sorted({f"{name}/{tid(at, rng.randrange(1024))}" for name, at in zip(collections, instants, strict=True)})
-            entries = [(path.encode(), CID_DAG_CBOR + sha256(path.encode()).digest()) for path in paths]
-            self._histories[number] = tuple(paths), tree.build(entries)
-        return self._histories[number]
+        account.rev = self._past.rev(account.number)
 
     def pack(self, account: Account, drafts: list[Draft], rev: str, *, keep: bool) -> Packed:
         """Apply the drafts and sign. With `keep` false the account stays as it was (a commit that should not have been)."""
@@ -157,14 +145,41 @@ class TreeRepositories:
                 root = tree.put(root, key, draft.cid)
             elif before is not None:
                 root = tree.remove(root, key)
-        commit = unsigned_commit(account.did, rev, root.cid)
-        commit = signed_commit(account.did, rev, root.cid, account.signer.sign(commit))
-        nodes = {node.cid: node.block for draft in drafts for node in tree.proof(root, draft.path.encode())}
+        commit = signed(account.did, rev, root.cid, account.signer)
+        shown = [node for draft in drafts for node in tree.proof(root, draft.path.encode())]
         commit_cid = cid_of(commit)
+        nodes = {node.cid: node.block for node in shown}
         sections = [car_section(commit_cid, commit), *(car_section(cid, block) for cid, block in nodes.items())]
         if keep:
+            self._keep(account, rev, commit, root, drafts, shown)
             account.root = root
         return Packed(ops, commit_cid, root.cid, car(commit_cid, [*sections, *_record_sections(drafts)]), sound and keep)
+
+    def sign(self, account: Account, rev: str) -> bytes:
+        """The block of a commit that changes nothing but the rev."""
+        if account.root is None or account.signer is None:
+            raise ValueError(f"{account.did} has not been opened")
+        commit = signed(account.did, rev, account.data, account.signer)
+        self._keep(account, rev, commit, account.root, [], [])
+        return commit
+
+    def _keep(
+        self, account: Account, rev: str, commit: bytes, root: tree.Node, drafts: list[Draft], shown: list[tree.Node]
+    ) -> None:
+        if self._archive is None or account.root is None:
+            return
+        before = {node.cid for draft in drafts for node in tree.proof(account.root, draft.path.encode())}
+        for node in shown:
+            if node.cid not in before:
+                node.rev = rev
+        records = [(draft.cid, draft.block) for draft in drafts if draft.cid is not None and draft.block is not None]
+        old = self._past.history(account.number).blocks
+        self._archive.keep(account.did, rev, commit, root, old, records)
+
+
+def signed(did: str, rev: str, data: bytes, signer: keys.Signer) -> bytes:
+    """The block of a commit."""
+    return signed_commit(did, rev, data, signer.sign(unsigned_commit(did, rev, data)))
 
 
 class CheapRepositories:
@@ -177,6 +192,10 @@ class CheapRepositories:
 
     def open(self, account: Account) -> None:
         """Nothing to prepare."""
+
+    def sign(self, account: Account, rev: str) -> bytes:
+        """As TreeRepositories.sign, without a signature."""
+        return signed_commit(account.did, rev, account.data, NO_SIGNATURE)
 
     def pack(self, account: Account, drafts: list[Draft], rev: str, *, keep: bool) -> Packed:
         """As TreeRepositories.pack; `data` is made up and never sound."""

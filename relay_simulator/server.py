@@ -53,6 +53,7 @@ class RelayServer:
         self.connections = 0  # requests that came, refused ones included
         self.cursors: list[int | None] = []  # asked for, in order of the connections
         self.frames_sent = 0  # to all clients together, what faults said not included
+        self.beside = ""  # the URL of a server that answers what asks for anything but the stream
         self.open: dict[Connection, asyncio.Task[None]] = {}  # clients now, and what serves each
         self._host = host
         self._port = port
@@ -133,6 +134,9 @@ class RelayServer:
 
     async def _serve(self, connection: Connection) -> None:
         request = await connection.request()
+        if self.beside and urlsplit(request.path).path != PATH:
+            await connection.pass_on(request, self.beside)
+            return
         self.connections += 1
         faults = deque(self.script.popleft() if self.script else self.always)
         target = urlsplit(request.path)

@@ -21,7 +21,7 @@ def layer_of(key: bytes) -> int:
 class Node:
     """One node: `children[i]` holds the keys before `keys[i]`, the last child those after all of them."""
 
-    __slots__ = ("_block", "_cid", "children", "keys", "layer", "values")
+    __slots__ = ("_block", "_cid", "children", "keys", "layer", "rev", "values")
 
     def __init__(
         self, layer: int, keys: tuple[bytes, ...], values: tuple[bytes, ...], children: "tuple[Node | None, ...]"
@@ -30,6 +30,7 @@ class Node:
         self.keys = keys
         self.values = values
         self.children = children
+        self.rev = ""  # of the commit that brought it, where somebody notes that
         self._block: bytes | None = None
         self._cid: bytes | None = None
 
@@ -155,6 +156,16 @@ def proof(root: Node, key: bytes) -> Iterator[Node]:
                 right = right.children[0]
             return
         node = node.children[at]
+
+
+def walk(root: Node) -> Iterator[tuple[Node, int | None]]:
+    """Each node (None), then what is under it: the entries in key order as (their node, their place), nodes between them."""
+    yield root, None
+    for place, child in enumerate(root.children):
+        if child is not None:
+            yield from walk(child)
+        if place < len(root.keys):
+            yield root, place
 
 
 def _node(layer: int, keys: tuple[bytes, ...], values: tuple[bytes, ...], children: tuple[Node | None, ...]) -> Node | None:

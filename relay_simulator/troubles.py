@@ -120,7 +120,7 @@ class Troubles(Dice):
 
     def missing_block(self, account: Account) -> Step:
         first, *others = [self._unnoted(account) for _ in range(self._rng.randint(1, 3))]
-        missing = first._replace(fault="block_missing", record=None, block=None)
+        missing = first._replace(fault="block_missing", record=None)
         # A record named 'self' may come twice, and an equal one brings the block along.
         others = [draft for draft in others if draft.path != first.path and draft.cid != first.cid]
         return CommitStep(account, [missing, *others])

@@ -6,6 +6,7 @@ from indexer.protocol.car import split
 from indexer.protocol.keys import SigningKey, signing_key
 from relay_simulator import keys
 from relay_simulator.encoding import cid_of, signed_commit, unsigned_commit
+from relay_simulator.past import past
 from relay_simulator.repository import Account, Draft, TreeRepositories
 
 SEED, START = 7, 1_782_907_200_000_000  # 2026-07-01T12:00:00Z in µs
@@ -18,7 +19,7 @@ class SignedRepo:
     """One account. `rev` and `data` are those of its newest commit."""
 
     def __init__(self, number: int = K256, history: int = 60) -> None:
-        self._repositories = TreeRepositories(SEED, START, history)
+        self._repositories = TreeRepositories(SEED, past(SEED, START, history, 0.0, P256 + 1, ()))
         self.account = Account(number, keys.did(SEED, number), clock=number)
         self._repositories.open(self.account)
         self._micros = START

@@ -34,7 +34,7 @@ class Network:
 
     def __init__(self) -> None:
         self.relay = RelayServer()
-        self.ledger = Ledger(Settings(seed=SEED, accounts=ACCOUNTS))
+        self.ledger = Ledger(Settings(seed=SEED, accounts=ACCOUNTS, history=0))
         self.services = Services(self.ledger)
         self.seq = 0
         self._now = START

@@ -34,6 +34,13 @@ def test_accounts() -> None:
     assert EVERYTHING.takes_account("did:plc:a")
 
 
+def test_chosen_accounts() -> None:
+    selection = Selection(accounts=frozenset({"did:plc:a", "did:plc:b"}), opted_out=frozenset({"did:plc:b"}))
+    dids = ("did:plc:a", "did:plc:b", "did:plc:c", "")
+    assert [selection.follows(did) for did in dids] == [True, True, False, True]
+    assert [selection.takes_account(did) for did in dids] == [True, False, False, True]
+
+
 @given(st.lists(st.sampled_from(COLLECTIONS), min_size=1), st.sampled_from(["app.*", "app.bsky.feed.*", "fm.teal.play"]))
 def test_asking_again_gives_the_same(asked: list[str], pattern: str) -> None:
     selection = Selection((pattern,))

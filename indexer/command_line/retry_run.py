@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator
 
 from indexer.command_line.stdout import table
 from indexer.config.settings import Config
-from indexer.database.background.opt_outs import opted_out
+from indexer.database.background.chosen import choose
 from indexer.database.connection.failures import DATABASE_ERRORS, Remedy, remedy, sqlstate
 from indexer.database.connection.pool import DatabasePool
 from indexer.database.connection.sessions import Connection
@@ -62,7 +62,8 @@ class Retrying:
     async def run(self) -> None:
         """Try all chosen letters. Raises Stop if the letter with the given id does not exist."""
         async with session(self._config.database_url, "dead-letters", prepares=True) as (self._pool, connection, schema):
-            selection = Selection(self._config.collections, await opted_out(connection, schema))
+            selection = Selection(self._config.collections, accounts=self._config.chosen.accounts)
+            await choose(connection, schema, selection, self._config.chosen)
             async for kept, ids in self._frames(connection):
                 if self._stopping:
                     return

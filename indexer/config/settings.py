@@ -8,6 +8,7 @@ from typing import Literal
 
 from dotenv import dotenv_values
 
+from indexer.config.chosen import Chosen
 from indexer.config.values import Address, Values
 from indexer.errors import OperatorError
 from indexer.log.formats import LogFormat
@@ -56,6 +57,12 @@ SETTINGS = (
         "COLLECTIONS",
         "*",
         "Comma-separated collections to index (app.bsky.feed.post), or prefixes of them (app.bsky.*). *: everything.",
+    ),
+    Setting(
+        "ACCOUNTS",
+        "",
+        "Whose records are indexed: the path of a file with a DID per line, or follows-of:DID for an account and whom it "
+        "follows. Empty: everybody's.",
     ),
     Setting("IDLE_TIMEOUT", "60", "Reconnect after this many seconds without an event. 0: never."),
     Setting(
@@ -131,6 +138,7 @@ class Config:
     synchronous_commit: bool
     idle_timeout: float  # seconds; 0 = off
     collections: tuple[str, ...]  # NSIDs, prefixes that end in '.*', or '*'
+    chosen: Chosen = field(repr=False)  # whose records are indexed: perhaps a million DIDs
     http_bind: Address | None
     http_hosts: tuple[str, ...]  # lower case; '*': any
     ready_lag: float  # seconds; 0 = off
@@ -177,6 +185,7 @@ class Config:
             cursor=values.cursor(),
             synchronous_commit=values.switch("SYNCHRONOUS_COMMIT"),
             collections=values.collections(),
+            chosen=values.chosen(),
             idle_timeout=values.seconds("IDLE_TIMEOUT", MAX_IDLE_TIMEOUT, "never"),
             http_bind=values.address("HTTP_BIND"),
             http_hosts=values.hosts("HTTP_HOSTS"),

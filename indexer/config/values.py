@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Literal, NamedTuple, TypeVar
 
 from indexer.config.addresses import host_name, http_origin, listening, name_server, normalised_relay, perhaps_without_tls
+from indexer.config.chosen import Chosen, chosen
 from indexer.config.database_url import faults_of
 from indexer.config.misspelt import misspelt
 from indexer.protocol.syntax import is_nsid
@@ -144,6 +145,13 @@ class Values:
         """Warnings about usable values that may not be what the operator meant."""
         relay = perhaps_without_tls(self.text("RELAY_URL"))
         return (*misspelt(self.env, self._defaults), *([f"RELAY_URL {relay}"] if relay else ()))
+
+    def chosen(self) -> Chosen:
+        try:
+            return chosen(self.text("ACCOUNTS"))
+        except ValueError as error:
+            self.faults.append(f"ACCOUNTS {error}")
+            return Chosen()
 
     def collections(self) -> tuple[str, ...]:
         patterns = tuple(dict.fromkeys(part.strip() for part in self.text("COLLECTIONS").split(",") if part.strip()))

@@ -35,7 +35,7 @@ def split(car: bytes) -> tuple[list[bytes], dict[bytes, bytes]]:
         if car.startswith(_HEADER_BEFORE_ROOT) and car.startswith(_HEADER_AFTER_ROOT, _ROOT_END):
             roots, at = [car[_ROOT_END - CID_BYTES : _ROOT_END]], _HEADER_END
         else:
-            roots, at = _header(car)
+            roots, at = read_header(car)
         return roots, _blocks(car, at)
     except IndexError:
         raise Rejected("bad_car", "ends within a length") from None
@@ -54,13 +54,13 @@ def _blocks(car: bytes, at: int) -> dict[bytes, bytes]:
             length += (high << 7) - 128
             at += 2
         else:
-            length, at = _varint(car, at)
+            length, at = read_varint(car, at)
         end = at + length
         start = at + CID_BYTES
         cid = car[at:start]
         block = car[start:end]
         if cid != prefix + digest_of(block).digest() or start > end:
-            _check_section(cid, block, length, size - at)
+            check_section(cid, block, length, size - at)
         blocks[cid] = block
         at = end
     if at > size:  # the last block is sound, but its length says more
@@ -68,8 +68,8 @@ def _blocks(car: bytes, at: int) -> dict[bytes, bytes]:
     return blocks
 
 
-def _check_section(cid: bytes, block: bytes, length: int, available: int) -> None:
-    """Judges a section that is not a plain DAG-CBOR block: raises Rejected unless it is a sound raw one."""
+def check_section(cid: bytes, block: bytes, length: int, available: int) -> None:
+    """Judges a section that is not a plain DAG-CBOR block: raises Rejected, as `split`, unless it is a sound raw one."""
     if length > available:
         raise Rejected("bad_car", f"a section of {length} bytes where {available} are left")
     if length < CID_BYTES or not cid.startswith((DAG_CBOR_PREFIX, RAW_PREFIX)):
@@ -78,8 +78,9 @@ def _check_section(cid: bytes, block: bytes, length: int, available: int) -> Non
         raise Rejected("block_hash_mismatch", libipld.encode_cid(cid))
 
 
-def _header(car: bytes) -> tuple[list[bytes], int]:
-    length, at = _varint(car, 0)
+def read_header(car: bytes) -> tuple[list[bytes], int]:
+    """A CAR's roots, and where its sections begin. Raises Rejected (`bad_car`), or IndexError where a length is cut short."""
+    length, at = read_varint(car, 0)
     try:
         header = decode(car[at : at + length])
     except (ValueError, RecursionError) as error:
@@ -95,8 +96,11 @@ def _header(car: bytes) -> tuple[list[bytes], int]:
     return [cid for cid in cids if isinstance(cid, bytes)], at + length
 
 
-def _varint(data: bytes, at: int) -> tuple[int, int]:
-    """The unsigned LEB128 number at `at`, and where it ends. Raises IndexError at the end of the data."""
+def read_varint(data: bytes, at: int) -> tuple[int, int]:
+    """The unsigned LEB128 number at `at`, and where it ends.
+
+    Raises Rejected (`bad_car`: of more than four bytes), or IndexError at the end of the data.
+    """
     number = 0
     for i in range(_MAX_VARINT_BYTES):
         byte = data[at + i]

@@ -2,16 +2,29 @@
 
 import asyncio
 import json
+import time
 from collections.abc import Callable, Mapping
+from email.utils import formatdate
 from typing import Any, TypeAlias, assert_never
 
 from aiohttp import web
 
-from relay_simulator.hosts.faults import Altered, Cut, HostFaults, Huge, Redirect, Slow, Status, Text
+from relay_simulator.hosts.faults import (
+    Altered,
+    Cut,
+    HostFaults,
+    Huge,
+    Limited,
+    Redirect,
+    Remaining,
+    Slow,
+    Status,
+    Text,
+)
 from relay_simulator.hosts.requests import Requests
 
-Make: TypeAlias = Callable[[str | None], web.Response]
-"""Makes the right answer; given the name of an alteration, a document altered so."""
+Make: TypeAlias = Callable[[Altered | None], web.Response]
+"""Makes the right answer; given an alteration, one that is altered so."""
 
 
 class Answers:
@@ -24,12 +37,18 @@ class Answers:
     async def give(self, request: web.Request, endpoint: str, subject: str, make: Make) -> web.Response:
         """The answer to a request to this endpoint about this DID or handle."""
         self._requests.note(endpoint, subject)
-        fault = self._faults.of(endpoint, subject)
+        fault = self._faults.of(endpoint, subject, request.host)
         match fault:
             case None:
                 return make(None)
-            case Altered(name):
-                return make(name)
+            case Altered():
+                return make(fault)
+            case Remaining(left, limit, seconds):
+                answer = make(None)
+                answer.headers.update(_budget(left, limit, seconds))
+                return answer
+            case Limited(seconds, form):
+                return told({"error": "RateLimitExceeded", "message": "Rate Limit Exceeded"}, 429, _limit(seconds, form))
             case Slow(seconds):
                 await asyncio.sleep(seconds)
                 return make(None)
@@ -51,6 +70,29 @@ class Answers:
                 return web.Response()  # to nobody
             case _:
                 assert_never(fault)
+
+
+def _limit(seconds: float, form: str) -> dict[str, str]:
+    """The headers that say how long to wait."""
+    match form:
+        case "seconds":
+            return {"Retry-After": f"{seconds:.0f}"}
+        case "date":
+            return {"Retry-After": formatdate(time.time() + seconds, usegmt=True)}
+        case "reset":
+            return _budget(0, 3_000, seconds)
+        case _:
+            return {}
+
+
+def _budget(left: int, limit: int, seconds: float) -> dict[str, str]:
+    """As the PDS of atproto says it; the reset is an instant in seconds since 1970."""
+    return {
+        "RateLimit-Limit": str(limit),
+        "RateLimit-Remaining": str(left),
+        "RateLimit-Reset": f"{time.time() + seconds:.0f}",
+        "RateLimit-Policy": f"{limit};w=300",
+    }
 
 
 def told(

@@ -13,6 +13,7 @@ from aiohttp import web
 
 from relay_simulator.hosts.answers import Answers, told
 from relay_simulator.hosts.documents import altered, document
+from relay_simulator.hosts.faults import Altered
 from relay_simulator.hosts.ledger import Ledger
 from relay_simulator.hosts.operations import Entry, Operations
 
@@ -21,7 +22,7 @@ _DOCUMENT = "application/did+ld+json"
 
 
 class Directory:
-    """The directory of the ledger's did:plc accounts; `pds_urls` are those of the two PDS hosts."""
+    """The directory of the ledger's did:plc accounts; `pds_urls` are those of the PDS hosts."""
 
     def __init__(self, ledger: Ledger, answers: Answers, pds_urls: tuple[str, ...]) -> None:
         self._ledger = ledger
@@ -45,14 +46,14 @@ class Directory:
         did = request.match_info["did"]
         return await self._answers.give(request, "plc", did, lambda alteration: self._document(did, alteration))
 
-    def _document(self, did: str, alteration: str | None) -> web.Response:
+    def _document(self, did: str, alteration: Altered | None) -> web.Response:
         standing = self._ledger.standing(did)
         if standing is None or not did.startswith("did:plc:"):
             return told({"message": f"DID not registered: {did}"}, 404)
         if standing.tombstone:
             return told({"message": f"DID not available: {did}"}, 404)
         made = document(self._ledger, standing, self._pds_urls[standing.pds])
-        return told(altered(made, alteration) if alteration else made, kind=_DOCUMENT)
+        return told(altered(made, alteration), kind=_DOCUMENT)
 
     async def _audit(self, request: web.Request) -> web.Response:
         did = request.match_info["did"]

@@ -5,6 +5,7 @@ from copy import deepcopy
 from typing import Any, TypeAlias
 
 from relay_simulator import keys
+from relay_simulator.hosts.faults import Altered
 from relay_simulator.hosts.ledger import Ledger
 from relay_simulator.hosts.standing import Standing
 
@@ -22,10 +23,12 @@ def document(ledger: Ledger, standing: Standing, pds: str) -> Document:
     return made
 
 
-def altered(made: Document, name: str) -> Document:
-    """The document as a forger, or a careless host, would give it; `name` is one of ALTERATIONS."""
+def altered(made: Document, alteration: Altered | None) -> Document:
+    """The document as a forger, or a careless host, would give it; the right one, if the alteration is none of documents."""
+    if alteration is None or alteration.name not in ALTERATIONS:
+        return made
     false = deepcopy(made)
-    ALTERATIONS[name](false)
+    ALTERATIONS[alteration.name](false)
     return false
 
 

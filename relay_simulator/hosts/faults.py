@@ -3,7 +3,7 @@
 import time
 from dataclasses import dataclass
 from math import inf
-from typing import NamedTuple, TypeAlias
+from typing import Literal, TypeAlias
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,6 +13,25 @@ class Status:
     code: int
     retry_after: str | None = None
     error: str = "Unavailable"
+
+
+@dataclass(frozen=True, slots=True)
+class Limited:
+    """429: so many seconds are to pass. That is said in a `Retry-After` of seconds, in one of a date, in the RateLimit headers
+    of a PDS, or nowhere.
+    """
+
+    seconds: float
+    form: Literal["seconds", "date", "reset", "silent"] = "reset"
+
+
+@dataclass(frozen=True, slots=True)
+class Remaining:
+    """The right answer, with the RateLimit headers of a PDS: so many requests of `limit` are left in the next `seconds`."""
+
+    left: int
+    limit: int = 3_000
+    seconds: float = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,25 +69,34 @@ class Cut:
 
 @dataclass(frozen=True, slots=True)
 class Altered:
-    """A false document: `name` is one of documents.ALTERATIONS. Only what gives documents heeds it."""
+    """A false document, repository or page: `name` is one of documents.ALTERATIONS, cars.ALTERATIONS or pages.ALTERATIONS.
+    What gives none of that kind gives the right answer. `value` is for the few that have one.
+    """
 
     name: str
+    value: int | None = None
 
 
-HostFault: TypeAlias = Status | Slow | Redirect | Huge | Text | Cut | Altered
+HostFault: TypeAlias = Status | Limited | Remaining | Slow | Redirect | Huge | Text | Cut | Altered
 
-ENDPOINTS = ("plc", "log", "export", "health", "web", "handle", "dns", "getRepoStatus", "getLatestCommit")
+_PDS = ("getRepoStatus", "getLatestCommit", "getRepo")
+_LISTS = ("listRepos", "listRecords", "listHosts", "listReposByCollection")
+ENDPOINTS = ("plc", "log", "export", "health", "web", "handle", "dns", *_PDS, *_LISTS)
 """What can be asked: a DID of the directory, its log, the log of all, the health; a did:web host, a handle's host, the DNS; a
-PDS."""
-GROUPS = {"directory": ("plc", "log", "export", "health"), "pds": ("getRepoStatus", "getLatestCommit")}
+PDS; a PDS or a relay, page by page.
+"""
+GROUPS = {"directory": ("plc", "log", "export", "health"), "pds": _PDS, "lists": _LISTS}
 
 
-class _Rule(NamedTuple):
+@dataclass(slots=True)
+class _Rule:
     fault: HostFault
     endpoints: tuple[str, ...]
     subject: str | None
+    host: str | None
     since: float
     until: float
+    times: float
 
 
 class HostFaults:
@@ -88,25 +116,30 @@ class HostFaults:
         endpoint: str | None = None,
         subject: str | None = None,
         *,
+        host: str | None = None,
         since: float = 0.0,
         until: float = inf,
+        times: float = inf,
     ) -> None:
         """From now on, or in these seconds, this endpoint (or group of them; None: all) fails for this DID or handle (None:
-        for all). Raises ValueError for an endpoint that is none.
+        for all), at the host with this `Host` header (None: at all), so many times. Raises ValueError for an endpoint that is
+        none.
         """
         endpoints = ENDPOINTS if endpoint is None else GROUPS.get(endpoint, (endpoint,))
         if not set(endpoints) <= set(ENDPOINTS):
             raise ValueError(f"{endpoint!r} is none of {', '.join((*ENDPOINTS, *GROUPS))}")
-        self._rules.append(_Rule(fault, endpoints, subject, since, until))
+        self._rules.append(_Rule(fault, endpoints, subject, host, since, until, times))
 
     def clear(self) -> None:
         """All is well again."""
         self._rules.clear()
 
-    def of(self, endpoint: str, subject: str) -> HostFault | None:
-        """What goes wrong now with this request."""
+    def of(self, endpoint: str, subject: str, host: str = "") -> HostFault | None:
+        """What goes wrong now with this request, which has come."""
         now = time.monotonic() - self._began
         for rule in reversed(self._rules):
-            if endpoint in rule.endpoints and rule.subject in (None, subject) and rule.since <= now < rule.until:
+            meant = endpoint in rule.endpoints and rule.subject in (None, subject) and rule.host in (None, host)
+            if meant and rule.since <= now < rule.until and rule.times > 0:
+                rule.times -= 1
                 return rule.fault
         return None

@@ -8,13 +8,16 @@ from operator import attrgetter
 from typing import NamedTuple, Protocol, TypeVar
 
 from relay_simulator import keys
+from relay_simulator.archive import Archive, RepoTruth, Snapshot
 from relay_simulator.changes import Change
+from relay_simulator.encoding import cid_text
 from relay_simulator.generator import Settings
-from relay_simulator.hosts.standing import Shift, Standing
+from relay_simulator.hosts.standing import Head, Shift, Standing
+from relay_simulator.repository import signed
 from relay_simulator.truth import AccountTruth, CommitTruth, IdentityTruth, SyncTruth, Truth
 
 GONE_SHARE = 100  # for so many accounts there is one whose DID has ended before the stream, and at least one
-SECOND_PDS_SHARE = 4  # one account in so many is at the second PDS from the start
+OTHER_PDS_SHARE = 4  # one account in so many is not at the first PDS from the start
 _FIRST_HANDLE = re.compile(r"user(\d+)\.simulator\.test")
 _HANDLE = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)*\.test")
 
@@ -43,14 +46,18 @@ Heard = TypeVar("Heard", bound=Message)
 class Ledger:
     """The network of these settings. `note` the truths of its stream, in order; `upto` gives the seq up to which they have
     been sent, and without it whatever is noted holds at once. Time never runs back.
+
+    Give the stream's generator the `archive`: without it the hosts know no repository whole.
     """
 
     def __init__(self, settings: Settings, upto: Callable[[], int] | None = None) -> None:
         self.settings = settings
+        self.archive = Archive()
         self.shifts: list[Shift] = []  # of did:plc accounts, in order
         self.gone = max(1, settings.accounts // GONE_SHARE)  # accounts after the others, which never act
         self._upto = upto
-        self._numbers = {self.did(number): number for number in range(settings.accounts + self.gone)}
+        self._dids = [self.did(number) for number in range(settings.accounts + self.gone)]
+        self._numbers = {did: number for number, did in enumerate(self._dids)}
         self._standings: dict[str, Standing] = {}
         self._holders: dict[str, str | None] = {}  # of handles that are not as they were at first
         self._notes: deque[_Note] = deque()
@@ -68,13 +75,62 @@ class Ledger:
     def first(self, number: int) -> Standing:
         """The account as it was before the stream."""
         gone = number >= self.settings.accounts
-        pds = number % SECOND_PDS_SHARE == SECOND_PDS_SHARE - 1
-        return Standing(number, self.did(number), f"user{number}.simulator.test", pds=int(pds), tombstone=gone)
+        turn, place = divmod(number, OTHER_PDS_SHARE)
+        pds = 1 + turn % (self.settings.hosts - 1) if place == OTHER_PDS_SHARE - 1 else 0
+        return Standing(number, self.did(number), f"user{number}.simulator.test", pds=pds, tombstone=gone)
 
     def standing(self, did: str) -> Standing | None:
         """The account of this DID by now; None if there is none."""
         self.advance()
         return self._of(did)
+
+    def seen(self, did: str, pds: int) -> Standing | None:
+        """The account as this host sees it: who has left the host is deactivated there. None where it never was."""
+        standing = self.standing(did)
+        if standing is None or standing.number >= self.settings.accounts:
+            return None
+        if standing.pds == pds:
+            return standing
+        left = self.first(standing.number).pds == pds
+        return replace(standing, active=False, status="deactivated") if left else None
+
+    def listed(self, pds: int | None = None) -> list[Standing]:
+        """The accounts that have a repository, by their age, as this host sees them; None: as a relay does."""
+        found = (self.standing(did) if pds is None else self.seen(did, pds) for did in self._dids[: self.settings.accounts])
+        return [standing for standing in found if standing is not None and self._begun(standing)]
+
+    def _begun(self, standing: Standing) -> bool:
+        if standing.status == "deleted":
+            return False
+        return standing.commit is not None or self.settings.past.rev(standing.number) is not None
+
+    def collections(self, standing: Standing) -> set[str]:
+        """Those that it has, or had, records of."""
+        return {path.partition("/")[0] for path in self.settings.past.history(standing.number).paths} | standing.collections
+
+    def repo(self, did: str) -> RepoTruth | None:
+        """All that is in the account's repository by now, whatever its status; None where there is none yet."""
+        standing = self.standing(did)
+        snapshot = self.snapshot(standing) if standing is not None else None
+        return snapshot.truth() if snapshot is not None else None
+
+    def snapshot(self, standing: Standing) -> Snapshot | None:
+        """The account's repository; None where there is none yet. Raises KeyError where it was not kept."""
+        if standing.commit is not None:
+            return self.archive.at(standing.commit)
+        rev = self.settings.past.rev(standing.number)
+        if rev is None or standing.number >= self.settings.accounts:
+            return None
+        history = self.settings.past.history(standing.number)
+        commit = signed(standing.did, rev, history.root.cid, keys.signer(self.settings.seed, standing.number))
+        return Snapshot(standing.did, rev, commit, history.root, {}, history.blocks)
+
+    def head(self, standing: Standing) -> Head | None:
+        """Where the account's repository stands; None where there is none yet."""
+        if standing.rev is not None and standing.commit is not None:
+            return Head(standing.rev, standing.commit)
+        snapshot = self.snapshot(standing)
+        return Head(snapshot.rev, cid_text(snapshot.commit)) if snapshot is not None else None
 
     def holder(self, handle: str) -> str | None:
         """The DID that the handle's owner names."""
@@ -98,7 +154,10 @@ class Ledger:
 
         def moved(standing: Standing) -> None:
             if standing.rev is None or rev > standing.rev:
+                if standing.commit is not None:
+                    self.archive.forget(standing.commit)
                 standing.rev, standing.commit = rev, commit
+                standing.collections.update(collections)
 
         def named(standing: Standing) -> None:
             if truth.seq > standing.named_seq:
@@ -111,6 +170,8 @@ class Ledger:
 
         match truth:
             case CommitTruth(rev=rev, commit=str(commit)) | SyncTruth(rev=rev, commit=str(commit)):
+                ops = truth.ops if isinstance(truth, CommitTruth) else ()
+                collections = {op.collection for op in ops if op.action != "delete"}
                 self._notes.append(_Note(truth.seq, truth.did, truth.time, moved))
             case IdentityTruth(handle=str(handle)):
                 self._notes.append(_Note(truth.seq, truth.did, truth.time, named))
@@ -153,7 +214,7 @@ class Ledger:
 
     def _changed(self, standing: Standing, change: Change) -> None:
         standing.generation += change.key
-        standing.pds ^= change.pds
+        standing.pds = (standing.pds + change.pds) % self.settings.hosts
         standing.tombstone |= change.tombstone
         if change.handle is not None:
             self._take(standing, change.handle)

@@ -21,20 +21,21 @@ class HostOptions(NamedTuple):
     directory: int
     hosts: int
     web_ports: tuple[int, ...]
+    pds_hosts: int
     changes: tuple[Change, ...]
     faults: HostFaults
 
     def services(self, ledger: Ledger) -> Services:
         """The hosts, not yet started."""
-        first = self.hosts
-        ports = Ports(self.directory, *((first, first + 1, first + 2) if first else (0, 0, 0)))
+        first, dns = self.hosts, self.hosts + self.pds_hosts
+        ports = Ports(self.directory, tuple(range(first, dns)), dns) if first else Ports(self.directory)
         return Services(ledger, self.faults, host=self.host, ports=ports)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """The options, in a group of their own."""
     group = parser.add_argument_group(
-        "hosts", "Who a worker asks for keys, handles and status: a PLC directory, two PDS hosts, did:web hosts and a DNS."
+        "hosts", "Who a worker asks for keys, handles and status: a PLC directory, PDS hosts, did:web hosts and a DNS."
     )
     group.add_argument(
         "--directory-port",
@@ -45,8 +46,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--hosts-port",
         type=int,
-        help=f"the first of those in a row: two PDS hosts, the DNS by UDP, did:web hosts ({HOSTS_PORT}, or free ones)",
+        help=f"the first of those in a row: the PDS hosts, the DNS by UDP, did:web hosts ({HOSTS_PORT}, or free ones)",
     )
+    group.add_argument("--pds-hosts", type=int, default=2, metavar="N", help="how many PDS hosts, 2 or more (%(default)s)")
     group.add_argument("--web-accounts", type=int, default=0, metavar="N", help="how many have a did:web (%(default)s)")
     group.add_argument(
         "--change",
@@ -75,12 +77,13 @@ def host_options(arguments: argparse.Namespace) -> HostOptions | None:
     directory = arguments.directory_port if arguments.directory_port is not None else 0 if free else DIRECTORY_PORT
     hosts = arguments.hosts_port if arguments.hosts_port is not None else 0 if free else HOSTS_PORT
     count = arguments.web_accounts
-    web_ports = tuple(range(hosts + 3, hosts + 3 + count)) if hosts else _free_ports(arguments.host, count)
+    first_web = hosts + arguments.pds_hosts + 1
+    web_ports = tuple(range(first_web, first_web + count)) if hosts else _free_ports(arguments.host, count)
     faults = HostFaults()
     for text in arguments.fault:
         parse_fault(text, faults)
     changes = tuple(sorted(arguments.change, key=lambda change: change.at_seq))
-    return HostOptions(arguments.host, directory, hosts, web_ports, changes, faults)
+    return HostOptions(arguments.host, directory, hosts, web_ports, arguments.pds_hosts, changes, faults)
 
 
 def _free_ports(host: str, count: int) -> tuple[int, ...]:

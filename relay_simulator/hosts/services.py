@@ -9,12 +9,14 @@ from typing import NamedTuple
 
 from aiohttp import web
 
+from relay_simulator.archive import BlockOrder
 from relay_simulator.hosts.answers import Answers
 from relay_simulator.hosts.directory import Directory
 from relay_simulator.hosts.faults import HostFaults
 from relay_simulator.hosts.ledger import Ledger
 from relay_simulator.hosts.names import NameServer
 from relay_simulator.hosts.pds import Pds
+from relay_simulator.hosts.relay import Relay
 from relay_simulator.hosts.requests import Requests
 from relay_simulator.hosts.sites import Handles, WebAccount
 
@@ -25,24 +27,37 @@ class Ports(NamedTuple):
     """Where to listen; 0: at a free one. Those of did:web accounts are in the ledger's settings, being part of their DIDs."""
 
     directory: int = 0
-    first_pds: int = 0
-    second_pds: int = 0
+    pds: tuple[int, ...] = ()
     dns: int = 0
+    relay: int = 0
 
 
 class Services:
-    """The directory, two PDS hosts (which serve the handles too), a host for each did:web account, and the DNS."""
+    """The directory, the PDS hosts (which serve the handles too), the lists of the relay, a host for each did:web account, and
+    the DNS. `other_hosts` are what listHosts says besides.
+
+    `order`: of the blocks of whole repositories.
+    """
 
     def __init__(
-        self, ledger: Ledger, faults: HostFaults | None = None, *, host: str = "127.0.0.1", ports: Ports | None = None
+        self,
+        ledger: Ledger,
+        faults: HostFaults | None = None,
+        *,
+        host: str = "127.0.0.1",
+        ports: Ports | None = None,
+        order: BlockOrder = "pds",
     ) -> None:
         self.faults = faults or HostFaults()
         self.requests = Requests()
         self.plc_url = ""
+        self.relay_url = ""
         self.pds_urls: tuple[str, ...] = ()
+        self.other_hosts: list[dict[str, object]] = []
         self.dns = ""
         self._ledger = ledger
         self._host = host
+        self._order: BlockOrder = order
         self._ports = ports or Ports()
         self._runners: list[web.AppRunner] = []
         self._names = NameServer(ledger, self.faults, self.requests)
@@ -68,19 +83,23 @@ class Services:
     async def start(self) -> None:
         """Listen everywhere. After `stop` the ports are the same again."""
         answers = Answers(self.faults, self.requests)
-        handles = Handles(self._ledger, answers).routes()
-        asked = self._ports
-        first = await self._serve([*Pds(self._ledger, answers, 0).routes(), *handles], asked.first_pds)
-        second = await self._serve([*Pds(self._ledger, answers, 1).routes(), *handles], asked.second_pds)
-        self.pds_urls = (f"http://localhost:{first}", f"http://localhost:{second}")
-        for number, port in enumerate(self._ledger.settings.web_ports):
-            account = WebAccount(self._ledger, answers, self._ledger.did(number), self.pds_urls)
+        ledger, asked = self._ledger, self._ports
+        handles = Handles(ledger, answers).routes()
+        ports: list[int] = []
+        for number in range(ledger.settings.hosts):
+            pds = Pds(ledger, answers, number, self._order)
+            ports.append(await self._serve([*pds.routes(), *handles], asked.pds[number] if asked.pds else 0))
+        self.pds_urls = tuple(f"http://localhost:{port}" for port in ports)
+        for number, port in enumerate(ledger.settings.web_ports):
+            account = WebAccount(ledger, answers, ledger.did(number), self.pds_urls)
             await self._serve([*account.routes(), *handles], port)
-        directory = await self._serve(Directory(self._ledger, answers, self.pds_urls).routes(), asked.directory)
+        directory = await self._serve(Directory(ledger, answers, self.pds_urls).routes(), asked.directory)
+        relay = await self._serve(Relay(ledger, answers, self.pds_urls, self.other_hosts).routes(), asked.relay)
         dns = await self._names.start(self._host, asked.dns)
         self.plc_url = f"http://{self._host}:{directory}"
+        self.relay_url = f"http://localhost:{relay}"
         self.dns = f"{self._host}:{dns}"
-        self._ports = Ports(directory, first, second, dns)
+        self._ports = Ports(directory, tuple(ports), dns, relay)
         self.faults.start()
 
     async def stop(self) -> None:

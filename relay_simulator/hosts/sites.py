@@ -9,6 +9,7 @@ from aiohttp import web
 
 from relay_simulator.hosts.answers import Answers, told
 from relay_simulator.hosts.documents import altered, document
+from relay_simulator.hosts.faults import Altered
 from relay_simulator.hosts.ledger import Ledger
 
 
@@ -48,9 +49,9 @@ class WebAccount:
     async def _resolve(self, request: web.Request) -> web.Response:
         return await self._answers.give(request, "web", self._did, self._document)
 
-    def _document(self, alteration: str | None) -> web.Response:
+    def _document(self, alteration: Altered | None) -> web.Response:
         standing = self._ledger.standing(self._did)
         if standing is None or standing.tombstone:
             return web.Response(text="not found", status=404)
         made = document(self._ledger, standing, self._pds_urls[standing.pds])
-        return told(altered(made, alteration) if alteration else made)
+        return told(altered(made, alteration))

@@ -3,11 +3,27 @@
 import re
 from math import inf
 
-from relay_simulator.hosts.documents import ALTERATIONS
-from relay_simulator.hosts.faults import Altered, Cut, HostFault, HostFaults, Huge, Redirect, Slow, Status, Text
+from relay_simulator.hosts import cars, documents, pages
+from relay_simulator.hosts.faults import (
+    Altered,
+    Cut,
+    HostFault,
+    HostFaults,
+    Huge,
+    Limited,
+    Redirect,
+    Remaining,
+    Slow,
+    Status,
+    Text,
+)
 
 _TIMES = re.compile(r"@(\d+(?:\.\d+)?)(?:-(\d+(?:\.\d+)?))?$")
-KINDS = ("a status", "a status:RETRY-AFTER", "error:NAME", "slow:SECONDS", "redirect:URL", "huge[:BYTES]", "text[:TEXT]", "cut")
+KINDS = (
+    *("a status", "a status:RETRY-AFTER", "error:NAME", "limited:SECONDS", "remaining:REQUESTS", "slow:SECONDS"),
+    *("redirect:URL", "huge[:BYTES]", "text[:TEXT]", "cut"),
+)
+ALTERATIONS = (*documents.ALTERATIONS, *cars.ALTERATIONS, *pages.ALTERATIONS)
 
 
 def parse_fault(text: str, faults: HostFaults) -> None:
@@ -27,6 +43,10 @@ def _fault(kind: str, value: str | None) -> HostFault:
     match kind, value:
         case "slow", str(seconds):
             return Slow(float(seconds))
+        case "limited", str(seconds):
+            return Limited(float(seconds))
+        case "remaining", str(left):
+            return Remaining(int(left))
         case "redirect", str(location):
             return Redirect(location)
         case "error", str(error):
@@ -41,5 +61,7 @@ def _fault(kind: str, value: str | None) -> HostFault:
             return Status(int(status), retry_after)
         case name, None if name in ALTERATIONS:
             return Altered(name)
+        case "drip" | "stall" | "reset", str(size):
+            return Altered(kind, int(size))
         case _:
             raise ValueError(f"{kind!r} is none of {', '.join((*KINDS, *ALTERATIONS))}")

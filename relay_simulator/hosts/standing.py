@@ -1,12 +1,14 @@
 """One account as its hosts see it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 
 @dataclass(slots=True)
 class Standing:
-    """One account. `rev` and `commit` (CID text) are None until the stream has shown a commit; `pds` is 0 or 1.
+    """One account. `rev` and `commit` (CID text) are None until the stream has shown a commit; `pds` is its host's number.
+
+    `collections` are those that the stream has shown records of.
 
     `generation` counts its keys; `tombstone`: its DID has ended.
     """
@@ -23,6 +25,14 @@ class Standing:
     tombstone: bool = False
     named_seq: int = -1  # of the last #identity that counted
     seen_seq: int = -1  # the same of #account
+    collections: set[str] = field(default_factory=set[str])
+
+
+class Head(NamedTuple):
+    """Where a repository stands: its newest commit's rev and CID text."""
+
+    rev: str
+    commit: str
 
 
 class Shift(NamedTuple):

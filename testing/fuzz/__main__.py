@@ -15,7 +15,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-NAMES = ("frame", "car", "record", "tree", "proof")
+NAMES = ("frame", "car", "record", "tree", "proof", "repo")
 MOST_BYTES = 2**16
 MEGABYTES = 1024  # of the fuzzing process as a whole, with its corpus and its counters; a single allocation: 100 MB
 RECORDED = "recorded frames among them"

@@ -12,6 +12,7 @@ from relay_simulator.forge.forger import Forger
 from relay_simulator.forge.kinds import KINDS
 from relay_simulator.generator import Generator, Settings
 from relay_simulator.mix import Mix
+from testing.fuzz import repos
 from testing.fuzz.mutations import Parts, parts_of
 from testing.fuzz.targets import ACCOUNTS, COLLECTIONS, SEED
 
@@ -46,7 +47,10 @@ def recorded() -> Iterator[bytes]:
 
 
 def seeds(target: str, frames: list[bytes]) -> Iterator[bytes]:
-    """What of these frames a target of that name takes."""
+    """What of these frames a target of that name takes; whole repos are no frames."""
+    if target == "repo":
+        yield from repos.seeds()
+        return
     for frame in frames:
         parts = parts_of(frame)
         if target in ("frame", "proof"):

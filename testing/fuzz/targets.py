@@ -28,6 +28,7 @@ from indexer.protocol.syntax import is_did, is_tid
 from relay_simulator import keys
 from testing import search_tree
 from testing.fuzz.bombs import commit, creations
+from testing.fuzz.repos import repo
 from testing.garbage import FIELDS, key_of
 
 SEED, ACCOUNTS = 11, 60  # of the simulator's streams that are fuzzed
@@ -108,7 +109,14 @@ def proof(data: bytes) -> str:
     return " ".join(_proven(claim, event.blocks, known, full) for known, full in ways)
 
 
-TARGETS: dict[str, Callable[[bytes], str]] = {"frame": frame, "car": car, "record": record, "tree": tree, "proof": proof}
+TARGETS: dict[str, Callable[[bytes], str]] = {
+    "frame": frame,
+    "car": car,
+    "record": record,
+    "tree": tree,
+    "proof": proof,
+    "repo": repo,
+}
 
 
 def within_bounds(target: Callable[[bytes], str], data: bytes) -> str:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from indexer.command_line.cli import parse
 from indexer.config.addresses import normalised_relay
+from indexer.config.chosen import Chosen
 from indexer.config.database_url import redacted
 from indexer.config.settings import SETTINGS, Address, Config
 from indexer.errors import OperatorError
@@ -39,6 +40,7 @@ def test_defaults() -> None:
         synchronous_commit=True,
         idle_timeout=60.0,
         collections=("*",),
+        chosen=Chosen(),
         http_bind=Address("127.0.0.1", 8080, chosen=False),
         http_hosts=(),
         ready_lag=60.0,
@@ -135,6 +137,7 @@ def test_every_fault_at_once() -> None:
         CURSOR="-1",
         SYNCHRONOUS_COMMIT="maybe",
         COLLECTIONS="app.bsky",
+        ACCOUNTS="/nowhere",
         IDLE_TIMEOUT="nan",
         HTTP_BIND="8080",
         HTTP_HOSTS="http://worker.example",
@@ -248,6 +251,41 @@ def test_one_slash_too_few_is_told() -> None:
 def test_a_collection_that_is_none_is_named(pattern: str) -> None:
     (fault,) = faults(COLLECTIONS=f"app.bsky.feed.like, {pattern}")
     assert fault.startswith(f"COLLECTIONS names {pattern!r}; write ")
+
+
+def test_accounts_are_a_file_or_whom_one_follows(tmp_path: Path) -> None:
+    path = tmp_path / "dids"
+    path.write_text("did:plc:aaaaaaaaaaaaaaaaaaaaaaaa\n# none\n\n did:web:b.example  # two\n")
+    given = {"DATABASE_URL": "postgresql:///app"}
+    assert Config.from_env(given).chosen == Chosen()
+    assert Config.from_env(given | {"ACCOUNTS": str(path)}).chosen == Chosen(
+        frozenset({"did:plc:aaaaaaaaaaaaaaaaaaaaaaaa", "did:web:b.example"})
+    )
+    following = Config.from_env(given | {"ACCOUNTS": "follows-of:did:web:b.example"}).chosen
+    assert following == Chosen(frozenset({"did:web:b.example"}), "did:web:b.example")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (None, "which cannot be read (FileNotFoundError)"),
+        (b"did:plc:a\nalice.example\n", "where line 2 is 'alice.example'; write a DID per line"),
+        (b"# nobody\n", "which holds no DID"),
+        (b"\xff\xfe", "which cannot be read (UnicodeDecodeError)"),
+    ],
+)
+def test_a_file_of_accounts_that_is_none_is_told(text: bytes | None, told: str, tmp_path: Path) -> None:
+    path = tmp_path / "d"
+    if text is not None:
+        path.write_bytes(text)
+    (fault,) = faults(ACCOUNTS=str(path))
+    assert fault.startswith("ACCOUNTS names ")
+    assert told in fault
+
+
+def test_whom_nobody_follows_is_told() -> None:
+    (fault,) = faults(ACCOUNTS="follows-of:alice.example")
+    assert fault.startswith("ACCOUNTS is 'follows-of:alice.example'; write follows-of:did:plc:")
 
 
 # ── DATABASE_URL

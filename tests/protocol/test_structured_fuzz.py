@@ -34,7 +34,7 @@ def seeds(target: str) -> list[bytes]:
 def test_what_the_simulator_sends_passes(target: str) -> None:
     outcomes = {targets.TARGETS[target](seed) for seed in seeds(target)}
     expected = {"frame": "Commit 1", "car": "3 blocks", "record": "a record; Commit 1", "tree": "sound sound"}
-    expected["proof"] = "proven proven proven"
+    expected |= {"proof": "proven proven proven", "repo": "sound"}
     assert expected[target] in outcomes
 
 
@@ -61,7 +61,7 @@ def test_changes_reach_every_part_of_a_proof() -> None:
     assert expected <= outcomes
 
 
-@pytest.mark.parametrize("target", ["car", "record", "tree"])
+@pytest.mark.parametrize("target", ["car", "record", "tree", "repo"])
 @settings(max_examples=400, deadline=None)
 @given(seed=st.integers(0, 2**32))
 def test_a_changed_part_keeps_the_promises(target: str, seed: int) -> None:
@@ -97,6 +97,14 @@ def test_changes_reach_behind_the_hashes() -> None:
         "undecodable",
     ):
         assert word in told
+
+
+def test_changes_reach_behind_a_repo_s_hashes() -> None:
+    outcomes: set[str] = set()
+    for seed in range(1500):
+        rng = Random(seed)
+        outcomes.add(targets.repo(changed(rng.choice(seeds("repo")), rng)))
+    assert {"sound", "sound, and more", "bad_tree", "missing_block", "block_hash_mismatch", "truncated"} <= outcomes
 
 
 def test_a_frame_taken_apart_and_put_together_is_the_same() -> None:

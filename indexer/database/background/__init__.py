@@ -6,7 +6,7 @@ sweeper.py   hourly: notifications to deleted accounts, old traces
 waiting.py   commits that wait for a row or a wipe
 judge.py     gates that changed over many replies or quotes
 rebuild.py   derived rows recomputed, chunk by chunk
-opt_outs.py  accounts that forbid to be indexed
+chosen.py    which accounts are indexed, as far as tables say it
 runs.py      what a run leaves behind, every minute
 sizes.py     how large the tables are, every day
 stuck.py     wipes and letters that do not get on

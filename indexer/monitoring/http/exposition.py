@@ -64,7 +64,7 @@ class Exposition(Collector):
         yield _counter("events_finished", "Events that were written, were stale, or were refused and kept", metrics.finished)
         yield self._operations()
         yield _labelled("refused", "What could not be used, by reason", "reason", metrics.refused)
-        yield _labelled("filtered", "Commits left out, in whole or in part, by reason", "reason", metrics.filtered)
+        yield _labelled("filtered", "Events left out, in whole or in part, by reason", "reason", metrics.filtered)
         yield _labelled("verified", "Commits and #syncs that were to be proven, by result", "result", metrics.verified)
         yield _labelled(
             "bad_signatures",

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from indexer.database.background.opt_outs import OptOuts
+from indexer.config.chosen import Chosen
+from indexer.database.background.chosen import Choosing
 from indexer.database.background.rebuild import Rebuild
 from indexer.database.background.sweeper import Sweeper
 from indexer.database.background.waiting import Pending
@@ -164,7 +165,7 @@ async def test_a_wipe_is_done_in_steps_and_goes_on_where_it_was(worker: Worker) 
 
 async def test_who_forbids_it_is_not_indexed(both_worker: Worker) -> None:
     selection = Selection()
-    settings = OptOuts(both_worker.pool, selection)
+    settings = Choosing(both_worker.pool, selection, Chosen())
     await both_worker.connection.execute(
         "INSERT INTO user_settings (user_did, data_collection_forbidden) VALUES ($1, true), ($2, false)", did("a"), did("b")
     )

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from indexer.database.background.opt_outs import OptOuts
+from indexer.config.chosen import Chosen
+from indexer.database.background.chosen import Choosing
 from indexer.database.background.rebuild import Rebuild
 from indexer.database.background.wiper import wipe_step
 from indexer.embedded.server import PostgresServer
@@ -98,7 +99,7 @@ async def everything(worker: Worker) -> list[object]:
         "INSERT INTO user_settings (user_did, data_collection_forbidden) VALUES ('did:plc:z', true)"
     )
     selection = Selection()
-    await OptOuts(worker.pool, selection).start(schema)
+    await Choosing(worker.pool, selection, Chosen()).start(schema)
     gone = {"seq": 99, "did": did("c"), "time": at(90), "active": False, "status": "deleted"}
     await worker.write(message("#account", gone))
     assert await wipe_step(worker.connection, did("c"))

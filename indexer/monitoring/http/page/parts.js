@@ -10,7 +10,7 @@ const COUNTS = [
   ["gaps", "Gaps", true, "Missing ranges of the stream; %status% lists them."],
   ["rev_forks", "Rev forks", true, "Commits with the stored rev but other content; the stored one stays."],
   ["doubts", "Doubts", true, "Applied, though something of the repo is missing: it is marked desynchronised.", "doubts"],
-  ["filtered", "Filtered", false, "Left out on purpose: inactive accounts, COLLECTIONS.", "filtered"],
+  ["filtered", "Filtered", false, "Left out on purpose: inactive accounts, COLLECTIONS, ACCOUNTS.", "filtered"],
   ["stale", "Stale commits", false, "Not newer than the stored ones; normal after a restart."],
   ["stale_messages", "Stale messages", false, "#account and #identity, not newer than the stored ones."],
 ];
