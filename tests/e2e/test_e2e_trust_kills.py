@@ -231,7 +231,7 @@ async def away(url: str, seconds: float) -> None:
     """The directory does not answer for so long, while the stream goes on, also with new accounts."""
     async with (
         scene(url, replace(SETTINGS, accounts=150, changes=())) as made,
-        running(url, made.relay.url, **made.env()) as worker,
+        running(url, made.relay.url, reset_cursor=False, **made.env()) as worker,
     ):
         seq = made.send(HALF // 3)[-1].truth.seq
         await finished(worker, seq)
