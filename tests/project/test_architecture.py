@@ -20,7 +20,8 @@ BASE = "indexer.records.base"
 # Each folder of the package may import only those before it; the files at its top come before all of them.
 ORDER = (
     *("log", "embedded", "protocol", "config", "records"),
-    *("database.connection", "identity", "database.write", "database.functions", "database.dead_letters", "database.schema"),
+    *("database.connection", "identity", "database.write", "database.functions", "database.dead_letters"),
+    *("database.repair", "database.schema"),
     *("relay", "pipeline", "trust", "database.recount", "database.background", "accounts", "database.status"),
     *("monitoring", "command_line"),
 )
