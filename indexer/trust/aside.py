@@ -3,10 +3,12 @@
 from collections.abc import Collection
 
 from indexer.pipeline.lanes import Lane, Placed
+from indexer.protocol.proving import Provable
 
 MAX_EVENTS = 1_024
 MAX_BYTES = 16 * 2**20
 MAX_OF_ONE = 64  # events of one account, so that it leaves room for others
+MAX_MESSAGES = 32  # there before one that proves nothing, so that it leaves room for the account's commits
 
 
 class Aside:
@@ -27,15 +29,16 @@ class Aside:
     def put(self, did: str, placed: Placed) -> bool:
         """Let it wait, behind what waits of its account. False: there is no room."""
         before = self._waiting.get(did, ())
-        if self._events >= MAX_EVENTS or self._bytes >= MAX_BYTES or len(before) >= MAX_OF_ONE:
+        most = MAX_OF_ONE if isinstance(placed.event, Provable) else MAX_MESSAGES
+        if self._events >= MAX_EVENTS or self._bytes >= MAX_BYTES or len(before) >= most:
             return False
         self._waiting.setdefault(did, []).append(placed)
         self._events += 1
         self._bytes += placed.size
         return True
 
-    def back(self, did: str, lane: Lane, *, answered: bool) -> None:
-        """Put all of an account's in front of its lane: the key was asked for, and there was an answer or none."""
+    def back(self, did: str, lane: Lane, *, answered: bool | None) -> None:
+        """Put all of an account's in front of its lane. `answered`: the key was asked for, and there was an answer or none."""
         events = self._waiting.pop(did)
         self._events -= len(events)
         self._bytes -= sum(placed.size for placed in events)

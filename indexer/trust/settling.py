@@ -52,7 +52,6 @@ class Settling:
         self._selection = selection
         self._level: Level = level
         self._answered: set[str] = set()
-        self._doubted: set[str] = set()  # accounts of letters that another key has signed
         self._next_round = 0.0  # of the loop's clock
         identities.subscribe(self._note)
 
@@ -100,13 +99,25 @@ class Settling:
             blocks = await unproven.blocks(connection, known)
         for did, block in blocks.items():
             await self._settle(did, block)
-        self._doubted.clear()
-        await self._retry(known)
-        await self._retry([did for did in self._doubted if await self._identities.past(did)])
+        doubted: set[str] = set()  # accounts of letters that another key than the known one has signed
+        await self._retry(known, doubted)
+        await self._retry([did for did in doubted if await self._asked(did)], doubted)
 
-    async def _retry(self, dids: Sequence[str]) -> None:
+    async def settle_letters(self, did: str) -> None:
+        """Apply the letters of an account as far as its key is known now."""
+        try:
+            await self.settle([did])
+        except DATABASE_ERRORS as error:
+            warn_limited(log, "settling", "Could not settle what is unproven (%s); trying again", error)
+
+    async def _asked(self, did: str) -> bool:
+        """Whether the directory has said which key an account has, and which it had."""
+        self._metrics.refreshes += 1
+        return await self._identities.refresh(did) is not None and await self._identities.past(did)
+
+    async def _retry(self, dids: Sequence[str], doubted: set[str]) -> None:
         async with self._pool.connection() as connection:
-            await unproven.retry_letters(connection, dids, self._selection, self._judged)
+            await unproven.retry_letters(connection, dids, self._selection, partial(self._judged, doubted))
 
     async def _settle(self, did: str, block: bytes) -> None:
         former = partial(self._identities.former, did)
@@ -130,13 +141,13 @@ class Settling:
         if failure is not None:
             warn_limited(log, "settling failed", "The key of %s came and did not sign what was applied (%s)", did, failure)
 
-    def _judged(self, event: Provable) -> Provable | Unusable:
+    def _judged(self, doubted: set[str], event: Provable) -> Provable | Unusable:
         did = did_of(event)
         key = self._identities.known(did)
         found = judged(event, key, self._level, lambda: self._identities.former(did, event.rev))
         if isinstance(found, Unusable) and found.reason == Failure.BAD_SIGNATURE and not self._identities.has_past(did):
-            self._doubted.add(did)
-            return refused(event, Failure.UNPROVEN, "another key signed it than the present one")
+            doubted.add(did)
+            return refused(event, Failure.UNPROVEN, "another key signed it than the last one that is known")
         return found
 
 

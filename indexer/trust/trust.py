@@ -44,7 +44,12 @@ class Trust:
     def begin(self) -> None:
         """Forget what was known of the database under the lock before."""
         self._verifier = Verifier(
-            self._pool, self.identities, self._metrics, self._config.verify, hold=self._config.hold_unproven
+            self._pool,
+            self.identities,
+            self._metrics,
+            self._config.verify,
+            self._settling.settle_letters,
+            hold=self._config.hold_unproven,
         )
 
     def work(self) -> list[Coroutine[Any, Any, object]]:

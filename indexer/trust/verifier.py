@@ -3,12 +3,12 @@
 What is known to be stale is not proven. A signature that the known key did not make may be a newer key's, or an older one's if
 the commit is as old: the directory is asked once for each. Meanwhile that account's events wait aside, and other accounts' go
 on. A commit whose key is not known is applied as unproven, or waits (VERIFY_UNPROVEN). What is refused becomes an Unusable,
-with its reason and the whole frame.
+with its reason and the whole frame; what was refused because nobody answered goes first once somebody does.
 """
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple
 
 from indexer.config.settings import Level
@@ -25,6 +25,7 @@ from indexer.protocol.failures import Failure
 from indexer.protocol.keys import K256Key, P256Key
 from indexer.protocol.proving import Provable, assumed_stale, did_of, is_anothers, proven, refused
 from indexer.trust.aside import Aside
+from indexer.trust.lettered import Lettered
 from indexer.trust.revs import Revs
 
 log = logging.getLogger(__name__)
@@ -38,19 +39,32 @@ UNMOVED = frozenset({Result.REFUSED, Result.STALE_MESSAGE, Result.NO_NEWS})  # a
 
 
 class Question(NamedTuple):
-    """Whose key is to be asked for, because of which event. `patience`: seconds to wait for it; None for one question."""
+    """Whose key is to be asked for, because of which event. `patience`: seconds to wait for it; None for one question.
+    `letters`: the key is known; what was kept of the account goes first."""
 
     did: str
     lane: Lane
     event: Provable
-    patience: float | None
+    patience: float | None = None
+    letters: bool = False
 
 
 class Verifier:
     """One session's. `hold`: what can't be proven waits, and is kept as a dead letter at last."""
 
-    def __init__(self, pool: DatabasePool, identities: Identities, metrics: Metrics, level: Level, *, hold: bool) -> None:
+    def __init__(
+        self,
+        pool: DatabasePool,
+        identities: Identities,
+        metrics: Metrics,
+        level: Level,
+        settle_letters: Callable[[str], Awaitable[None]],
+        *,
+        hold: bool,
+    ) -> None:
         self._identities = identities
+        self._settle_letters = settle_letters
+        self._lettered = Lettered(pool)
         self._metrics = metrics
         self._level = level
         self._hold = hold
@@ -91,6 +105,7 @@ class Verifier:
         events = [placed.event for placed in batch if isinstance(placed.event, Provable)]
         while True:
             try:
+                await self._lettered.load()
                 await self._revs.load({did_of(event) for event in events})
                 await self._identities.load(
                     {did_of(event) for event in events if not self._revs.includes(did_of(event), event.rev)}
@@ -116,7 +131,7 @@ class Verifier:
         if self._revs.includes(did, event.rev):
             self._metrics.verified["stale"] += 1
             return left._replace(event=assumed_stale(event))
-        if left.answered is None and self._identities.is_stale(did) and self._wait(lane, left, event, None):
+        if left.answered is None and self._identities.is_stale(did) and self._wait(left, Question(did, lane, event)):
             return None
         judged = self._proven(lane, left, event)
         return None if judged is None else left._replace(event=judged)
@@ -125,7 +140,7 @@ class Verifier:
         did = did_of(event)
         key = self._identities.known(did)
         if key is None and self._hold:
-            if placed.answered is None and self._wait(lane, placed, event, PATIENCE):
+            if placed.answered is None and self._wait(placed, Question(did, lane, event, PATIENCE)):
                 return None
             return self._refused(refused(event, Failure.UNPROVEN, "its account's key is not known yet"))
         if not isinstance(key, K256Key | P256Key | None):
@@ -134,16 +149,20 @@ class Verifier:
         full = self._level == "full" or key is None
         judged = proven(event, key, full=full, former=lambda: self._identities.former(did, event.rev))
         if not isinstance(judged, Unusable):
+            if key is not None and self._lettered.take(did) and self._wait(placed, Question(did, lane, event, letters=True)):
+                return None
             self._metrics.verified["unproven" if key is None else "proven"] += 1
             return judged
         if judged.reason == Failure.BAD_SIGNATURE and not placed.answered:
-            if placed.answered is None and self._wait(lane, placed, event, None):
+            if placed.answered is None and self._wait(placed, Question(did, lane, event)):
                 return None
             judged = refused(event, Failure.UNPROVEN, "another key signed it than the last one that is known")
         return self._refused(judged)
 
     def _refused(self, event: Unusable) -> Unusable:
         self._metrics.verified["refused"] += 1
+        if event.reason == Failure.UNPROVEN:
+            self._lettered.note(event.did or "")
         if event.reason == Failure.BAD_SIGNATURE:
             self._metrics.bad_signature_at(self._identities.pds(event.did or ""))
         warn_limited(
@@ -165,16 +184,19 @@ class Verifier:
             event=self._refused(refused(event, Failure.UNPROVEN, "too many of its account wait for its key"))
         )
 
-    def _wait(self, lane: Lane, placed: Placed, event: Provable, patience: float | None) -> bool:
-        """Whether there is room to wait until the key was asked for; `event` is the placed one."""
-        did = did_of(event)
-        if not self._aside.put(did, placed):
+    def _wait(self, placed: Placed, question: Question) -> bool:
+        """Whether there is room for the event to wait until that is answered."""
+        if not self._aside.put(question.did, placed):
             return False
-        self._questions.put_nowait(Question(did, lane, event, patience))
+        self._questions.put_nowait(question)
         return True
 
     async def _ask(self, question: Question) -> None:
         did = question.did
+        if question.letters:
+            await self._settle_letters(did)
+            self._aside.back(did, question.lane, answered=None)
+            return
         if question.patience is None:
             self._metrics.refreshes += 1
             key = await self._identities.refresh(did)

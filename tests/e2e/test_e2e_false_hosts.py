@@ -1,9 +1,11 @@
 """False documents, hosts that lead astray, accounts that are not there: a worker that verifies in full is not taken in."""
 
+import time
 from collections.abc import AsyncIterator
 
 import pytest
 
+from indexer.identity.pace import BURST
 from relay_simulator import keys
 from relay_simulator.hosts.faults import Altered
 from testing.databases import connected
@@ -114,4 +116,20 @@ async def test_a_flood_of_identity_messages_asks_seldom(database: str, net: Netw
                 net.send(account.commit(like(str(number))))
         await finished(worker, net.seq)
         assert {net.services.requests.count("plc", account.did) for account in accounts} <= {2, 3}
+    assert await likes(database) == {account.did for account in accounts}
+
+
+@pytest.mark.promise(7)
+async def test_ten_thousand_forged_identity_messages_ask_no_more_than_the_pace(database: str, net: Network) -> None:
+    """Each account is used again and again meanwhile, so that every message would be a reason to ask."""
+    accounts, rate, started = [net.repo(number, history=0) for number in range(ACCOUNTS)], 5, time.monotonic()
+    async with verifying(database, net, PLC_RATE=str(rate)) as worker:
+        for number in range(10_000):
+            net.identity(accounts[number % len(accounts)])
+            if number % 20 == 19:
+                net.send(accounts[number // 20 % len(accounts)].commit(like(str(number))))
+        await finished(worker, net.seq)
+        asked = net.services.requests.count("plc") + net.services.requests.count("log")
+        assert 0 < asked <= (time.monotonic() - started) * rate + BURST
+        assert worker.metrics.verified["refused"] == 0
     assert await likes(database) == {account.did for account in accounts}

@@ -1,14 +1,17 @@
 """What waits aside keeps its account's order, and is bounded."""
 
+from datetime import UTC, datetime
+
 import pytest
 
 from indexer.pipeline.lanes import Lane, Placed
 from indexer.pipeline.watermark import Ticket
-from indexer.protocol.events import Unusable
+from indexer.protocol.events import Sync, Unusable
 from indexer.trust import aside as aside_module
-from indexer.trust.aside import MAX_OF_ONE, Aside
+from indexer.trust.aside import MAX_MESSAGES, MAX_OF_ONE, Aside
 
 A, B = "did:plc:a", "did:plc:b"
+START = datetime(2026, 7, 1, tzinfo=UTC)
 
 
 def placed(seq: int, did: str = A, size: int = 1) -> Placed:
@@ -25,10 +28,21 @@ async def test_what_waited_comes_before_what_came_since() -> None:
     assert (len(aside), A in aside, B in aside, lane.bytes) == (1, False, True, 0)
 
 
+def provable(seq: int, did: str = A) -> Placed:
+    return Placed(Ticket(seq, None), Sync(seq, did, "3222222222222", START, b"", b"", b""))
+
+
 def test_one_account_leaves_room_for_others() -> None:
     aside = Aside()
-    assert [aside.put(A, placed(seq)) for seq in range(MAX_OF_ONE + 1)] == [True] * MAX_OF_ONE + [False]
-    assert aside.put(B, placed(0, B))
+    assert [aside.put(A, provable(seq)) for seq in range(MAX_OF_ONE + 1)] == [True] * MAX_OF_ONE + [False]
+    assert aside.put(B, provable(0, B))
+
+
+def test_messages_about_an_account_leave_room_for_its_commits() -> None:
+    aside = Aside()
+    assert [aside.put(A, placed(seq)) for seq in range(MAX_MESSAGES + 1)] == [True] * MAX_MESSAGES + [False]
+    room = MAX_OF_ONE - MAX_MESSAGES
+    assert [aside.put(A, provable(seq)) for seq in range(room + 1)] == [True] * room + [False]
 
 
 @pytest.mark.parametrize(("name", "most"), [("MAX_EVENTS", 3), ("MAX_BYTES", 3)])

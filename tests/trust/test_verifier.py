@@ -176,6 +176,78 @@ async def test_where_the_log_of_an_account_can_t_be_read_its_commit_waits_as_a_l
     assert await letters(database) == []
 
 
+async def test_a_letter_of_a_new_key_is_applied_when_the_directory_names_it(
+    database: str, net: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("indexer.trust.settling.ROUND", 0.2)
+    monkeypatch.setattr("indexer.identity.pace.PROBE_INTERVAL", 0.2)
+    monkeypatch.setattr("indexer.identity.asker.RETRY_PAUSE", 0.2)
+    alice = net.repo(1)
+    async with verifying(database, net) as worker:
+        await known(worker, alice)
+        net.services.faults.put(Cut(), "directory")
+        net.rotate(alice)
+        net.send(alice.commit(like("a")))
+        await finished(worker, net.seq)
+        assert await letters(database) == [("unproven", True)]
+        net.services.faults.clear()
+
+        async def applied() -> bool:
+            return await rkeys(database) == ["a"]
+
+        await until(applied, "the letter is applied", 60)
+    assert await letters(database) == []
+
+
+async def kept_then_answered(net: Network, alice: SignedRepo, worker: UnifiedWorker) -> None:
+    """While nobody answers, two commits of a new key are kept; then the directory names it."""
+    await known(worker, alice)
+    net.send(alice.commit(like("a")))
+    await finished(worker, net.seq)
+    net.services.faults.put(Cut(), "directory")
+    net.rotate(alice)
+    for rkey in "bc":
+        net.send(alice.commit(like(rkey)))
+    await finished(worker, net.seq)
+    net.services.faults.clear()
+
+
+async def has_all(url: str, worker: UnifiedWorker, net: Network, alice: SignedRepo) -> None:
+    """Another two come, and all are there: none was out of date, and nothing is missing in between."""
+    for rkey in "de":
+        net.send(alice.commit(like(rkey)))
+    await finished(worker, net.seq)
+    assert await rkeys(url) == ["a", "b", "c", "d", "e"]
+    assert await letters(url) == []
+    assert worker.metrics.doubts == {}
+
+
+@pytest.fixture
+def _probed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A directory that failed is asked again at once."""
+    monkeypatch.setattr("indexer.identity.pace.FAILURES", 1_000)
+    monkeypatch.setattr("indexer.identity.asker.RETRY_PAUSE", 0.0)
+    monkeypatch.setattr("indexer.trust.settling.INTERVAL", 3_600.0)  # nothing else settles
+
+
+@pytest.mark.usefixtures("_probed")
+async def test_what_was_kept_while_nobody_answered_goes_before_what_came_later(database: str, net: Network) -> None:
+    alice = net.repo(1)
+    async with verifying(database, net) as worker:
+        await kept_then_answered(net, alice, worker)
+        assert await letters(database) == [("unproven", True)] * 2
+        await has_all(database, worker, net, alice)
+
+
+@pytest.mark.usefixtures("_probed")
+async def test_what_was_kept_before_a_restart_goes_first_too(database: str, net: Network) -> None:
+    alice = net.repo(1)
+    async with verifying(database, net) as worker:
+        await kept_then_answered(net, alice, worker)
+    async with verifying(database, net) as worker:
+        await has_all(database, worker, net, alice)
+
+
 async def test_what_was_applied_unproven_before_a_change_of_keys_is_proven_after_it(database: str, net: Network) -> None:
     alice = net.repo(1)
     net.services.faults.put(Cut(), "directory")

@@ -1,0 +1,43 @@
+"""The files of large repos: what is written is read, and a full disk has its own name."""
+
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from indexer.backfill.files import NoRoom, TemporaryFile
+
+
+def test_what_is_written_is_read_at_any_place() -> None:
+    file = TemporaryFile()
+    file.append(b"one")
+    file.append(memoryview(b"two"))
+    file.append(bytearray(b"x" * 10**6))
+    assert (file.read(4, 1), file.read(9, 6), file.read(10, 10**6)) == (b"netw", b"x" * 9, b"xxxxxx")
+    assert file.read(5, 2 * 10**6) == b""
+    file.close()
+    file.close()
+
+
+def test_it_has_no_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    file = TemporaryFile()
+    file.append(b"x")
+    assert list(tmp_path.iterdir()) == []
+    file.close()
+
+
+def test_where_there_is_no_room_no_host_is_to_blame(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = TemporaryFile()
+    full = os.open("/dev/full", os.O_RDWR)
+    monkeypatch.setattr(file, "_descriptor", full)
+    with pytest.raises(NoRoom, match="No space"):
+        file.append(b"x")
+    os.close(full)
+    with pytest.raises(NoRoom):
+        file.read(1, 0)
+    file.close()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "absent"))
+    with pytest.raises(NoRoom):
+        TemporaryFile()
