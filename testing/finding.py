@@ -5,16 +5,15 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from indexer.backfill.pace import Paces
-from indexer.identity.downloads import Downloads
-
 from indexer.accounts.crew import Crew
 from indexer.accounts.documents import Documents
 from indexer.backfill.finding import AT_ONCE, Finding
 from indexer.backfill.lists import Lists
+from indexer.backfill.pace import Paces
 from indexer.database.repair import listings
 from indexer.database.repair.listings import Kind
 from indexer.identity.client import Client
+from indexer.identity.downloads import Downloads
 from indexer.identity.names import NameServer
 from indexer.identity.resolver import Identities
 from indexer.selection import Selection

@@ -1,7 +1,7 @@
 """Finds the repos that operators asked for: reads lists page by page, and notes what is not complete yet as wanted.
 
 A list is read no further than what was found on it is fetched: of a server at most 5,000 repos are wanted at once. The stream
-has priority. What stands in the database is all that counts: a worker that is killed goes on with the page it was at.
+has priority. What stands in the database is all that counts: a worker that is killed continues with the page it was at.
 """
 
 import asyncio
@@ -158,7 +158,7 @@ class Finding:
                     log.info("The lists of backfill %d (%s) are read to their end", job.id, job.kind)
 
     async def _wait(self, job: Job, reason: str, after: float | None = None) -> None:
-        """The job goes on later."""
+        """The job continues later."""
         failures = self._waits.get(job.id, (0.0, 0))[1] + 1
         seconds = after or pause(failures, random.random(), incomplete=False)
         self._waits[job.id] = asyncio.get_running_loop().time() + seconds, failures

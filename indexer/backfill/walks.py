@@ -35,7 +35,7 @@ class Walk:
         self._pages: set[int] = set()
 
     def take(self, entries: Sequence[str], asked: str | None, cursor: str | None) -> End | None:
-        """A page has come, `asked` for by one cursor, and giving the next. Why the list is at its end; None if it goes on."""
+        """A page has come, `asked` for by one cursor, and giving the next. Why the list is at its end; None if it is not."""
         if cursor is None:
             return End.COMPLETE
         self._cursors.add(hash(asked))

@@ -1,6 +1,7 @@
 """What operators asked to have fetched, and the lists that it is found on: `backfill_jobs`, and a row of `listings` a server.
 
-A page's repos, and the cursor behind them, are stored in one transaction: a list goes on where it was, and nothing is left out.
+A page's repos are stored with the cursor behind them, in one transaction: a list continues where it was, and nothing is left
+out.
 """
 
 from collections.abc import Sequence
@@ -228,7 +229,7 @@ async def end(connection: Connection, job: Job, error: str | None = None) -> Non
 
 
 async def tell(connection: Connection, job: Job, error: str) -> None:
-    """Why the job does not go on at the moment."""
+    """Why the job waits."""
     await connection.execute(TELL, job.id, error)
 
 
