@@ -121,7 +121,7 @@ class Lists:
                     heard = Outcome.LIMITED
                 else:
                     heard = Outcome.OVERLOADED if answer.status >= 500 else heard
-                    return _refused(answer.status, (await answer.told()).error)
+                    return _not_given(answer.status, (await answer.told()).error)
         except FetchError as error:
             heard = heard if isinstance(error, NotAllowed) else Outcome.OVERLOADED
             return of_error(error)
@@ -147,7 +147,7 @@ def origin(name: object, *, allow_private: bool = False) -> str | None:
     return url if is_host_name(url.partition("://")[2]) else None
 
 
-def _refused(status: int, error: str | None) -> Failed:
+def _not_given(status: int, error: str | None) -> Failed:
     """What an answer other than 200 means, and not too much was asked."""
     if error in HIDDEN:
         return Failed(HIDDEN[error], Kind.UNAVAILABLE)
