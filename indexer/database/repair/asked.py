@@ -1,4 +1,4 @@
-"""What commands ask for and are told of backfills: jobs, and how far they are."""
+"""What commands ask for and show of backfills: jobs, and how far they are."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -66,7 +66,7 @@ class JobState(NamedTuple):
 
 
 class Count(NamedTuple):
-    """So many repos are to be fetched, in this state."""
+    """How many repos are to be fetched, in this state."""
 
     why: str
     state: str
@@ -75,7 +75,7 @@ class Count(NamedTuple):
 
 
 class ListError(NamedTuple):
-    """So many lists have this error; `url` is the server of one."""
+    """How many lists have this error; `url` is the server of one."""
 
     error: str
     lists: int
@@ -119,7 +119,7 @@ async def want_dids(connection: Connection, job: int, dids: Sequence[str]) -> in
 
 
 async def overview(connection: Connection, jobs: int) -> Overview:
-    """The newest so many jobs, those first that are not at their end; and what is to be fetched."""
+    """The newest jobs, at most this number, those first that are not at their end; and what is to be fetched."""
     totals = await connection.fetchrow(DONE)
     return Overview(
         await connection.fetchval(PAUSED),
