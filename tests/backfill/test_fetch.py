@@ -261,8 +261,9 @@ async def test_large_ones_are_read_one_after_the_other(database: str, monkeypatc
         assert not second.done()
         first.close()
         first.close()
-        assert await second == on.records(4)
-        found = await asyncio.gather(*(on.fetch(number) for number in range(12)))
+        async with asyncio.timeout(60):
+            assert await second == on.records(4)
+            found = await asyncio.gather(*(on.fetch(number) for number in range(12)))
         assert found == [on.records(number) for number in range(12)]
 
 
