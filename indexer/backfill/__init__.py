@@ -6,5 +6,5 @@ retries.py       when it is tried again
 turns.py         who fetches now, and how much memory that may take
 pace.py          how much may be asked of each host
 rates.py         … what its headers say of that
-files.py         temporary files for large ones
+files.py         temporary files for large ones, and threads for what reads and writes them
 """
