@@ -1,4 +1,4 @@
-"""Whole repos: fetched from the servers that keep them, when something is missing.
+"""Whole repos: found on lists, and fetched from the servers that keep them, when something is missing.
 
 fetch.py         one repo from its server: asked for, read, proven
 outcome.py       why one was not fetched, and what follows
@@ -7,4 +7,7 @@ turns.py         who fetches now, and how much memory that may take
 pace.py          how much may be asked of each host
 rates.py         … what its headers say of that
 files.py         temporary files for large ones, and threads for what reads and writes them
+finding.py       which repos are wanted, by lists that are read page by page
+lists.py         … a page of each kind of list
+walks.py         … when a list is at its end
 """
