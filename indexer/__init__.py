@@ -10,6 +10,7 @@ records/         event -> row: one file per record type, found by looking
 identity/        DID -> signing key, PDS, handle: asked outside, and kept
 database/        the only asyncpg: connections, writing, SQL functions, schema, background work, recount
 accounts/        what a relay says of accounts, confirmed by their own servers
+backfill/        whole repos, fetched from the servers that keep them
 monitoring/      what the worker is doing: log lines, terminal, HTTP, the live page
 command_line/    the process, its exit codes, and the commands
 config/          settings from the environment and .env
@@ -24,5 +25,5 @@ formatting.py    numbers, sizes and times as text
 descriptors.py   the three standard descriptors, open in any case
 version.py       the version, in one place
 
-Still to come: backfill/ (whole repos), and a second way in besides the websocket.
+Still to come: a second way in besides the websocket.
 """

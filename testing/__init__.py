@@ -21,7 +21,10 @@ confirming.py          a worker that believes no relay, with the hosts that it a
 contract.py            the world around the records of the contract tests
 application_schema.py  tables as an application makes them
 hostile.py             settings of a database that change what SQL means
+fetching.py            repos fetched from the servers of a made-up network
+finding.py             repos found on the lists of a made-up network
 web_site.py            a web server on loopback that answers as a test says
+whole.py               the repair of a repo, step by step
 whole_repos.py         whole repos, signed, as CARs in any order, sound or with something wrong
 workers.py             a whole worker in this process
 processes.py           a whole worker as a process of its own

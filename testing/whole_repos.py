@@ -1,12 +1,11 @@
 """Whole repos for tests: signed by the simulator's accounts, as CARs in any order, sound or with something wrong."""
 
-import os
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from random import Random
 
+from indexer.backfill import files
 from indexer.protocol.keys import SigningKey, signing_key
 from indexer.protocol.repo import Repo, RepoReader
 from relay_simulator import keys
@@ -20,25 +19,20 @@ REV = tid(START, 3)
 Block = tuple[bytes, bytes]  # CID, block
 
 
-class TemporaryFile:
-    """A file of the operating system's; `open_files` counts those that were not closed."""
+class TemporaryFile(files.TemporaryFile):
+    """The worker's own; `open_files` counts those that were not closed."""
 
     open_files = 0
 
     def __init__(self) -> None:
-        self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - `close` closes it
+        super().__init__()
+        self._is_open = True
         TemporaryFile.open_files += 1
 
-    def append(self, data: bytes | bytearray | memoryview) -> None:
-        assert self._file.write(data) == len(data)
-
-    def read(self, size: int, at: int) -> bytes:
-        return os.pread(self._file.fileno(), size, at)
-
     def close(self) -> None:
-        if not self._file.closed:
-            TemporaryFile.open_files -= 1
-        self._file.close()
+        TemporaryFile.open_files -= self._is_open
+        self._is_open = False
+        super().close()
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,5 +30,6 @@ dialling.py      a host's addresses, and sockets to public ones only
 host_names.py    which names hosts on the internet may have
 names.py         name servers: addresses and TXT records
 turns.py         how many ask at once, in all and at a host
+downloads.py     large answers, piece by piece
 answers.py       an HTTP answer -> its body, or what it means
 """

@@ -33,12 +33,12 @@ async def failure_of(response: ClientResponse, limit: int) -> FetchError:
         return Unreachable("rate_limited", status=status, retry_after=_retry_after(response))
     if status < 400 or status >= 500:
         return Unreachable("server_error", status=status, retry_after=_retry_after(response))
-    error, message = _said(await body_of(response, limit))
+    error, message = said(await body_of(response, limit))
     kind, reason = {404: (NotFound, "not_found"), 410: (Gone, "gone")}.get(status, (Refused, "refused"))
     return kind(reason, status=status, error=error, message=message)
 
 
-def _said(body: bytes) -> tuple[str | None, str | None]:
+def said(body: bytes) -> tuple[str | None, str | None]:
     """The name and the message in the body of an error: https://atproto.com/specs/xrpc#error-responses."""
     try:
         value: object = orjson.loads(body)

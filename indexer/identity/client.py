@@ -2,11 +2,11 @@
 
 Anyone can have us ask any URL: a DID document names its PDS, a did:web its host. So only public addresses are dialled, and the
 check is of the address on the socket: no name server, redirect or numeric host passes it. https on port 443 only, no
-redirects, no cookies, no proxies of the environment, nothing compressed.
+redirects, no cookies, no proxies of the environment, nothing compressed; only downloads.py follows redirects and asks for gzip.
 """
 
 import ssl
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Self, cast
 
@@ -85,21 +85,14 @@ class Client:
         """The bytes at `url`, of a host that the operator chose, within half a minute; otherwise like `get_json`."""
         return await self._get(url, limit, trusted=True, limits=PAGE_TIMEOUT)
 
-    async def _get(self, text: str, limit: int, trusted: bool, limits: ClientTimeout | None = None) -> bytes:
-        url = self._checked(text, trusted)
-        turn = self._turns.turn(f"{url.host}:{url.port}", PER_TRUSTED_HOST if trusted else PER_HOST)
-        async with turn, self._response(url, trusted, limits or TIMEOUT) as response:
-            if "Content-Encoding" in response.headers and response.headers["Content-Encoding"].lower() != "identity":
-                raise Unreachable("encoded", status=response.status)
-            if response.status != 200:
-                raise await failure_of(response, limit)
-            return await body_of(response, limit)
-
     @asynccontextmanager
-    async def _response(self, url: URL, trusted: bool, limits: ClientTimeout) -> AsyncGenerator[ClientResponse]:
-        """The answer, while it is read. What goes wrong becomes a FetchError."""
+    async def answer(
+        self, url: URL, limits: ClientTimeout, *, trusted: bool = False, headers: Mapping[str, str] | None = None
+    ) -> AsyncGenerator[ClientResponse]:
+        """The answer at a URL that was checked, while it is read: nobody's turn, no limit of size. What goes wrong, here or in
+        the block, becomes a FetchError."""
         try:
-            async with self._session(trusted).get(url, allow_redirects=False, timeout=limits) as response:
+            async with self._session(trusted).get(url, allow_redirects=False, timeout=limits, headers=headers) as response:
                 yield response
         except TimeoutError:
             raise Unreachable("timeout") from None
@@ -112,6 +105,32 @@ class Client:
             raise Unreachable("tls") from None
         except (ClientError, OSError, ValueError) as error:
             raise Unreachable("connection" if isinstance(error, OSError) else "protocol") from None
+
+    def checked(self, text: str, *, trusted: bool = False) -> URL:
+        """The URL, as the very object that is requested. Raises NotAllowed (`bad_url`)."""
+        try:
+            url = URL(text)
+            host, port = url.host, url.explicit_port
+        except ValueError:
+            raise NotAllowed("bad_url") from None
+        free = trusted or self._allow_private
+        if len(text) > MAX_URL_CHARACTERS or not host or url.user is not None or url.password is not None:
+            raise NotAllowed("bad_url")
+        if url.scheme != "https" and not (free and url.scheme == "http"):
+            raise NotAllowed("bad_url")
+        if port not in (None, 443) and not free:
+            raise NotAllowed("bad_url")
+        return url
+
+    async def _get(self, text: str, limit: int, trusted: bool, limits: ClientTimeout | None = None) -> bytes:
+        url = self.checked(text, trusted=trusted)
+        turn = self._turns.turn(f"{url.host}:{url.port}", PER_TRUSTED_HOST if trusted else PER_HOST)
+        async with turn, self.answer(url, limits or TIMEOUT, trusted=trusted) as response:
+            if "Content-Encoding" in response.headers and response.headers["Content-Encoding"].lower() != "identity":
+                raise Unreachable("encoded", status=response.status)
+            if response.status != 200:
+                raise await failure_of(response, limit)
+            return await body_of(response, limit)
 
     def _session(self, trusted: bool) -> ClientSession:
         session = self._sessions.get(trusted)
@@ -133,19 +152,3 @@ class Client:
                 trust_env=False,
             )
         return session
-
-    def _checked(self, text: str, trusted: bool) -> URL:
-        """The URL, as the very object that is requested. Raises NotAllowed (`bad_url`)."""
-        try:
-            url = URL(text)
-            host, port = url.host, url.explicit_port
-        except ValueError:
-            raise NotAllowed("bad_url") from None
-        free = trusted or self._allow_private
-        if len(text) > MAX_URL_CHARACTERS or not host or url.user is not None or url.password is not None:
-            raise NotAllowed("bad_url")
-        if url.scheme != "https" and not (free and url.scheme == "http"):
-            raise NotAllowed("bad_url")
-        if port not in (None, 443) and not free:
-            raise NotAllowed("bad_url")
-        return url

@@ -52,17 +52,21 @@ class Repo:
     """A proven repo: a context manager that frees its files.
 
     `records` are those that `slices` gives, `left_out` those whose keys are no paths or too long for a URI. `size`: the CAR's
-    bytes. `signed`: whether a key was there to check the signature.
+    bytes. `signed`: whether a key was there to check the signature. `in_file`: whether a slice may wait for a disk.
     """
 
-    def __init__(self, head: Head, walk: Walk, car: Spool, found: RecordList, *, signed: bool) -> None:
+    def __init__(
+        self, head: Head, walk: Walk, car: Spool, found: RecordList, on_close: Callable[[], object], *, signed: bool
+    ) -> None:
         self.did, self.rev, self.data = head
         self.records = walk.records
         self.left_out = walk.left_out
         self.size = car.size
         self.signed = signed
+        self.in_file = car.in_file
         self._car = car
         self._found = found
+        self._on_close = on_close
 
     def __enter__(self) -> Self:
         return self
@@ -78,19 +82,24 @@ class Repo:
         """Free the files and the memory."""
         self._car.close()
         self._found.close()
+        self._on_close()
 
 
 class RepoReader:
     """Takes the CAR of one account's repo. `open_file`: for what does not fit in memory. `now`: by which revs are measured.
+    `on_close` is called at each `close`, of the repo too.
 
     All methods raise RepoError. After one, and when the repo is not wanted any more, `close` frees the files.
     """
 
-    def __init__(self, did: str, open_file: Callable[[], File], now: datetime) -> None:
+    def __init__(
+        self, did: str, open_file: Callable[[], File], now: datetime, on_close: Callable[[], object] = lambda: None
+    ) -> None:
         self.head: Head | None = None  # known as soon as the commit has come
         self.size = 0  # bytes that were fed
         self._did = did
         self._latest = now + MAX_AHEAD
+        self._on_close = on_close
         self._car = Spool(open_file)
         self._found = RecordList(open_file)
         self._places = BlockPlaces()
@@ -127,6 +136,10 @@ class RepoReader:
         self._places.settle()
         del self._rest[:end]
 
+    def signed_by(self, key: SigningKey) -> bool:
+        """Whether `key` signed the commit, as soon as `head` is known."""
+        return self._commit is not None and self._commit.signed_by(key)
+
     def prove(self, key: SigningKey | None) -> Iterator[None]:
         """The proof, in steps of some ms of CPU each; all bytes have been fed. `key`: None if the signature is not checked.
 
@@ -145,7 +158,7 @@ class RepoReader:
         walk = Walk(self._did, self._places, read, self.size, self._found)
         yield from walk.steps(self.head.data)
         self._places = BlockPlaces()
-        self._repo = Repo(self.head, walk, self._car, self._found, signed=key is not None)
+        self._repo = Repo(self.head, walk, self._car, self._found, self._on_close, signed=key is not None)
 
     def repo(self) -> Repo:
         """The repo, after all steps of the proof. It is closed by who has it, or by the reader's `close`."""
@@ -163,6 +176,7 @@ class RepoReader:
         self._car.close()
         self._found.close()
         self._places = BlockPlaces()
+        self._on_close()
 
     def _header(self, data: bytes) -> int:
         """Reads the header, and what follows; where the bytes end that are taken."""

@@ -19,7 +19,8 @@ NO_HANDLE = "handle.invalid"  # stands for a handle that is not known to be the 
 _MICROSECOND = timedelta(microseconds=1)
 _FIRST, _LAST = datetime.min.replace(tzinfo=UTC) + _MICROSECOND, datetime.max.replace(tzinfo=UTC) - _MICROSECOND
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_SORTABLE_TO_BASE32 = bytes.maketrans(b"234567abcdefghijklmnopqrstuvwxyz", b"0123456789abcdefghijklmnopqrstuv")
+_TID_DIGITS = "234567abcdefghijklmnopqrstuvwxyz"
+_SORTABLE_TO_BASE32 = bytes.maketrans(_TID_DIGITS.encode(), b"0123456789abcdefghijklmnopqrstuv")
 
 _did = re.compile(r"did:[a-z]+:[a-zA-Z0-9._:%-]*[a-zA-Z0-9._-]").fullmatch
 _nsid = re.compile(
@@ -128,6 +129,12 @@ def _tid_second(head: str) -> datetime:
 def tid_second(tid: str) -> datetime:
     """`tid_time` to the second (2**20 µs, rounded down), at a fraction of its price. `tid` has passed `is_tid`."""
     return _tid_second(tid[:7])
+
+
+def first_tid(time: datetime) -> str:
+    """The lowest TID of this instant (of 1970 or later)."""
+    number = (time - _EPOCH) // _MICROSECOND << 10
+    return "".join(_TID_DIGITS[number >> 5 * place & 31] for place in reversed(range(13)))
 
 
 def tid_time(tid: str) -> datetime:

@@ -87,10 +87,13 @@ MENTION_TOLD = notice(
 )
 MENTIONS = Effect(
     """
-IF v_rest ? 'mentions' THEN"""
+IF v_rest ? 'mentions' AND v_quiet IS NOT TRUE THEN"""
     + MENTION_TOLD.insert("n", f"SELECT {{}}\nFROM unified_worker.mentioned(v_rest -> 'facets') AS m\nWHERE {MENTIONED}")
     + f"""
   ON CONFLICT (uri) DO UPDATE SET {NOTIFY_AGAIN};
+ELSIF v_again AND v_rest ? 'mentions' THEN
+  UPDATE {{schema}}.notifications AS n SET cid = v_cid, created_at = {{created_at}}
+  FROM unified_worker.mentioned(v_rest -> 'facets') AS m WHERE n.uri = v_uri || '#notification/mention/' || m;
 END IF;""",
     """
 IF {facets} IS NOT NULL THEN

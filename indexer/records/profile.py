@@ -36,6 +36,21 @@ WORDS = Effect(
       t.handle <> 'handle.invalid' OR t.display_name <> '' OR t.description <> '')"""
 )
 
+# By which a rebuild knows that nobody is told: the table has no column for it.
+QUIET = Effect(
+    removed="""
+IF p_new IS NULL THEN
+  DELETE FROM unified_worker.commit_times AS c WHERE c.uri = v_uri;
+END IF;""",
+    written="""
+IF v_rest -> 'record' ? 'joinedViaStarterPack' THEN
+  DELETE FROM unified_worker.commit_times AS c WHERE c.uri = v_uri;
+  IF v_quiet THEN
+    INSERT INTO unified_worker.commit_times AS c (uri, at, quiet) VALUES (v_uri, coalesce(p_at, now()), true);
+  END IF;
+END IF;""",
+)
+
 RECORD = RecordType(
     collection="app.bsky.actor.profile",
     table="users",
@@ -74,6 +89,7 @@ RECORD = RecordType(
             created_at="v_created_at",
             when="{profile_record} ? 'joinedViaStarterPack'",
         ),
+        QUIET,
         WORDS,
     ),
 )

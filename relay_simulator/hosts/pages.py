@@ -35,7 +35,7 @@ none. 'bare': entries say no more than who they are of. 'no-list': the answer ha
 _ODD: tuple[object, ...] = (
     {},
     {"did": 7},
-    {"did": "did:plc:UPPER"},
+    {"did": "did:PLC:upper"},
     {"did": "nobody"},
     None,
     "did:plc:aaaaaaaaaaaaaaaaaaaaaaaa",

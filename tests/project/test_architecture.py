@@ -20,8 +20,9 @@ BASE = "indexer.records.base"
 # Each folder of the package may import only those before it; the files at its top come before all of them.
 ORDER = (
     *("log", "embedded", "protocol", "config", "records"),
-    *("database.connection", "identity", "database.write", "database.functions", "database.dead_letters", "database.schema"),
-    *("relay", "pipeline", "trust", "database.recount", "database.background", "accounts", "database.status"),
+    *("database.connection", "identity", "database.write", "database.functions", "database.dead_letters"),
+    *("database.repair", "database.schema"),
+    *("relay", "pipeline", "trust", "database.recount", "database.background", "accounts", "backfill", "database.status"),
     *("monitoring", "command_line"),
 )
 SERVICE_SUFFIX = re.compile(r"(manager|helpers?|utils?|common|misc)$")
@@ -107,7 +108,7 @@ def test_one_place_for_http() -> None:
     assert users_of("prometheus_client")
     assert all(name.startswith("indexer.monitoring.http.") for name in users_of("prometheus_client"))
     outside = {name for name in users_of("aiohttp") if not name.startswith("indexer.monitoring.http.")}
-    assert outside == {f"indexer.identity.{name}" for name in ("answers", "client", "dialling")}
+    assert outside == {f"indexer.identity.{name}" for name in ("answers", "client", "dialling", "downloads")}
     assert users_of("dns") == {"indexer.identity.names"}
 
 

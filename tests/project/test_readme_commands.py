@@ -66,6 +66,10 @@ def test_every_command_is_tried_or_it_is_said_why_not() -> None:
     assert set(commands()) == {*TRIED, *NOT_HERE}
 
 
+# All of it ends when this process does, however that ends: then nobody holds the other end of its standard input.
+GUARDED = "exec 3<&0 </dev/null; (read _ <&3 || kill -KILL 0) & exec 3<&-; {}"
+
+
 class Shell:
     """A shell in its own process group that runs one script; its output in a file. Ended with Ctrl-C, or killed."""
 
@@ -75,8 +79,8 @@ class Shell:
         bare = {"PATH": f"{folder / 'bin'}:/usr/bin:/bin", "PYTHONPATH": packages, "NO_PROXY": "127.0.0.1"}
         with self._output.open("wb") as output:
             self._process = subprocess.Popen(
-                ["/bin/sh", "-ec", script], cwd=folder / "project", env=bare | env, stdout=output, stderr=subprocess.STDOUT,
-                stdin=subprocess.DEVNULL, process_group=0,
+                ["/bin/sh", "-ec", GUARDED.format(script)], cwd=folder / "project", env=bare | env, stdout=output,
+                stderr=subprocess.STDOUT, stdin=subprocess.PIPE, process_group=0,
             )  # fmt: skip
 
     async def __aenter__(self) -> Self:
@@ -85,6 +89,8 @@ class Shell:
     async def __aexit__(self, *_: object) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
+        assert self._process.stdin is not None
+        self._process.stdin.close()
         self._process.wait()
 
     @property

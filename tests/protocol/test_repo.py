@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from itertools import pairwise
 from random import Random
+from typing import get_args
 
 import libipld
 import pytest
@@ -13,10 +14,13 @@ from indexer.protocol import block_places, repo_records, repo_tree, spool
 from indexer.protocol.mst_node import layer_of
 from indexer.protocol.repo import Repo, RepoReader
 from indexer.protocol.repo_failures import RepoError, RepoFailure
-from relay_simulator import repository, tree
-from relay_simulator.encoding import car, car_section, cid_of, encode
+from relay_simulator import tree
+from relay_simulator.archive import BlockOrder, Snapshot
+from relay_simulator.encoding import car, car_section, cid_of, cid_text, encode
+from relay_simulator.past import past
+from relay_simulator.repository import written
 from testing.frames import needs_recorded, recorded
-from testing.signed import SEED, START
+from testing.signed import P256, SEED, START, SignedRepo
 from testing.whole_repos import NOW, OWNER, REV, Account, TemporaryFile, made, read
 
 LIKES = [f"app.bsky.feed.like/3k{n:05d}".encode() for n in range(300)]
@@ -174,11 +178,12 @@ def test_a_slice_is_bounded_by_its_bytes_too(monkeypatch: pytest.MonkeyPatch) ->
     assert len(sizes) > 20
 
 
-@pytest.mark.parametrize("few", [2**12, 16])
-def test_many_blocks_and_few_are_found_alike(monkeypatch: pytest.MonkeyPatch, few: int) -> None:
+@pytest.mark.parametrize(("few", "step", "pieces"), [(2**18, 2**12, 10**6), (16, 2**12, 999), (300, 7, 999), (300, 7, 10**6)])
+def test_many_blocks_and_few_are_found_alike(monkeypatch: pytest.MonkeyPatch, few: int, step: int, pieces: int) -> None:
     monkeypatch.setattr(block_places, "_FEW", few)
+    monkeypatch.setattr(block_places, "_STEP", step)
     records = records_of(KEYS)
-    with read(made(records).shuffled(Random(2)), pieces=999) as repo:
+    with read(made(records).shuffled(Random(2)), pieces=pieces) as repo:
         assert everything(repo) == records
 
 
@@ -200,21 +205,22 @@ def test_blocks_whose_hashes_are_the_same_are_told_apart(monkeypatch: pytest.Mon
         assert everything(repo) == records
 
 
-def test_a_tree_of_the_simulator() -> None:
-    """Its accounts' trees from before the stream, built by its own code."""
-    repositories = repository.TreeRepositories(SEED, START, 500)
-    account = repository.Account(0, OWNER.did, clock=0)
-    repositories.open(account)
-    assert account.root is not None
-    records = {path.encode(): block_of(path.encode()) for path in account.history}
-    root = tree.build(sorted((path, cid_of(block)) for path, block in records.items()))
-    nodes: list[tree.Node] = [root]
-    for node in nodes:
-        nodes += [child for child in node.children if child is not None]
-    commit = OWNER.commit(root.cid)
-    blocks = [commit, *(node.block for node in nodes), *records.values()]
-    with read(car(cid_of(commit), [car_section(cid_of(block), block) for block in blocks])) as repo:
-        assert everything(repo) == records
+@pytest.mark.parametrize("order", get_args(BlockOrder))
+def test_a_repo_of_the_simulator(order: BlockOrder) -> None:
+    """An account's repo after some commits, built by the simulator's own code."""
+    simulated = SignedRepo()
+    simulated.commit(written("create", "app.bsky.feed.like", "3kaaaaaaaaaaa", {"$type": "app.bsky.feed.like"}))
+    root = simulated.account.root
+    assert root is not None
+    history = past(SEED, START, 60, 0.0, P256 + 1, ()).history(0)
+    blocks = {cid_of(block): block for block in (encode({"$type": "app.bsky.feed.like"}), *history.blocks.values())}
+    commit = simulated.commit_block(REV, root.cid)
+    snapshot = Snapshot(simulated.did, REV, commit, root, {}, blocks)
+    reader = RepoReader(simulated.did, TemporaryFile, NOW)
+    reader.feed(car(cid_of(commit), [car_section(*block) for block in snapshot.blocks(order)]))
+    with reader.finish(simulated.key) as repo:
+        truth = {f"{op.collection}/{op.rkey}": op.cid for op in snapshot.truth().records}
+        assert {path.decode(): cid_text(cid_of(block)) for path, block in everything(repo).items()} == truth
 
 
 @needs_recorded

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from indexer.protocol.syntax import (
     AtUri,
+    first_tid,
     is_did,
     is_handle,
     is_nsid,
@@ -171,6 +172,8 @@ def test_tid_time_is_the_instant_that_was_put_in(micros: int, clock: int) -> Non
     instant = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=micros)
     assert is_tid(tid)
     assert tid_time(tid) == instant
+    assert tid_time(first_tid(instant)) == instant
+    assert first_tid(instant) <= tid < first_tid(instant + timedelta(microseconds=1))
     assert timedelta(0) <= instant - tid_second(tid) < timedelta(microseconds=2**20)
 
 

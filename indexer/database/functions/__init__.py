@@ -13,6 +13,7 @@ handles.sql          #identity, and which account holds a handle
 wipe.sql             the procedure that takes away a deleted account's rows
 states.sql           how far a repo is complete, and what settles commits that waited for their key
 dead_letters.sql     keeping and closing dead letters
+repair.sql           a repo that was fetched whole: marked, compared, written, settled
 judging.sql          what gates say of replies and quotes
 judge_gate.sql       judges what a gate changed: one function per kind of gate
 rebuild_step.sql     one pass of a rebuild
@@ -29,6 +30,7 @@ references.py        the lock's class, and where the types' records meet
 accounts.py          the statuses that hide an account, and the wipe's branches
 states.py            what is wrong with a commit where its repo stands, and which reason says more
 dead_letters.py      the bounds of dead letters
+repair.py            how a record is compared with its row
 judging.py           how many a gate judges at once, and when a row came
 optional_columns.py  columns that an application's tables may lack
 expected.py          the derived rows that should be there, as set-wise queries

@@ -61,6 +61,9 @@ BEGIN
     WHERE did = p_did AND handle_checked_at IS NOT NULL;
     PERFORM unified_worker.claim(p_relay, p_did, p_seq, p_handle);
   END IF;
+  IF NOT p_gone THEN  -- its host may show its repo again
+    UPDATE unified_worker.repairs SET state = 'wanted', retry_at = now() WHERE did = p_did AND state = 'unavailable';
+  END IF;
   IF p_gone THEN
     PERFORM unified_worker.desynchronise(p_did, 'wiped');
     PERFORM unified_worker.close_letters(p_did, l.path) FROM (
@@ -96,6 +99,7 @@ BEGIN
   END IF;
   UPDATE unified_worker.repos SET status = p_status, updated_at = now(),
     active = p_active OR coalesce(p_status NOT IN ({hiding}), false) WHERE did = p_did;
+  UPDATE unified_worker.repairs SET state = 'wanted', retry_at = now() WHERE did = p_did AND state = 'unavailable';
   RETURN true;
 END $deny$;
 

@@ -21,7 +21,7 @@ DECLARE
   v_new boolean; v_has_user boolean; v_held boolean; v_active boolean; v_wiping boolean; v_handle text; v_outcome text;
   v_uri text; v_cid text; v_subject text; v_subject_cid text; v_created_at timestamptz; v_rest jsonb; v_key text[];
   v_ahead tsvector[]; v_open text[]; v_locked text; v_left int; v_quoted text; v_again boolean; v_gated boolean;
-  v_intrudes boolean; v_embeds boolean; v_doubt text; p_new jsonb;
+  v_intrudes boolean; v_embeds boolean; v_doubt text; v_fetching boolean; v_quiet boolean; p_new jsonb;
 BEGIN
   v_locked := pg_advisory_xact_lock_shared({rebuilding})::text;  -- derived rows are not recomputed while this goes on
   IF p_mode = {live} THEN
@@ -62,8 +62,8 @@ BEGIN
           ELSE coalesce(r.unproven_at, now()) END
         -- What comes while the account is wiped is kept, for which the frame must have come along.
         WHERE r.rev < excluded.rev AND (p_frame IS NOT NULL OR NOT r.wiping OR NOT r.active OR p_lo > p_hi)
-      RETURNING r.has_user, r.held, r.active, r.wiping, r.handle, r.xmax = 0, r.doubt
-      INTO v_has_user, v_held, v_active, v_wiping, v_handle, v_new, v_doubt;
+      RETURNING r.has_user, r.held, r.active, r.wiping, r.handle, r.xmax = 0, r.doubt, r.fetching
+      INTO v_has_user, v_held, v_active, v_wiping, v_handle, v_new, v_doubt, v_fetching;
       IF NOT FOUND THEN
         SELECT CASE WHEN r.rev < p_rev THEN 'needs_frame' WHEN r.rev = p_rev AND r.data_cid <> p_data THEN 'rev_fork'
           ELSE 'stale' END INTO v_outcome FROM unified_worker.repos AS r WHERE r.did = p_did;
@@ -79,7 +79,8 @@ BEGIN
       END IF;
     END IF;
   ELSIF p_mode = {retry} THEN
-    SELECT r.has_user, r.active, r.wiping, r.handle INTO v_has_user, v_active, v_wiping, v_handle
+    SELECT r.has_user, r.active, r.wiping, r.handle, r.fetching
+    INTO v_has_user, v_active, v_wiping, v_handle, v_fetching
     FROM unified_worker.repos AS r WHERE r.did = p_did FOR UPDATE;
     IF NOT v_active OR v_wiping THEN
       RETURN 'inactive';
@@ -89,11 +90,17 @@ BEGIN
   ELSE
     v_held := true;
   END IF;
-  IF v_wiping AND p_lo <= p_hi THEN
-    IF p_user AND NOT v_has_user THEN
-      PERFORM unified_worker.ensure_user(p_did, v_handle);
+  IF (v_wiping OR v_fetching) AND p_lo <= p_hi THEN  -- together: both are rare
+    IF v_fetching THEN
+      PERFORM unified_worker.touch(p_did, p_rev, p_uri[p_lo:p_hi], p_rest[p_lo:p_hi]);
     END IF;
-    RETURN unified_worker.keep_wiping(p_did, p_rev, p_seq, p_frame, p_kind[p_lo:p_hi], p_uri[p_lo:p_hi], p_rest[p_lo:p_hi]);
+    IF v_wiping THEN
+      IF p_user AND NOT v_has_user THEN
+        PERFORM unified_worker.ensure_user(p_did, v_handle);
+      END IF;
+      RETURN unified_worker.keep_wiping(
+        p_did, p_rev, p_seq, p_frame, p_kind[p_lo:p_hi], p_uri[p_lo:p_hi], p_rest[p_lo:p_hi]);
+    END IF;
   END IF;
 
   -- Of many or long texts, what is slow and looks at nobody else's rows, before others may have to wait for this commit.

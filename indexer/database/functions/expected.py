@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from indexer.database.functions.write_branches import quiet
 from indexer.records.base.effects import Derived, authority
 from indexer.records.base.record_type import RecordType
 
@@ -41,9 +42,12 @@ class Expected(NamedTuple):
         return VARIABLE.sub(lambda found: variables.get(found[0], found[0]), text)
 
     def query(self, rows: str = "{rows}", where: str = "true") -> str:
-        """The query of the rows that should exist, and when their records came (`came`). `where`: a further condition on t."""
+        """The query of the rows that should exist, and when their records came (`came`); of notifications, whether nobody is
+        to get one any more (`quiet`). `where`: a further condition on t."""
         came = "t.indexed_at" if self._has("indexed_at") and not self.derived.of else "NULL::timestamptz"
         values = ", ".join(f"{self.value(value)} AS {name}" for name, value in self.derived.values.items())
+        if self.derived.table == "notifications":
+            values += f", {quiet('t', self.type.record_uri, [column.name for column in self.type.columns])} AS quiet"
         filled = f"({self.type.filled})" if self.type.row_stays else "true"
         return f"""SELECT {values}, {came} AS came FROM {rows} AS t {self.value(self.derived.source)}
       WHERE {self.value(self.derived.when)} AND {filled} AND {where}"""

@@ -18,7 +18,7 @@ FOLLOW_CAME = "coalesce(f.commit_time, unified_worker.tid_time(split_part(f.uri,
 LISTED_CAME = """coalesce((SELECT c.at FROM unified_worker.commit_times AS c WHERE c.uri = l.uri),
           unified_worker.tid_time(split_part(l.uri, '/', 5)), '-infinity')"""
 
-# Of what is forbidden nobody hears: the notification comes and goes with the judgement.
+# Of what is forbidden nobody hears: the notification comes and goes with the judgement. Nor of what came with a whole repo.
 NOTICES = """, gone AS (
     DELETE FROM {schema}.notifications AS n USING changed AS c
     WHERE c.forbidden AND n.uri = c.uri || '#notification/{reason}')
@@ -26,7 +26,7 @@ NOTICES = """, gone AS (
   SELECT c.uri || '#notification/{reason}', split_part(c.other, '/', 3), c.author_did, '{reason}', c.uri, c.cid, c.created_at,
     now()
   FROM changed AS c
-  WHERE NOT c.forbidden AND c.other LIKE 'at://did:%' AND split_part(c.other, '/', 3) <> c.author_did
+  WHERE NOT c.forbidden AND NOT c.quiet AND c.other LIKE 'at://did:%' AND split_part(c.other, '/', 3) <> c.author_did
     AND length(c.uri) <= {most}
   ON CONFLICT (uri) DO NOTHING;"""
 

@@ -125,7 +125,8 @@ BEGIN
     UPDATE {schema}.posts AS p SET violates_thread_gate = NOT p.violates_thread_gate
     FROM (SELECT u, i IS NOT NULL FROM unnest(v_uris) AS u LEFT JOIN unnest(v_intruders) AS i ON i = u) AS x (uri, forbidden)
     WHERE p.uri = x.uri AND p.violates_thread_gate <> x.forbidden
-    RETURNING p.uri, x.forbidden, p.author_did, p.parent_uri AS other, p.cid, p.created_at){reply_notices}
+    RETURNING p.uri, x.forbidden, p.author_did, p.parent_uri AS other, p.cid, p.created_at,
+      p.commit_seq IS NULL AS quiet){reply_notices}
 END $judge$;
 
 CREATE OR REPLACE FUNCTION unified_worker.judge_quoting(p_post text, p_uris text[], p_cleared boolean)
@@ -139,5 +140,6 @@ BEGIN
     FROM {schema}.quotes AS q
     WHERE q.post_uri = ANY (p_uris) AND q.quoted_uri = p_post AND p.uri = q.post_uri
       AND p.violates_embedding_rules <> (v_disabled AND p.author_did <> split_part(p_post, '/', 3))
-    RETURNING p.uri, p.violates_embedding_rules AS forbidden, p.author_did, q.quoted_uri AS other, p.cid, p.created_at){quote_notices}
+    RETURNING p.uri, p.violates_embedding_rules AS forbidden, p.author_did, q.quoted_uri AS other, p.cid, p.created_at,
+      p.commit_seq IS NULL AS quiet){quote_notices}
 END $judge$;

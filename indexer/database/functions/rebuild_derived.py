@@ -11,8 +11,9 @@ from indexer.records.base.derived_tables import COUNTS
 from indexer.records.base.effects import TIMES
 from indexer.records.base.record_type import RecordType
 
-# What notified an account before it was wiped is not to do so again, and nothing notifies one that is deleted.
-TO_THE_WIPED = """EXISTS (
+# What notified an account before it was wiped is not to do so again, and nothing notifies one that is deleted. What came with a
+# whole repo notified then whom it was to notify.
+TOLD_NO_MORE = """x.quiet OR EXISTS (
       SELECT FROM unified_worker.repos AS r
       WHERE r.did = x.recipient_did AND (
         r.wiping OR x.came <= r.wiped_at OR (r.status = 'deleted' AND NOT r.active)))"""
@@ -54,7 +55,7 @@ def corrections(record_type: RecordType) -> tuple[str, ...]:
 def _correction(one: Expected) -> str:
     key = one.derived.key
     compared = [name for name in one.derived.values if name not in (*key, *one.kept)]
-    unless = TO_THE_WIPED if one.derived.table == "notifications" else "false"
+    unless = TOLD_NO_MORE if one.derived.table == "notifications" else "false"
     return correct(one.derived.table, one.query(), key, compared, one.kept, unless)
 
 

@@ -31,7 +31,7 @@ BEGIN
   RETURN FOUND;
 END $proven$;
 
--- It is not: what was applied since the last proven one may be forged.
+-- It is not: what was applied since the last proven one may be forged, and the rev is not the account's.
 CREATE OR REPLACE FUNCTION unified_worker.settle_forged(p_did text, p_block bytea, p_reason text)
 RETURNS boolean LANGUAGE plpgsql AS $forged$
 BEGIN
@@ -39,5 +39,6 @@ BEGIN
     RETURN false;
   END IF;
   PERFORM unified_worker.desynchronise(p_did, p_reason);
+  UPDATE unified_worker.repos SET refuted_rev = rev WHERE did = p_did;
   RETURN true;
 END $forged$;

@@ -81,8 +81,9 @@ DELETE = """\
 
 # Of a record that waits for its key as well: nobody but its own repo says when it came.
 TIMED = """
-        INSERT INTO unified_worker.commit_times AS c (uri, at) VALUES (v_uri, coalesce(p_at, now()))
-        ON CONFLICT (uri) DO UPDATE SET at = excluded.at;"""
+        INSERT INTO unified_worker.commit_times AS c (uri, at, quiet)
+        VALUES (v_uri, coalesce(p_at, now()), coalesce(v_quiet, false))
+        ON CONFLICT (uri) DO UPDATE SET at = excluded.at, quiet = excluded.quiet;"""
 TIMED_NO_MORE = """
         DELETE FROM unified_worker.commit_times AS c WHERE c.uri = v_uri;"""
 
@@ -114,6 +115,13 @@ def came_at(uri: str) -> str:
     return f"coalesce((SELECT c.at FROM unified_worker.commit_times AS c WHERE c.uri = {uri}), 'epoch')"
 
 
+def quiet(row: str, uri: str, columns: Collection[str]) -> str:
+    """The condition that the record of this row came with a whole repo, and notifies nobody. `columns`: its table's."""
+    if "commit_seq" in columns:
+        return f"{row}.commit_seq IS NULL"
+    return f"coalesce((SELECT c.quiet FROM unified_worker.commit_times AS c WHERE c.uri = {uri}), false)"
+
+
 def array(values: Iterable[str]) -> str:
     """An SQL array of these expressions, of texts."""
     return f"ARRAY[{', '.join(values)}]::text[]"
@@ -125,13 +133,13 @@ class RecordTypeSql:
     def __init__(self, schema: str, record_type: RecordType, lacking: Collection[str] = ()) -> None:
         self.type = record_type
         self._schema = schema
-        self._columns = [column for column in record_type.columns if column.name not in lacking]
-        self._kept = [column for column in record_type.columns if column.name in lacking and column.needed is not None]
-        self._values = {column.name: self._value(column) for column in self._columns}
+        self.columns = [column for column in record_type.columns if column.name not in lacking]
+        self.kept = [column for column in record_type.columns if column.name in lacking and column.needed is not None]
+        self._values = {column.name: self._value(column) for column in self.columns}
         written = {name: _bracketed(value) for name, value in self._values.items()}
         of_row = {name: f"r.{name}" for name in self._values} | {"uri": "v_uri"}
         self._written, self._of_row = written | {"uri": "v_uri"}, of_row
-        self._names = {
+        self.names = {
             "schema": schema,
             "name": record_type.table,
             "table": f"{schema}.{record_type.table}",
@@ -143,17 +151,18 @@ class RecordTypeSql:
             "columns": ", ".join(self._values),
             "values": ", ".join(self._values.values()),
             "shared": str(record_type.shared).lower(),
+            "quiet_of_r": quiet("r", "r.uri", [column.name for column in self.columns]),
             "came": "coalesce(p_at, now())" if record_type.rivals else "'epoch'",
             "came_of_r": came_at("r.uri") if record_type.rivals else "'epoch'",
             "key_of_values": array(self._values[name] for name in record_type.unique),
             "key_is_held": " AND ".join(f"t.{name} = {self._written[name]}" for name in record_type.unique),
             "key_of_r": array(f"r.{name}" for name in record_type.unique),
         }
-        self._names["forget"] = FORGET_SHARED.format(meeting=self.meeting("ARRAY[v_uri]")) if record_type.shared else FORGET
+        self.names["forget"] = FORGET_SHARED.format(meeting=self.meeting("ARRAY[v_uri]")) if record_type.shared else FORGET
 
     def ahead(self) -> str:
         """The arm that makes what is slow before the locks are taken; empty where there is nothing."""
-        values = [self._in_schema(column.value) for column in self._columns if column.ahead]
+        values = [self._in_schema(column.value) for column in self.columns if column.ahead]
         return "".join(AHEAD.format(put=self.type.kind, value=value) for value in values)
 
     def _value(self, column: Column) -> str:
@@ -162,15 +171,15 @@ class RecordTypeSql:
 
     def put(self) -> str:
         """The arm that puts a record."""
-        names = self._names | {
+        names = self.names | {
             "written": (TIMED if self.type.timed else "") + self._effects("written", self._written),
-            "added": keep(self._kept, self._names) + self._effects("added", self._written),
+            "added": keep(self.kept, self.names) + self._effects("added", self._written),
         }
         names |= {
             "undo": UNDO.format(**names) if self.type.effects else "",
             "updates": ", ".join(
                 f"{column.name} = {self._in_schema(column.updated) if column.updated else self._value(column)}"
-                for column in self._columns
+                for column in self.columns
                 if column.name != self.type.key
             ),
         }
@@ -181,17 +190,17 @@ class RecordTypeSql:
 
     def delete(self) -> str:
         """The arm that deletes a record."""
-        text = (DELETE_UNIQUE if self.type.unique else DELETE).format(**self._names)
+        text = (DELETE_UNIQUE if self.type.unique else DELETE).format(**self.names)
         return text + TIMED_NO_MORE if self.type.timed else text
 
     def functions(self) -> list[str]:
         """The functions that the arms call, and the type's own."""
-        kept = KEEP_NO_MORE.format(**self._names) if self._kept else ""
-        names = self._names | {"removed": kept + self._effects("removed", self._of_row)}
-        clears = ", ".join(f"{column.name} = {column.cleared}" for column in self._columns if column.cleared)
+        kept = KEEP_NO_MORE.format(**self.names) if self.kept else ""
+        names = self.names | {"removed": kept + self._effects("removed", self._of_row)}
+        clears = ", ".join(f"{column.name} = {column.cleared}" for column in self.columns if column.cleared)
         meets = array(map(self._in_schema, self.type.meets))
         needed = [column for column in self.type.columns if column.needed is not None]
-        made = [statement for column in needed for statement in value_of(column, self._kept, self._names)]
+        made = [statement for column in needed for statement in value_of(column, self.kept, self.names)]
         made += [function.format(schema=self._schema) for function in self.type.functions]
         made += statements(
             "remove",
@@ -215,7 +224,7 @@ class RecordTypeSql:
         included; None for a type whose rows meet nobody, or go by another key."""
         if not self.type.meets or self.type.key != "uri":
             return None
-        names = {"meets": array(map(self._in_schema, self.type.meets)), "uris": uris, **self._names}
+        names = {"meets": array(map(self._in_schema, self.type.meets)), "uris": uris, **self.names}
         return (MEETING_SHARED if self.type.shared else MEETING).format(**names)
 
     def _in_schema(self, text: str) -> str:

@@ -20,8 +20,10 @@ def names_record(ref: str, collection: str) -> str:
 
 
 def quoting(schema: str, condition: str) -> str:
-    """The posts p of the condition that quote another: (uri, cid, author_did, created_at, quoted_uri, quoted_cid)."""
-    return f"""SELECT p.uri, p.cid, p.author_did, p.created_at, r.ref ->> 'uri' AS quoted_uri, r.ref ->> 'cid' AS quoted_cid
+    """The posts p of the condition that quote another: (uri, cid, author_did, created_at, quoted_uri, quoted_cid,
+    commit_seq)."""
+    return f"""SELECT p.uri, p.cid, p.author_did, p.created_at, r.ref ->> 'uri' AS quoted_uri, r.ref ->> 'cid' AS quoted_cid,
+      p.commit_seq
     FROM {schema}.posts AS p CROSS JOIN LATERAL (SELECT CASE p.embed ->> '$type'
       WHEN 'app.bsky.embed.record' THEN p.embed -> 'record'
       WHEN 'app.bsky.embed.recordWithMedia' THEN p.embed -> 'record' -> 'record' END) AS r (ref)

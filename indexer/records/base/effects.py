@@ -173,10 +173,8 @@ END IF;""",
 
 
 # An update keeps a notification that still stands, and with it whether it was read.
-NOTIFY_AGAIN = (
-    "recipient_did = excluded.recipient_did, reason_subject = excluded.reason_subject, "
-    "cid = excluded.cid, created_at = excluded.created_at"
-)
+TOLD_AGAIN = ("recipient_did", "reason_subject", "cid", "created_at")
+NOTIFY_AGAIN = ", ".join(f"{name} = excluded.{name}" for name in TOLD_AGAIN)
 
 
 def notice(
@@ -232,11 +230,17 @@ def notification(
     )
     notify = put(derived.insert("n"), "uri", NOTIFY_AGAIN)
     gone = f"DELETE FROM {{schema}}.notifications AS n WHERE n.uri = v_uri || '{ending}';"
+    # What nobody is to be told of may have been told before.
+    again = ", ".join(f"{name} = {derived.values[name]}" for name in TOLD_AGAIN)
     return Effect(
         f"""
-IF {called} THEN{notify}
+IF {called} AND v_quiet IS NOT TRUE THEN{notify}
 ELSIF v_again THEN
-  {gone}
+  IF {called} THEN
+    UPDATE {{schema}}.notifications AS n SET {again} WHERE n.uri = v_uri || '{ending}';
+  ELSE
+    {gone}
+  END IF;
 END IF;""",
         f"""
 IF p_new IS NULL THEN

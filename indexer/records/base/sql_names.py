@@ -29,6 +29,7 @@ NAMES = {
     "v_subject_cid": Name("`Row.subject_cid`"),
     "v_created_at": Name("`Row.created_at`, or the commit's time where that is None"),
     "v_rest": Name("`Row.rest`, as jsonb"),
+    "v_quiet": Name("it came with a whole repo, and notifies nobody; null otherwise", settled=True),
     "v_again": Name("in `added`: the row was there, and is replaced", settled=True),
     "p_new": Name(
         "in `removed`: the rest of the record that replaces this one; null where none does", removed=True, settled=True

@@ -23,8 +23,8 @@ MANY = 3 * AT_ONCE
 # Replies that quote as well, each with what follows from it, as if commits had written them; n is their author's number.
 REPLIES = f"""
 WITH written AS (
-  INSERT INTO posts (uri, cid, author_did, text, parent_uri, root_uri, created_at, commit_time)
-  SELECT 'at://did:plc:r' || n || '/{POST}/1', 'cid', 'did:plc:r' || n, 'r', '{ROOT}', '{ROOT}', '2026-07-01', '2099-07-01'
+  INSERT INTO posts (uri, cid, author_did, text, parent_uri, root_uri, created_at, commit_time, commit_seq)
+  SELECT 'at://did:plc:r' || n || '/{POST}/1', 'cid', 'did:plc:r' || n, 'r', '{ROOT}', '{ROOT}', '2026-07-01', '2099-07-01', '1'
   FROM generate_series(1, $1::int) AS n RETURNING uri, author_did, created_at),
 noticed AS (
   INSERT INTO notifications (uri, recipient_did, author_did, reason, reason_subject, cid, created_at)

@@ -366,11 +366,11 @@ async def fill(connection: Connection) -> None:
     await connection.execute(
         f"""
         INSERT INTO users (did, handle) SELECT 'did:plc:' || n, 'handle.invalid' FROM unnest('{{a,b}}'::text[]) AS n;
-        INSERT INTO posts (uri, cid, author_did, text, parent_uri, root_uri, created_at, commit_time)
-        SELECT 'at://did:plc:b/{POST}/' || n, 'c', 'did:plc:b', 't', root, root, '2026-07-01', now()
+        INSERT INTO posts (uri, cid, author_did, text, parent_uri, root_uri, created_at, commit_time, commit_seq)
+        SELECT 'at://did:plc:b/{POST}/' || n, 'c', 'did:plc:b', 't', root, root, '2026-07-01', now(), '1'
         FROM (SELECT '{uri("a", "1")}') AS r (root), generate_series(1, 3000) AS n;
-        INSERT INTO likes (uri, user_did, post_uri, created_at) VALUES
-          ('{uri("a", "1", LIKE)}', '{did("a")}', '{uri("b", "1")}', '{START.isoformat()}');
+        INSERT INTO likes (uri, user_did, post_uri, created_at, commit_seq) VALUES
+          ('{uri("a", "1", LIKE)}', '{did("a")}', '{uri("b", "1")}', '{START.isoformat()}', '1');
         """
     )
 

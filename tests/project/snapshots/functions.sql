@@ -233,6 +233,7 @@ BEGIN
     RETURN false;
   END IF;
   PERFORM unified_worker.desynchronise(p_did, p_reason);
+  UPDATE unified_worker.repos SET refuted_rev = rev WHERE did = p_did;
   RETURN true;
 END $forged$;
 
@@ -412,6 +413,9 @@ BEGIN
     WHERE did = p_did AND handle_checked_at IS NOT NULL;
     PERFORM unified_worker.claim(p_relay, p_did, p_seq, p_handle);
   END IF;
+  IF NOT p_gone THEN  -- its host may show its repo again
+    UPDATE unified_worker.repairs SET state = 'wanted', retry_at = now() WHERE did = p_did AND state = 'unavailable';
+  END IF;
   IF p_gone THEN
     PERFORM unified_worker.desynchronise(p_did, 'wiped');
     PERFORM unified_worker.close_letters(p_did, l.path) FROM (
@@ -444,6 +448,7 @@ BEGIN
   END IF;
   UPDATE unified_worker.repos SET status = p_status, updated_at = now(),
     active = p_active OR coalesce(p_status NOT IN ('takendown', 'suspended', 'deleted', 'deactivated'), false) WHERE did = p_did;
+  UPDATE unified_worker.repairs SET state = 'wanted', retry_at = now() WHERE did = p_did AND state = 'unavailable';
   RETURN true;
 END $deny$;
 
@@ -621,14 +626,15 @@ BEGIN
     UPDATE public.posts AS p SET violates_thread_gate = NOT p.violates_thread_gate
     FROM (SELECT u, i IS NOT NULL FROM unnest(v_uris) AS u LEFT JOIN unnest(v_intruders) AS i ON i = u) AS x (uri, forbidden)
     WHERE p.uri = x.uri AND p.violates_thread_gate <> x.forbidden
-    RETURNING p.uri, x.forbidden, p.author_did, p.parent_uri AS other, p.cid, p.created_at), gone AS (
+    RETURNING p.uri, x.forbidden, p.author_did, p.parent_uri AS other, p.cid, p.created_at,
+      p.commit_seq IS NULL AS quiet), gone AS (
     DELETE FROM public.notifications AS n USING changed AS c
     WHERE c.forbidden AND n.uri = c.uri || '#notification/reply')
   INSERT INTO public.notifications (uri, recipient_did, author_did, reason, reason_subject, cid, created_at, indexed_at)
   SELECT c.uri || '#notification/reply', split_part(c.other, '/', 3), c.author_did, 'reply', c.uri, c.cid, c.created_at,
     now()
   FROM changed AS c
-  WHERE NOT c.forbidden AND c.other LIKE 'at://did:%' AND split_part(c.other, '/', 3) <> c.author_did
+  WHERE NOT c.forbidden AND NOT c.quiet AND c.other LIKE 'at://did:%' AND split_part(c.other, '/', 3) <> c.author_did
     AND length(c.uri) <= 493
   ON CONFLICT (uri) DO NOTHING;
 END $judge$;
@@ -644,14 +650,15 @@ BEGIN
     FROM public.quotes AS q
     WHERE q.post_uri = ANY (p_uris) AND q.quoted_uri = p_post AND p.uri = q.post_uri
       AND p.violates_embedding_rules <> (v_disabled AND p.author_did <> split_part(p_post, '/', 3))
-    RETURNING p.uri, p.violates_embedding_rules AS forbidden, p.author_did, q.quoted_uri AS other, p.cid, p.created_at), gone AS (
+    RETURNING p.uri, p.violates_embedding_rules AS forbidden, p.author_did, q.quoted_uri AS other, p.cid, p.created_at,
+      p.commit_seq IS NULL AS quiet), gone AS (
     DELETE FROM public.notifications AS n USING changed AS c
     WHERE c.forbidden AND n.uri = c.uri || '#notification/quote')
   INSERT INTO public.notifications (uri, recipient_did, author_did, reason, reason_subject, cid, created_at, indexed_at)
   SELECT c.uri || '#notification/quote', split_part(c.other, '/', 3), c.author_did, 'quote', c.uri, c.cid, c.created_at,
     now()
   FROM changed AS c
-  WHERE NOT c.forbidden AND c.other LIKE 'at://did:%' AND split_part(c.other, '/', 3) <> c.author_did
+  WHERE NOT c.forbidden AND NOT c.quiet AND c.other LIKE 'at://did:%' AND split_part(c.other, '/', 3) <> c.author_did
     AND length(c.uri) <= 493
   ON CONFLICT (uri) DO NOTHING;
 END $judge$;
@@ -743,6 +750,9 @@ BEGIN
           IF p_new IS NULL THEN
             DELETE FROM public.notifications AS n WHERE n.uri = v_uri || '#notification/starterpack-joined';
           END IF;
+          IF p_new IS NULL THEN
+            DELETE FROM unified_worker.commit_times AS c WHERE c.uri = v_uri;
+          END IF;
   RETURN ARRAY[]::text[];
 END $remove$;
 
@@ -804,7 +814,7 @@ END $remove$;
 CREATE OR REPLACE FUNCTION unified_worker.settle_likes(p_key text[]) RETURNS void LANGUAGE plpgsql AS $settle$
 DECLARE
   v_first unified_worker.duplicate_records; r public.likes; v_uri text; v_cid text; v_left int;
-  v_again boolean := false; p_new jsonb; p_at timestamptz; v_came timestamptz;
+  v_again boolean := false; v_quiet boolean; p_new jsonb; p_at timestamptz; v_came timestamptz;
 BEGIN
   SELECT * INTO v_first FROM unified_worker.duplicate_records
   WHERE collection = 'app.bsky.feed.like' AND key = p_key ORDER BY came_at, created_at, uri LIMIT 1;
@@ -849,6 +859,7 @@ BEGIN
   DELETE FROM unified_worker.duplicate_records WHERE uri = v_first.uri;
   v_uri := r.uri;
   v_cid := v_first.record ->> 'record_cid';
+  v_quiet := r.commit_seq IS NULL;
           INSERT INTO public.post_aggregations AS a (post_uri, like_count, created_at, updated_at) VALUES (r.post_uri, 1, now(), now())
           ON CONFLICT (post_uri) DO UPDATE SET like_count = a.like_count + 1, updated_at = now();
           IF split_part(r.post_uri, '/', 4) <> 'app.bsky.feed.post' THEN
@@ -865,7 +876,7 @@ BEGIN
           IF EXISTS (SELECT FROM public.posts AS p WHERE p.uri = r.post_uri AND split_part(p.root_uri, '/', 3) = r.user_did) THEN
             UPDATE public.thread_contexts AS c SET root_author_like_uri = v_uri, updated_at = now() WHERE c.post_uri = r.post_uri;
           END IF;
-          IF true AND split_part(r.post_uri, '/', 3) <> r.user_did AND length(v_uri) <= 499 THEN
+          IF true AND split_part(r.post_uri, '/', 3) <> r.user_did AND length(v_uri) <= 499 AND v_quiet IS NOT TRUE THEN
           INSERT INTO public.notifications AS n (uri, recipient_did, author_did, reason, reason_subject, cid, created_at, indexed_at)
           VALUES (v_uri || '#notification', split_part(r.post_uri, '/', 3), r.user_did, 'like', r.post_uri, v_cid, r.created_at, now())
           ON CONFLICT (uri) DO NOTHING;
@@ -875,9 +886,13 @@ BEGIN
             ON CONFLICT (uri) DO UPDATE SET recipient_did = excluded.recipient_did, reason_subject = excluded.reason_subject, cid = excluded.cid, created_at = excluded.created_at;
           END IF;
           ELSIF v_again THEN
-            DELETE FROM public.notifications AS n WHERE n.uri = v_uri || '#notification';
+            IF true AND split_part(r.post_uri, '/', 3) <> r.user_did AND length(v_uri) <= 499 THEN
+              UPDATE public.notifications AS n SET recipient_did = split_part(r.post_uri, '/', 3), reason_subject = r.post_uri, cid = v_cid, created_at = r.created_at WHERE n.uri = v_uri || '#notification';
+            ELSE
+              DELETE FROM public.notifications AS n WHERE n.uri = v_uri || '#notification';
+            END IF;
           END IF;
-          IF r.via IS NOT NULL AND split_part(unified_worker.referred(r.via, 'app.bsky.feed.repost'), '/', 3) <> r.user_did AND length(v_uri) <= 483 THEN
+          IF r.via IS NOT NULL AND split_part(unified_worker.referred(r.via, 'app.bsky.feed.repost'), '/', 3) <> r.user_did AND length(v_uri) <= 483 AND v_quiet IS NOT TRUE THEN
           INSERT INTO public.notifications AS n (uri, recipient_did, author_did, reason, reason_subject, cid, created_at, indexed_at)
           VALUES (v_uri || '#notification/like-via-repost', split_part(unified_worker.referred(r.via, 'app.bsky.feed.repost'), '/', 3), r.user_did, 'like-via-repost', unified_worker.referred(r.via, 'app.bsky.feed.repost'), v_cid, r.created_at, now())
           ON CONFLICT (uri) DO NOTHING;
@@ -887,7 +902,11 @@ BEGIN
             ON CONFLICT (uri) DO UPDATE SET recipient_did = excluded.recipient_did, reason_subject = excluded.reason_subject, cid = excluded.cid, created_at = excluded.created_at;
           END IF;
           ELSIF v_again THEN
-            DELETE FROM public.notifications AS n WHERE n.uri = v_uri || '#notification/like-via-repost';
+            IF r.via IS NOT NULL AND split_part(unified_worker.referred(r.via, 'app.bsky.feed.repost'), '/', 3) <> r.user_did AND length(v_uri) <= 483 THEN
+              UPDATE public.notifications AS n SET recipient_did = split_part(unified_worker.referred(r.via, 'app.bsky.feed.repost'), '/', 3), reason_subject = unified_worker.referred(r.via, 'app.bsky.feed.repost'), cid = v_cid, created_at = r.created_at WHERE n.uri = v_uri || '#notification/like-via-repost';
+            ELSE
+              DELETE FROM public.notifications AS n WHERE n.uri = v_uri || '#notification/like-via-repost';
+            END IF;
           END IF;
 END $settle$;
 
@@ -1006,7 +1025,7 @@ END $remove$;
 CREATE OR REPLACE FUNCTION unified_worker.settle_reposts(p_key text[]) RETURNS void LANGUAGE plpgsql AS $settle$
 DECLARE
   v_first unified_worker.duplicate_records; r public.reposts; v_uri text; v_cid text; v_left int;
-  v_again boolean := false; p_new jsonb; p_at timestamptz; v_came timestamptz;
+  v_again boolean := false; v_quiet boolean; p_new jsonb; p_at timestamptz; v_came timestamptz;
 BEGIN
   SELECT * INTO v_first FROM unified_worker.duplicate_records
   WHERE collection = 'app.bsky.feed.repost' AND key = p_key ORDER BY came_at, created_at, uri LIMIT 1;
@@ -1048,6 +1067,7 @@ BEGIN
   DELETE FROM unified_worker.duplicate_records WHERE uri = v_first.uri;
   v_uri := r.uri;
   v_cid := v_first.record ->> 'record_cid';
+  v_quiet := r.commit_seq IS NULL;
           INSERT INTO public.post_aggregations AS a (post_uri, repost_count, created_at, updated_at) VALUES (r.post_uri, 1, now(), now())
           ON CONFLICT (post_uri) DO UPDATE SET repost_count = a.repost_count + 1, updated_at = now();
           INSERT INTO public.post_viewer_states AS s (post_uri, viewer_did, repost_uri, created_at, updated_at)
@@ -1066,7 +1086,7 @@ BEGIN
           VALUES (v_uri, r.post_uri, r.user_did, 'repost', least(r.created_at, r.commit_time), coalesce(v_cid, r.subject_cid, ''), r.created_at, now())
             ON CONFLICT (uri) DO UPDATE SET post_uri = excluded.post_uri, type = excluded.type, sort_at = excluded.sort_at, cid = excluded.cid, created_at = excluded.created_at, indexed_at = excluded.indexed_at;
           END IF;
-          IF true AND split_part(r.post_uri, '/', 3) <> r.user_did AND length(v_uri) <= 499 THEN
+          IF true AND split_part(r.post_uri, '/', 3) <> r.user_did AND length(v_uri) <= 499 AND v_quiet IS NOT TRUE THEN
           INSERT INTO public.notifications AS n (uri, recipient_did, author_did, reason, reason_subject, cid, created_at, indexed_at)
           VALUES (v_uri || '#notification', split_part(r.post_uri, '/', 3), r.user_did, 'repost', r.post_uri, v_cid, r.created_at, now())
           ON CONFLICT (uri) DO NOTHING;
@@ -1076,9 +1096,13 @@ BEGIN
             ON CONFLICT (uri) DO UPDATE SET recipient_did = excluded.recipient_did, reason_subject = excluded.reason_subject, cid = excluded.cid, created_at = excluded.created_at;
           END IF;
           ELSIF v_again THEN
-            DELETE FROM public.notifications AS n WHERE n.uri = v_uri || '#notification';
+            IF true AND split_part(r.post_uri, '/', 3) <> r.user_did AND length(v_uri) <= 499 THEN
+              UPDATE public.notifications AS n SET recipient_did = split_part(r.post_uri, '/', 3), reason_subject = r.post_uri, cid = v_cid, created_at = r.created_at WHERE n.uri = v_uri || '#notification';
+            ELSE
+              DELETE FROM public.notifications AS n WHERE n.uri = v_uri || '#notification';
+            END IF;
           END IF;
-          IF r.via IS NOT NULL AND split_part(unified_worker.referred(r.via, 'app.bsky.feed.repost'), '/', 3) <> r.user_did AND length(v_uri) <= 481 THEN
+          IF r.via IS NOT NULL AND split_part(unified_worker.referred(r.via, 'app.bsky.feed.repost'), '/', 3) <> r.user_did AND length(v_uri) <= 481 AND v_quiet IS NOT TRUE THEN
           INSERT INTO public.notifications AS n (uri, recipient_did, author_did, reason, reason_subject, cid, created_at, indexed_at)
           VALUES (v_uri || '#notification/repost-via-repost', split_part(unified_worker.referred(r.via, 'app.bsky.feed.repost'), '/', 3), r.user_did, 'repost-via-repost', unified_worker.referred(r.via, 'app.bsky.feed.repost'), v_cid, r.created_at, now())
           ON CONFLICT (uri) DO NOTHING;
@@ -1088,7 +1112,11 @@ BEGIN
             ON CONFLICT (uri) DO UPDATE SET recipient_did = excluded.recipient_did, reason_subject = excluded.reason_subject, cid = excluded.cid, created_at = excluded.created_at;
           END IF;
           ELSIF v_again THEN
-            DELETE FROM public.notifications AS n WHERE n.uri = v_uri || '#notification/repost-via-repost';
+            IF r.via IS NOT NULL AND split_part(unified_worker.referred(r.via, 'app.bsky.feed.repost'), '/', 3) <> r.user_did AND length(v_uri) <= 481 THEN
+              UPDATE public.notifications AS n SET recipient_did = split_part(unified_worker.referred(r.via, 'app.bsky.feed.repost'), '/', 3), reason_subject = unified_worker.referred(r.via, 'app.bsky.feed.repost'), cid = v_cid, created_at = r.created_at WHERE n.uri = v_uri || '#notification/repost-via-repost';
+            ELSE
+              DELETE FROM public.notifications AS n WHERE n.uri = v_uri || '#notification/repost-via-repost';
+            END IF;
           END IF;
 END $settle$;
 
@@ -1135,7 +1163,7 @@ END $remove$;
 CREATE OR REPLACE FUNCTION unified_worker.settle_blocks(p_key text[]) RETURNS void LANGUAGE plpgsql AS $settle$
 DECLARE
   v_first unified_worker.duplicate_records; r public.blocks; v_uri text; v_cid text; v_left int;
-  v_again boolean := false; p_new jsonb; p_at timestamptz; v_came timestamptz;
+  v_again boolean := false; v_quiet boolean; p_new jsonb; p_at timestamptz; v_came timestamptz;
 BEGIN
   SELECT * INTO v_first FROM unified_worker.duplicate_records
   WHERE collection = 'app.bsky.graph.block' AND key = p_key ORDER BY came_at, created_at, uri LIMIT 1;
@@ -1158,6 +1186,7 @@ BEGIN
   DELETE FROM unified_worker.duplicate_records WHERE uri = v_first.uri;
   v_uri := r.uri;
   v_cid := v_first.record ->> 'record_cid';
+  v_quiet := r.commit_seq IS NULL;
 END $settle$;
 
 CREATE OR REPLACE FUNCTION unified_worker.remove_follows(p_did text, v_uri text, p_new jsonb, p_at timestamptz)
@@ -1182,7 +1211,7 @@ END $remove$;
 CREATE OR REPLACE FUNCTION unified_worker.settle_follows(p_key text[]) RETURNS void LANGUAGE plpgsql AS $settle$
 DECLARE
   v_first unified_worker.duplicate_records; r public.follows; v_uri text; v_cid text; v_left int;
-  v_again boolean := false; p_new jsonb; p_at timestamptz; v_came timestamptz;
+  v_again boolean := false; v_quiet boolean; p_new jsonb; p_at timestamptz; v_came timestamptz;
 BEGIN
   SELECT * INTO v_first FROM unified_worker.duplicate_records
   WHERE collection = 'app.bsky.graph.follow' AND key = p_key ORDER BY came_at, created_at, uri LIMIT 1;
@@ -1208,7 +1237,8 @@ BEGIN
   DELETE FROM unified_worker.duplicate_records WHERE uri = v_first.uri;
   v_uri := r.uri;
   v_cid := v_first.record ->> 'record_cid';
-          IF true AND r.following_did <> r.follower_did AND length(v_uri) <= 499 THEN
+  v_quiet := r.commit_seq IS NULL;
+          IF true AND r.following_did <> r.follower_did AND length(v_uri) <= 499 AND v_quiet IS NOT TRUE THEN
           INSERT INTO public.notifications AS n (uri, recipient_did, author_did, reason, reason_subject, cid, created_at, indexed_at)
           VALUES (v_uri || '#notification', r.following_did, r.follower_did, 'follow', NULL, v_cid, r.created_at, now())
           ON CONFLICT (uri) DO NOTHING;
@@ -1218,7 +1248,11 @@ BEGIN
             ON CONFLICT (uri) DO UPDATE SET recipient_did = excluded.recipient_did, reason_subject = excluded.reason_subject, cid = excluded.cid, created_at = excluded.created_at;
           END IF;
           ELSIF v_again THEN
-            DELETE FROM public.notifications AS n WHERE n.uri = v_uri || '#notification';
+            IF true AND r.following_did <> r.follower_did AND length(v_uri) <= 499 THEN
+              UPDATE public.notifications AS n SET recipient_did = r.following_did, reason_subject = NULL, cid = v_cid, created_at = r.created_at WHERE n.uri = v_uri || '#notification';
+            ELSE
+              DELETE FROM public.notifications AS n WHERE n.uri = v_uri || '#notification';
+            END IF;
           END IF;
 END $settle$;
 
@@ -1257,7 +1291,7 @@ END $remove$;
 CREATE OR REPLACE FUNCTION unified_worker.settle_list_blocks(p_key text[]) RETURNS void LANGUAGE plpgsql AS $settle$
 DECLARE
   v_first unified_worker.duplicate_records; r public.list_blocks; v_uri text; v_cid text; v_left int;
-  v_again boolean := false; p_new jsonb; p_at timestamptz; v_came timestamptz;
+  v_again boolean := false; v_quiet boolean; p_new jsonb; p_at timestamptz; v_came timestamptz;
 BEGIN
   SELECT * INTO v_first FROM unified_worker.duplicate_records
   WHERE collection = 'app.bsky.graph.listblock' AND key = p_key ORDER BY came_at, created_at, uri LIMIT 1;
@@ -1280,6 +1314,7 @@ BEGIN
   DELETE FROM unified_worker.duplicate_records WHERE uri = v_first.uri;
   v_uri := r.uri;
   v_cid := v_first.record ->> 'record_cid';
+  v_quiet := coalesce((SELECT c.quiet FROM unified_worker.commit_times AS c WHERE c.uri = r.uri), false);
 END $settle$;
 
 CREATE OR REPLACE FUNCTION unified_worker.remove_list_items(p_did text, v_uri text, p_new jsonb, p_at timestamptz)
@@ -1302,7 +1337,7 @@ END $remove$;
 CREATE OR REPLACE FUNCTION unified_worker.settle_list_items(p_key text[]) RETURNS void LANGUAGE plpgsql AS $settle$
 DECLARE
   v_first unified_worker.duplicate_records; r public.list_items; v_uri text; v_cid text; v_left int;
-  v_again boolean := false; p_new jsonb; p_at timestamptz; v_came timestamptz;
+  v_again boolean := false; v_quiet boolean; p_new jsonb; p_at timestamptz; v_came timestamptz;
 BEGIN
   SELECT * INTO v_first FROM unified_worker.duplicate_records
   WHERE collection = 'app.bsky.graph.listitem' AND key = p_key ORDER BY came_at, created_at, uri LIMIT 1;
@@ -1325,6 +1360,7 @@ BEGIN
   DELETE FROM unified_worker.duplicate_records WHERE uri = v_first.uri;
   v_uri := r.uri;
   v_cid := v_first.record ->> 'record_cid';
+  v_quiet := coalesce((SELECT c.quiet FROM unified_worker.commit_times AS c WHERE c.uri = r.uri), false);
 END $settle$;
 
 CREATE OR REPLACE FUNCTION unified_worker.remove_starter_packs(p_did text, v_uri text, p_new jsonb, p_at timestamptz)
@@ -1371,7 +1407,7 @@ END $remove$;
 CREATE OR REPLACE FUNCTION unified_worker.settle_verifications(p_key text[]) RETURNS void LANGUAGE plpgsql AS $settle$
 DECLARE
   v_first unified_worker.duplicate_records; r public.verifications; v_uri text; v_cid text; v_left int;
-  v_again boolean := false; p_new jsonb; p_at timestamptz; v_came timestamptz;
+  v_again boolean := false; v_quiet boolean; p_new jsonb; p_at timestamptz; v_came timestamptz;
 BEGIN
   SELECT * INTO v_first FROM unified_worker.duplicate_records
   WHERE collection = 'app.bsky.graph.verification' AND key = p_key ORDER BY came_at, created_at, uri LIMIT 1;
@@ -1402,7 +1438,8 @@ BEGIN
   DELETE FROM unified_worker.duplicate_records WHERE uri = v_first.uri;
   v_uri := r.uri;
   v_cid := v_first.record ->> 'record_cid';
-          IF true AND r.subject_did <> split_part(v_uri, '/', 3) AND length(v_uri) <= 490 THEN
+  v_quiet := coalesce((SELECT c.quiet FROM unified_worker.commit_times AS c WHERE c.uri = r.uri), false);
+          IF true AND r.subject_did <> split_part(v_uri, '/', 3) AND length(v_uri) <= 490 AND v_quiet IS NOT TRUE THEN
           INSERT INTO public.notifications AS n (uri, recipient_did, author_did, reason, reason_subject, cid, created_at, indexed_at)
           VALUES (v_uri || '#notification/verified', r.subject_did, split_part(v_uri, '/', 3), 'verified', NULL, r.cid, r.created_at, now())
           ON CONFLICT (uri) DO NOTHING;
@@ -1412,7 +1449,11 @@ BEGIN
             ON CONFLICT (uri) DO UPDATE SET recipient_did = excluded.recipient_did, reason_subject = excluded.reason_subject, cid = excluded.cid, created_at = excluded.created_at;
           END IF;
           ELSIF v_again THEN
-            DELETE FROM public.notifications AS n WHERE n.uri = v_uri || '#notification/verified';
+            IF true AND r.subject_did <> split_part(v_uri, '/', 3) AND length(v_uri) <= 490 THEN
+              UPDATE public.notifications AS n SET recipient_did = r.subject_did, reason_subject = NULL, cid = r.cid, created_at = r.created_at WHERE n.uri = v_uri || '#notification/verified';
+            ELSE
+              DELETE FROM public.notifications AS n WHERE n.uri = v_uri || '#notification/verified';
+            END IF;
           END IF;
 END $settle$;
 
@@ -1644,9 +1685,9 @@ BEGIN
     p_changed := p_changed + v_count;
     INSERT INTO public.notifications (uri, recipient_did, author_did, reason, reason_subject, cid, created_at, indexed_at)
     SELECT x.uri, x.recipient_did, x.author_did, x.reason, x.reason_subject, x.cid, x.created_at, now()
-    FROM (SELECT t.uri || '#notification/reply' AS uri, split_part(t.parent_uri, '/', 3) AS recipient_did, t.author_did AS author_did, 'reply' AS reason, t.uri AS reason_subject, t.cid AS cid, t.created_at AS created_at, t.indexed_at AS came FROM (SELECT t.* FROM public.posts AS t WHERE (t.uri) > (v_after[1]) AND (t.uri) <= (v_last[1])) AS t
+    FROM (SELECT t.uri || '#notification/reply' AS uri, split_part(t.parent_uri, '/', 3) AS recipient_did, t.author_did AS author_did, 'reply' AS reason, t.uri AS reason_subject, t.cid AS cid, t.created_at AS created_at, t.commit_seq IS NULL AS quiet, t.indexed_at AS came FROM (SELECT t.* FROM public.posts AS t WHERE (t.uri) > (v_after[1]) AND (t.uri) <= (v_last[1])) AS t
       WHERE NOT t.violates_thread_gate AND t.parent_uri LIKE 'at://did:%' AND split_part(t.parent_uri, '/', 3) <> t.author_did AND length(t.uri) <= 493 AND true AND true) AS x LEFT JOIN public.notifications AS o ON o.uri = x.uri
-    WHERE CASE WHEN o.uri IS NULL THEN NOT (EXISTS (
+    WHERE CASE WHEN o.uri IS NULL THEN NOT (x.quiet OR EXISTS (
       SELECT FROM unified_worker.repos AS r
       WHERE r.did = x.recipient_did AND (
         r.wiping OR x.came <= r.wiped_at OR (r.status = 'deleted' AND NOT r.active)))) ELSE (o.recipient_did, o.author_did, o.reason, o.reason_subject, o.cid, o.created_at) IS DISTINCT FROM (x.recipient_did, x.author_did, x.reason, x.reason_subject, x.cid, x.created_at) END
@@ -1655,10 +1696,10 @@ BEGIN
     p_changed := p_changed + v_count;
     INSERT INTO public.notifications (uri, recipient_did, author_did, reason, reason_subject, cid, created_at, indexed_at)
     SELECT x.uri, x.recipient_did, x.author_did, x.reason, x.reason_subject, x.cid, x.created_at, now()
-    FROM (SELECT t.uri || '#notification/quote' AS uri, split_part(v_quoted, '/', 3) AS recipient_did, t.author_did AS author_did, 'quote' AS reason, t.uri AS reason_subject, t.cid AS cid, t.created_at AS created_at, t.indexed_at AS came FROM (SELECT t.* FROM public.posts AS t WHERE (t.uri) > (v_after[1]) AND (t.uri) <= (v_last[1])) AS t CROSS JOIN LATERAL (SELECT CASE WHEN t.embed ? 'record' AND length(t.uri) <= 506
+    FROM (SELECT t.uri || '#notification/quote' AS uri, split_part(v_quoted, '/', 3) AS recipient_did, t.author_did AS author_did, 'quote' AS reason, t.uri AS reason_subject, t.cid AS cid, t.created_at AS created_at, t.commit_seq IS NULL AS quiet, t.indexed_at AS came FROM (SELECT t.* FROM public.posts AS t WHERE (t.uri) > (v_after[1]) AND (t.uri) <= (v_last[1])) AS t CROSS JOIN LATERAL (SELECT CASE WHEN t.embed ? 'record' AND length(t.uri) <= 506
     THEN unified_worker.quoted(t.embed) END) AS q (v_quoted)
       WHERE NOT t.violates_embedding_rules AND split_part(v_quoted, '/', 3) <> t.author_did AND length(t.uri) <= 493 AND true AND true) AS x LEFT JOIN public.notifications AS o ON o.uri = x.uri
-    WHERE CASE WHEN o.uri IS NULL THEN NOT (EXISTS (
+    WHERE CASE WHEN o.uri IS NULL THEN NOT (x.quiet OR EXISTS (
       SELECT FROM unified_worker.repos AS r
       WHERE r.did = x.recipient_did AND (
         r.wiping OR x.came <= r.wiped_at OR (r.status = 'deleted' AND NOT r.active)))) ELSE (o.recipient_did, o.author_did, o.reason, o.reason_subject, o.cid, o.created_at) IS DISTINCT FROM (x.recipient_did, x.author_did, x.reason, x.reason_subject, x.cid, x.created_at) END
@@ -1667,9 +1708,9 @@ BEGIN
     p_changed := p_changed + v_count;
     INSERT INTO public.notifications (uri, recipient_did, author_did, reason, reason_subject, cid, created_at, indexed_at)
     SELECT x.uri, x.recipient_did, x.author_did, x.reason, x.reason_subject, x.cid, x.created_at, now()
-    FROM (SELECT t.uri || '#notification/mention/' || m AS uri, m AS recipient_did, t.author_did AS author_did, 'mention' AS reason, t.uri AS reason_subject, t.cid AS cid, t.created_at AS created_at, t.indexed_at AS came FROM (SELECT t.* FROM public.posts AS t WHERE (t.uri) > (v_after[1]) AND (t.uri) <= (v_last[1])) AS t CROSS JOIN LATERAL unified_worker.mentioned(t.facets) AS m
+    FROM (SELECT t.uri || '#notification/mention/' || m AS uri, m AS recipient_did, t.author_did AS author_did, 'mention' AS reason, t.uri AS reason_subject, t.cid AS cid, t.created_at AS created_at, t.commit_seq IS NULL AS quiet, t.indexed_at AS came FROM (SELECT t.* FROM public.posts AS t WHERE (t.uri) > (v_after[1]) AND (t.uri) <= (v_last[1])) AS t CROSS JOIN LATERAL unified_worker.mentioned(t.facets) AS m
       WHERE m <> t.author_did AND length(t.uri) + length(m) <= 490 AND true AND true) AS x LEFT JOIN public.notifications AS o ON o.uri = x.uri
-    WHERE CASE WHEN o.uri IS NULL THEN NOT (EXISTS (
+    WHERE CASE WHEN o.uri IS NULL THEN NOT (x.quiet OR EXISTS (
       SELECT FROM unified_worker.repos AS r
       WHERE r.did = x.recipient_did AND (
         r.wiping OR x.came <= r.wiped_at OR (r.status = 'deleted' AND NOT r.active)))) ELSE (o.recipient_did, o.author_did, o.reason, o.reason_subject, o.cid, o.created_at) IS DISTINCT FROM (x.recipient_did, x.author_did, x.reason, x.reason_subject, x.cid, x.created_at) END
@@ -1720,9 +1761,9 @@ BEGIN
     p_changed := p_changed + v_count;
     INSERT INTO public.notifications (uri, recipient_did, author_did, reason, reason_subject, cid, created_at, indexed_at)
     SELECT x.uri, x.recipient_did, x.author_did, x.reason, x.reason_subject, x.cid, x.created_at, now()
-    FROM (SELECT 'at://' || t.did || '/app.bsky.actor.profile/self' || '#notification/starterpack-joined' AS uri, split_part(unified_worker.referred(t.profile_record -> 'joinedViaStarterPack', 'app.bsky.graph.starterpack'), '/', 3) AS recipient_did, t.did AS author_did, 'starterpack-joined' AS reason, unified_worker.referred(t.profile_record -> 'joinedViaStarterPack', 'app.bsky.graph.starterpack') AS reason_subject, NULL::text AS cid, t.indexed_at AS created_at, t.indexed_at AS came FROM (SELECT t.* FROM public.users AS t WHERE (t.did) > (v_after[1]) AND (t.did) <= (v_last[1])) AS t
+    FROM (SELECT 'at://' || t.did || '/app.bsky.actor.profile/self' || '#notification/starterpack-joined' AS uri, split_part(unified_worker.referred(t.profile_record -> 'joinedViaStarterPack', 'app.bsky.graph.starterpack'), '/', 3) AS recipient_did, t.did AS author_did, 'starterpack-joined' AS reason, unified_worker.referred(t.profile_record -> 'joinedViaStarterPack', 'app.bsky.graph.starterpack') AS reason_subject, NULL::text AS cid, t.indexed_at AS created_at, coalesce((SELECT c.quiet FROM unified_worker.commit_times AS c WHERE c.uri = 'at://' || t.did || '/app.bsky.actor.profile/self'), false) AS quiet, t.indexed_at AS came FROM (SELECT t.* FROM public.users AS t WHERE (t.did) > (v_after[1]) AND (t.did) <= (v_last[1])) AS t
       WHERE t.profile_record ? 'joinedViaStarterPack' AND split_part(unified_worker.referred(t.profile_record -> 'joinedViaStarterPack', 'app.bsky.graph.starterpack'), '/', 3) <> t.did AND length('at://' || t.did || '/app.bsky.actor.profile/self') <= 480 AND (t.display_name IS NOT NULL OR t.avatar_url IS NOT NULL OR t.banner_url IS NOT NULL OR t.description IS NOT NULL OR t.profile_record IS NOT NULL OR t.pinned_post IS NOT NULL) AND true) AS x LEFT JOIN public.notifications AS o ON o.uri = x.uri
-    WHERE CASE WHEN o.uri IS NULL THEN NOT (EXISTS (
+    WHERE CASE WHEN o.uri IS NULL THEN NOT (x.quiet OR EXISTS (
       SELECT FROM unified_worker.repos AS r
       WHERE r.did = x.recipient_did AND (
         r.wiping OR x.came <= r.wiped_at OR (r.status = 'deleted' AND NOT r.active)))) ELSE (o.recipient_did, o.author_did, o.reason, o.reason_subject) IS DISTINCT FROM (x.recipient_did, x.author_did, x.reason, x.reason_subject) END
@@ -1775,9 +1816,9 @@ BEGIN
     p_changed := p_changed + v_count;
     INSERT INTO public.notifications (uri, recipient_did, author_did, reason, reason_subject, created_at, cid, indexed_at)
     SELECT x.uri, x.recipient_did, x.author_did, x.reason, x.reason_subject, x.created_at, x.cid, now()
-    FROM (SELECT t.uri || '#notification' AS uri, split_part(t.post_uri, '/', 3) AS recipient_did, t.user_did AS author_did, 'like' AS reason, t.post_uri AS reason_subject, NULL::text AS cid, t.created_at AS created_at, t.indexed_at AS came FROM (SELECT t.* FROM public.likes AS t WHERE (t.uri) > (v_after[1]) AND (t.uri) <= (v_last[1])) AS t
+    FROM (SELECT t.uri || '#notification' AS uri, split_part(t.post_uri, '/', 3) AS recipient_did, t.user_did AS author_did, 'like' AS reason, t.post_uri AS reason_subject, NULL::text AS cid, t.created_at AS created_at, t.commit_seq IS NULL AS quiet, t.indexed_at AS came FROM (SELECT t.* FROM public.likes AS t WHERE (t.uri) > (v_after[1]) AND (t.uri) <= (v_last[1])) AS t
       WHERE true AND split_part(t.post_uri, '/', 3) <> t.user_did AND length(t.uri) <= 499 AND true AND true) AS x LEFT JOIN public.notifications AS o ON o.uri = x.uri
-    WHERE CASE WHEN o.uri IS NULL THEN NOT (EXISTS (
+    WHERE CASE WHEN o.uri IS NULL THEN NOT (x.quiet OR EXISTS (
       SELECT FROM unified_worker.repos AS r
       WHERE r.did = x.recipient_did AND (
         r.wiping OR x.came <= r.wiped_at OR (r.status = 'deleted' AND NOT r.active)))) ELSE (o.recipient_did, o.author_did, o.reason, o.reason_subject, o.created_at) IS DISTINCT FROM (x.recipient_did, x.author_did, x.reason, x.reason_subject, x.created_at) END
@@ -1786,9 +1827,9 @@ BEGIN
     p_changed := p_changed + v_count;
     INSERT INTO public.notifications (uri, recipient_did, author_did, reason, reason_subject, created_at, cid, indexed_at)
     SELECT x.uri, x.recipient_did, x.author_did, x.reason, x.reason_subject, x.created_at, x.cid, now()
-    FROM (SELECT t.uri || '#notification/like-via-repost' AS uri, split_part(unified_worker.referred(t.via, 'app.bsky.feed.repost'), '/', 3) AS recipient_did, t.user_did AS author_did, 'like-via-repost' AS reason, unified_worker.referred(t.via, 'app.bsky.feed.repost') AS reason_subject, NULL::text AS cid, t.created_at AS created_at, t.indexed_at AS came FROM (SELECT t.* FROM public.likes AS t WHERE (t.uri) > (v_after[1]) AND (t.uri) <= (v_last[1])) AS t
+    FROM (SELECT t.uri || '#notification/like-via-repost' AS uri, split_part(unified_worker.referred(t.via, 'app.bsky.feed.repost'), '/', 3) AS recipient_did, t.user_did AS author_did, 'like-via-repost' AS reason, unified_worker.referred(t.via, 'app.bsky.feed.repost') AS reason_subject, NULL::text AS cid, t.created_at AS created_at, t.commit_seq IS NULL AS quiet, t.indexed_at AS came FROM (SELECT t.* FROM public.likes AS t WHERE (t.uri) > (v_after[1]) AND (t.uri) <= (v_last[1])) AS t
       WHERE t.via IS NOT NULL AND split_part(unified_worker.referred(t.via, 'app.bsky.feed.repost'), '/', 3) <> t.user_did AND length(t.uri) <= 483 AND true AND true) AS x LEFT JOIN public.notifications AS o ON o.uri = x.uri
-    WHERE CASE WHEN o.uri IS NULL THEN NOT (EXISTS (
+    WHERE CASE WHEN o.uri IS NULL THEN NOT (x.quiet OR EXISTS (
       SELECT FROM unified_worker.repos AS r
       WHERE r.did = x.recipient_did AND (
         r.wiping OR x.came <= r.wiped_at OR (r.status = 'deleted' AND NOT r.active)))) ELSE (o.recipient_did, o.author_did, o.reason, o.reason_subject, o.created_at) IS DISTINCT FROM (x.recipient_did, x.author_did, x.reason, x.reason_subject, x.created_at) END
@@ -1841,9 +1882,9 @@ BEGIN
     p_changed := p_changed + v_count;
     INSERT INTO public.notifications (uri, recipient_did, author_did, reason, reason_subject, created_at, cid, indexed_at)
     SELECT x.uri, x.recipient_did, x.author_did, x.reason, x.reason_subject, x.created_at, x.cid, now()
-    FROM (SELECT t.uri || '#notification' AS uri, split_part(t.post_uri, '/', 3) AS recipient_did, t.user_did AS author_did, 'repost' AS reason, t.post_uri AS reason_subject, NULL::text AS cid, t.created_at AS created_at, t.indexed_at AS came FROM (SELECT t.* FROM public.reposts AS t WHERE (t.uri) > (v_after[1]) AND (t.uri) <= (v_last[1])) AS t
+    FROM (SELECT t.uri || '#notification' AS uri, split_part(t.post_uri, '/', 3) AS recipient_did, t.user_did AS author_did, 'repost' AS reason, t.post_uri AS reason_subject, NULL::text AS cid, t.created_at AS created_at, t.commit_seq IS NULL AS quiet, t.indexed_at AS came FROM (SELECT t.* FROM public.reposts AS t WHERE (t.uri) > (v_after[1]) AND (t.uri) <= (v_last[1])) AS t
       WHERE true AND split_part(t.post_uri, '/', 3) <> t.user_did AND length(t.uri) <= 499 AND true AND true) AS x LEFT JOIN public.notifications AS o ON o.uri = x.uri
-    WHERE CASE WHEN o.uri IS NULL THEN NOT (EXISTS (
+    WHERE CASE WHEN o.uri IS NULL THEN NOT (x.quiet OR EXISTS (
       SELECT FROM unified_worker.repos AS r
       WHERE r.did = x.recipient_did AND (
         r.wiping OR x.came <= r.wiped_at OR (r.status = 'deleted' AND NOT r.active)))) ELSE (o.recipient_did, o.author_did, o.reason, o.reason_subject, o.created_at) IS DISTINCT FROM (x.recipient_did, x.author_did, x.reason, x.reason_subject, x.created_at) END
@@ -1852,9 +1893,9 @@ BEGIN
     p_changed := p_changed + v_count;
     INSERT INTO public.notifications (uri, recipient_did, author_did, reason, reason_subject, created_at, cid, indexed_at)
     SELECT x.uri, x.recipient_did, x.author_did, x.reason, x.reason_subject, x.created_at, x.cid, now()
-    FROM (SELECT t.uri || '#notification/repost-via-repost' AS uri, split_part(unified_worker.referred(t.via, 'app.bsky.feed.repost'), '/', 3) AS recipient_did, t.user_did AS author_did, 'repost-via-repost' AS reason, unified_worker.referred(t.via, 'app.bsky.feed.repost') AS reason_subject, NULL::text AS cid, t.created_at AS created_at, t.indexed_at AS came FROM (SELECT t.* FROM public.reposts AS t WHERE (t.uri) > (v_after[1]) AND (t.uri) <= (v_last[1])) AS t
+    FROM (SELECT t.uri || '#notification/repost-via-repost' AS uri, split_part(unified_worker.referred(t.via, 'app.bsky.feed.repost'), '/', 3) AS recipient_did, t.user_did AS author_did, 'repost-via-repost' AS reason, unified_worker.referred(t.via, 'app.bsky.feed.repost') AS reason_subject, NULL::text AS cid, t.created_at AS created_at, t.commit_seq IS NULL AS quiet, t.indexed_at AS came FROM (SELECT t.* FROM public.reposts AS t WHERE (t.uri) > (v_after[1]) AND (t.uri) <= (v_last[1])) AS t
       WHERE t.via IS NOT NULL AND split_part(unified_worker.referred(t.via, 'app.bsky.feed.repost'), '/', 3) <> t.user_did AND length(t.uri) <= 481 AND true AND true) AS x LEFT JOIN public.notifications AS o ON o.uri = x.uri
-    WHERE CASE WHEN o.uri IS NULL THEN NOT (EXISTS (
+    WHERE CASE WHEN o.uri IS NULL THEN NOT (x.quiet OR EXISTS (
       SELECT FROM unified_worker.repos AS r
       WHERE r.did = x.recipient_did AND (
         r.wiping OR x.came <= r.wiped_at OR (r.status = 'deleted' AND NOT r.active)))) ELSE (o.recipient_did, o.author_did, o.reason, o.reason_subject, o.created_at) IS DISTINCT FROM (x.recipient_did, x.author_did, x.reason, x.reason_subject, x.created_at) END
@@ -1891,9 +1932,9 @@ BEGIN
   IF p_read > 0 AND NOT p_skip THEN
     INSERT INTO public.notifications (uri, recipient_did, author_did, reason, reason_subject, created_at, cid, indexed_at)
     SELECT x.uri, x.recipient_did, x.author_did, x.reason, x.reason_subject, x.created_at, x.cid, now()
-    FROM (SELECT t.uri || '#notification' AS uri, t.following_did AS recipient_did, t.follower_did AS author_did, 'follow' AS reason, NULL AS reason_subject, NULL::text AS cid, t.created_at AS created_at, t.indexed_at AS came FROM (SELECT t.* FROM public.follows AS t WHERE (t.uri) > (v_after[1]) AND (t.uri) <= (v_last[1])) AS t
+    FROM (SELECT t.uri || '#notification' AS uri, t.following_did AS recipient_did, t.follower_did AS author_did, 'follow' AS reason, NULL AS reason_subject, NULL::text AS cid, t.created_at AS created_at, t.commit_seq IS NULL AS quiet, t.indexed_at AS came FROM (SELECT t.* FROM public.follows AS t WHERE (t.uri) > (v_after[1]) AND (t.uri) <= (v_last[1])) AS t
       WHERE true AND t.following_did <> t.follower_did AND length(t.uri) <= 499 AND true AND true) AS x LEFT JOIN public.notifications AS o ON o.uri = x.uri
-    WHERE CASE WHEN o.uri IS NULL THEN NOT (EXISTS (
+    WHERE CASE WHEN o.uri IS NULL THEN NOT (x.quiet OR EXISTS (
       SELECT FROM unified_worker.repos AS r
       WHERE r.did = x.recipient_did AND (
         r.wiping OR x.came <= r.wiped_at OR (r.status = 'deleted' AND NOT r.active)))) ELSE (o.recipient_did, o.author_did, o.reason, o.reason_subject, o.created_at) IS DISTINCT FROM (x.recipient_did, x.author_did, x.reason, x.reason_subject, x.created_at) END
@@ -1930,9 +1971,9 @@ BEGIN
   IF p_read > 0 AND NOT p_skip THEN
     INSERT INTO public.notifications (uri, recipient_did, author_did, reason, reason_subject, cid, created_at, indexed_at)
     SELECT x.uri, x.recipient_did, x.author_did, x.reason, x.reason_subject, x.cid, x.created_at, now()
-    FROM (SELECT t.uri || '#notification/verified' AS uri, t.subject_did AS recipient_did, split_part(t.uri, '/', 3) AS author_did, 'verified' AS reason, NULL AS reason_subject, t.cid AS cid, t.created_at AS created_at, t.indexed_at AS came FROM (SELECT t.* FROM public.verifications AS t WHERE (t.uri) > (v_after[1]) AND (t.uri) <= (v_last[1])) AS t
+    FROM (SELECT t.uri || '#notification/verified' AS uri, t.subject_did AS recipient_did, split_part(t.uri, '/', 3) AS author_did, 'verified' AS reason, NULL AS reason_subject, t.cid AS cid, t.created_at AS created_at, coalesce((SELECT c.quiet FROM unified_worker.commit_times AS c WHERE c.uri = t.uri), false) AS quiet, t.indexed_at AS came FROM (SELECT t.* FROM public.verifications AS t WHERE (t.uri) > (v_after[1]) AND (t.uri) <= (v_last[1])) AS t
       WHERE true AND t.subject_did <> split_part(t.uri, '/', 3) AND length(t.uri) <= 490 AND true AND true) AS x LEFT JOIN public.notifications AS o ON o.uri = x.uri
-    WHERE CASE WHEN o.uri IS NULL THEN NOT (EXISTS (
+    WHERE CASE WHEN o.uri IS NULL THEN NOT (x.quiet OR EXISTS (
       SELECT FROM unified_worker.repos AS r
       WHERE r.did = x.recipient_did AND (
         r.wiping OR x.came <= r.wiped_at OR (r.status = 'deleted' AND NOT r.active)))) ELSE (o.recipient_did, o.author_did, o.reason, o.reason_subject, o.cid, o.created_at) IS DISTINCT FROM (x.recipient_did, x.author_did, x.reason, x.reason_subject, x.cid, x.created_at) END
@@ -2077,31 +2118,31 @@ BEGIN
   p_changed := 0;
   IF p_read > 0 AND NOT p_skip THEN
     DELETE FROM public.notifications AS d USING (SELECT t.* FROM public.notifications AS t WHERE (t.uri) > (v_after[1]) AND (t.uri) <= (v_last[1])) AS w WHERE d.uri = w.uri AND w.reason IN ('starterpack-joined', 'like', 'like-via-repost', 'reply', 'quote', 'mention', 'repost', 'repost-via-repost', 'follow', 'verified') AND w.uri LIKE '%#notification%'
-    AND (CASE split_part(w.uri, '/', 4) WHEN 'app.bsky.actor.profile' THEN EXISTS (SELECT FROM (SELECT 'at://' || t.did || '/app.bsky.actor.profile/self' || '#notification/starterpack-joined' AS uri, split_part(unified_worker.referred(t.profile_record -> 'joinedViaStarterPack', 'app.bsky.graph.starterpack'), '/', 3) AS recipient_did, t.did AS author_did, 'starterpack-joined' AS reason, unified_worker.referred(t.profile_record -> 'joinedViaStarterPack', 'app.bsky.graph.starterpack') AS reason_subject, NULL::text AS cid, t.indexed_at AS created_at, t.indexed_at AS came FROM public.users AS t
+    AND (CASE split_part(w.uri, '/', 4) WHEN 'app.bsky.actor.profile' THEN EXISTS (SELECT FROM (SELECT 'at://' || t.did || '/app.bsky.actor.profile/self' || '#notification/starterpack-joined' AS uri, split_part(unified_worker.referred(t.profile_record -> 'joinedViaStarterPack', 'app.bsky.graph.starterpack'), '/', 3) AS recipient_did, t.did AS author_did, 'starterpack-joined' AS reason, unified_worker.referred(t.profile_record -> 'joinedViaStarterPack', 'app.bsky.graph.starterpack') AS reason_subject, NULL::text AS cid, t.indexed_at AS created_at, coalesce((SELECT c.quiet FROM unified_worker.commit_times AS c WHERE c.uri = 'at://' || t.did || '/app.bsky.actor.profile/self'), false) AS quiet, t.indexed_at AS came FROM public.users AS t
       WHERE t.profile_record ? 'joinedViaStarterPack' AND split_part(unified_worker.referred(t.profile_record -> 'joinedViaStarterPack', 'app.bsky.graph.starterpack'), '/', 3) <> t.did AND length('at://' || t.did || '/app.bsky.actor.profile/self') <= 480 AND (t.display_name IS NOT NULL OR t.avatar_url IS NOT NULL OR t.banner_url IS NOT NULL OR t.description IS NOT NULL OR t.profile_record IS NOT NULL OR t.pinned_post IS NOT NULL) AND t.did = split_part(split_part(w.uri, '#', 1), '/', 3) AND 'at://' || t.did || '/app.bsky.actor.profile/self' = split_part(w.uri, '#', 1)) AS x
         WHERE x.uri = w.uri AND x.recipient_did = w.recipient_did)
-      WHEN 'app.bsky.feed.like' THEN EXISTS (SELECT FROM (SELECT t.uri || '#notification' AS uri, split_part(t.post_uri, '/', 3) AS recipient_did, t.user_did AS author_did, 'like' AS reason, t.post_uri AS reason_subject, NULL::text AS cid, t.created_at AS created_at, t.indexed_at AS came FROM public.likes AS t
+      WHEN 'app.bsky.feed.like' THEN EXISTS (SELECT FROM (SELECT t.uri || '#notification' AS uri, split_part(t.post_uri, '/', 3) AS recipient_did, t.user_did AS author_did, 'like' AS reason, t.post_uri AS reason_subject, NULL::text AS cid, t.created_at AS created_at, t.commit_seq IS NULL AS quiet, t.indexed_at AS came FROM public.likes AS t
       WHERE true AND split_part(t.post_uri, '/', 3) <> t.user_did AND length(t.uri) <= 499 AND true AND t.uri = split_part(w.uri, '#', 1) AND true) AS x
-        WHERE x.uri = w.uri AND x.recipient_did = w.recipient_did) OR EXISTS (SELECT FROM (SELECT t.uri || '#notification/like-via-repost' AS uri, split_part(unified_worker.referred(t.via, 'app.bsky.feed.repost'), '/', 3) AS recipient_did, t.user_did AS author_did, 'like-via-repost' AS reason, unified_worker.referred(t.via, 'app.bsky.feed.repost') AS reason_subject, NULL::text AS cid, t.created_at AS created_at, t.indexed_at AS came FROM public.likes AS t
+        WHERE x.uri = w.uri AND x.recipient_did = w.recipient_did) OR EXISTS (SELECT FROM (SELECT t.uri || '#notification/like-via-repost' AS uri, split_part(unified_worker.referred(t.via, 'app.bsky.feed.repost'), '/', 3) AS recipient_did, t.user_did AS author_did, 'like-via-repost' AS reason, unified_worker.referred(t.via, 'app.bsky.feed.repost') AS reason_subject, NULL::text AS cid, t.created_at AS created_at, t.commit_seq IS NULL AS quiet, t.indexed_at AS came FROM public.likes AS t
       WHERE t.via IS NOT NULL AND split_part(unified_worker.referred(t.via, 'app.bsky.feed.repost'), '/', 3) <> t.user_did AND length(t.uri) <= 483 AND true AND t.uri = split_part(w.uri, '#', 1) AND true) AS x
         WHERE x.uri = w.uri AND x.recipient_did = w.recipient_did)
-      WHEN 'app.bsky.feed.post' THEN EXISTS (SELECT FROM (SELECT t.uri || '#notification/reply' AS uri, split_part(t.parent_uri, '/', 3) AS recipient_did, t.author_did AS author_did, 'reply' AS reason, t.uri AS reason_subject, t.cid AS cid, t.created_at AS created_at, t.indexed_at AS came FROM public.posts AS t
+      WHEN 'app.bsky.feed.post' THEN EXISTS (SELECT FROM (SELECT t.uri || '#notification/reply' AS uri, split_part(t.parent_uri, '/', 3) AS recipient_did, t.author_did AS author_did, 'reply' AS reason, t.uri AS reason_subject, t.cid AS cid, t.created_at AS created_at, t.commit_seq IS NULL AS quiet, t.indexed_at AS came FROM public.posts AS t
       WHERE NOT t.violates_thread_gate AND t.parent_uri LIKE 'at://did:%' AND split_part(t.parent_uri, '/', 3) <> t.author_did AND length(t.uri) <= 493 AND true AND t.uri = split_part(w.uri, '#', 1) AND true) AS x
-        WHERE x.uri = w.uri AND x.recipient_did = w.recipient_did) OR EXISTS (SELECT FROM (SELECT t.uri || '#notification/quote' AS uri, split_part(v_quoted, '/', 3) AS recipient_did, t.author_did AS author_did, 'quote' AS reason, t.uri AS reason_subject, t.cid AS cid, t.created_at AS created_at, t.indexed_at AS came FROM public.posts AS t CROSS JOIN LATERAL (SELECT CASE WHEN t.embed ? 'record' AND length(t.uri) <= 506
+        WHERE x.uri = w.uri AND x.recipient_did = w.recipient_did) OR EXISTS (SELECT FROM (SELECT t.uri || '#notification/quote' AS uri, split_part(v_quoted, '/', 3) AS recipient_did, t.author_did AS author_did, 'quote' AS reason, t.uri AS reason_subject, t.cid AS cid, t.created_at AS created_at, t.commit_seq IS NULL AS quiet, t.indexed_at AS came FROM public.posts AS t CROSS JOIN LATERAL (SELECT CASE WHEN t.embed ? 'record' AND length(t.uri) <= 506
     THEN unified_worker.quoted(t.embed) END) AS q (v_quoted)
       WHERE NOT t.violates_embedding_rules AND split_part(v_quoted, '/', 3) <> t.author_did AND length(t.uri) <= 493 AND true AND t.uri = split_part(w.uri, '#', 1) AND true) AS x
-        WHERE x.uri = w.uri AND x.recipient_did = w.recipient_did) OR EXISTS (SELECT FROM (SELECT t.uri || '#notification/mention/' || m AS uri, m AS recipient_did, t.author_did AS author_did, 'mention' AS reason, t.uri AS reason_subject, t.cid AS cid, t.created_at AS created_at, t.indexed_at AS came FROM public.posts AS t CROSS JOIN LATERAL unified_worker.mentioned(t.facets) AS m
+        WHERE x.uri = w.uri AND x.recipient_did = w.recipient_did) OR EXISTS (SELECT FROM (SELECT t.uri || '#notification/mention/' || m AS uri, m AS recipient_did, t.author_did AS author_did, 'mention' AS reason, t.uri AS reason_subject, t.cid AS cid, t.created_at AS created_at, t.commit_seq IS NULL AS quiet, t.indexed_at AS came FROM public.posts AS t CROSS JOIN LATERAL unified_worker.mentioned(t.facets) AS m
       WHERE m <> t.author_did AND length(t.uri) + length(m) <= 490 AND true AND t.uri = split_part(w.uri, '#', 1) AND true) AS x
         WHERE x.uri = w.uri AND x.recipient_did = w.recipient_did)
-      WHEN 'app.bsky.feed.repost' THEN EXISTS (SELECT FROM (SELECT t.uri || '#notification' AS uri, split_part(t.post_uri, '/', 3) AS recipient_did, t.user_did AS author_did, 'repost' AS reason, t.post_uri AS reason_subject, NULL::text AS cid, t.created_at AS created_at, t.indexed_at AS came FROM public.reposts AS t
+      WHEN 'app.bsky.feed.repost' THEN EXISTS (SELECT FROM (SELECT t.uri || '#notification' AS uri, split_part(t.post_uri, '/', 3) AS recipient_did, t.user_did AS author_did, 'repost' AS reason, t.post_uri AS reason_subject, NULL::text AS cid, t.created_at AS created_at, t.commit_seq IS NULL AS quiet, t.indexed_at AS came FROM public.reposts AS t
       WHERE true AND split_part(t.post_uri, '/', 3) <> t.user_did AND length(t.uri) <= 499 AND true AND t.uri = split_part(w.uri, '#', 1) AND true) AS x
-        WHERE x.uri = w.uri AND x.recipient_did = w.recipient_did) OR EXISTS (SELECT FROM (SELECT t.uri || '#notification/repost-via-repost' AS uri, split_part(unified_worker.referred(t.via, 'app.bsky.feed.repost'), '/', 3) AS recipient_did, t.user_did AS author_did, 'repost-via-repost' AS reason, unified_worker.referred(t.via, 'app.bsky.feed.repost') AS reason_subject, NULL::text AS cid, t.created_at AS created_at, t.indexed_at AS came FROM public.reposts AS t
+        WHERE x.uri = w.uri AND x.recipient_did = w.recipient_did) OR EXISTS (SELECT FROM (SELECT t.uri || '#notification/repost-via-repost' AS uri, split_part(unified_worker.referred(t.via, 'app.bsky.feed.repost'), '/', 3) AS recipient_did, t.user_did AS author_did, 'repost-via-repost' AS reason, unified_worker.referred(t.via, 'app.bsky.feed.repost') AS reason_subject, NULL::text AS cid, t.created_at AS created_at, t.commit_seq IS NULL AS quiet, t.indexed_at AS came FROM public.reposts AS t
       WHERE t.via IS NOT NULL AND split_part(unified_worker.referred(t.via, 'app.bsky.feed.repost'), '/', 3) <> t.user_did AND length(t.uri) <= 481 AND true AND t.uri = split_part(w.uri, '#', 1) AND true) AS x
         WHERE x.uri = w.uri AND x.recipient_did = w.recipient_did)
-      WHEN 'app.bsky.graph.follow' THEN EXISTS (SELECT FROM (SELECT t.uri || '#notification' AS uri, t.following_did AS recipient_did, t.follower_did AS author_did, 'follow' AS reason, NULL AS reason_subject, NULL::text AS cid, t.created_at AS created_at, t.indexed_at AS came FROM public.follows AS t
+      WHEN 'app.bsky.graph.follow' THEN EXISTS (SELECT FROM (SELECT t.uri || '#notification' AS uri, t.following_did AS recipient_did, t.follower_did AS author_did, 'follow' AS reason, NULL AS reason_subject, NULL::text AS cid, t.created_at AS created_at, t.commit_seq IS NULL AS quiet, t.indexed_at AS came FROM public.follows AS t
       WHERE true AND t.following_did <> t.follower_did AND length(t.uri) <= 499 AND true AND t.uri = split_part(w.uri, '#', 1) AND true) AS x
         WHERE x.uri = w.uri AND x.recipient_did = w.recipient_did)
-      WHEN 'app.bsky.graph.verification' THEN EXISTS (SELECT FROM (SELECT t.uri || '#notification/verified' AS uri, t.subject_did AS recipient_did, split_part(t.uri, '/', 3) AS author_did, 'verified' AS reason, NULL AS reason_subject, t.cid AS cid, t.created_at AS created_at, t.indexed_at AS came FROM public.verifications AS t
+      WHEN 'app.bsky.graph.verification' THEN EXISTS (SELECT FROM (SELECT t.uri || '#notification/verified' AS uri, t.subject_did AS recipient_did, split_part(t.uri, '/', 3) AS author_did, 'verified' AS reason, NULL AS reason_subject, t.cid AS cid, t.created_at AS created_at, coalesce((SELECT c.quiet FROM unified_worker.commit_times AS c WHERE c.uri = t.uri), false) AS quiet, t.indexed_at AS came FROM public.verifications AS t
       WHERE true AND t.subject_did <> split_part(t.uri, '/', 3) AND length(t.uri) <= 490 AND true AND t.uri = split_part(w.uri, '#', 1) AND true) AS x
         WHERE x.uri = w.uri AND x.recipient_did = w.recipient_did) END) IS NOT TRUE;
     GET DIAGNOSTICS v_count = ROW_COUNT;
@@ -2283,6 +2324,1277 @@ CREATE OR REPLACE FUNCTION unified_worker.begin_rebuild() RETURNS void LANGUAGE 
   SELECT step, number FROM unnest(ARRAY['thread_gates', 'posts', 'users', 'likes', 'reposts', 'follows', 'verifications', 'quotes', 'feed_items', 'thread_contexts', 'notifications', 'post_viewer_states', 'post_aggregations', 'feed_generators', 'labeler_services']) WITH ORDINALITY AS s (step, number);
 $begin$;
 
+CREATE OR REPLACE FUNCTION unified_worker.touch(p_did text, p_rev text, p_uri text[], p_rest jsonb[]) RETURNS void
+LANGUAGE plpgsql AS $touch$
+DECLARE
+  v_count bigint;
+BEGIN
+  INSERT INTO unified_worker.touched AS t (did, path, rev)
+  SELECT DISTINCT p_did, coalesce(unified_worker.path_of(o.uri), o.rest ->> 'path'), p_rev FROM unnest(p_uri, p_rest) AS o (uri, rest)
+  WHERE coalesce(unified_worker.path_of(o.uri), o.rest ->> 'path') IS NOT NULL
+  ON CONFLICT (did, path) DO UPDATE SET rev = greatest(t.rev, excluded.rev);
+  GET DIAGNOSTICS v_count = ROW_COUNT;
+  UPDATE unified_worker.repairs SET touched = touched + v_count WHERE did = p_did AND touched + v_count <= 10000;
+  IF NOT FOUND THEN  -- it begins anew, at a quieter hour
+    PERFORM unified_worker.repair_leave(p_did, NULL, 'wanted', 'overflow', interval '10 minutes', true);
+  END IF;
+END $touch$;
+
+CREATE OR REPLACE FUNCTION unified_worker.repair_check(p_did text, p_claim int) RETURNS text LANGUAGE plpgsql AS $check$
+DECLARE
+  v_repo unified_worker.repos; v_lease timestamptz;
+BEGIN
+  SELECT * INTO v_repo FROM unified_worker.repos WHERE did = p_did FOR UPDATE;
+  SELECT lease_until INTO v_lease FROM unified_worker.repairs
+  WHERE did = p_did AND claim = p_claim AND state IN ('fetching', 'writing') FOR UPDATE;
+  IF NOT FOUND THEN
+    RETURN 'lost';
+  END IF;
+  IF v_lease < now() + interval '15 minutes' / 2 THEN
+    UPDATE unified_worker.repairs SET lease_until = now() + interval '15 minutes' WHERE did = p_did;
+  END IF;
+  RETURN CASE WHEN v_repo.wiping THEN 'wiping' WHEN NOT v_repo.active THEN 'inactive' WHEN NOT v_repo.fetching THEN 'lost'
+    ELSE 'ok' END;
+END $check$;
+
+CREATE OR REPLACE FUNCTION unified_worker.repair_mark(p_did text, p_claim int) RETURNS text LANGUAGE plpgsql AS $mark$
+DECLARE
+  v_repo unified_worker.repos;
+BEGIN
+  INSERT INTO unified_worker.repos (did, rev) VALUES (p_did, '') ON CONFLICT (did) DO NOTHING;
+  SELECT * INTO v_repo FROM unified_worker.repos WHERE did = p_did FOR UPDATE;
+  PERFORM FROM unified_worker.repairs WHERE did = p_did AND claim = p_claim AND state = 'fetching' FOR UPDATE;
+  IF NOT FOUND THEN
+    RETURN 'lost';
+  ELSIF v_repo.wiping THEN
+    RETURN 'wiping';
+  ELSIF NOT v_repo.active THEN
+    RETURN 'inactive';
+  END IF;
+  DELETE FROM unified_worker.touched WHERE did = p_did;
+  UPDATE unified_worker.repos SET fetching = true, sync = CASE sync WHEN 2 THEN 3 ELSE sync END, updated_at = now()
+  WHERE did = p_did;
+  -- What turned out to be forged is no floor.
+  UPDATE unified_worker.repairs SET touched = 0, kept = 0, car_rev = NULL, floor_sync = v_repo.sync,
+    floor_rev = CASE WHEN v_repo.rev = v_repo.refuted_rev THEN '' ELSE v_repo.rev END
+  WHERE did = p_did;
+  RETURN 'ok';
+END $mark$;
+
+CREATE OR REPLACE FUNCTION unified_worker.repair_begin(
+  p_did text, p_claim int, p_rev text, p_data text, p_proven boolean, p_records bigint, p_bytes bigint)
+RETURNS text LANGUAGE plpgsql AS $begin$
+DECLARE
+  v_word text := unified_worker.repair_check(p_did, p_claim); v_repo unified_worker.repos; v_repair unified_worker.repairs;
+BEGIN
+  IF v_word <> 'ok' THEN
+    RETURN v_word;
+  END IF;
+  SELECT * INTO v_repo FROM unified_worker.repos WHERE did = p_did;
+  SELECT * INTO v_repair FROM unified_worker.repairs WHERE did = p_did;
+  IF p_rev < v_repair.floor_rev THEN
+    RETURN 'behind';
+  ELSIF v_repo.sync = 1 AND v_repo.data_cid = p_data THEN
+    RETURN 'same';
+  END IF;
+  IF v_repo.rev = v_repo.refuted_rev AND EXISTS (
+    SELECT FROM unified_worker.touched WHERE did = p_did AND rev > p_rev)
+  THEN
+    RETURN 'again';
+  END IF;
+  UPDATE unified_worker.repairs SET state = 'writing', car_rev = p_rev, records = p_records, bytes = p_bytes WHERE did = p_did;
+  IF v_repo.rev <= p_rev OR v_repo.rev = v_repo.refuted_rev THEN
+    UPDATE unified_worker.repos SET rev = p_rev, data_cid = p_data, doubt = NULL, refuted_rev = NULL,
+      sync = CASE WHEN sync = 2 AND coalesce(refused_rev <= p_rev, true) THEN 3 ELSE sync END,
+      refused_rev = CASE WHEN refused_rev > p_rev THEN refused_rev END,
+      unproven = CASE WHEN NOT p_proven THEN unproven END, unproven_at = CASE WHEN NOT p_proven THEN unproven_at END,
+      updated_at = now()
+    WHERE did = p_did;
+  END IF;
+  RETURN 'ok';
+END $begin$;
+
+CREATE OR REPLACE FUNCTION unified_worker.repair_compare(
+  p_did text, p_claim int, p_rev text, p_kinds smallint[], p_first text, p_end text, p_refused text[],
+  p_kind smallint[], p_uri text[], p_cid text[], p_subject text[], p_subject_cid text[], p_created_at timestamptz[],
+  p_rest jsonb[],
+  OUT p_word text, OUT p_places int[], OUT p_gone text[], OUT p_gone_kinds smallint[])
+LANGUAGE plpgsql SET plan_cache_mode = force_custom_plan AS $compare$
+DECLARE
+  v_from text := substr(p_first, length(p_did) + 7); v_to text := substr(p_end, length(p_did) + 7); v_gone text[];
+  v_refused text[] := ARRAY(SELECT o.uri FROM unnest(p_kind, p_uri) AS o (kind, uri) WHERE o.kind = -1);
+  v_sorted boolean := (SELECT min(v.tables_by) = 'worker' FROM unified_worker.schema_version AS v);
+BEGIN
+  p_places := '{}';
+  p_gone := '{}';
+  p_gone_kinds := '{}';
+  p_word := unified_worker.repair_check(p_did, p_claim);
+  IF p_word <> 'ok' THEN
+    RETURN;
+  END IF;
+  IF 602 = ANY (p_kinds) THEN
+    WITH said AS MATERIALIZED (
+      SELECT o.* FROM unnest(p_uri, p_kind, p_cid, p_subject, p_subject_cid, p_created_at, p_rest)
+        WITH ORDINALITY AS o (uri, kind, cid, subject, subject_cid, created_at, rest, place)
+      WHERE o.kind = 602),
+    mine AS MATERIALIZED (
+      SELECT t.uri AS record_uri, t.* FROM public.likes AS t WHERE (v_sorted OR t.user_did = p_did) AND (t.uri) COLLATE "C" >= p_first AND (t.uri) COLLATE "C" < p_end
+      UNION ALL SELECT d.uri, t.* FROM unified_worker.duplicate_records AS d,
+        jsonb_populate_record(NULL::public.likes, d.record) AS t
+      WHERE d.uri >= p_first AND d.uri < p_end AND d.collection = 'app.bsky.feed.like'),
+    gone AS (
+      SELECT m.record_uri FROM mine AS m
+      WHERE m.record_uri <> ALL (v_refused) AND NOT EXISTS (SELECT FROM said AS s WHERE s.uri = m.record_uri))
+    SELECT p_places || ARRAY(
+      SELECT s.place::int FROM said AS s LEFT JOIN mine AS t ON t.record_uri = s.uri
+      WHERE t.record_uri IS NULL OR (t.post_uri::text IS NOT DISTINCT FROM s.subject AND t.subject_cid::text IS NOT DISTINCT FROM s.subject_cid AND t.via::jsonb IS NOT DISTINCT FROM s.rest -> 'via' AND (s.created_at IS NULL OR t.created_at::timestamptz IS NOT DISTINCT FROM s.created_at)) IS NOT TRUE),
+      ARRAY(SELECT g.record_uri FROM gone AS g)
+    INTO p_places, v_gone;
+    p_gone := p_gone || v_gone;
+    p_gone_kinds := p_gone_kinds || array_fill(603::smallint, ARRAY[cardinality(v_gone)]);
+  END IF;
+  IF 32492 = ANY (p_kinds) THEN
+    WITH said AS MATERIALIZED (
+      SELECT o.* FROM unnest(p_uri, p_kind, p_cid, p_subject, p_subject_cid, p_created_at, p_rest)
+        WITH ORDINALITY AS o (uri, kind, cid, subject, subject_cid, created_at, rest, place)
+      WHERE o.kind = 32492),
+    mine AS MATERIALIZED (
+      SELECT t.uri AS record_uri, t.* FROM public.reposts AS t WHERE (v_sorted OR t.user_did = p_did) AND (t.uri) COLLATE "C" >= p_first AND (t.uri) COLLATE "C" < p_end
+      UNION ALL SELECT d.uri, t.* FROM unified_worker.duplicate_records AS d,
+        jsonb_populate_record(NULL::public.reposts, d.record) AS t
+      WHERE d.uri >= p_first AND d.uri < p_end AND d.collection = 'app.bsky.feed.repost'),
+    gone AS (
+      SELECT m.record_uri FROM mine AS m
+      WHERE m.record_uri <> ALL (v_refused) AND NOT EXISTS (SELECT FROM said AS s WHERE s.uri = m.record_uri))
+    SELECT p_places || ARRAY(
+      SELECT s.place::int FROM said AS s LEFT JOIN mine AS t ON t.record_uri = s.uri
+      WHERE t.record_uri IS NULL OR (t.post_uri::text IS NOT DISTINCT FROM s.subject AND t.subject_cid::text IS NOT DISTINCT FROM s.subject_cid AND t.via::jsonb IS NOT DISTINCT FROM s.rest -> 'via' AND (s.created_at IS NULL OR t.created_at::timestamptz IS NOT DISTINCT FROM s.created_at)) IS NOT TRUE),
+      ARRAY(SELECT g.record_uri FROM gone AS g)
+    INTO p_places, v_gone;
+    p_gone := p_gone || v_gone;
+    p_gone_kinds := p_gone_kinds || array_fill(32493::smallint, ARRAY[cardinality(v_gone)]);
+  END IF;
+  IF 14 = ANY (p_kinds) THEN
+    WITH said AS MATERIALIZED (
+      SELECT o.* FROM unnest(p_uri, p_kind, p_cid, p_subject, p_subject_cid, p_created_at, p_rest)
+        WITH ORDINALITY AS o (uri, kind, cid, subject, subject_cid, created_at, rest, place)
+      WHERE o.kind = 14),
+    mine AS MATERIALIZED (
+      SELECT t.uri AS record_uri, t.* FROM public.posts AS t WHERE (v_sorted OR t.author_did = p_did) AND (t.uri) COLLATE "C" >= p_first AND (t.uri) COLLATE "C" < p_end),
+    gone AS (
+      SELECT m.record_uri FROM mine AS m
+      WHERE m.record_uri <> ALL (v_refused) AND NOT EXISTS (SELECT FROM said AS s WHERE s.uri = m.record_uri))
+    SELECT p_places || ARRAY(
+      SELECT s.place::int FROM said AS s LEFT JOIN mine AS t ON t.record_uri = s.uri
+      WHERE t.record_uri IS NULL OR (t.cid = s.cid) IS NOT TRUE),
+      ARRAY(SELECT g.record_uri FROM gone AS g)
+    INTO p_places, v_gone;
+    p_gone := p_gone || v_gone;
+    p_gone_kinds := p_gone_kinds || array_fill(15::smallint, ARRAY[cardinality(v_gone)]);
+  END IF;
+  IF 864 = ANY (p_kinds) THEN
+    WITH said AS MATERIALIZED (
+      SELECT o.* FROM unnest(p_uri, p_kind, p_cid, p_subject, p_subject_cid, p_created_at, p_rest)
+        WITH ORDINALITY AS o (uri, kind, cid, subject, subject_cid, created_at, rest, place)
+      WHERE o.kind = 864),
+    mine AS MATERIALIZED (
+      SELECT t.uri AS record_uri, t.* FROM public.follows AS t WHERE (v_sorted OR t.follower_did = p_did) AND (t.uri) COLLATE "C" >= p_first AND (t.uri) COLLATE "C" < p_end
+      UNION ALL SELECT d.uri, t.* FROM unified_worker.duplicate_records AS d,
+        jsonb_populate_record(NULL::public.follows, d.record) AS t
+      WHERE d.uri >= p_first AND d.uri < p_end AND d.collection = 'app.bsky.graph.follow'),
+    gone AS (
+      SELECT m.record_uri FROM mine AS m
+      WHERE m.record_uri <> ALL (v_refused) AND NOT EXISTS (SELECT FROM said AS s WHERE s.uri = m.record_uri))
+    SELECT p_places || ARRAY(
+      SELECT s.place::int FROM said AS s LEFT JOIN mine AS t ON t.record_uri = s.uri
+      WHERE t.record_uri IS NULL OR (t.following_did::text IS NOT DISTINCT FROM s.subject AND (s.created_at IS NULL OR t.created_at::timestamptz IS NOT DISTINCT FROM s.created_at)) IS NOT TRUE),
+      ARRAY(SELECT g.record_uri FROM gone AS g)
+    INTO p_places, v_gone;
+    p_gone := p_gone || v_gone;
+    p_gone_kinds := p_gone_kinds || array_fill(865::smallint, ARRAY[cardinality(v_gone)]);
+  END IF;
+  IF 13348 = ANY (p_kinds) THEN
+    WITH said AS MATERIALIZED (
+      SELECT o.* FROM unnest(p_uri, p_kind, p_cid, p_subject, p_subject_cid, p_created_at, p_rest)
+        WITH ORDINALITY AS o (uri, kind, cid, subject, subject_cid, created_at, rest, place)
+      WHERE o.kind = 13348),
+    mine AS MATERIALIZED (
+      SELECT t.uri AS record_uri, t.* FROM public.generic_records AS t WHERE (v_sorted OR t.author_did = p_did) AND (t.uri) COLLATE "C" >= p_first AND (t.uri) COLLATE "C" < p_end),
+    gone AS (
+      SELECT m.record_uri FROM mine AS m
+      WHERE m.record_uri <> ALL (v_refused) AND NOT EXISTS (SELECT FROM said AS s WHERE s.uri = m.record_uri))
+    SELECT p_places || ARRAY(
+      SELECT s.place::int FROM said AS s LEFT JOIN mine AS t ON t.record_uri = s.uri
+      WHERE t.record_uri IS NULL OR (t.cid = s.cid) IS NOT TRUE),
+      ARRAY(SELECT g.record_uri FROM gone AS g)
+    INTO p_places, v_gone;
+    p_gone := p_gone || v_gone;
+    p_gone_kinds := p_gone_kinds || array_fill(13349::smallint, ARRAY[cardinality(v_gone)]);
+  END IF;
+  IF 26342 = ANY (p_kinds) THEN
+    WITH said AS MATERIALIZED (
+      SELECT o.* FROM unnest(p_uri, p_kind, p_cid, p_subject, p_subject_cid, p_created_at, p_rest)
+        WITH ORDINALITY AS o (uri, kind, cid, subject, subject_cid, created_at, rest, place)
+      WHERE o.kind = 26342),
+    mine AS MATERIALIZED (
+      SELECT 'at://' || t.did || '/app.bsky.actor.profile/self' AS record_uri, t.* FROM public.users AS t WHERE t.did = p_did AND ('at://' || t.did || '/app.bsky.actor.profile/self') COLLATE "C" >= p_first AND ('at://' || t.did || '/app.bsky.actor.profile/self') COLLATE "C" < p_end AND (t.display_name IS NOT NULL OR t.avatar_url IS NOT NULL OR t.banner_url IS NOT NULL OR t.description IS NOT NULL OR t.profile_record IS NOT NULL OR t.pinned_post IS NOT NULL)),
+    gone AS (
+      SELECT m.record_uri FROM mine AS m
+      WHERE m.record_uri <> ALL (v_refused) AND NOT EXISTS (SELECT FROM said AS s WHERE s.uri = m.record_uri))
+    SELECT p_places || ARRAY(
+      SELECT s.place::int FROM said AS s LEFT JOIN mine AS t ON t.record_uri = s.uri
+      WHERE t.record_uri IS NULL OR (t.display_name::text IS NOT DISTINCT FROM s.rest ->> 'name' AND t.avatar_url::text IS NOT DISTINCT FROM s.rest ->> 'avatar' AND t.banner_url::text IS NOT DISTINCT FROM s.rest ->> 'banner' AND t.description::text IS NOT DISTINCT FROM s.rest ->> 'description' AND t.profile_record::jsonb IS NOT DISTINCT FROM s.rest -> 'record' AND t.pinned_post::jsonb IS NOT DISTINCT FROM s.rest -> 'pinned') IS NOT TRUE),
+      ARRAY(SELECT g.record_uri FROM gone AS g)
+    INTO p_places, v_gone;
+    p_gone := p_gone || v_gone;
+    p_gone_kinds := p_gone_kinds || array_fill(26343::smallint, ARRAY[cardinality(v_gone)]);
+  END IF;
+  IF 28742 = ANY (p_kinds) THEN
+    WITH said AS MATERIALIZED (
+      SELECT o.* FROM unnest(p_uri, p_kind, p_cid, p_subject, p_subject_cid, p_created_at, p_rest)
+        WITH ORDINALITY AS o (uri, kind, cid, subject, subject_cid, created_at, rest, place)
+      WHERE o.kind = 28742),
+    mine AS MATERIALIZED (
+      SELECT t.uri AS record_uri, t.* FROM public.feed_generators AS t WHERE (v_sorted OR t.creator_did = p_did) AND (t.uri) COLLATE "C" >= p_first AND (t.uri) COLLATE "C" < p_end),
+    gone AS (
+      SELECT m.record_uri FROM mine AS m
+      WHERE m.record_uri <> ALL (v_refused) AND NOT EXISTS (SELECT FROM said AS s WHERE s.uri = m.record_uri))
+    SELECT p_places || ARRAY(
+      SELECT s.place::int FROM said AS s LEFT JOIN mine AS t ON t.record_uri = s.uri
+      WHERE t.record_uri IS NULL OR (t.cid = s.cid) IS NOT TRUE),
+      ARRAY(SELECT g.record_uri FROM gone AS g)
+    INTO p_places, v_gone;
+    p_gone := p_gone || v_gone;
+    p_gone_kinds := p_gone_kinds || array_fill(28743::smallint, ARRAY[cardinality(v_gone)]);
+  END IF;
+  IF 12476 = ANY (p_kinds) THEN
+    WITH said AS MATERIALIZED (
+      SELECT o.* FROM unnest(p_uri, p_kind, p_cid, p_subject, p_subject_cid, p_created_at, p_rest)
+        WITH ORDINALITY AS o (uri, kind, cid, subject, subject_cid, created_at, rest, place)
+      WHERE o.kind = 12476),
+    mine AS MATERIALIZED (
+      SELECT replace(t.post_uri, '/app.bsky.feed.post/', '/app.bsky.feed.postgate/') AS record_uri, t.* FROM public.post_gates AS t WHERE (replace(t.post_uri, '/app.bsky.feed.post/', '/app.bsky.feed.postgate/')) COLLATE "C" >= p_first AND (replace(t.post_uri, '/app.bsky.feed.post/', '/app.bsky.feed.postgate/')) COLLATE "C" < p_end),
+    gone AS (
+      SELECT m.record_uri FROM mine AS m
+      WHERE m.record_uri <> ALL (v_refused) AND NOT EXISTS (SELECT FROM said AS s WHERE s.uri = m.record_uri))
+    SELECT p_places || ARRAY(
+      SELECT s.place::int FROM said AS s LEFT JOIN mine AS t ON t.record_uri = s.uri
+      WHERE t.record_uri IS NULL OR (t.embedding_rules::jsonb IS NOT DISTINCT FROM coalesce(s.rest -> 'rules', '{}') AND (s.created_at IS NULL OR t.created_at::timestamptz IS NOT DISTINCT FROM s.created_at) AND t.detached_embedding_uris::jsonb IS NOT DISTINCT FROM s.rest -> 'detached') IS NOT TRUE),
+      ARRAY(SELECT g.record_uri FROM gone AS g)
+    INTO p_places, v_gone;
+    p_gone := p_gone || v_gone;
+    p_gone_kinds := p_gone_kinds || array_fill(12477::smallint, ARRAY[cardinality(v_gone)]);
+  END IF;
+  IF 30210 = ANY (p_kinds) THEN
+    WITH said AS MATERIALIZED (
+      SELECT o.* FROM unnest(p_uri, p_kind, p_cid, p_subject, p_subject_cid, p_created_at, p_rest)
+        WITH ORDINALITY AS o (uri, kind, cid, subject, subject_cid, created_at, rest, place)
+      WHERE o.kind = 30210),
+    mine AS MATERIALIZED (
+      SELECT replace(t.post_uri, '/app.bsky.feed.post/', '/app.bsky.feed.threadgate/') AS record_uri, t.* FROM public.thread_gates AS t WHERE t.owner_did = p_did AND (replace(t.post_uri, '/app.bsky.feed.post/', '/app.bsky.feed.threadgate/')) COLLATE "C" >= p_first AND (replace(t.post_uri, '/app.bsky.feed.post/', '/app.bsky.feed.threadgate/')) COLLATE "C" < p_end),
+    gone AS (
+      SELECT m.record_uri FROM mine AS m
+      WHERE m.record_uri <> ALL (v_refused) AND NOT EXISTS (SELECT FROM said AS s WHERE s.uri = m.record_uri))
+    SELECT p_places || ARRAY(
+      SELECT s.place::int FROM said AS s LEFT JOIN mine AS t ON t.record_uri = s.uri
+      WHERE t.record_uri IS NULL OR (t.allow_mentions::boolean IS NOT DISTINCT FROM (s.rest -> 'mentions')::boolean AND t.allow_following::boolean IS NOT DISTINCT FROM (s.rest -> 'following')::boolean AND t.allow_list_members::boolean IS NOT DISTINCT FROM (s.rest -> 'members')::boolean AND t.allow_list_uris::jsonb IS NOT DISTINCT FROM s.rest -> 'lists' AND (s.created_at IS NULL OR t.created_at::timestamptz IS NOT DISTINCT FROM s.created_at) AND t.allow_followers::boolean IS NOT DISTINCT FROM coalesce((s.rest -> 'followers')::boolean, false) AND t.hidden_replies::jsonb IS NOT DISTINCT FROM s.rest -> 'hidden') IS NOT TRUE),
+      ARRAY(SELECT g.record_uri FROM gone AS g)
+    INTO p_places, v_gone;
+    p_gone := p_gone || v_gone;
+    p_gone_kinds := p_gone_kinds || array_fill(30211::smallint, ARRAY[cardinality(v_gone)]);
+  END IF;
+  IF 5284 = ANY (p_kinds) THEN
+    WITH said AS MATERIALIZED (
+      SELECT o.* FROM unnest(p_uri, p_kind, p_cid, p_subject, p_subject_cid, p_created_at, p_rest)
+        WITH ORDINALITY AS o (uri, kind, cid, subject, subject_cid, created_at, rest, place)
+      WHERE o.kind = 5284),
+    mine AS MATERIALIZED (
+      SELECT t.uri AS record_uri, t.* FROM public.blocks AS t WHERE (v_sorted OR t.blocker_did = p_did) AND (t.uri) COLLATE "C" >= p_first AND (t.uri) COLLATE "C" < p_end
+      UNION ALL SELECT d.uri, t.* FROM unified_worker.duplicate_records AS d,
+        jsonb_populate_record(NULL::public.blocks, d.record) AS t
+      WHERE d.uri >= p_first AND d.uri < p_end AND d.collection = 'app.bsky.graph.block'),
+    gone AS (
+      SELECT m.record_uri FROM mine AS m
+      WHERE m.record_uri <> ALL (v_refused) AND NOT EXISTS (SELECT FROM said AS s WHERE s.uri = m.record_uri))
+    SELECT p_places || ARRAY(
+      SELECT s.place::int FROM said AS s LEFT JOIN mine AS t ON t.record_uri = s.uri
+      WHERE t.record_uri IS NULL OR (t.blocked_did::text IS NOT DISTINCT FROM s.subject AND (s.created_at IS NULL OR t.created_at::timestamptz IS NOT DISTINCT FROM s.created_at)) IS NOT TRUE),
+      ARRAY(SELECT g.record_uri FROM gone AS g)
+    INTO p_places, v_gone;
+    p_gone := p_gone || v_gone;
+    p_gone_kinds := p_gone_kinds || array_fill(5285::smallint, ARRAY[cardinality(v_gone)]);
+  END IF;
+  IF 21370 = ANY (p_kinds) THEN
+    WITH said AS MATERIALIZED (
+      SELECT o.* FROM unnest(p_uri, p_kind, p_cid, p_subject, p_subject_cid, p_created_at, p_rest)
+        WITH ORDINALITY AS o (uri, kind, cid, subject, subject_cid, created_at, rest, place)
+      WHERE o.kind = 21370),
+    mine AS MATERIALIZED (
+      SELECT t.uri AS record_uri, t.* FROM public.lists AS t WHERE (v_sorted OR t.creator_did = p_did) AND (t.uri) COLLATE "C" >= p_first AND (t.uri) COLLATE "C" < p_end),
+    gone AS (
+      SELECT m.record_uri FROM mine AS m
+      WHERE m.record_uri <> ALL (v_refused) AND NOT EXISTS (SELECT FROM said AS s WHERE s.uri = m.record_uri))
+    SELECT p_places || ARRAY(
+      SELECT s.place::int FROM said AS s LEFT JOIN mine AS t ON t.record_uri = s.uri
+      WHERE t.record_uri IS NULL OR (t.cid = s.cid) IS NOT TRUE),
+      ARRAY(SELECT g.record_uri FROM gone AS g)
+    INTO p_places, v_gone;
+    p_gone := p_gone || v_gone;
+    p_gone_kinds := p_gone_kinds || array_fill(21371::smallint, ARRAY[cardinality(v_gone)]);
+  END IF;
+  IF 30516 = ANY (p_kinds) THEN
+    WITH said AS MATERIALIZED (
+      SELECT o.* FROM unnest(p_uri, p_kind, p_cid, p_subject, p_subject_cid, p_created_at, p_rest)
+        WITH ORDINALITY AS o (uri, kind, cid, subject, subject_cid, created_at, rest, place)
+      WHERE o.kind = 30516),
+    mine AS MATERIALIZED (
+      SELECT t.uri AS record_uri, t.* FROM public.list_blocks AS t WHERE (v_sorted OR t.blocker_did = p_did) AND (t.uri) COLLATE "C" >= p_first AND (t.uri) COLLATE "C" < p_end
+      UNION ALL SELECT d.uri, t.* FROM unified_worker.duplicate_records AS d,
+        jsonb_populate_record(NULL::public.list_blocks, d.record) AS t
+      WHERE d.uri >= p_first AND d.uri < p_end AND d.collection = 'app.bsky.graph.listblock'),
+    gone AS (
+      SELECT m.record_uri FROM mine AS m
+      WHERE m.record_uri <> ALL (v_refused) AND NOT EXISTS (SELECT FROM said AS s WHERE s.uri = m.record_uri))
+    SELECT p_places || ARRAY(
+      SELECT s.place::int FROM said AS s LEFT JOIN mine AS t ON t.record_uri = s.uri
+      WHERE t.record_uri IS NULL OR (t.list_uri::text IS NOT DISTINCT FROM s.subject AND (s.created_at IS NULL OR t.created_at::timestamptz IS NOT DISTINCT FROM s.created_at)) IS NOT TRUE),
+      ARRAY(SELECT g.record_uri FROM gone AS g)
+    INTO p_places, v_gone;
+    p_gone := p_gone || v_gone;
+    p_gone_kinds := p_gone_kinds || array_fill(30517::smallint, ARRAY[cardinality(v_gone)]);
+  END IF;
+  IF 10426 = ANY (p_kinds) THEN
+    WITH said AS MATERIALIZED (
+      SELECT o.* FROM unnest(p_uri, p_kind, p_cid, p_subject, p_subject_cid, p_created_at, p_rest)
+        WITH ORDINALITY AS o (uri, kind, cid, subject, subject_cid, created_at, rest, place)
+      WHERE o.kind = 10426),
+    mine AS MATERIALIZED (
+      SELECT t.uri AS record_uri, t.* FROM public.list_items AS t WHERE (t.uri) COLLATE "C" >= p_first AND (t.uri) COLLATE "C" < p_end
+      UNION ALL SELECT d.uri, t.* FROM unified_worker.duplicate_records AS d,
+        jsonb_populate_record(NULL::public.list_items, d.record) AS t
+      WHERE d.uri >= p_first AND d.uri < p_end AND d.collection = 'app.bsky.graph.listitem'),
+    gone AS (
+      SELECT m.record_uri FROM mine AS m
+      WHERE m.record_uri <> ALL (v_refused) AND NOT EXISTS (SELECT FROM said AS s WHERE s.uri = m.record_uri))
+    SELECT p_places || ARRAY(
+      SELECT s.place::int FROM said AS s LEFT JOIN mine AS t ON t.record_uri = s.uri
+      WHERE t.record_uri IS NULL OR (t.cid = s.cid) IS NOT TRUE),
+      ARRAY(SELECT g.record_uri FROM gone AS g)
+    INTO p_places, v_gone;
+    p_gone := p_gone || v_gone;
+    p_gone_kinds := p_gone_kinds || array_fill(10427::smallint, ARRAY[cardinality(v_gone)]);
+  END IF;
+  IF 9574 = ANY (p_kinds) THEN
+    WITH said AS MATERIALIZED (
+      SELECT o.* FROM unnest(p_uri, p_kind, p_cid, p_subject, p_subject_cid, p_created_at, p_rest)
+        WITH ORDINALITY AS o (uri, kind, cid, subject, subject_cid, created_at, rest, place)
+      WHERE o.kind = 9574),
+    mine AS MATERIALIZED (
+      SELECT t.uri AS record_uri, t.* FROM public.starter_packs AS t WHERE (v_sorted OR t.creator_did = p_did) AND (t.uri) COLLATE "C" >= p_first AND (t.uri) COLLATE "C" < p_end),
+    gone AS (
+      SELECT m.record_uri FROM mine AS m
+      WHERE m.record_uri <> ALL (v_refused) AND NOT EXISTS (SELECT FROM said AS s WHERE s.uri = m.record_uri))
+    SELECT p_places || ARRAY(
+      SELECT s.place::int FROM said AS s LEFT JOIN mine AS t ON t.record_uri = s.uri
+      WHERE t.record_uri IS NULL OR (t.cid = s.cid) IS NOT TRUE),
+      ARRAY(SELECT g.record_uri FROM gone AS g)
+    INTO p_places, v_gone;
+    p_gone := p_gone || v_gone;
+    p_gone_kinds := p_gone_kinds || array_fill(9575::smallint, ARRAY[cardinality(v_gone)]);
+  END IF;
+  IF 28500 = ANY (p_kinds) THEN
+    WITH said AS MATERIALIZED (
+      SELECT o.* FROM unnest(p_uri, p_kind, p_cid, p_subject, p_subject_cid, p_created_at, p_rest)
+        WITH ORDINALITY AS o (uri, kind, cid, subject, subject_cid, created_at, rest, place)
+      WHERE o.kind = 28500),
+    mine AS MATERIALIZED (
+      SELECT t.uri AS record_uri, t.* FROM public.verifications AS t WHERE (t.uri) COLLATE "C" >= p_first AND (t.uri) COLLATE "C" < p_end
+      UNION ALL SELECT d.uri, t.* FROM unified_worker.duplicate_records AS d,
+        jsonb_populate_record(NULL::public.verifications, d.record) AS t
+      WHERE d.uri >= p_first AND d.uri < p_end AND d.collection = 'app.bsky.graph.verification'),
+    gone AS (
+      SELECT m.record_uri FROM mine AS m
+      WHERE m.record_uri <> ALL (v_refused) AND NOT EXISTS (SELECT FROM said AS s WHERE s.uri = m.record_uri))
+    SELECT p_places || ARRAY(
+      SELECT s.place::int FROM said AS s LEFT JOIN mine AS t ON t.record_uri = s.uri
+      WHERE t.record_uri IS NULL OR (t.cid = s.cid) IS NOT TRUE),
+      ARRAY(SELECT g.record_uri FROM gone AS g)
+    INTO p_places, v_gone;
+    p_gone := p_gone || v_gone;
+    p_gone_kinds := p_gone_kinds || array_fill(28501::smallint, ARRAY[cardinality(v_gone)]);
+  END IF;
+  IF 2964 = ANY (p_kinds) THEN
+    WITH said AS MATERIALIZED (
+      SELECT o.* FROM unnest(p_uri, p_kind, p_cid, p_subject, p_subject_cid, p_created_at, p_rest)
+        WITH ORDINALITY AS o (uri, kind, cid, subject, subject_cid, created_at, rest, place)
+      WHERE o.kind = 2964),
+    mine AS MATERIALIZED (
+      SELECT t.uri AS record_uri, t.* FROM public.labeler_services AS t WHERE (v_sorted OR t.creator_did = p_did) AND (t.uri) COLLATE "C" >= p_first AND (t.uri) COLLATE "C" < p_end),
+    gone AS (
+      SELECT m.record_uri FROM mine AS m
+      WHERE m.record_uri <> ALL (v_refused) AND NOT EXISTS (SELECT FROM said AS s WHERE s.uri = m.record_uri))
+    SELECT p_places || ARRAY(
+      SELECT s.place::int FROM said AS s LEFT JOIN mine AS t ON t.record_uri = s.uri
+      WHERE t.record_uri IS NULL OR (t.cid = s.cid) IS NOT TRUE),
+      ARRAY(SELECT g.record_uri FROM gone AS g)
+    INTO p_places, v_gone;
+    p_gone := p_gone || v_gone;
+    p_gone_kinds := p_gone_kinds || array_fill(2965::smallint, ARRAY[cardinality(v_gone)]);
+  END IF;
+  IF (SELECT r.held FROM unified_worker.repos AS r WHERE r.did = p_did) THEN
+    PERFORM unified_worker.close_letters(p_did, l.path, NULL, false, p_rev) FROM (
+      SELECT DISTINCT d.path FROM unified_worker.dead_letters AS d
+      WHERE d.did = p_did AND d.rev <= p_rev AND NOT d.forged AND d.path >= v_from AND (d.path < v_to OR v_to = '')
+        AND d.path <> ALL (p_refused)) AS l;
+  END IF;
+END $compare$;
+
+CREATE OR REPLACE FUNCTION unified_worker.repair_write(
+  p_did text, p_claim int, p_rev text, p_buckets int[], p_kind smallint[], p_uri text[], p_cid text[], p_subject text[],
+  p_subject_cid text[], p_created_at timestamptz[], p_rest jsonb[], p_times timestamptz[], p_quiet boolean[])
+RETURNS text LANGUAGE plpgsql AS $write$
+DECLARE
+  p_seq bigint; p_at timestamptz; p_lo int := 1; p_hi int := cardinality(p_kind);
+  v_held boolean := true; v_uri text; v_cid text; v_subject text; v_subject_cid text; v_created_at timestamptz; v_rest jsonb;
+  v_key text[]; v_ahead tsvector[]; v_left int; v_quoted text; v_again boolean; v_gated boolean; v_intrudes boolean;
+  v_embeds boolean; v_quiet boolean; p_new jsonb; v_locked text; v_word text; v_touched text[];
+BEGIN
+  v_locked := pg_advisory_xact_lock_shared(1456714798, 1073741824)::text;
+  v_word := unified_worker.repair_check(p_did, p_claim);
+  IF v_word <> 'ok' THEN
+    RETURN v_word;
+  END IF;
+  v_touched := ARRAY(
+    SELECT t.path FROM unified_worker.touched AS t
+    WHERE t.did = p_did AND t.rev > p_rev AND t.path = ANY (ARRAY(SELECT unified_worker.path_of(u) FROM unnest(p_uri) AS u)));
+  FOR i IN p_lo..p_hi LOOP
+    v_rest := p_rest[i];
+    CASE p_kind[i]
+        WHEN 14 THEN
+          v_ahead[i] := to_tsvector('simple', coalesce(v_rest ->> 'search', v_rest ->> 'text'));
+      ELSE NULL;
+    END CASE;
+  END LOOP;
+  PERFORM unified_worker.lock_commit(p_buckets, p_uri);
+  PERFORM unified_worker.ensure_user(r.did, r.handle) FROM unified_worker.repos AS r
+  WHERE r.did = p_did AND NOT r.has_user AND EXISTS (SELECT FROM unnest(p_cid) AS c WHERE c IS NOT NULL);
+  FOR i IN p_lo..p_hi LOOP
+    v_uri := p_uri[i];
+    CONTINUE WHEN unified_worker.path_of(v_uri) = ANY (v_touched);
+    v_rest := p_rest[i];
+    v_cid := p_cid[i];
+    v_subject := p_subject[i];
+    v_subject_cid := p_subject_cid[i];
+    v_created_at := p_created_at[i];
+    p_at := p_times[i];
+    v_quiet := p_quiet[i];
+    CASE p_kind[i]
+      WHEN 602 THEN
+        IF v_held THEN
+          DELETE FROM unified_worker.duplicate_records WHERE uri = v_uri;
+        END IF;
+        INSERT INTO public.likes AS t (uri, user_did, post_uri, subject_cid, via, created_at, indexed_at, commit_time, commit_seq, commit_rev) VALUES (v_uri, p_did, v_subject, v_subject_cid, v_rest -> 'via', v_created_at, now(), p_at, p_seq::text, p_rev) ON CONFLICT DO NOTHING;
+        IF FOUND THEN
+          v_again := false;
+          INSERT INTO public.post_aggregations AS a (post_uri, like_count, created_at, updated_at) VALUES (v_subject, 1, now(), now())
+          ON CONFLICT (post_uri) DO UPDATE SET like_count = a.like_count + 1, updated_at = now();
+          IF split_part(v_subject, '/', 4) <> 'app.bsky.feed.post' THEN
+            PERFORM unified_worker.show_like_count(v_subject);
+          END IF;
+          INSERT INTO public.post_viewer_states AS s (post_uri, viewer_did, like_uri, created_at, updated_at)
+          VALUES (v_subject, p_did, v_uri, now(), now())
+          ON CONFLICT (post_uri, viewer_did) DO NOTHING;
+          IF NOT FOUND THEN
+          INSERT INTO public.post_viewer_states AS s (post_uri, viewer_did, like_uri, created_at, updated_at)
+          VALUES (v_subject, p_did, v_uri, now(), now())
+            ON CONFLICT (post_uri, viewer_did) DO UPDATE SET like_uri = excluded.like_uri, updated_at = now();
+          END IF;
+          IF EXISTS (SELECT FROM public.posts AS p WHERE p.uri = v_subject AND split_part(p.root_uri, '/', 3) = p_did) THEN
+            UPDATE public.thread_contexts AS c SET root_author_like_uri = v_uri, updated_at = now() WHERE c.post_uri = v_subject;
+          END IF;
+          IF true AND split_part(v_subject, '/', 3) <> p_did AND length(v_uri) <= 499 AND v_quiet IS NOT TRUE THEN
+          INSERT INTO public.notifications AS n (uri, recipient_did, author_did, reason, reason_subject, cid, created_at, indexed_at)
+          VALUES (v_uri || '#notification', split_part(v_subject, '/', 3), p_did, 'like', v_subject, v_cid, v_created_at, now())
+          ON CONFLICT (uri) DO NOTHING;
+          IF NOT FOUND THEN
+          INSERT INTO public.notifications AS n (uri, recipient_did, author_did, reason, reason_subject, cid, created_at, indexed_at)
+          VALUES (v_uri || '#notification', split_part(v_subject, '/', 3), p_did, 'like', v_subject, v_cid, v_created_at, now())
+            ON CONFLICT (uri) DO UPDATE SET recipient_did = excluded.recipient_did, reason_subject = excluded.reason_subject, cid = excluded.cid, created_at = excluded.created_at;
+          END IF;
+          ELSIF v_again THEN
+            IF true AND split_part(v_subject, '/', 3) <> p_did AND length(v_uri) <= 499 THEN
+              UPDATE public.notifications AS n SET recipient_did = split_part(v_subject, '/', 3), reason_subject = v_subject, cid = v_cid, created_at = v_created_at WHERE n.uri = v_uri || '#notification';
+            ELSE
+              DELETE FROM public.notifications AS n WHERE n.uri = v_uri || '#notification';
+            END IF;
+          END IF;
+          IF (v_rest -> 'via') IS NOT NULL AND split_part(unified_worker.referred((v_rest -> 'via'), 'app.bsky.feed.repost'), '/', 3) <> p_did AND length(v_uri) <= 483 AND v_quiet IS NOT TRUE THEN
+          INSERT INTO public.notifications AS n (uri, recipient_did, author_did, reason, reason_subject, cid, created_at, indexed_at)
+          VALUES (v_uri || '#notification/like-via-repost', split_part(unified_worker.referred((v_rest -> 'via'), 'app.bsky.feed.repost'), '/', 3), p_did, 'like-via-repost', unified_worker.referred((v_rest -> 'via'), 'app.bsky.feed.repost'), v_cid, v_created_at, now())
+          ON CONFLICT (uri) DO NOTHING;
+          IF NOT FOUND THEN
+          INSERT INTO public.notifications AS n (uri, recipient_did, author_did, reason, reason_subject, cid, created_at, indexed_at)
+          VALUES (v_uri || '#notification/like-via-repost', split_part(unified_worker.referred((v_rest -> 'via'), 'app.bsky.feed.repost'), '/', 3), p_did, 'like-via-repost', unified_worker.referred((v_rest -> 'via'), 'app.bsky.feed.repost'), v_cid, v_created_at, now())
+            ON CONFLICT (uri) DO UPDATE SET recipient_did = excluded.recipient_did, reason_subject = excluded.reason_subject, cid = excluded.cid, created_at = excluded.created_at;
+          END IF;
+          ELSIF v_again THEN
+            IF (v_rest -> 'via') IS NOT NULL AND split_part(unified_worker.referred((v_rest -> 'via'), 'app.bsky.feed.repost'), '/', 3) <> p_did AND length(v_uri) <= 483 THEN
+              UPDATE public.notifications AS n SET recipient_did = split_part(unified_worker.referred((v_rest -> 'via'), 'app.bsky.feed.repost'), '/', 3), reason_subject = unified_worker.referred((v_rest -> 'via'), 'app.bsky.feed.repost'), cid = v_cid, created_at = v_created_at WHERE n.uri = v_uri || '#notification/like-via-repost';
+            ELSE
+              DELETE FROM public.notifications AS n WHERE n.uri = v_uri || '#notification/like-via-repost';
+            END IF;
+          END IF;
+        ELSIF EXISTS (SELECT FROM public.likes AS t WHERE t.uri = v_uri AND t.user_did = p_did AND t.post_uri = v_subject) THEN
+          v_again := true;
+          PERFORM unified_worker.remove_likes(p_did, v_uri, coalesce(v_rest, '{}'), NULL);
+          UPDATE public.likes AS t SET user_did = p_did, post_uri = v_subject, subject_cid = v_subject_cid, via = v_rest -> 'via', created_at = v_created_at, indexed_at = now(), commit_time = p_at, commit_seq = p_seq::text, commit_rev = p_rev WHERE t.uri = v_uri;
+          INSERT INTO public.post_aggregations AS a (post_uri, like_count, created_at, updated_at) VALUES (v_subject, 1, now(), now())
+          ON CONFLICT (post_uri) DO UPDATE SET like_count = a.like_count + 1, updated_at = now();
+          IF split_part(v_subject, '/', 4) <> 'app.bsky.feed.post' THEN
+            PERFORM unified_worker.show_like_count(v_subject);
+          END IF;
+          INSERT INTO public.post_viewer_states AS s (post_uri, viewer_did, like_uri, created_at, updated_at)
+          VALUES (v_subject, p_did, v_uri, now(), now())
+          ON CONFLICT (post_uri, viewer_did) DO NOTHING;
+          IF NOT FOUND THEN
+          INSERT INTO public.post_viewer_states AS s (post_uri, viewer_did, like_uri, created_at, updated_at)
+          VALUES (v_subject, p_did, v_uri, now(), now())
+            ON CONFLICT (post_uri, viewer_did) DO UPDATE SET like_uri = excluded.like_uri, updated_at = now();
+          END IF;
+          IF EXISTS (SELECT FROM public.posts AS p WHERE p.uri = v_subject AND split_part(p.root_uri, '/', 3) = p_did) THEN
+            UPDATE public.thread_contexts AS c SET root_author_like_uri = v_uri, updated_at = now() WHERE c.post_uri = v_subject;
+          END IF;
+          IF true AND split_part(v_subject, '/', 3) <> p_did AND length(v_uri) <= 499 AND v_quiet IS NOT TRUE THEN
+          INSERT INTO public.notifications AS n (uri, recipient_did, author_did, reason, reason_subject, cid, created_at, indexed_at)
+          VALUES (v_uri || '#notification', split_part(v_subject, '/', 3), p_did, 'like', v_subject, v_cid, v_created_at, now())
+          ON CONFLICT (uri) DO NOTHING;
+          IF NOT FOUND THEN
+          INSERT INTO public.notifications AS n (uri, recipient_did, author_did, reason, reason_subject, cid, created_at, indexed_at)
+          VALUES (v_uri || '#notification', split_part(v_subject, '/', 3), p_did, 'like', v_subject, v_cid, v_created_at, now())
+            ON CONFLICT (uri) DO UPDATE SET recipient_did = excluded.recipient_did, reason_subject = excluded.reason_subject, cid = excluded.cid, created_at = excluded.created_at;
+          END IF;
+          ELSIF v_again THEN
+            IF true AND split_part(v_subject, '/', 3) <> p_did AND length(v_uri) <= 499 THEN
+              UPDATE public.notifications AS n SET recipient_did = split_part(v_subject, '/', 3), reason_subject = v_subject, cid = v_cid, created_at = v_created_at WHERE n.uri = v_uri || '#notification';
+            ELSE
+              DELETE FROM public.notifications AS n WHERE n.uri = v_uri || '#notification';
+            END IF;
+          END IF;
+          IF (v_rest -> 'via') IS NOT NULL AND split_part(unified_worker.referred((v_rest -> 'via'), 'app.bsky.feed.repost'), '/', 3) <> p_did AND length(v_uri) <= 483 AND v_quiet IS NOT TRUE THEN
+          INSERT INTO public.notifications AS n (uri, recipient_did, author_did, reason, reason_subject, cid, created_at, indexed_at)
+          VALUES (v_uri || '#notification/like-via-repost', split_part(unified_worker.referred((v_rest -> 'via'), 'app.bsky.feed.repost'), '/', 3), p_did, 'like-via-repost', unified_worker.referred((v_rest -> 'via'), 'app.bsky.feed.repost'), v_cid, v_created_at, now())
+          ON CONFLICT (uri) DO NOTHING;
+          IF NOT FOUND THEN
+          INSERT INTO public.notifications AS n (uri, recipient_did, author_did, reason, reason_subject, cid, created_at, indexed_at)
+          VALUES (v_uri || '#notification/like-via-repost', split_part(unified_worker.referred((v_rest -> 'via'), 'app.bsky.feed.repost'), '/', 3), p_did, 'like-via-repost', unified_worker.referred((v_rest -> 'via'), 'app.bsky.feed.repost'), v_cid, v_created_at, now())
+            ON CONFLICT (uri) DO UPDATE SET recipient_did = excluded.recipient_did, reason_subject = excluded.reason_subject, cid = excluded.cid, created_at = excluded.created_at;
+          END IF;
+          ELSIF v_again THEN
+            IF (v_rest -> 'via') IS NOT NULL AND split_part(unified_worker.referred((v_rest -> 'via'), 'app.bsky.feed.repost'), '/', 3) <> p_did AND length(v_uri) <= 483 THEN
+              UPDATE public.notifications AS n SET recipient_did = split_part(unified_worker.referred((v_rest -> 'via'), 'app.bsky.feed.repost'), '/', 3), reason_subject = unified_worker.referred((v_rest -> 'via'), 'app.bsky.feed.repost'), cid = v_cid, created_at = v_created_at WHERE n.uri = v_uri || '#notification/like-via-repost';
+            ELSE
+              DELETE FROM public.notifications AS n WHERE n.uri = v_uri || '#notification/like-via-repost';
+            END IF;
+          END IF;
+          IF v_held OR false THEN
+            PERFORM unified_worker.settle_likes(ARRAY[p_did, v_subject]::text[]);
+          END IF;
+        ELSE
+          v_key := unified_worker.remove_likes(p_did, v_uri, NULL, NULL);
+          IF v_key IS NOT NULL AND (v_held OR false) THEN
+            PERFORM unified_worker.settle_likes(v_key);
+          END IF;
+          INSERT INTO unified_worker.duplicate_records (uri, collection, key, came_at, created_at, record)
+          VALUES (v_uri, 'app.bsky.feed.like', ARRAY[p_did, v_subject]::text[], 'epoch', v_created_at,
+            jsonb_build_object('uri', v_uri, 'user_did', p_did, 'post_uri', v_subject, 'subject_cid', v_subject_cid, 'via', v_rest -> 'via', 'created_at', v_created_at, 'indexed_at', now(), 'commit_time', p_at, 'commit_seq', p_seq::text, 'commit_rev', p_rev, 'record_cid', v_cid))
+          ON CONFLICT (uri) DO UPDATE SET key = excluded.key, came_at = excluded.came_at, created_at = excluded.created_at,
+            record = excluded.record;
+          PERFORM unified_worker.settle_likes(ARRAY[p_did, v_subject]::text[]);
+          INSERT INTO unified_worker.repos AS r (did, rev, held) VALUES (p_did, '', true)
+          ON CONFLICT (did) DO UPDATE SET held = true WHERE NOT r.held;
+          v_held := true;
+        END IF;
+      WHEN 32492 THEN
+        IF v_held THEN
+          DELETE FROM unified_worker.duplicate_records WHERE uri = v_uri;
+        END IF;
+        INSERT INTO public.reposts AS t (uri, user_did, post_uri, subject_cid, via, created_at, indexed_at, commit_time, commit_seq, commit_rev) VALUES (v_uri, p_did, v_subject, v_subject_cid, v_rest -> 'via', v_created_at, now(), p_at, p_seq::text, p_rev) ON CONFLICT DO NOTHING;
+        IF FOUND THEN
+          v_again := false;
+          INSERT INTO public.post_aggregations AS a (post_uri, repost_count, created_at, updated_at) VALUES (v_subject, 1, now(), now())
+          ON CONFLICT (post_uri) DO UPDATE SET repost_count = a.repost_count + 1, updated_at = now();
+          INSERT INTO public.post_viewer_states AS s (post_uri, viewer_did, repost_uri, created_at, updated_at)
+          VALUES (v_subject, p_did, v_uri, now(), now())
+          ON CONFLICT (post_uri, viewer_did) DO NOTHING;
+          IF NOT FOUND THEN
+          INSERT INTO public.post_viewer_states AS s (post_uri, viewer_did, repost_uri, created_at, updated_at)
+          VALUES (v_subject, p_did, v_uri, now(), now())
+            ON CONFLICT (post_uri, viewer_did) DO UPDATE SET repost_uri = excluded.repost_uri, updated_at = now();
+          END IF;
+          INSERT INTO public.feed_items AS f (uri, post_uri, originator_did, type, sort_at, cid, created_at, indexed_at)
+          VALUES (v_uri, v_subject, p_did, 'repost', least(v_created_at, p_at), coalesce(v_cid, v_subject_cid, ''), v_created_at, now())
+          ON CONFLICT (uri) DO NOTHING;
+          IF NOT FOUND THEN
+          INSERT INTO public.feed_items AS f (uri, post_uri, originator_did, type, sort_at, cid, created_at, indexed_at)
+          VALUES (v_uri, v_subject, p_did, 'repost', least(v_created_at, p_at), coalesce(v_cid, v_subject_cid, ''), v_created_at, now())
+            ON CONFLICT (uri) DO UPDATE SET post_uri = excluded.post_uri, type = excluded.type, sort_at = excluded.sort_at, cid = excluded.cid, created_at = excluded.created_at, indexed_at = excluded.indexed_at;
+          END IF;
+          IF true AND split_part(v_subject, '/', 3) <> p_did AND length(v_uri) <= 499 AND v_quiet IS NOT TRUE THEN
+          INSERT INTO public.notifications AS n (uri, recipient_did, author_did, reason, reason_subject, cid, created_at, indexed_at)
+          VALUES (v_uri || '#notification', split_part(v_subject, '/', 3), p_did, 'repost', v_subject, v_cid, v_created_at, now())
+          ON CONFLICT (uri) DO NOTHING;
+          IF NOT FOUND THEN
+          INSERT INTO public.notifications AS n (uri, recipient_did, author_did, reason, reason_subject, cid, created_at, indexed_at)
+          VALUES (v_uri || '#notification', split_part(v_subject, '/', 3), p_did, 'repost', v_subject, v_cid, v_created_at, now())
+            ON CONFLICT (uri) DO UPDATE SET recipient_did = excluded.recipient_did, reason_subject = excluded.reason_subject, cid = excluded.cid, created_at = excluded.created_at;
+          END IF;
+          ELSIF v_again THEN
+            IF true AND split_part(v_subject, '/', 3) <> p_did AND length(v_uri) <= 499 THEN
+              UPDATE public.notifications AS n SET recipient_did = split_part(v_subject, '/', 3), reason_subject = v_subject, cid = v_cid, created_at = v_created_at WHERE n.uri = v_uri || '#notification';
+            ELSE
+              DELETE FROM public.notifications AS n WHERE n.uri = v_uri || '#notification';
+            END IF;
+          END IF;
+          IF (v_rest -> 'via') IS NOT NULL AND split_part(unified_worker.referred((v_rest -> 'via'), 'app.bsky.feed.repost'), '/', 3) <> p_did AND length(v_uri) <= 481 AND v_quiet IS NOT TRUE THEN
+          INSERT INTO public.notifications AS n (uri, recipient_did, author_did, reason, reason_subject, cid, created_at, indexed_at)
+          VALUES (v_uri || '#notification/repost-via-repost', split_part(unified_worker.referred((v_rest -> 'via'), 'app.bsky.feed.repost'), '/', 3), p_did, 'repost-via-repost', unified_worker.referred((v_rest -> 'via'), 'app.bsky.feed.repost'), v_cid, v_created_at, now())
+          ON CONFLICT (uri) DO NOTHING;
+          IF NOT FOUND THEN
+          INSERT INTO public.notifications AS n (uri, recipient_did, author_did, reason, reason_subject, cid, created_at, indexed_at)
+          VALUES (v_uri || '#notification/repost-via-repost', split_part(unified_worker.referred((v_rest -> 'via'), 'app.bsky.feed.repost'), '/', 3), p_did, 'repost-via-repost', unified_worker.referred((v_rest -> 'via'), 'app.bsky.feed.repost'), v_cid, v_created_at, now())
+            ON CONFLICT (uri) DO UPDATE SET recipient_did = excluded.recipient_did, reason_subject = excluded.reason_subject, cid = excluded.cid, created_at = excluded.created_at;
+          END IF;
+          ELSIF v_again THEN
+            IF (v_rest -> 'via') IS NOT NULL AND split_part(unified_worker.referred((v_rest -> 'via'), 'app.bsky.feed.repost'), '/', 3) <> p_did AND length(v_uri) <= 481 THEN
+              UPDATE public.notifications AS n SET recipient_did = split_part(unified_worker.referred((v_rest -> 'via'), 'app.bsky.feed.repost'), '/', 3), reason_subject = unified_worker.referred((v_rest -> 'via'), 'app.bsky.feed.repost'), cid = v_cid, created_at = v_created_at WHERE n.uri = v_uri || '#notification/repost-via-repost';
+            ELSE
+              DELETE FROM public.notifications AS n WHERE n.uri = v_uri || '#notification/repost-via-repost';
+            END IF;
+          END IF;
+        ELSIF EXISTS (SELECT FROM public.reposts AS t WHERE t.uri = v_uri AND t.user_did = p_did AND t.post_uri = v_subject) THEN
+          v_again := true;
+          PERFORM unified_worker.remove_reposts(p_did, v_uri, coalesce(v_rest, '{}'), NULL);
+          UPDATE public.reposts AS t SET user_did = p_did, post_uri = v_subject, subject_cid = v_subject_cid, via = v_rest -> 'via', created_at = v_created_at, indexed_at = now(), commit_time = p_at, commit_seq = p_seq::text, commit_rev = p_rev WHERE t.uri = v_uri;
+          INSERT INTO public.post_aggregations AS a (post_uri, repost_count, created_at, updated_at) VALUES (v_subject, 1, now(), now())
+          ON CONFLICT (post_uri) DO UPDATE SET repost_count = a.repost_count + 1, updated_at = now();
+          INSERT INTO public.post_viewer_states AS s (post_uri, viewer_did, repost_uri, created_at, updated_at)
+          VALUES (v_subject, p_did, v_uri, now(), now())
+          ON CONFLICT (post_uri, viewer_did) DO NOTHING;
+          IF NOT FOUND THEN
+          INSERT INTO public.post_viewer_states AS s (post_uri, viewer_did, repost_uri, created_at, updated_at)
+          VALUES (v_subject, p_did, v_uri, now(), now())
+            ON CONFLICT (post_uri, viewer_did) DO UPDATE SET repost_uri = excluded.repost_uri, updated_at = now();
+          END IF;
+          INSERT INTO public.feed_items AS f (uri, post_uri, originator_did, type, sort_at, cid, created_at, indexed_at)
+          VALUES (v_uri, v_subject, p_did, 'repost', least(v_created_at, p_at), coalesce(v_cid, v_subject_cid, ''), v_created_at, now())
+          ON CONFLICT (uri) DO NOTHING;
+          IF NOT FOUND THEN
+          INSERT INTO public.feed_items AS f (uri, post_uri, originator_did, type, sort_at, cid, created_at, indexed_at)
+          VALUES (v_uri, v_subject, p_did, 'repost', least(v_created_at, p_at), coalesce(v_cid, v_subject_cid, ''), v_created_at, now())
+            ON CONFLICT (uri) DO UPDATE SET post_uri = excluded.post_uri, type = excluded.type, sort_at = excluded.sort_at, cid = excluded.cid, created_at = excluded.created_at, indexed_at = excluded.indexed_at;
+          END IF;
+          IF true AND split_part(v_subject, '/', 3) <> p_did AND length(v_uri) <= 499 AND v_quiet IS NOT TRUE THEN
+          INSERT INTO public.notifications AS n (uri, recipient_did, author_did, reason, reason_subject, cid, created_at, indexed_at)
+          VALUES (v_uri || '#notification', split_part(v_subject, '/', 3), p_did, 'repost', v_subject, v_cid, v_created_at, now())
+          ON CONFLICT (uri) DO NOTHING;
+          IF NOT FOUND THEN
+          INSERT INTO public.notifications AS n (uri, recipient_did, author_did, reason, reason_subject, cid, created_at, indexed_at)
+          VALUES (v_uri || '#notification', split_part(v_subject, '/', 3), p_did, 'repost', v_subject, v_cid, v_created_at, now())
+            ON CONFLICT (uri) DO UPDATE SET recipient_did = excluded.recipient_did, reason_subject = excluded.reason_subject, cid = excluded.cid, created_at = excluded.created_at;
+          END IF;
+          ELSIF v_again THEN
+            IF true AND split_part(v_subject, '/', 3) <> p_did AND length(v_uri) <= 499 THEN
+              UPDATE public.notifications AS n SET recipient_did = split_part(v_subject, '/', 3), reason_subject = v_subject, cid = v_cid, created_at = v_created_at WHERE n.uri = v_uri || '#notification';
+            ELSE
+              DELETE FROM public.notifications AS n WHERE n.uri = v_uri || '#notification';
+            END IF;
+          END IF;
+          IF (v_rest -> 'via') IS NOT NULL AND split_part(unified_worker.referred((v_rest -> 'via'), 'app.bsky.feed.repost'), '/', 3) <> p_did AND length(v_uri) <= 481 AND v_quiet IS NOT TRUE THEN
+          INSERT INTO public.notifications AS n (uri, recipient_did, author_did, reason, reason_subject, cid, created_at, indexed_at)
+          VALUES (v_uri || '#notification/repost-via-repost', split_part(unified_worker.referred((v_rest -> 'via'), 'app.bsky.feed.repost'), '/', 3), p_did, 'repost-via-repost', unified_worker.referred((v_rest -> 'via'), 'app.bsky.feed.repost'), v_cid, v_created_at, now())
+          ON CONFLICT (uri) DO NOTHING;
+          IF NOT FOUND THEN
+          INSERT INTO public.notifications AS n (uri, recipient_did, author_did, reason, reason_subject, cid, created_at, indexed_at)
+          VALUES (v_uri || '#notification/repost-via-repost', split_part(unified_worker.referred((v_rest -> 'via'), 'app.bsky.feed.repost'), '/', 3), p_did, 'repost-via-repost', unified_worker.referred((v_rest -> 'via'), 'app.bsky.feed.repost'), v_cid, v_created_at, now())
+            ON CONFLICT (uri) DO UPDATE SET recipient_did = excluded.recipient_did, reason_subject = excluded.reason_subject, cid = excluded.cid, created_at = excluded.created_at;
+          END IF;
+          ELSIF v_again THEN
+            IF (v_rest -> 'via') IS NOT NULL AND split_part(unified_worker.referred((v_rest -> 'via'), 'app.bsky.feed.repost'), '/', 3) <> p_did AND length(v_uri) <= 481 THEN
+              UPDATE public.notifications AS n SET recipient_did = split_part(unified_worker.referred((v_rest -> 'via'), 'app.bsky.feed.repost'), '/', 3), reason_subject = unified_worker.referred((v_rest -> 'via'), 'app.bsky.feed.repost'), cid = v_cid, created_at = v_created_at WHERE n.uri = v_uri || '#notification/repost-via-repost';
+            ELSE
+              DELETE FROM public.notifications AS n WHERE n.uri = v_uri || '#notification/repost-via-repost';
+            END IF;
+          END IF;
+          IF v_held OR false THEN
+            PERFORM unified_worker.settle_reposts(ARRAY[p_did, v_subject]::text[]);
+          END IF;
+        ELSE
+          v_key := unified_worker.remove_reposts(p_did, v_uri, NULL, NULL);
+          IF v_key IS NOT NULL AND (v_held OR false) THEN
+            PERFORM unified_worker.settle_reposts(v_key);
+          END IF;
+          INSERT INTO unified_worker.duplicate_records (uri, collection, key, came_at, created_at, record)
+          VALUES (v_uri, 'app.bsky.feed.repost', ARRAY[p_did, v_subject]::text[], 'epoch', v_created_at,
+            jsonb_build_object('uri', v_uri, 'user_did', p_did, 'post_uri', v_subject, 'subject_cid', v_subject_cid, 'via', v_rest -> 'via', 'created_at', v_created_at, 'indexed_at', now(), 'commit_time', p_at, 'commit_seq', p_seq::text, 'commit_rev', p_rev, 'record_cid', v_cid))
+          ON CONFLICT (uri) DO UPDATE SET key = excluded.key, came_at = excluded.came_at, created_at = excluded.created_at,
+            record = excluded.record;
+          PERFORM unified_worker.settle_reposts(ARRAY[p_did, v_subject]::text[]);
+          INSERT INTO unified_worker.repos AS r (did, rev, held) VALUES (p_did, '', true)
+          ON CONFLICT (did) DO UPDATE SET held = true WHERE NOT r.held;
+          v_held := true;
+        END IF;
+      WHEN 14 THEN
+        INSERT INTO public.posts AS t (uri, cid, author_did, text, langs, parent_uri, parent_cid, root_uri, root_cid, embed, facets, tags, search_vector, violates_thread_gate, violates_embedding_rules, has_thread_gate, has_post_gate, created_at, indexed_at, commit_time, commit_seq, commit_rev, self_labels) VALUES (v_uri, v_cid, p_did, v_rest ->> 'text', v_rest -> 'langs', v_subject, v_subject_cid, v_rest ->> 'root', v_rest ->> 'root_cid', v_rest -> 'embed', v_rest -> 'facets', coalesce(v_rest -> 'tags', '[]'), coalesce(v_ahead[i], to_tsvector('simple', coalesce(v_rest ->> 'search', v_rest ->> 'text'))), v_subject IS NOT NULL AND (unified_worker.violates_thread_gate(v_rest ->> 'root', p_did, p_at) OR v_subject <> v_rest ->> 'root' AND unified_worker.violates_parents_gate(v_subject, v_rest ->> 'root', p_did, p_at, false)), v_rest ? 'quotes' AND EXISTS (SELECT FROM public.post_gates AS g WHERE g.post_uri = CASE WHEN v_rest ? 'quotes' AND length(v_uri) <= 506 THEN unified_worker.quoted(v_rest -> 'embed') END AND split_part(g.post_uri, '/', 3) <> p_did AND unified_worker.disables_quotes(g.embedding_rules)), EXISTS (SELECT FROM public.thread_gates AS g WHERE g.post_uri = v_uri), EXISTS (SELECT FROM public.post_gates AS g WHERE g.post_uri = v_uri), v_created_at, now(), p_at, p_seq::text, p_rev, v_rest -> 'labels') ON CONFLICT (uri) DO NOTHING RETURNING t.has_thread_gate, t.violates_thread_gate, t.violates_embedding_rules INTO v_gated, v_intrudes, v_embeds;
+        v_again := NOT FOUND;
+        IF v_again THEN
+          PERFORM unified_worker.remove_posts(p_did, v_uri, coalesce(v_rest, '{}'), NULL);
+          UPDATE public.posts AS t SET cid = v_cid, author_did = p_did, text = v_rest ->> 'text', langs = v_rest -> 'langs', parent_uri = v_subject, parent_cid = v_subject_cid, root_uri = v_rest ->> 'root', root_cid = v_rest ->> 'root_cid', embed = v_rest -> 'embed', facets = v_rest -> 'facets', tags = coalesce(v_rest -> 'tags', '[]'), search_vector = coalesce(v_ahead[i], to_tsvector('simple', coalesce(v_rest ->> 'search', v_rest ->> 'text'))), violates_thread_gate = v_subject IS NOT NULL AND (unified_worker.violates_thread_gate(v_rest ->> 'root', p_did, p_at) OR v_subject <> v_rest ->> 'root' AND unified_worker.violates_parents_gate(v_subject, v_rest ->> 'root', p_did, p_at, false)), violates_embedding_rules = v_rest ? 'quotes' AND EXISTS (SELECT FROM public.post_gates AS g WHERE g.post_uri = CASE WHEN v_rest ? 'quotes' AND length(v_uri) <= 506 THEN unified_worker.quoted(v_rest -> 'embed') END AND split_part(g.post_uri, '/', 3) <> p_did AND unified_worker.disables_quotes(g.embedding_rules)), has_thread_gate = EXISTS (SELECT FROM public.thread_gates AS g WHERE g.post_uri = v_uri), has_post_gate = EXISTS (SELECT FROM public.post_gates AS g WHERE g.post_uri = v_uri), created_at = v_created_at, indexed_at = now(), commit_time = p_at, commit_seq = p_seq::text, commit_rev = p_rev, self_labels = v_rest -> 'labels' WHERE t.uri = v_uri RETURNING t.has_thread_gate, t.violates_thread_gate, t.violates_embedding_rules INTO v_gated, v_intrudes, v_embeds;
+        END IF;
+          IF v_subject LIKE 'at://did:%' THEN
+          INSERT INTO public.post_aggregations AS a (post_uri, reply_count, created_at, updated_at) VALUES (v_subject, 1, now(), now())
+          ON CONFLICT (post_uri) DO UPDATE SET reply_count = a.reply_count + 1, updated_at = now();
+          END IF;
+          IF v_subject IS NOT NULL THEN
+            INSERT INTO public.thread_contexts AS c (post_uri, root_author_like_uri, created_at, updated_at)
+            VALUES (v_uri, (SELECT l.uri FROM public.likes AS l
+              WHERE l.user_did = split_part((v_rest ->> 'root'), '/', 3) AND l.post_uri = v_uri), now(), now())
+            ON CONFLICT (post_uri) DO UPDATE SET root_author_like_uri = excluded.root_author_like_uri, updated_at = now();
+          ELSIF v_again THEN
+            DELETE FROM public.thread_contexts AS c WHERE c.post_uri = v_uri;
+          END IF;
+          IF NOT v_intrudes AND v_subject LIKE 'at://did:%' AND split_part(v_subject, '/', 3) <> p_did AND length(v_uri) <= 493 AND v_quiet IS NOT TRUE THEN
+          INSERT INTO public.notifications AS n (uri, recipient_did, author_did, reason, reason_subject, cid, created_at, indexed_at)
+          VALUES (v_uri || '#notification/reply', split_part(v_subject, '/', 3), p_did, 'reply', v_uri, v_cid, v_created_at, now())
+          ON CONFLICT (uri) DO NOTHING;
+          IF NOT FOUND THEN
+          INSERT INTO public.notifications AS n (uri, recipient_did, author_did, reason, reason_subject, cid, created_at, indexed_at)
+          VALUES (v_uri || '#notification/reply', split_part(v_subject, '/', 3), p_did, 'reply', v_uri, v_cid, v_created_at, now())
+            ON CONFLICT (uri) DO UPDATE SET recipient_did = excluded.recipient_did, reason_subject = excluded.reason_subject, cid = excluded.cid, created_at = excluded.created_at;
+          END IF;
+          ELSIF v_again THEN
+            IF NOT v_intrudes AND v_subject LIKE 'at://did:%' AND split_part(v_subject, '/', 3) <> p_did AND length(v_uri) <= 493 THEN
+              UPDATE public.notifications AS n SET recipient_did = split_part(v_subject, '/', 3), reason_subject = v_uri, cid = v_cid, created_at = v_created_at WHERE n.uri = v_uri || '#notification/reply';
+            ELSE
+              DELETE FROM public.notifications AS n WHERE n.uri = v_uri || '#notification/reply';
+            END IF;
+          END IF;
+          v_quoted := CASE WHEN v_rest ? 'quotes' AND length(v_uri) <= 506 THEN unified_worker.quoted(v_rest -> 'embed') END;
+          IF v_quoted IS NOT NULL THEN
+            INSERT INTO public.quotes AS q (uri, cid, post_uri, quoted_uri, quoted_cid, created_at, indexed_at)
+            VALUES (v_uri || '#quote', v_cid, v_uri, v_quoted, unified_worker.quoted_cid(v_rest -> 'embed'), v_created_at, now())
+            ON CONFLICT (uri) DO UPDATE SET cid = excluded.cid, post_uri = excluded.post_uri, quoted_uri = excluded.quoted_uri,
+              quoted_cid = excluded.quoted_cid, created_at = excluded.created_at;  -- an older application may have left one behind
+
+          INSERT INTO public.post_aggregations AS a (post_uri, quote_count, created_at, updated_at) VALUES (v_quoted, 1, now(), now())
+          ON CONFLICT (post_uri) DO UPDATE SET quote_count = a.quote_count + 1, updated_at = now();
+          END IF;
+          IF NOT v_embeds AND split_part(v_quoted, '/', 3) <> p_did AND length(v_uri) <= 493 AND v_quiet IS NOT TRUE THEN
+          INSERT INTO public.notifications AS n (uri, recipient_did, author_did, reason, reason_subject, cid, created_at, indexed_at)
+          VALUES (v_uri || '#notification/quote', split_part(v_quoted, '/', 3), p_did, 'quote', v_uri, v_cid, v_created_at, now())
+          ON CONFLICT (uri) DO NOTHING;
+          IF NOT FOUND THEN
+          INSERT INTO public.notifications AS n (uri, recipient_did, author_did, reason, reason_subject, cid, created_at, indexed_at)
+          VALUES (v_uri || '#notification/quote', split_part(v_quoted, '/', 3), p_did, 'quote', v_uri, v_cid, v_created_at, now())
+            ON CONFLICT (uri) DO UPDATE SET recipient_did = excluded.recipient_did, reason_subject = excluded.reason_subject, cid = excluded.cid, created_at = excluded.created_at;
+          END IF;
+          ELSIF v_again THEN
+            IF NOT v_embeds AND split_part(v_quoted, '/', 3) <> p_did AND length(v_uri) <= 493 THEN
+              UPDATE public.notifications AS n SET recipient_did = split_part(v_quoted, '/', 3), reason_subject = v_uri, cid = v_cid, created_at = v_created_at WHERE n.uri = v_uri || '#notification/quote';
+            ELSE
+              DELETE FROM public.notifications AS n WHERE n.uri = v_uri || '#notification/quote';
+            END IF;
+          END IF;
+          IF v_rest ? 'mentions' AND v_quiet IS NOT TRUE THEN
+          INSERT INTO public.notifications AS n (uri, recipient_did, author_did, reason, reason_subject, cid, created_at, indexed_at)
+          SELECT v_uri || '#notification/mention/' || m, m, p_did, 'mention', v_uri, v_cid, v_created_at, now()
+          FROM unified_worker.mentioned(v_rest -> 'facets') AS m
+          WHERE m <> p_did AND length(v_uri) + length(m) <= 490
+            ON CONFLICT (uri) DO UPDATE SET recipient_did = excluded.recipient_did, reason_subject = excluded.reason_subject, cid = excluded.cid, created_at = excluded.created_at;
+          ELSIF v_again AND v_rest ? 'mentions' THEN
+            UPDATE public.notifications AS n SET cid = v_cid, created_at = v_created_at
+            FROM unified_worker.mentioned(v_rest -> 'facets') AS m WHERE n.uri = v_uri || '#notification/mention/' || m;
+          END IF;
+          INSERT INTO public.feed_items AS f (uri, post_uri, originator_did, type, sort_at, cid, created_at, indexed_at)
+          VALUES (v_uri, v_uri, p_did, CASE WHEN v_subject IS NULL THEN 'post' ELSE 'reply' END, least(v_created_at, p_at), v_cid, v_created_at, now())
+          ON CONFLICT (uri) DO NOTHING;
+          IF NOT FOUND THEN
+          INSERT INTO public.feed_items AS f (uri, post_uri, originator_did, type, sort_at, cid, created_at, indexed_at)
+          VALUES (v_uri, v_uri, p_did, CASE WHEN v_subject IS NULL THEN 'post' ELSE 'reply' END, least(v_created_at, p_at), v_cid, v_created_at, now())
+            ON CONFLICT (uri) DO UPDATE SET post_uri = excluded.post_uri, type = excluded.type, sort_at = excluded.sort_at, cid = excluded.cid, created_at = excluded.created_at, indexed_at = excluded.indexed_at;
+          END IF;
+          IF v_gated THEN
+            PERFORM unified_worker.judge_thread(v_uri);
+          END IF;
+      WHEN 864 THEN
+        IF v_held THEN
+          DELETE FROM unified_worker.duplicate_records WHERE uri = v_uri;
+        END IF;
+        INSERT INTO public.follows AS t (uri, follower_did, following_did, created_at, indexed_at, commit_time, commit_seq, commit_rev) VALUES (v_uri, p_did, v_subject, v_created_at, now(), p_at, p_seq::text, p_rev) ON CONFLICT DO NOTHING;
+        IF FOUND THEN
+          v_again := false;
+          IF true AND v_subject <> p_did AND length(v_uri) <= 499 AND v_quiet IS NOT TRUE THEN
+          INSERT INTO public.notifications AS n (uri, recipient_did, author_did, reason, reason_subject, cid, created_at, indexed_at)
+          VALUES (v_uri || '#notification', v_subject, p_did, 'follow', NULL, v_cid, v_created_at, now())
+          ON CONFLICT (uri) DO NOTHING;
+          IF NOT FOUND THEN
+          INSERT INTO public.notifications AS n (uri, recipient_did, author_did, reason, reason_subject, cid, created_at, indexed_at)
+          VALUES (v_uri || '#notification', v_subject, p_did, 'follow', NULL, v_cid, v_created_at, now())
+            ON CONFLICT (uri) DO UPDATE SET recipient_did = excluded.recipient_did, reason_subject = excluded.reason_subject, cid = excluded.cid, created_at = excluded.created_at;
+          END IF;
+          ELSIF v_again THEN
+            IF true AND v_subject <> p_did AND length(v_uri) <= 499 THEN
+              UPDATE public.notifications AS n SET recipient_did = v_subject, reason_subject = NULL, cid = v_cid, created_at = v_created_at WHERE n.uri = v_uri || '#notification';
+            ELSE
+              DELETE FROM public.notifications AS n WHERE n.uri = v_uri || '#notification';
+            END IF;
+          END IF;
+        ELSIF EXISTS (SELECT FROM public.follows AS t WHERE t.uri = v_uri AND t.follower_did = p_did AND t.following_did = v_subject) THEN
+          v_again := true;
+          PERFORM unified_worker.remove_follows(p_did, v_uri, coalesce(v_rest, '{}'), NULL);
+          UPDATE public.follows AS t SET follower_did = p_did, following_did = v_subject, created_at = v_created_at, indexed_at = now(), commit_time = p_at, commit_seq = p_seq::text, commit_rev = p_rev WHERE t.uri = v_uri;
+          IF true AND v_subject <> p_did AND length(v_uri) <= 499 AND v_quiet IS NOT TRUE THEN
+          INSERT INTO public.notifications AS n (uri, recipient_did, author_did, reason, reason_subject, cid, created_at, indexed_at)
+          VALUES (v_uri || '#notification', v_subject, p_did, 'follow', NULL, v_cid, v_created_at, now())
+          ON CONFLICT (uri) DO NOTHING;
+          IF NOT FOUND THEN
+          INSERT INTO public.notifications AS n (uri, recipient_did, author_did, reason, reason_subject, cid, created_at, indexed_at)
+          VALUES (v_uri || '#notification', v_subject, p_did, 'follow', NULL, v_cid, v_created_at, now())
+            ON CONFLICT (uri) DO UPDATE SET recipient_did = excluded.recipient_did, reason_subject = excluded.reason_subject, cid = excluded.cid, created_at = excluded.created_at;
+          END IF;
+          ELSIF v_again THEN
+            IF true AND v_subject <> p_did AND length(v_uri) <= 499 THEN
+              UPDATE public.notifications AS n SET recipient_did = v_subject, reason_subject = NULL, cid = v_cid, created_at = v_created_at WHERE n.uri = v_uri || '#notification';
+            ELSE
+              DELETE FROM public.notifications AS n WHERE n.uri = v_uri || '#notification';
+            END IF;
+          END IF;
+          IF v_held OR false THEN
+            PERFORM unified_worker.settle_follows(ARRAY[p_did, v_subject]::text[]);
+          END IF;
+        ELSE
+          v_key := unified_worker.remove_follows(p_did, v_uri, NULL, NULL);
+          IF v_key IS NOT NULL AND (v_held OR false) THEN
+            PERFORM unified_worker.settle_follows(v_key);
+          END IF;
+          INSERT INTO unified_worker.duplicate_records (uri, collection, key, came_at, created_at, record)
+          VALUES (v_uri, 'app.bsky.graph.follow', ARRAY[p_did, v_subject]::text[], 'epoch', v_created_at,
+            jsonb_build_object('uri', v_uri, 'follower_did', p_did, 'following_did', v_subject, 'created_at', v_created_at, 'indexed_at', now(), 'commit_time', p_at, 'commit_seq', p_seq::text, 'commit_rev', p_rev, 'record_cid', v_cid))
+          ON CONFLICT (uri) DO UPDATE SET key = excluded.key, came_at = excluded.came_at, created_at = excluded.created_at,
+            record = excluded.record;
+          PERFORM unified_worker.settle_follows(ARRAY[p_did, v_subject]::text[]);
+          INSERT INTO unified_worker.repos AS r (did, rev, held) VALUES (p_did, '', true)
+          ON CONFLICT (did) DO UPDATE SET held = true WHERE NOT r.held;
+          v_held := true;
+        END IF;
+      WHEN 13348 THEN
+        INSERT INTO public.generic_records AS t (uri, cid, author_did, record_type, record, created_at, indexed_at) VALUES (v_uri, v_cid, p_did, split_part(v_uri, '/', 4), v_rest, v_created_at, now()) ON CONFLICT (uri) DO NOTHING;
+        v_again := NOT FOUND;
+        IF v_again THEN
+          UPDATE public.generic_records AS t SET cid = v_cid, author_did = p_did, record_type = split_part(v_uri, '/', 4), record = v_rest, created_at = v_created_at, indexed_at = now() WHERE t.uri = v_uri;
+        END IF;
+      WHEN 26342 THEN
+          IF v_rest -> 'record' ? 'joinedViaStarterPack' THEN
+            DELETE FROM unified_worker.commit_times AS c WHERE c.uri = v_uri;
+            IF v_quiet THEN
+              INSERT INTO unified_worker.commit_times AS c (uri, at, quiet) VALUES (v_uri, coalesce(p_at, now()), true);
+            END IF;
+          END IF;
+        INSERT INTO public.users AS t (did, handle, display_name, avatar_url, banner_url, description, profile_record, pinned_post, search_vector, indexed_at) VALUES (p_did, unified_worker.handle_of(p_did), v_rest ->> 'name', v_rest ->> 'avatar', v_rest ->> 'banner', v_rest ->> 'description', v_rest -> 'record', v_rest -> 'pinned', to_tsvector('simple', nullif(concat_ws(' ', nullif(unified_worker.handle_of(p_did), 'handle.invalid'), v_rest ->> 'search'), '')), now()) ON CONFLICT (did) DO NOTHING;
+        v_again := NOT FOUND;
+        IF v_again THEN
+          PERFORM unified_worker.remove_users(p_did, v_uri, coalesce(v_rest, '{}'), NULL);
+          UPDATE public.users AS t SET handle = t.handle, display_name = v_rest ->> 'name', avatar_url = v_rest ->> 'avatar', banner_url = v_rest ->> 'banner', description = v_rest ->> 'description', profile_record = v_rest -> 'record', pinned_post = v_rest -> 'pinned', search_vector = to_tsvector('simple', nullif(concat_ws(' ', nullif(t.handle, 'handle.invalid'), v_rest ->> 'search'), '')), indexed_at = now() WHERE t.did = p_did;
+        END IF;
+          IF (v_rest -> 'record') ? 'joinedViaStarterPack' AND split_part(unified_worker.referred((v_rest -> 'record') -> 'joinedViaStarterPack', 'app.bsky.graph.starterpack'), '/', 3) <> p_did AND length(v_uri) <= 480 AND v_quiet IS NOT TRUE THEN
+          INSERT INTO public.notifications AS n (uri, recipient_did, author_did, reason, reason_subject, cid, created_at, indexed_at)
+          VALUES (v_uri || '#notification/starterpack-joined', split_part(unified_worker.referred((v_rest -> 'record') -> 'joinedViaStarterPack', 'app.bsky.graph.starterpack'), '/', 3), p_did, 'starterpack-joined', unified_worker.referred((v_rest -> 'record') -> 'joinedViaStarterPack', 'app.bsky.graph.starterpack'), v_cid, v_created_at, now())
+          ON CONFLICT (uri) DO NOTHING;
+          IF NOT FOUND THEN
+          INSERT INTO public.notifications AS n (uri, recipient_did, author_did, reason, reason_subject, cid, created_at, indexed_at)
+          VALUES (v_uri || '#notification/starterpack-joined', split_part(unified_worker.referred((v_rest -> 'record') -> 'joinedViaStarterPack', 'app.bsky.graph.starterpack'), '/', 3), p_did, 'starterpack-joined', unified_worker.referred((v_rest -> 'record') -> 'joinedViaStarterPack', 'app.bsky.graph.starterpack'), v_cid, v_created_at, now())
+            ON CONFLICT (uri) DO UPDATE SET recipient_did = excluded.recipient_did, reason_subject = excluded.reason_subject, cid = excluded.cid, created_at = excluded.created_at;
+          END IF;
+          ELSIF v_again THEN
+            IF (v_rest -> 'record') ? 'joinedViaStarterPack' AND split_part(unified_worker.referred((v_rest -> 'record') -> 'joinedViaStarterPack', 'app.bsky.graph.starterpack'), '/', 3) <> p_did AND length(v_uri) <= 480 THEN
+              UPDATE public.notifications AS n SET recipient_did = split_part(unified_worker.referred((v_rest -> 'record') -> 'joinedViaStarterPack', 'app.bsky.graph.starterpack'), '/', 3), reason_subject = unified_worker.referred((v_rest -> 'record') -> 'joinedViaStarterPack', 'app.bsky.graph.starterpack'), cid = v_cid, created_at = v_created_at WHERE n.uri = v_uri || '#notification/starterpack-joined';
+            ELSE
+              DELETE FROM public.notifications AS n WHERE n.uri = v_uri || '#notification/starterpack-joined';
+            END IF;
+          END IF;
+      WHEN 28742 THEN
+        INSERT INTO public.feed_generators AS t (uri, cid, creator_did, did, display_name, description, avatar_url, like_count, created_at, indexed_at) VALUES (v_uri, v_cid, p_did, v_subject, v_rest ->> 'name', v_rest ->> 'description', v_rest ->> 'avatar', coalesce((SELECT a.like_count FROM public.post_aggregations AS a WHERE a.post_uri = v_uri), 0), v_created_at, now()) ON CONFLICT (uri) DO NOTHING;
+        v_again := NOT FOUND;
+        IF v_again THEN
+          UPDATE public.feed_generators AS t SET cid = v_cid, creator_did = p_did, did = v_subject, display_name = v_rest ->> 'name', description = v_rest ->> 'description', avatar_url = v_rest ->> 'avatar', like_count = coalesce((SELECT a.like_count FROM public.post_aggregations AS a WHERE a.post_uri = v_uri), 0), created_at = v_created_at, indexed_at = now() WHERE t.uri = v_uri;
+        END IF;
+      WHEN 12476 THEN
+        INSERT INTO public.post_gates AS t (post_uri, embedding_rules, created_at, detached_embedding_uris) VALUES ('at://' || p_did || '/app.bsky.feed.post/' || split_part(v_uri, '/', 5), coalesce(v_rest -> 'rules', '{}'), v_created_at, v_rest -> 'detached') ON CONFLICT (post_uri) DO NOTHING;
+        v_again := NOT FOUND;
+        IF v_again THEN
+          PERFORM unified_worker.remove_post_gates(p_did, v_uri, coalesce(v_rest, '{}'), NULL);
+          UPDATE public.post_gates AS t SET embedding_rules = coalesce(v_rest -> 'rules', '{}'), created_at = v_created_at, detached_embedding_uris = v_rest -> 'detached' WHERE t.post_uri = 'at://' || p_did || '/app.bsky.feed.post/' || split_part(v_uri, '/', 5);
+        END IF;
+          PERFORM unified_worker.judge_quotes(('at://' || p_did || '/app.bsky.feed.post/' || split_part(v_uri, '/', 5)));
+      WHEN 30210 THEN
+        INSERT INTO unified_worker.commit_times AS c (uri, at, quiet)
+        VALUES (v_uri, coalesce(p_at, now()), coalesce(v_quiet, false))
+        ON CONFLICT (uri) DO UPDATE SET at = excluded.at, quiet = excluded.quiet;
+        INSERT INTO public.thread_gates AS t (post_uri, owner_did, allow_mentions, allow_following, allow_list_members, allow_list_uris, created_at, updated_at, allow_followers, hidden_replies) VALUES ('at://' || p_did || '/app.bsky.feed.post/' || split_part(v_uri, '/', 5), p_did, (v_rest -> 'mentions')::boolean, (v_rest -> 'following')::boolean, (v_rest -> 'members')::boolean, v_rest -> 'lists', v_created_at, now(), coalesce((v_rest -> 'followers')::boolean, false), v_rest -> 'hidden') ON CONFLICT (post_uri) DO NOTHING;
+        v_again := NOT FOUND;
+        IF v_again THEN
+          PERFORM unified_worker.remove_thread_gates(p_did, v_uri, coalesce(v_rest, '{}'), NULL);
+          UPDATE public.thread_gates AS t SET owner_did = p_did, allow_mentions = (v_rest -> 'mentions')::boolean, allow_following = (v_rest -> 'following')::boolean, allow_list_members = (v_rest -> 'members')::boolean, allow_list_uris = v_rest -> 'lists', created_at = v_created_at, updated_at = now(), allow_followers = coalesce((v_rest -> 'followers')::boolean, false), hidden_replies = v_rest -> 'hidden' WHERE t.post_uri = 'at://' || p_did || '/app.bsky.feed.post/' || split_part(v_uri, '/', 5);
+        END IF;
+          PERFORM unified_worker.judge_thread(('at://' || p_did || '/app.bsky.feed.post/' || split_part(v_uri, '/', 5)));
+      WHEN 5284 THEN
+        IF v_held THEN
+          DELETE FROM unified_worker.duplicate_records WHERE uri = v_uri;
+        END IF;
+        INSERT INTO public.blocks AS t (uri, blocker_did, blocked_did, created_at, indexed_at, commit_time, commit_seq, commit_rev) VALUES (v_uri, p_did, v_subject, v_created_at, now(), p_at, p_seq::text, p_rev) ON CONFLICT DO NOTHING;
+        IF FOUND THEN
+          v_again := false;
+        ELSIF EXISTS (SELECT FROM public.blocks AS t WHERE t.uri = v_uri AND t.blocker_did = p_did AND t.blocked_did = v_subject) THEN
+          v_again := true;
+          UPDATE public.blocks AS t SET blocker_did = p_did, blocked_did = v_subject, created_at = v_created_at, indexed_at = now(), commit_time = p_at, commit_seq = p_seq::text, commit_rev = p_rev WHERE t.uri = v_uri;
+          IF v_held OR false THEN
+            PERFORM unified_worker.settle_blocks(ARRAY[p_did, v_subject]::text[]);
+          END IF;
+        ELSE
+          v_key := unified_worker.remove_blocks(p_did, v_uri, NULL, NULL);
+          IF v_key IS NOT NULL AND (v_held OR false) THEN
+            PERFORM unified_worker.settle_blocks(v_key);
+          END IF;
+          INSERT INTO unified_worker.duplicate_records (uri, collection, key, came_at, created_at, record)
+          VALUES (v_uri, 'app.bsky.graph.block', ARRAY[p_did, v_subject]::text[], 'epoch', v_created_at,
+            jsonb_build_object('uri', v_uri, 'blocker_did', p_did, 'blocked_did', v_subject, 'created_at', v_created_at, 'indexed_at', now(), 'commit_time', p_at, 'commit_seq', p_seq::text, 'commit_rev', p_rev, 'record_cid', v_cid))
+          ON CONFLICT (uri) DO UPDATE SET key = excluded.key, came_at = excluded.came_at, created_at = excluded.created_at,
+            record = excluded.record;
+          PERFORM unified_worker.settle_blocks(ARRAY[p_did, v_subject]::text[]);
+          INSERT INTO unified_worker.repos AS r (did, rev, held) VALUES (p_did, '', true)
+          ON CONFLICT (did) DO UPDATE SET held = true WHERE NOT r.held;
+          v_held := true;
+        END IF;
+      WHEN 21370 THEN
+        INSERT INTO public.lists AS t (uri, cid, creator_did, name, purpose, description, avatar_url, created_at, indexed_at) VALUES (v_uri, v_cid, p_did, v_rest ->> 'name', v_rest ->> 'purpose', v_rest ->> 'description', v_rest ->> 'avatar', v_created_at, now()) ON CONFLICT (uri) DO NOTHING;
+        v_again := NOT FOUND;
+        IF v_again THEN
+          UPDATE public.lists AS t SET cid = v_cid, creator_did = p_did, name = v_rest ->> 'name', purpose = v_rest ->> 'purpose', description = v_rest ->> 'description', avatar_url = v_rest ->> 'avatar', created_at = v_created_at, indexed_at = now() WHERE t.uri = v_uri;
+        END IF;
+      WHEN 30516 THEN
+        IF v_held THEN
+          DELETE FROM unified_worker.duplicate_records WHERE uri = v_uri;
+        END IF;
+        INSERT INTO public.list_blocks AS t (uri, blocker_did, list_uri, created_at, indexed_at) VALUES (v_uri, p_did, v_subject, v_created_at, now()) ON CONFLICT DO NOTHING;
+        IF FOUND THEN
+          v_again := false;
+        ELSIF EXISTS (SELECT FROM public.list_blocks AS t WHERE t.uri = v_uri AND t.blocker_did = p_did AND t.list_uri = v_subject) THEN
+          v_again := true;
+          UPDATE public.list_blocks AS t SET blocker_did = p_did, list_uri = v_subject, created_at = v_created_at, indexed_at = now() WHERE t.uri = v_uri;
+          IF v_held OR false THEN
+            PERFORM unified_worker.settle_list_blocks(ARRAY[p_did, v_subject]::text[]);
+          END IF;
+        ELSE
+          v_key := unified_worker.remove_list_blocks(p_did, v_uri, NULL, NULL);
+          IF v_key IS NOT NULL AND (v_held OR false) THEN
+            PERFORM unified_worker.settle_list_blocks(v_key);
+          END IF;
+          INSERT INTO unified_worker.duplicate_records (uri, collection, key, came_at, created_at, record)
+          VALUES (v_uri, 'app.bsky.graph.listblock', ARRAY[p_did, v_subject]::text[], 'epoch', v_created_at,
+            jsonb_build_object('uri', v_uri, 'blocker_did', p_did, 'list_uri', v_subject, 'created_at', v_created_at, 'indexed_at', now(), 'record_cid', v_cid))
+          ON CONFLICT (uri) DO UPDATE SET key = excluded.key, came_at = excluded.came_at, created_at = excluded.created_at,
+            record = excluded.record;
+          PERFORM unified_worker.settle_list_blocks(ARRAY[p_did, v_subject]::text[]);
+          INSERT INTO unified_worker.repos AS r (did, rev, held) VALUES (p_did, '', true)
+          ON CONFLICT (did) DO UPDATE SET held = true WHERE NOT r.held;
+          v_held := true;
+        END IF;
+      WHEN 10426 THEN
+        PERFORM unified_worker.lock(ARRAY(SELECT unnest(ARRAY[t.list_uri]::text[]) FROM public.list_items AS t WHERE t.uri = ANY (ARRAY[v_uri])
+        UNION ALL SELECT unnest(ARRAY[t.list_uri]::text[])
+        FROM unified_worker.duplicate_records AS d, jsonb_populate_record(NULL::public.list_items, d.record) AS t
+        WHERE d.collection = 'app.bsky.graph.listitem' AND d.uri = ANY (ARRAY[v_uri])));
+        DELETE FROM unified_worker.duplicate_records WHERE uri = v_uri;
+        INSERT INTO unified_worker.commit_times AS c (uri, at, quiet)
+        VALUES (v_uri, coalesce(p_at, now()), coalesce(v_quiet, false))
+        ON CONFLICT (uri) DO UPDATE SET at = excluded.at, quiet = excluded.quiet;
+        INSERT INTO public.list_items AS t (uri, cid, list_uri, subject_did, created_at, indexed_at) VALUES (v_uri, v_cid, v_rest ->> 'list', v_subject, v_created_at, now()) ON CONFLICT DO NOTHING;
+        IF FOUND THEN
+          v_again := false;
+        ELSIF EXISTS (SELECT FROM public.list_items AS t WHERE t.uri = v_uri AND t.list_uri = (v_rest ->> 'list') AND t.subject_did = v_subject) THEN
+          v_again := true;
+          UPDATE public.list_items AS t SET cid = v_cid, list_uri = v_rest ->> 'list', subject_did = v_subject, created_at = v_created_at, indexed_at = now() WHERE t.uri = v_uri;
+          IF v_held OR true THEN
+            PERFORM unified_worker.settle_list_items(ARRAY[v_rest ->> 'list', v_subject]::text[]);
+          END IF;
+        ELSE
+          v_key := unified_worker.remove_list_items(p_did, v_uri, NULL, NULL);
+          IF v_key IS NOT NULL AND (v_held OR true) THEN
+            PERFORM unified_worker.settle_list_items(v_key);
+          END IF;
+          INSERT INTO unified_worker.duplicate_records (uri, collection, key, came_at, created_at, record)
+          VALUES (v_uri, 'app.bsky.graph.listitem', ARRAY[v_rest ->> 'list', v_subject]::text[], 'epoch', v_created_at,
+            jsonb_build_object('uri', v_uri, 'cid', v_cid, 'list_uri', v_rest ->> 'list', 'subject_did', v_subject, 'created_at', v_created_at, 'indexed_at', now(), 'record_cid', v_cid))
+          ON CONFLICT (uri) DO UPDATE SET key = excluded.key, came_at = excluded.came_at, created_at = excluded.created_at,
+            record = excluded.record;
+          PERFORM unified_worker.settle_list_items(ARRAY[v_rest ->> 'list', v_subject]::text[]);
+          INSERT INTO unified_worker.repos AS r (did, rev, held) VALUES (p_did, '', true)
+          ON CONFLICT (did) DO UPDATE SET held = true WHERE NOT r.held;
+          v_held := true;
+        END IF;
+      WHEN 9574 THEN
+        INSERT INTO public.starter_packs AS t (uri, cid, creator_did, name, description, list_uri, feeds, created_at, indexed_at) VALUES (v_uri, v_cid, p_did, v_rest ->> 'name', v_rest ->> 'description', v_subject, v_rest -> 'feeds', v_created_at, now()) ON CONFLICT (uri) DO NOTHING;
+        v_again := NOT FOUND;
+        IF v_again THEN
+          UPDATE public.starter_packs AS t SET cid = v_cid, creator_did = p_did, name = v_rest ->> 'name', description = v_rest ->> 'description', list_uri = v_subject, feeds = v_rest -> 'feeds', created_at = v_created_at, indexed_at = now() WHERE t.uri = v_uri;
+        END IF;
+      WHEN 28500 THEN
+        PERFORM unified_worker.lock(ARRAY(SELECT unnest(ARRAY[t.subject_did]::text[]) FROM public.verifications AS t WHERE t.uri = ANY (ARRAY[v_uri])
+        UNION ALL SELECT unnest(ARRAY[t.subject_did]::text[])
+        FROM unified_worker.duplicate_records AS d, jsonb_populate_record(NULL::public.verifications, d.record) AS t
+        WHERE d.collection = 'app.bsky.graph.verification' AND d.uri = ANY (ARRAY[v_uri])));
+        DELETE FROM unified_worker.duplicate_records WHERE uri = v_uri;
+        INSERT INTO unified_worker.commit_times AS c (uri, at, quiet)
+        VALUES (v_uri, coalesce(p_at, now()), coalesce(v_quiet, false))
+        ON CONFLICT (uri) DO UPDATE SET at = excluded.at, quiet = excluded.quiet;
+          DELETE FROM public.notifications AS n WHERE n.uri = v_uri || '#notification/unverified';
+        INSERT INTO public.verifications AS t (uri, cid, subject_did, handle, verified_at, created_at, indexed_at) VALUES (v_uri, v_cid, v_subject, v_rest ->> 'handle', v_created_at, v_created_at, now()) ON CONFLICT DO NOTHING;
+        IF FOUND THEN
+          v_again := false;
+          IF true AND v_subject <> split_part(v_uri, '/', 3) AND length(v_uri) <= 490 AND v_quiet IS NOT TRUE THEN
+          INSERT INTO public.notifications AS n (uri, recipient_did, author_did, reason, reason_subject, cid, created_at, indexed_at)
+          VALUES (v_uri || '#notification/verified', v_subject, split_part(v_uri, '/', 3), 'verified', NULL, v_cid, v_created_at, now())
+          ON CONFLICT (uri) DO NOTHING;
+          IF NOT FOUND THEN
+          INSERT INTO public.notifications AS n (uri, recipient_did, author_did, reason, reason_subject, cid, created_at, indexed_at)
+          VALUES (v_uri || '#notification/verified', v_subject, split_part(v_uri, '/', 3), 'verified', NULL, v_cid, v_created_at, now())
+            ON CONFLICT (uri) DO UPDATE SET recipient_did = excluded.recipient_did, reason_subject = excluded.reason_subject, cid = excluded.cid, created_at = excluded.created_at;
+          END IF;
+          ELSIF v_again THEN
+            IF true AND v_subject <> split_part(v_uri, '/', 3) AND length(v_uri) <= 490 THEN
+              UPDATE public.notifications AS n SET recipient_did = v_subject, reason_subject = NULL, cid = v_cid, created_at = v_created_at WHERE n.uri = v_uri || '#notification/verified';
+            ELSE
+              DELETE FROM public.notifications AS n WHERE n.uri = v_uri || '#notification/verified';
+            END IF;
+          END IF;
+        ELSIF EXISTS (SELECT FROM public.verifications AS t WHERE t.uri = v_uri AND t.subject_did = v_subject) THEN
+          v_again := true;
+          PERFORM unified_worker.remove_verifications(p_did, v_uri, coalesce(v_rest, '{}'), NULL);
+          UPDATE public.verifications AS t SET cid = v_cid, subject_did = v_subject, handle = v_rest ->> 'handle', verified_at = v_created_at, created_at = v_created_at, indexed_at = now() WHERE t.uri = v_uri;
+          IF true AND v_subject <> split_part(v_uri, '/', 3) AND length(v_uri) <= 490 AND v_quiet IS NOT TRUE THEN
+          INSERT INTO public.notifications AS n (uri, recipient_did, author_did, reason, reason_subject, cid, created_at, indexed_at)
+          VALUES (v_uri || '#notification/verified', v_subject, split_part(v_uri, '/', 3), 'verified', NULL, v_cid, v_created_at, now())
+          ON CONFLICT (uri) DO NOTHING;
+          IF NOT FOUND THEN
+          INSERT INTO public.notifications AS n (uri, recipient_did, author_did, reason, reason_subject, cid, created_at, indexed_at)
+          VALUES (v_uri || '#notification/verified', v_subject, split_part(v_uri, '/', 3), 'verified', NULL, v_cid, v_created_at, now())
+            ON CONFLICT (uri) DO UPDATE SET recipient_did = excluded.recipient_did, reason_subject = excluded.reason_subject, cid = excluded.cid, created_at = excluded.created_at;
+          END IF;
+          ELSIF v_again THEN
+            IF true AND v_subject <> split_part(v_uri, '/', 3) AND length(v_uri) <= 490 THEN
+              UPDATE public.notifications AS n SET recipient_did = v_subject, reason_subject = NULL, cid = v_cid, created_at = v_created_at WHERE n.uri = v_uri || '#notification/verified';
+            ELSE
+              DELETE FROM public.notifications AS n WHERE n.uri = v_uri || '#notification/verified';
+            END IF;
+          END IF;
+          IF v_held OR true THEN
+            PERFORM unified_worker.settle_verifications(ARRAY[v_subject]::text[]);
+          END IF;
+        ELSE
+          v_key := unified_worker.remove_verifications(p_did, v_uri, NULL, NULL);
+          IF v_key IS NOT NULL AND (v_held OR true) THEN
+            PERFORM unified_worker.settle_verifications(v_key);
+          END IF;
+          INSERT INTO unified_worker.duplicate_records (uri, collection, key, came_at, created_at, record)
+          VALUES (v_uri, 'app.bsky.graph.verification', ARRAY[v_subject]::text[], coalesce(p_at, now()), v_created_at,
+            jsonb_build_object('uri', v_uri, 'cid', v_cid, 'subject_did', v_subject, 'handle', v_rest ->> 'handle', 'verified_at', v_created_at, 'created_at', v_created_at, 'indexed_at', now(), 'record_cid', v_cid))
+          ON CONFLICT (uri) DO UPDATE SET key = excluded.key, came_at = excluded.came_at, created_at = excluded.created_at,
+            record = excluded.record;
+          PERFORM unified_worker.settle_verifications(ARRAY[v_subject]::text[]);
+          INSERT INTO unified_worker.repos AS r (did, rev, held) VALUES (p_did, '', true)
+          ON CONFLICT (did) DO UPDATE SET held = true WHERE NOT r.held;
+          v_held := true;
+        END IF;
+      WHEN 2964 THEN
+        INSERT INTO public.labeler_services AS t (uri, cid, creator_did, policies, like_count, created_at, indexed_at) VALUES (v_uri, v_cid, p_did, v_rest -> 'policies', coalesce((SELECT a.like_count FROM public.post_aggregations AS a WHERE a.post_uri = v_uri), 0), v_created_at, now()) ON CONFLICT (uri) DO NOTHING;
+        v_again := NOT FOUND;
+        IF v_again THEN
+          UPDATE public.labeler_services AS t SET cid = v_cid, creator_did = p_did, policies = v_rest -> 'policies', like_count = coalesce((SELECT a.like_count FROM public.post_aggregations AS a WHERE a.post_uri = v_uri), 0), created_at = v_created_at, indexed_at = now() WHERE t.uri = v_uri;
+        END IF;
+      WHEN 603 THEN
+        IF v_held THEN
+          DELETE FROM unified_worker.duplicate_records WHERE uri = v_uri;
+        END IF;
+        v_key := unified_worker.remove_likes(p_did, v_uri, NULL, p_at);
+        IF v_key IS NOT NULL AND (v_held OR false) THEN
+          PERFORM unified_worker.settle_likes(v_key);
+        END IF;
+      WHEN 32493 THEN
+        IF v_held THEN
+          DELETE FROM unified_worker.duplicate_records WHERE uri = v_uri;
+        END IF;
+        v_key := unified_worker.remove_reposts(p_did, v_uri, NULL, p_at);
+        IF v_key IS NOT NULL AND (v_held OR false) THEN
+          PERFORM unified_worker.settle_reposts(v_key);
+        END IF;
+      WHEN 15 THEN
+        PERFORM unified_worker.remove_posts(p_did, v_uri, NULL, p_at);
+      WHEN 865 THEN
+        IF v_held THEN
+          DELETE FROM unified_worker.duplicate_records WHERE uri = v_uri;
+        END IF;
+        v_key := unified_worker.remove_follows(p_did, v_uri, NULL, p_at);
+        IF v_key IS NOT NULL AND (v_held OR false) THEN
+          PERFORM unified_worker.settle_follows(v_key);
+        END IF;
+      WHEN 13349 THEN
+        PERFORM unified_worker.remove_generic_records(p_did, v_uri, NULL, p_at);
+      WHEN 26343 THEN
+        PERFORM unified_worker.remove_users(p_did, v_uri, NULL, p_at);
+      WHEN 28743 THEN
+        PERFORM unified_worker.remove_feed_generators(p_did, v_uri, NULL, p_at);
+      WHEN 12477 THEN
+        PERFORM unified_worker.remove_post_gates(p_did, v_uri, NULL, p_at);
+      WHEN 30211 THEN
+        PERFORM unified_worker.remove_thread_gates(p_did, v_uri, NULL, p_at);
+        DELETE FROM unified_worker.commit_times AS c WHERE c.uri = v_uri;
+      WHEN 5285 THEN
+        IF v_held THEN
+          DELETE FROM unified_worker.duplicate_records WHERE uri = v_uri;
+        END IF;
+        v_key := unified_worker.remove_blocks(p_did, v_uri, NULL, p_at);
+        IF v_key IS NOT NULL AND (v_held OR false) THEN
+          PERFORM unified_worker.settle_blocks(v_key);
+        END IF;
+      WHEN 21371 THEN
+        PERFORM unified_worker.remove_lists(p_did, v_uri, NULL, p_at);
+      WHEN 30517 THEN
+        IF v_held THEN
+          DELETE FROM unified_worker.duplicate_records WHERE uri = v_uri;
+        END IF;
+        v_key := unified_worker.remove_list_blocks(p_did, v_uri, NULL, p_at);
+        IF v_key IS NOT NULL AND (v_held OR false) THEN
+          PERFORM unified_worker.settle_list_blocks(v_key);
+        END IF;
+      WHEN 10427 THEN
+        PERFORM unified_worker.lock(ARRAY(SELECT unnest(ARRAY[t.list_uri]::text[]) FROM public.list_items AS t WHERE t.uri = ANY (ARRAY[v_uri])
+        UNION ALL SELECT unnest(ARRAY[t.list_uri]::text[])
+        FROM unified_worker.duplicate_records AS d, jsonb_populate_record(NULL::public.list_items, d.record) AS t
+        WHERE d.collection = 'app.bsky.graph.listitem' AND d.uri = ANY (ARRAY[v_uri])));
+        DELETE FROM unified_worker.duplicate_records WHERE uri = v_uri;
+        v_key := unified_worker.remove_list_items(p_did, v_uri, NULL, p_at);
+        IF v_key IS NOT NULL AND (v_held OR true) THEN
+          PERFORM unified_worker.settle_list_items(v_key);
+        END IF;
+        DELETE FROM unified_worker.commit_times AS c WHERE c.uri = v_uri;
+      WHEN 9575 THEN
+        PERFORM unified_worker.remove_starter_packs(p_did, v_uri, NULL, p_at);
+      WHEN 28501 THEN
+        PERFORM unified_worker.lock(ARRAY(SELECT unnest(ARRAY[t.subject_did]::text[]) FROM public.verifications AS t WHERE t.uri = ANY (ARRAY[v_uri])
+        UNION ALL SELECT unnest(ARRAY[t.subject_did]::text[])
+        FROM unified_worker.duplicate_records AS d, jsonb_populate_record(NULL::public.verifications, d.record) AS t
+        WHERE d.collection = 'app.bsky.graph.verification' AND d.uri = ANY (ARRAY[v_uri])));
+        DELETE FROM unified_worker.duplicate_records WHERE uri = v_uri;
+        v_key := unified_worker.remove_verifications(p_did, v_uri, NULL, p_at);
+        IF v_key IS NOT NULL AND (v_held OR true) THEN
+          PERFORM unified_worker.settle_verifications(v_key);
+        END IF;
+        DELETE FROM unified_worker.commit_times AS c WHERE c.uri = v_uri;
+      WHEN 2965 THEN
+        PERFORM unified_worker.remove_labeler_services(p_did, v_uri, NULL, p_at);
+    END CASE;
+  END LOOP;
+  SET CONSTRAINTS ALL IMMEDIATE;
+  RETURN 'ok';
+END $write$;
+
+CREATE OR REPLACE FUNCTION unified_worker.repair_refuse(
+  p_did text, p_claim int, p_rev text, p_path text, p_cid text, p_reason text, p_detail text, p_awaited text[])
+RETURNS text LANGUAGE plpgsql AS $refuse$
+DECLARE
+  v_word text := unified_worker.repair_check(p_did, p_claim);
+BEGIN
+  IF v_word <> 'ok' OR EXISTS (SELECT FROM unified_worker.touched WHERE did = p_did AND path = p_path AND rev > p_rev) OR EXISTS (
+    SELECT FROM unified_worker.dead_letters
+    WHERE did = p_did AND path = p_path AND reason = p_reason AND record_cid = p_cid AND NOT forged)
+  THEN
+    RETURN v_word;
+  END IF;
+  PERFORM unified_worker.close_letters(p_did, p_path, NULL, false, p_rev);
+  PERFORM unified_worker.keep(p_did, p_rev, p_path, NULL, p_reason, p_detail, NULL, p_awaited);
+  UPDATE unified_worker.dead_letters SET record_cid = p_cid WHERE did = p_did AND path = p_path AND rev = p_rev;
+  RETURN v_word;
+END $refuse$;
+
+CREATE OR REPLACE FUNCTION unified_worker.repair_refuse_by(
+  p_did text, p_claim int, p_rev text, p_path text, p_cid text, p_state text, p_message text, p_schema text, p_table text,
+  p_constraint text, p_detail text)
+RETURNS text LANGUAGE plpgsql AS $refuse$
+DECLARE
+  v_word text;
+BEGIN
+  SELECT unified_worker.repair_refuse(p_did, p_claim, p_rev, p_path, p_cid, r.reason,
+    concat_ws(E'\n', p_message, nullif(p_detail, '')), r.awaited)
+  INTO v_word FROM unified_worker.refusal(p_state, p_schema, p_table, p_constraint, p_detail) AS r;
+  UPDATE unified_worker.repairs SET kept = kept + 1 WHERE did = p_did AND claim = p_claim;
+  RETURN v_word;
+END $refuse$;
+
+CREATE OR REPLACE FUNCTION unified_worker.repair_settle(p_did text, p_claim int, p_filtered boolean, p_host int)
+RETURNS text LANGUAGE plpgsql AS $settle$
+DECLARE
+  v_word text := unified_worker.repair_check(p_did, p_claim); v_repair unified_worker.repairs; v_sync smallint; v_reason text;
+BEGIN
+  IF v_word <> 'ok' THEN
+    RETURN v_word;
+  END IF;
+  PERFORM set_config('synchronous_commit', 'on', true);
+  SELECT * INTO v_repair FROM unified_worker.repairs WHERE did = p_did;
+  UPDATE unified_worker.repos SET fetching = false, synced_at = now(), updated_at = now(),
+    filtered = p_filtered OR filtered AND v_repair.touched > 0,
+    sync = CASE sync WHEN 2 THEN 2 ELSE 1 END,
+    sync_reason = CASE sync WHEN 2 THEN sync_reason END, sync_at = CASE sync WHEN 2 THEN sync_at END,
+    refused_from = CASE sync WHEN 2 THEN refused_from END
+  WHERE did = p_did;
+  DELETE FROM unified_worker.touched WHERE did = p_did;
+  IF v_repair.kept > 0 THEN
+    PERFORM unified_worker.desynchronise(p_did, 'refused', true);
+  END IF;
+  SELECT r.sync, r.sync_reason INTO v_sync, v_reason FROM unified_worker.repos AS r WHERE r.did = p_did;
+  IF v_sync = 2 THEN
+    PERFORM unified_worker.repair_leave(p_did, NULL, 'wanted', v_reason,
+      least(2 ^ least(v_repair.failures, 11), 1440) * interval '1 minute', true);
+  ELSE
+    DELETE FROM unified_worker.repairs WHERE did = p_did;
+  END IF;
+  UPDATE unified_worker.hosts SET repos_done = repos_done + 1, records_done = records_done + coalesce(v_repair.records, 0),
+    bytes_done = bytes_done + coalesce(v_repair.bytes, 0)
+  WHERE id = p_host;
+  RETURN 'ok';
+END $settle$;
+
+CREATE OR REPLACE FUNCTION unified_worker.repair_leave(
+  p_did text, p_claim int, p_state text, p_reason text, p_after interval, p_failed boolean)
+RETURNS boolean LANGUAGE plpgsql AS $leave$
+BEGIN
+  PERFORM FROM unified_worker.repos WHERE did = p_did FOR UPDATE;
+  UPDATE unified_worker.repairs SET state = coalesce(p_state, ''), reason = p_reason, claim = claim + 1, holder = NULL,
+    lease_until = NULL, failures = failures + p_failed::int, retry_at = now() + p_after
+  WHERE did = p_did AND claim = coalesce(p_claim, claim);
+  IF NOT FOUND THEN
+    RETURN false;
+  END IF;
+  DELETE FROM unified_worker.repairs WHERE did = p_did AND state = '';
+  DELETE FROM unified_worker.touched WHERE did = p_did;
+  UPDATE unified_worker.repos SET fetching = false, sync = CASE sync WHEN 3 THEN 2 ELSE sync END WHERE did = p_did;
+  RETURN true;
+END $leave$;
+
+CREATE OR REPLACE FUNCTION unified_worker.repair_reset(p_holder text) RETURNS bigint LANGUAGE sql AS $reset$
+  SELECT count(*) FILTER (WHERE unified_worker.repair_leave(x.did, x.claim, 'wanted', NULL, interval '0', false)) FROM (
+    SELECT did, claim FROM unified_worker.repairs
+    WHERE holder IS NOT NULL AND (holder = p_holder OR lease_until < now()) ORDER BY did) AS x;
+$reset$;
+
 CREATE OR REPLACE FUNCTION unified_worker.apply_commit(
   p_mode int,
   p_did text, p_rev text, p_since text, p_data text, p_before text, p_doubt text,
@@ -2296,7 +3608,7 @@ DECLARE
   v_new boolean; v_has_user boolean; v_held boolean; v_active boolean; v_wiping boolean; v_handle text; v_outcome text;
   v_uri text; v_cid text; v_subject text; v_subject_cid text; v_created_at timestamptz; v_rest jsonb; v_key text[];
   v_ahead tsvector[]; v_open text[]; v_locked text; v_left int; v_quoted text; v_again boolean; v_gated boolean;
-  v_intrudes boolean; v_embeds boolean; v_doubt text; p_new jsonb;
+  v_intrudes boolean; v_embeds boolean; v_doubt text; v_fetching boolean; v_quiet boolean; p_new jsonb;
 BEGIN
   v_locked := pg_advisory_xact_lock_shared(1456714798, 1073741824)::text;  -- derived rows are not recomputed while this goes on
   IF p_mode = 0 THEN
@@ -2344,8 +3656,8 @@ BEGIN
           ELSE coalesce(r.unproven_at, now()) END
         -- What comes while the account is wiped is kept, for which the frame must have come along.
         WHERE r.rev < excluded.rev AND (p_frame IS NOT NULL OR NOT r.wiping OR NOT r.active OR p_lo > p_hi)
-      RETURNING r.has_user, r.held, r.active, r.wiping, r.handle, r.xmax = 0, r.doubt
-      INTO v_has_user, v_held, v_active, v_wiping, v_handle, v_new, v_doubt;
+      RETURNING r.has_user, r.held, r.active, r.wiping, r.handle, r.xmax = 0, r.doubt, r.fetching
+      INTO v_has_user, v_held, v_active, v_wiping, v_handle, v_new, v_doubt, v_fetching;
       IF NOT FOUND THEN
         SELECT CASE WHEN r.rev < p_rev THEN 'needs_frame' WHEN r.rev = p_rev AND r.data_cid <> p_data THEN 'rev_fork'
           ELSE 'stale' END INTO v_outcome FROM unified_worker.repos AS r WHERE r.did = p_did;
@@ -2361,7 +3673,8 @@ BEGIN
       END IF;
     END IF;
   ELSIF p_mode = 1 THEN
-    SELECT r.has_user, r.active, r.wiping, r.handle INTO v_has_user, v_active, v_wiping, v_handle
+    SELECT r.has_user, r.active, r.wiping, r.handle, r.fetching
+    INTO v_has_user, v_active, v_wiping, v_handle, v_fetching
     FROM unified_worker.repos AS r WHERE r.did = p_did FOR UPDATE;
     IF NOT v_active OR v_wiping THEN
       RETURN 'inactive';
@@ -2371,11 +3684,17 @@ BEGIN
   ELSE
     v_held := true;
   END IF;
-  IF v_wiping AND p_lo <= p_hi THEN
-    IF p_user AND NOT v_has_user THEN
-      PERFORM unified_worker.ensure_user(p_did, v_handle);
+  IF (v_wiping OR v_fetching) AND p_lo <= p_hi THEN  -- together: both are rare
+    IF v_fetching THEN
+      PERFORM unified_worker.touch(p_did, p_rev, p_uri[p_lo:p_hi], p_rest[p_lo:p_hi]);
     END IF;
-    RETURN unified_worker.keep_wiping(p_did, p_rev, p_seq, p_frame, p_kind[p_lo:p_hi], p_uri[p_lo:p_hi], p_rest[p_lo:p_hi]);
+    IF v_wiping THEN
+      IF p_user AND NOT v_has_user THEN
+        PERFORM unified_worker.ensure_user(p_did, v_handle);
+      END IF;
+      RETURN unified_worker.keep_wiping(
+        p_did, p_rev, p_seq, p_frame, p_kind[p_lo:p_hi], p_uri[p_lo:p_hi], p_rest[p_lo:p_hi]);
+    END IF;
   END IF;
 
   -- Of many or long texts, what is slow and looks at nobody else's rows, before others may have to wait for this commit.
@@ -2452,7 +3771,7 @@ BEGIN
           IF EXISTS (SELECT FROM public.posts AS p WHERE p.uri = v_subject AND split_part(p.root_uri, '/', 3) = p_did) THEN
             UPDATE public.thread_contexts AS c SET root_author_like_uri = v_uri, updated_at = now() WHERE c.post_uri = v_subject;
           END IF;
-          IF true AND split_part(v_subject, '/', 3) <> p_did AND length(v_uri) <= 499 THEN
+          IF true AND split_part(v_subject, '/', 3) <> p_did AND length(v_uri) <= 499 AND v_quiet IS NOT TRUE THEN
           INSERT INTO public.notifications AS n (uri, recipient_did, author_did, reason, reason_subject, cid, created_at, indexed_at)
           VALUES (v_uri || '#notification', split_part(v_subject, '/', 3), p_did, 'like', v_subject, v_cid, v_created_at, now())
           ON CONFLICT (uri) DO NOTHING;
@@ -2462,9 +3781,13 @@ BEGIN
             ON CONFLICT (uri) DO UPDATE SET recipient_did = excluded.recipient_did, reason_subject = excluded.reason_subject, cid = excluded.cid, created_at = excluded.created_at;
           END IF;
           ELSIF v_again THEN
-            DELETE FROM public.notifications AS n WHERE n.uri = v_uri || '#notification';
+            IF true AND split_part(v_subject, '/', 3) <> p_did AND length(v_uri) <= 499 THEN
+              UPDATE public.notifications AS n SET recipient_did = split_part(v_subject, '/', 3), reason_subject = v_subject, cid = v_cid, created_at = v_created_at WHERE n.uri = v_uri || '#notification';
+            ELSE
+              DELETE FROM public.notifications AS n WHERE n.uri = v_uri || '#notification';
+            END IF;
           END IF;
-          IF (v_rest -> 'via') IS NOT NULL AND split_part(unified_worker.referred((v_rest -> 'via'), 'app.bsky.feed.repost'), '/', 3) <> p_did AND length(v_uri) <= 483 THEN
+          IF (v_rest -> 'via') IS NOT NULL AND split_part(unified_worker.referred((v_rest -> 'via'), 'app.bsky.feed.repost'), '/', 3) <> p_did AND length(v_uri) <= 483 AND v_quiet IS NOT TRUE THEN
           INSERT INTO public.notifications AS n (uri, recipient_did, author_did, reason, reason_subject, cid, created_at, indexed_at)
           VALUES (v_uri || '#notification/like-via-repost', split_part(unified_worker.referred((v_rest -> 'via'), 'app.bsky.feed.repost'), '/', 3), p_did, 'like-via-repost', unified_worker.referred((v_rest -> 'via'), 'app.bsky.feed.repost'), v_cid, v_created_at, now())
           ON CONFLICT (uri) DO NOTHING;
@@ -2474,7 +3797,11 @@ BEGIN
             ON CONFLICT (uri) DO UPDATE SET recipient_did = excluded.recipient_did, reason_subject = excluded.reason_subject, cid = excluded.cid, created_at = excluded.created_at;
           END IF;
           ELSIF v_again THEN
-            DELETE FROM public.notifications AS n WHERE n.uri = v_uri || '#notification/like-via-repost';
+            IF (v_rest -> 'via') IS NOT NULL AND split_part(unified_worker.referred((v_rest -> 'via'), 'app.bsky.feed.repost'), '/', 3) <> p_did AND length(v_uri) <= 483 THEN
+              UPDATE public.notifications AS n SET recipient_did = split_part(unified_worker.referred((v_rest -> 'via'), 'app.bsky.feed.repost'), '/', 3), reason_subject = unified_worker.referred((v_rest -> 'via'), 'app.bsky.feed.repost'), cid = v_cid, created_at = v_created_at WHERE n.uri = v_uri || '#notification/like-via-repost';
+            ELSE
+              DELETE FROM public.notifications AS n WHERE n.uri = v_uri || '#notification/like-via-repost';
+            END IF;
           END IF;
         ELSIF EXISTS (SELECT FROM public.likes AS t WHERE t.uri = v_uri AND t.user_did = p_did AND t.post_uri = v_subject) THEN
           v_again := true;
@@ -2496,7 +3823,7 @@ BEGIN
           IF EXISTS (SELECT FROM public.posts AS p WHERE p.uri = v_subject AND split_part(p.root_uri, '/', 3) = p_did) THEN
             UPDATE public.thread_contexts AS c SET root_author_like_uri = v_uri, updated_at = now() WHERE c.post_uri = v_subject;
           END IF;
-          IF true AND split_part(v_subject, '/', 3) <> p_did AND length(v_uri) <= 499 THEN
+          IF true AND split_part(v_subject, '/', 3) <> p_did AND length(v_uri) <= 499 AND v_quiet IS NOT TRUE THEN
           INSERT INTO public.notifications AS n (uri, recipient_did, author_did, reason, reason_subject, cid, created_at, indexed_at)
           VALUES (v_uri || '#notification', split_part(v_subject, '/', 3), p_did, 'like', v_subject, v_cid, v_created_at, now())
           ON CONFLICT (uri) DO NOTHING;
@@ -2506,9 +3833,13 @@ BEGIN
             ON CONFLICT (uri) DO UPDATE SET recipient_did = excluded.recipient_did, reason_subject = excluded.reason_subject, cid = excluded.cid, created_at = excluded.created_at;
           END IF;
           ELSIF v_again THEN
-            DELETE FROM public.notifications AS n WHERE n.uri = v_uri || '#notification';
+            IF true AND split_part(v_subject, '/', 3) <> p_did AND length(v_uri) <= 499 THEN
+              UPDATE public.notifications AS n SET recipient_did = split_part(v_subject, '/', 3), reason_subject = v_subject, cid = v_cid, created_at = v_created_at WHERE n.uri = v_uri || '#notification';
+            ELSE
+              DELETE FROM public.notifications AS n WHERE n.uri = v_uri || '#notification';
+            END IF;
           END IF;
-          IF (v_rest -> 'via') IS NOT NULL AND split_part(unified_worker.referred((v_rest -> 'via'), 'app.bsky.feed.repost'), '/', 3) <> p_did AND length(v_uri) <= 483 THEN
+          IF (v_rest -> 'via') IS NOT NULL AND split_part(unified_worker.referred((v_rest -> 'via'), 'app.bsky.feed.repost'), '/', 3) <> p_did AND length(v_uri) <= 483 AND v_quiet IS NOT TRUE THEN
           INSERT INTO public.notifications AS n (uri, recipient_did, author_did, reason, reason_subject, cid, created_at, indexed_at)
           VALUES (v_uri || '#notification/like-via-repost', split_part(unified_worker.referred((v_rest -> 'via'), 'app.bsky.feed.repost'), '/', 3), p_did, 'like-via-repost', unified_worker.referred((v_rest -> 'via'), 'app.bsky.feed.repost'), v_cid, v_created_at, now())
           ON CONFLICT (uri) DO NOTHING;
@@ -2518,7 +3849,11 @@ BEGIN
             ON CONFLICT (uri) DO UPDATE SET recipient_did = excluded.recipient_did, reason_subject = excluded.reason_subject, cid = excluded.cid, created_at = excluded.created_at;
           END IF;
           ELSIF v_again THEN
-            DELETE FROM public.notifications AS n WHERE n.uri = v_uri || '#notification/like-via-repost';
+            IF (v_rest -> 'via') IS NOT NULL AND split_part(unified_worker.referred((v_rest -> 'via'), 'app.bsky.feed.repost'), '/', 3) <> p_did AND length(v_uri) <= 483 THEN
+              UPDATE public.notifications AS n SET recipient_did = split_part(unified_worker.referred((v_rest -> 'via'), 'app.bsky.feed.repost'), '/', 3), reason_subject = unified_worker.referred((v_rest -> 'via'), 'app.bsky.feed.repost'), cid = v_cid, created_at = v_created_at WHERE n.uri = v_uri || '#notification/like-via-repost';
+            ELSE
+              DELETE FROM public.notifications AS n WHERE n.uri = v_uri || '#notification/like-via-repost';
+            END IF;
           END IF;
           IF v_held OR false THEN
             PERFORM unified_worker.settle_likes(ARRAY[p_did, v_subject]::text[]);
@@ -2563,7 +3898,7 @@ BEGIN
           VALUES (v_uri, v_subject, p_did, 'repost', least(v_created_at, p_at), coalesce(v_cid, v_subject_cid, ''), v_created_at, now())
             ON CONFLICT (uri) DO UPDATE SET post_uri = excluded.post_uri, type = excluded.type, sort_at = excluded.sort_at, cid = excluded.cid, created_at = excluded.created_at, indexed_at = excluded.indexed_at;
           END IF;
-          IF true AND split_part(v_subject, '/', 3) <> p_did AND length(v_uri) <= 499 THEN
+          IF true AND split_part(v_subject, '/', 3) <> p_did AND length(v_uri) <= 499 AND v_quiet IS NOT TRUE THEN
           INSERT INTO public.notifications AS n (uri, recipient_did, author_did, reason, reason_subject, cid, created_at, indexed_at)
           VALUES (v_uri || '#notification', split_part(v_subject, '/', 3), p_did, 'repost', v_subject, v_cid, v_created_at, now())
           ON CONFLICT (uri) DO NOTHING;
@@ -2573,9 +3908,13 @@ BEGIN
             ON CONFLICT (uri) DO UPDATE SET recipient_did = excluded.recipient_did, reason_subject = excluded.reason_subject, cid = excluded.cid, created_at = excluded.created_at;
           END IF;
           ELSIF v_again THEN
-            DELETE FROM public.notifications AS n WHERE n.uri = v_uri || '#notification';
+            IF true AND split_part(v_subject, '/', 3) <> p_did AND length(v_uri) <= 499 THEN
+              UPDATE public.notifications AS n SET recipient_did = split_part(v_subject, '/', 3), reason_subject = v_subject, cid = v_cid, created_at = v_created_at WHERE n.uri = v_uri || '#notification';
+            ELSE
+              DELETE FROM public.notifications AS n WHERE n.uri = v_uri || '#notification';
+            END IF;
           END IF;
-          IF (v_rest -> 'via') IS NOT NULL AND split_part(unified_worker.referred((v_rest -> 'via'), 'app.bsky.feed.repost'), '/', 3) <> p_did AND length(v_uri) <= 481 THEN
+          IF (v_rest -> 'via') IS NOT NULL AND split_part(unified_worker.referred((v_rest -> 'via'), 'app.bsky.feed.repost'), '/', 3) <> p_did AND length(v_uri) <= 481 AND v_quiet IS NOT TRUE THEN
           INSERT INTO public.notifications AS n (uri, recipient_did, author_did, reason, reason_subject, cid, created_at, indexed_at)
           VALUES (v_uri || '#notification/repost-via-repost', split_part(unified_worker.referred((v_rest -> 'via'), 'app.bsky.feed.repost'), '/', 3), p_did, 'repost-via-repost', unified_worker.referred((v_rest -> 'via'), 'app.bsky.feed.repost'), v_cid, v_created_at, now())
           ON CONFLICT (uri) DO NOTHING;
@@ -2585,7 +3924,11 @@ BEGIN
             ON CONFLICT (uri) DO UPDATE SET recipient_did = excluded.recipient_did, reason_subject = excluded.reason_subject, cid = excluded.cid, created_at = excluded.created_at;
           END IF;
           ELSIF v_again THEN
-            DELETE FROM public.notifications AS n WHERE n.uri = v_uri || '#notification/repost-via-repost';
+            IF (v_rest -> 'via') IS NOT NULL AND split_part(unified_worker.referred((v_rest -> 'via'), 'app.bsky.feed.repost'), '/', 3) <> p_did AND length(v_uri) <= 481 THEN
+              UPDATE public.notifications AS n SET recipient_did = split_part(unified_worker.referred((v_rest -> 'via'), 'app.bsky.feed.repost'), '/', 3), reason_subject = unified_worker.referred((v_rest -> 'via'), 'app.bsky.feed.repost'), cid = v_cid, created_at = v_created_at WHERE n.uri = v_uri || '#notification/repost-via-repost';
+            ELSE
+              DELETE FROM public.notifications AS n WHERE n.uri = v_uri || '#notification/repost-via-repost';
+            END IF;
           END IF;
         ELSIF EXISTS (SELECT FROM public.reposts AS t WHERE t.uri = v_uri AND t.user_did = p_did AND t.post_uri = v_subject) THEN
           v_again := true;
@@ -2609,7 +3952,7 @@ BEGIN
           VALUES (v_uri, v_subject, p_did, 'repost', least(v_created_at, p_at), coalesce(v_cid, v_subject_cid, ''), v_created_at, now())
             ON CONFLICT (uri) DO UPDATE SET post_uri = excluded.post_uri, type = excluded.type, sort_at = excluded.sort_at, cid = excluded.cid, created_at = excluded.created_at, indexed_at = excluded.indexed_at;
           END IF;
-          IF true AND split_part(v_subject, '/', 3) <> p_did AND length(v_uri) <= 499 THEN
+          IF true AND split_part(v_subject, '/', 3) <> p_did AND length(v_uri) <= 499 AND v_quiet IS NOT TRUE THEN
           INSERT INTO public.notifications AS n (uri, recipient_did, author_did, reason, reason_subject, cid, created_at, indexed_at)
           VALUES (v_uri || '#notification', split_part(v_subject, '/', 3), p_did, 'repost', v_subject, v_cid, v_created_at, now())
           ON CONFLICT (uri) DO NOTHING;
@@ -2619,9 +3962,13 @@ BEGIN
             ON CONFLICT (uri) DO UPDATE SET recipient_did = excluded.recipient_did, reason_subject = excluded.reason_subject, cid = excluded.cid, created_at = excluded.created_at;
           END IF;
           ELSIF v_again THEN
-            DELETE FROM public.notifications AS n WHERE n.uri = v_uri || '#notification';
+            IF true AND split_part(v_subject, '/', 3) <> p_did AND length(v_uri) <= 499 THEN
+              UPDATE public.notifications AS n SET recipient_did = split_part(v_subject, '/', 3), reason_subject = v_subject, cid = v_cid, created_at = v_created_at WHERE n.uri = v_uri || '#notification';
+            ELSE
+              DELETE FROM public.notifications AS n WHERE n.uri = v_uri || '#notification';
+            END IF;
           END IF;
-          IF (v_rest -> 'via') IS NOT NULL AND split_part(unified_worker.referred((v_rest -> 'via'), 'app.bsky.feed.repost'), '/', 3) <> p_did AND length(v_uri) <= 481 THEN
+          IF (v_rest -> 'via') IS NOT NULL AND split_part(unified_worker.referred((v_rest -> 'via'), 'app.bsky.feed.repost'), '/', 3) <> p_did AND length(v_uri) <= 481 AND v_quiet IS NOT TRUE THEN
           INSERT INTO public.notifications AS n (uri, recipient_did, author_did, reason, reason_subject, cid, created_at, indexed_at)
           VALUES (v_uri || '#notification/repost-via-repost', split_part(unified_worker.referred((v_rest -> 'via'), 'app.bsky.feed.repost'), '/', 3), p_did, 'repost-via-repost', unified_worker.referred((v_rest -> 'via'), 'app.bsky.feed.repost'), v_cid, v_created_at, now())
           ON CONFLICT (uri) DO NOTHING;
@@ -2631,7 +3978,11 @@ BEGIN
             ON CONFLICT (uri) DO UPDATE SET recipient_did = excluded.recipient_did, reason_subject = excluded.reason_subject, cid = excluded.cid, created_at = excluded.created_at;
           END IF;
           ELSIF v_again THEN
-            DELETE FROM public.notifications AS n WHERE n.uri = v_uri || '#notification/repost-via-repost';
+            IF (v_rest -> 'via') IS NOT NULL AND split_part(unified_worker.referred((v_rest -> 'via'), 'app.bsky.feed.repost'), '/', 3) <> p_did AND length(v_uri) <= 481 THEN
+              UPDATE public.notifications AS n SET recipient_did = split_part(unified_worker.referred((v_rest -> 'via'), 'app.bsky.feed.repost'), '/', 3), reason_subject = unified_worker.referred((v_rest -> 'via'), 'app.bsky.feed.repost'), cid = v_cid, created_at = v_created_at WHERE n.uri = v_uri || '#notification/repost-via-repost';
+            ELSE
+              DELETE FROM public.notifications AS n WHERE n.uri = v_uri || '#notification/repost-via-repost';
+            END IF;
           END IF;
           IF v_held OR false THEN
             PERFORM unified_worker.settle_reposts(ARRAY[p_did, v_subject]::text[]);
@@ -2670,7 +4021,7 @@ BEGIN
           ELSIF v_again THEN
             DELETE FROM public.thread_contexts AS c WHERE c.post_uri = v_uri;
           END IF;
-          IF NOT v_intrudes AND v_subject LIKE 'at://did:%' AND split_part(v_subject, '/', 3) <> p_did AND length(v_uri) <= 493 THEN
+          IF NOT v_intrudes AND v_subject LIKE 'at://did:%' AND split_part(v_subject, '/', 3) <> p_did AND length(v_uri) <= 493 AND v_quiet IS NOT TRUE THEN
           INSERT INTO public.notifications AS n (uri, recipient_did, author_did, reason, reason_subject, cid, created_at, indexed_at)
           VALUES (v_uri || '#notification/reply', split_part(v_subject, '/', 3), p_did, 'reply', v_uri, v_cid, v_created_at, now())
           ON CONFLICT (uri) DO NOTHING;
@@ -2680,7 +4031,11 @@ BEGIN
             ON CONFLICT (uri) DO UPDATE SET recipient_did = excluded.recipient_did, reason_subject = excluded.reason_subject, cid = excluded.cid, created_at = excluded.created_at;
           END IF;
           ELSIF v_again THEN
-            DELETE FROM public.notifications AS n WHERE n.uri = v_uri || '#notification/reply';
+            IF NOT v_intrudes AND v_subject LIKE 'at://did:%' AND split_part(v_subject, '/', 3) <> p_did AND length(v_uri) <= 493 THEN
+              UPDATE public.notifications AS n SET recipient_did = split_part(v_subject, '/', 3), reason_subject = v_uri, cid = v_cid, created_at = v_created_at WHERE n.uri = v_uri || '#notification/reply';
+            ELSE
+              DELETE FROM public.notifications AS n WHERE n.uri = v_uri || '#notification/reply';
+            END IF;
           END IF;
           v_quoted := CASE WHEN v_rest ? 'quotes' AND length(v_uri) <= 506 THEN unified_worker.quoted(v_rest -> 'embed') END;
           IF v_quoted IS NOT NULL THEN
@@ -2692,7 +4047,7 @@ BEGIN
           INSERT INTO public.post_aggregations AS a (post_uri, quote_count, created_at, updated_at) VALUES (v_quoted, 1, now(), now())
           ON CONFLICT (post_uri) DO UPDATE SET quote_count = a.quote_count + 1, updated_at = now();
           END IF;
-          IF NOT v_embeds AND split_part(v_quoted, '/', 3) <> p_did AND length(v_uri) <= 493 THEN
+          IF NOT v_embeds AND split_part(v_quoted, '/', 3) <> p_did AND length(v_uri) <= 493 AND v_quiet IS NOT TRUE THEN
           INSERT INTO public.notifications AS n (uri, recipient_did, author_did, reason, reason_subject, cid, created_at, indexed_at)
           VALUES (v_uri || '#notification/quote', split_part(v_quoted, '/', 3), p_did, 'quote', v_uri, v_cid, v_created_at, now())
           ON CONFLICT (uri) DO NOTHING;
@@ -2702,14 +4057,21 @@ BEGIN
             ON CONFLICT (uri) DO UPDATE SET recipient_did = excluded.recipient_did, reason_subject = excluded.reason_subject, cid = excluded.cid, created_at = excluded.created_at;
           END IF;
           ELSIF v_again THEN
-            DELETE FROM public.notifications AS n WHERE n.uri = v_uri || '#notification/quote';
+            IF NOT v_embeds AND split_part(v_quoted, '/', 3) <> p_did AND length(v_uri) <= 493 THEN
+              UPDATE public.notifications AS n SET recipient_did = split_part(v_quoted, '/', 3), reason_subject = v_uri, cid = v_cid, created_at = v_created_at WHERE n.uri = v_uri || '#notification/quote';
+            ELSE
+              DELETE FROM public.notifications AS n WHERE n.uri = v_uri || '#notification/quote';
+            END IF;
           END IF;
-          IF v_rest ? 'mentions' THEN
+          IF v_rest ? 'mentions' AND v_quiet IS NOT TRUE THEN
           INSERT INTO public.notifications AS n (uri, recipient_did, author_did, reason, reason_subject, cid, created_at, indexed_at)
           SELECT v_uri || '#notification/mention/' || m, m, p_did, 'mention', v_uri, v_cid, v_created_at, now()
           FROM unified_worker.mentioned(v_rest -> 'facets') AS m
           WHERE m <> p_did AND length(v_uri) + length(m) <= 490
             ON CONFLICT (uri) DO UPDATE SET recipient_did = excluded.recipient_did, reason_subject = excluded.reason_subject, cid = excluded.cid, created_at = excluded.created_at;
+          ELSIF v_again AND v_rest ? 'mentions' THEN
+            UPDATE public.notifications AS n SET cid = v_cid, created_at = v_created_at
+            FROM unified_worker.mentioned(v_rest -> 'facets') AS m WHERE n.uri = v_uri || '#notification/mention/' || m;
           END IF;
           INSERT INTO public.feed_items AS f (uri, post_uri, originator_did, type, sort_at, cid, created_at, indexed_at)
           VALUES (v_uri, v_uri, p_did, CASE WHEN v_subject IS NULL THEN 'post' ELSE 'reply' END, least(v_created_at, p_at), v_cid, v_created_at, now())
@@ -2729,7 +4091,7 @@ BEGIN
         INSERT INTO public.follows AS t (uri, follower_did, following_did, created_at, indexed_at, commit_time, commit_seq, commit_rev) VALUES (v_uri, p_did, v_subject, v_created_at, now(), p_at, p_seq::text, p_rev) ON CONFLICT DO NOTHING;
         IF FOUND THEN
           v_again := false;
-          IF true AND v_subject <> p_did AND length(v_uri) <= 499 THEN
+          IF true AND v_subject <> p_did AND length(v_uri) <= 499 AND v_quiet IS NOT TRUE THEN
           INSERT INTO public.notifications AS n (uri, recipient_did, author_did, reason, reason_subject, cid, created_at, indexed_at)
           VALUES (v_uri || '#notification', v_subject, p_did, 'follow', NULL, v_cid, v_created_at, now())
           ON CONFLICT (uri) DO NOTHING;
@@ -2739,13 +4101,17 @@ BEGIN
             ON CONFLICT (uri) DO UPDATE SET recipient_did = excluded.recipient_did, reason_subject = excluded.reason_subject, cid = excluded.cid, created_at = excluded.created_at;
           END IF;
           ELSIF v_again THEN
-            DELETE FROM public.notifications AS n WHERE n.uri = v_uri || '#notification';
+            IF true AND v_subject <> p_did AND length(v_uri) <= 499 THEN
+              UPDATE public.notifications AS n SET recipient_did = v_subject, reason_subject = NULL, cid = v_cid, created_at = v_created_at WHERE n.uri = v_uri || '#notification';
+            ELSE
+              DELETE FROM public.notifications AS n WHERE n.uri = v_uri || '#notification';
+            END IF;
           END IF;
         ELSIF EXISTS (SELECT FROM public.follows AS t WHERE t.uri = v_uri AND t.follower_did = p_did AND t.following_did = v_subject) THEN
           v_again := true;
           PERFORM unified_worker.remove_follows(p_did, v_uri, coalesce(v_rest, '{}'), NULL);
           UPDATE public.follows AS t SET follower_did = p_did, following_did = v_subject, created_at = v_created_at, indexed_at = now(), commit_time = p_at, commit_seq = p_seq::text, commit_rev = p_rev WHERE t.uri = v_uri;
-          IF true AND v_subject <> p_did AND length(v_uri) <= 499 THEN
+          IF true AND v_subject <> p_did AND length(v_uri) <= 499 AND v_quiet IS NOT TRUE THEN
           INSERT INTO public.notifications AS n (uri, recipient_did, author_did, reason, reason_subject, cid, created_at, indexed_at)
           VALUES (v_uri || '#notification', v_subject, p_did, 'follow', NULL, v_cid, v_created_at, now())
           ON CONFLICT (uri) DO NOTHING;
@@ -2755,7 +4121,11 @@ BEGIN
             ON CONFLICT (uri) DO UPDATE SET recipient_did = excluded.recipient_did, reason_subject = excluded.reason_subject, cid = excluded.cid, created_at = excluded.created_at;
           END IF;
           ELSIF v_again THEN
-            DELETE FROM public.notifications AS n WHERE n.uri = v_uri || '#notification';
+            IF true AND v_subject <> p_did AND length(v_uri) <= 499 THEN
+              UPDATE public.notifications AS n SET recipient_did = v_subject, reason_subject = NULL, cid = v_cid, created_at = v_created_at WHERE n.uri = v_uri || '#notification';
+            ELSE
+              DELETE FROM public.notifications AS n WHERE n.uri = v_uri || '#notification';
+            END IF;
           END IF;
           IF v_held OR false THEN
             PERFORM unified_worker.settle_follows(ARRAY[p_did, v_subject]::text[]);
@@ -2782,13 +4152,19 @@ BEGIN
           UPDATE public.generic_records AS t SET cid = v_cid, author_did = p_did, record_type = split_part(v_uri, '/', 4), record = v_rest, created_at = v_created_at, indexed_at = now() WHERE t.uri = v_uri;
         END IF;
       WHEN 26342 THEN
+          IF v_rest -> 'record' ? 'joinedViaStarterPack' THEN
+            DELETE FROM unified_worker.commit_times AS c WHERE c.uri = v_uri;
+            IF v_quiet THEN
+              INSERT INTO unified_worker.commit_times AS c (uri, at, quiet) VALUES (v_uri, coalesce(p_at, now()), true);
+            END IF;
+          END IF;
         INSERT INTO public.users AS t (did, handle, display_name, avatar_url, banner_url, description, profile_record, pinned_post, search_vector, indexed_at) VALUES (p_did, unified_worker.handle_of(p_did), v_rest ->> 'name', v_rest ->> 'avatar', v_rest ->> 'banner', v_rest ->> 'description', v_rest -> 'record', v_rest -> 'pinned', to_tsvector('simple', nullif(concat_ws(' ', nullif(unified_worker.handle_of(p_did), 'handle.invalid'), v_rest ->> 'search'), '')), now()) ON CONFLICT (did) DO NOTHING;
         v_again := NOT FOUND;
         IF v_again THEN
           PERFORM unified_worker.remove_users(p_did, v_uri, coalesce(v_rest, '{}'), NULL);
           UPDATE public.users AS t SET handle = t.handle, display_name = v_rest ->> 'name', avatar_url = v_rest ->> 'avatar', banner_url = v_rest ->> 'banner', description = v_rest ->> 'description', profile_record = v_rest -> 'record', pinned_post = v_rest -> 'pinned', search_vector = to_tsvector('simple', nullif(concat_ws(' ', nullif(t.handle, 'handle.invalid'), v_rest ->> 'search'), '')), indexed_at = now() WHERE t.did = p_did;
         END IF;
-          IF (v_rest -> 'record') ? 'joinedViaStarterPack' AND split_part(unified_worker.referred((v_rest -> 'record') -> 'joinedViaStarterPack', 'app.bsky.graph.starterpack'), '/', 3) <> p_did AND length(v_uri) <= 480 THEN
+          IF (v_rest -> 'record') ? 'joinedViaStarterPack' AND split_part(unified_worker.referred((v_rest -> 'record') -> 'joinedViaStarterPack', 'app.bsky.graph.starterpack'), '/', 3) <> p_did AND length(v_uri) <= 480 AND v_quiet IS NOT TRUE THEN
           INSERT INTO public.notifications AS n (uri, recipient_did, author_did, reason, reason_subject, cid, created_at, indexed_at)
           VALUES (v_uri || '#notification/starterpack-joined', split_part(unified_worker.referred((v_rest -> 'record') -> 'joinedViaStarterPack', 'app.bsky.graph.starterpack'), '/', 3), p_did, 'starterpack-joined', unified_worker.referred((v_rest -> 'record') -> 'joinedViaStarterPack', 'app.bsky.graph.starterpack'), v_cid, v_created_at, now())
           ON CONFLICT (uri) DO NOTHING;
@@ -2798,7 +4174,11 @@ BEGIN
             ON CONFLICT (uri) DO UPDATE SET recipient_did = excluded.recipient_did, reason_subject = excluded.reason_subject, cid = excluded.cid, created_at = excluded.created_at;
           END IF;
           ELSIF v_again THEN
-            DELETE FROM public.notifications AS n WHERE n.uri = v_uri || '#notification/starterpack-joined';
+            IF (v_rest -> 'record') ? 'joinedViaStarterPack' AND split_part(unified_worker.referred((v_rest -> 'record') -> 'joinedViaStarterPack', 'app.bsky.graph.starterpack'), '/', 3) <> p_did AND length(v_uri) <= 480 THEN
+              UPDATE public.notifications AS n SET recipient_did = split_part(unified_worker.referred((v_rest -> 'record') -> 'joinedViaStarterPack', 'app.bsky.graph.starterpack'), '/', 3), reason_subject = unified_worker.referred((v_rest -> 'record') -> 'joinedViaStarterPack', 'app.bsky.graph.starterpack'), cid = v_cid, created_at = v_created_at WHERE n.uri = v_uri || '#notification/starterpack-joined';
+            ELSE
+              DELETE FROM public.notifications AS n WHERE n.uri = v_uri || '#notification/starterpack-joined';
+            END IF;
           END IF;
       WHEN 28742 THEN
         INSERT INTO public.feed_generators AS t (uri, cid, creator_did, did, display_name, description, avatar_url, like_count, created_at, indexed_at) VALUES (v_uri, v_cid, p_did, v_subject, v_rest ->> 'name', v_rest ->> 'description', v_rest ->> 'avatar', coalesce((SELECT a.like_count FROM public.post_aggregations AS a WHERE a.post_uri = v_uri), 0), v_created_at, now()) ON CONFLICT (uri) DO NOTHING;
@@ -2815,8 +4195,9 @@ BEGIN
         END IF;
           PERFORM unified_worker.judge_quotes(('at://' || p_did || '/app.bsky.feed.post/' || split_part(v_uri, '/', 5)));
       WHEN 30210 THEN
-        INSERT INTO unified_worker.commit_times AS c (uri, at) VALUES (v_uri, coalesce(p_at, now()))
-        ON CONFLICT (uri) DO UPDATE SET at = excluded.at;
+        INSERT INTO unified_worker.commit_times AS c (uri, at, quiet)
+        VALUES (v_uri, coalesce(p_at, now()), coalesce(v_quiet, false))
+        ON CONFLICT (uri) DO UPDATE SET at = excluded.at, quiet = excluded.quiet;
         INSERT INTO public.thread_gates AS t (post_uri, owner_did, allow_mentions, allow_following, allow_list_members, allow_list_uris, created_at, updated_at, allow_followers, hidden_replies) VALUES ('at://' || p_did || '/app.bsky.feed.post/' || split_part(v_uri, '/', 5), p_did, (v_rest -> 'mentions')::boolean, (v_rest -> 'following')::boolean, (v_rest -> 'members')::boolean, v_rest -> 'lists', v_created_at, now(), coalesce((v_rest -> 'followers')::boolean, false), v_rest -> 'hidden') ON CONFLICT (post_uri) DO NOTHING;
         v_again := NOT FOUND;
         IF v_again THEN
@@ -2892,8 +4273,9 @@ BEGIN
         FROM unified_worker.duplicate_records AS d, jsonb_populate_record(NULL::public.list_items, d.record) AS t
         WHERE d.collection = 'app.bsky.graph.listitem' AND d.uri = ANY (ARRAY[v_uri])));
         DELETE FROM unified_worker.duplicate_records WHERE uri = v_uri;
-        INSERT INTO unified_worker.commit_times AS c (uri, at) VALUES (v_uri, coalesce(p_at, now()))
-        ON CONFLICT (uri) DO UPDATE SET at = excluded.at;
+        INSERT INTO unified_worker.commit_times AS c (uri, at, quiet)
+        VALUES (v_uri, coalesce(p_at, now()), coalesce(v_quiet, false))
+        ON CONFLICT (uri) DO UPDATE SET at = excluded.at, quiet = excluded.quiet;
         INSERT INTO public.list_items AS t (uri, cid, list_uri, subject_did, created_at, indexed_at) VALUES (v_uri, v_cid, v_rest ->> 'list', v_subject, v_created_at, now()) ON CONFLICT DO NOTHING;
         IF FOUND THEN
           v_again := false;
@@ -2930,13 +4312,14 @@ BEGIN
         FROM unified_worker.duplicate_records AS d, jsonb_populate_record(NULL::public.verifications, d.record) AS t
         WHERE d.collection = 'app.bsky.graph.verification' AND d.uri = ANY (ARRAY[v_uri])));
         DELETE FROM unified_worker.duplicate_records WHERE uri = v_uri;
-        INSERT INTO unified_worker.commit_times AS c (uri, at) VALUES (v_uri, coalesce(p_at, now()))
-        ON CONFLICT (uri) DO UPDATE SET at = excluded.at;
+        INSERT INTO unified_worker.commit_times AS c (uri, at, quiet)
+        VALUES (v_uri, coalesce(p_at, now()), coalesce(v_quiet, false))
+        ON CONFLICT (uri) DO UPDATE SET at = excluded.at, quiet = excluded.quiet;
           DELETE FROM public.notifications AS n WHERE n.uri = v_uri || '#notification/unverified';
         INSERT INTO public.verifications AS t (uri, cid, subject_did, handle, verified_at, created_at, indexed_at) VALUES (v_uri, v_cid, v_subject, v_rest ->> 'handle', v_created_at, v_created_at, now()) ON CONFLICT DO NOTHING;
         IF FOUND THEN
           v_again := false;
-          IF true AND v_subject <> split_part(v_uri, '/', 3) AND length(v_uri) <= 490 THEN
+          IF true AND v_subject <> split_part(v_uri, '/', 3) AND length(v_uri) <= 490 AND v_quiet IS NOT TRUE THEN
           INSERT INTO public.notifications AS n (uri, recipient_did, author_did, reason, reason_subject, cid, created_at, indexed_at)
           VALUES (v_uri || '#notification/verified', v_subject, split_part(v_uri, '/', 3), 'verified', NULL, v_cid, v_created_at, now())
           ON CONFLICT (uri) DO NOTHING;
@@ -2946,13 +4329,17 @@ BEGIN
             ON CONFLICT (uri) DO UPDATE SET recipient_did = excluded.recipient_did, reason_subject = excluded.reason_subject, cid = excluded.cid, created_at = excluded.created_at;
           END IF;
           ELSIF v_again THEN
-            DELETE FROM public.notifications AS n WHERE n.uri = v_uri || '#notification/verified';
+            IF true AND v_subject <> split_part(v_uri, '/', 3) AND length(v_uri) <= 490 THEN
+              UPDATE public.notifications AS n SET recipient_did = v_subject, reason_subject = NULL, cid = v_cid, created_at = v_created_at WHERE n.uri = v_uri || '#notification/verified';
+            ELSE
+              DELETE FROM public.notifications AS n WHERE n.uri = v_uri || '#notification/verified';
+            END IF;
           END IF;
         ELSIF EXISTS (SELECT FROM public.verifications AS t WHERE t.uri = v_uri AND t.subject_did = v_subject) THEN
           v_again := true;
           PERFORM unified_worker.remove_verifications(p_did, v_uri, coalesce(v_rest, '{}'), NULL);
           UPDATE public.verifications AS t SET cid = v_cid, subject_did = v_subject, handle = v_rest ->> 'handle', verified_at = v_created_at, created_at = v_created_at, indexed_at = now() WHERE t.uri = v_uri;
-          IF true AND v_subject <> split_part(v_uri, '/', 3) AND length(v_uri) <= 490 THEN
+          IF true AND v_subject <> split_part(v_uri, '/', 3) AND length(v_uri) <= 490 AND v_quiet IS NOT TRUE THEN
           INSERT INTO public.notifications AS n (uri, recipient_did, author_did, reason, reason_subject, cid, created_at, indexed_at)
           VALUES (v_uri || '#notification/verified', v_subject, split_part(v_uri, '/', 3), 'verified', NULL, v_cid, v_created_at, now())
           ON CONFLICT (uri) DO NOTHING;
@@ -2962,7 +4349,11 @@ BEGIN
             ON CONFLICT (uri) DO UPDATE SET recipient_did = excluded.recipient_did, reason_subject = excluded.reason_subject, cid = excluded.cid, created_at = excluded.created_at;
           END IF;
           ELSIF v_again THEN
-            DELETE FROM public.notifications AS n WHERE n.uri = v_uri || '#notification/verified';
+            IF true AND v_subject <> split_part(v_uri, '/', 3) AND length(v_uri) <= 490 THEN
+              UPDATE public.notifications AS n SET recipient_did = v_subject, reason_subject = NULL, cid = v_cid, created_at = v_created_at WHERE n.uri = v_uri || '#notification/verified';
+            ELSE
+              DELETE FROM public.notifications AS n WHERE n.uri = v_uri || '#notification/verified';
+            END IF;
           END IF;
           IF v_held OR true THEN
             PERFORM unified_worker.settle_verifications(ARRAY[v_subject]::text[]);

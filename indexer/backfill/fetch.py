@@ -1,0 +1,214 @@
+"""One repo from the server that keeps it: asked for in its turn, read within bounds, proven by its account's key.
+
+Source: the lexicon com.atproto.sync.getRepo. The account's DID document says which server keeps its repo; where a server says
+that it does not, the document may be an old one, so it is looked up anew before that is believed.
+"""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable, Collection
+from contextlib import aclosing
+from datetime import UTC, datetime
+from functools import partial
+from typing import NamedTuple, Protocol
+from urllib.parse import quote
+
+from indexer.accounts.documents import Documents
+from indexer.backfill.files import TemporaryFile, in_thread
+from indexer.backfill.outcome import MOVED, Failed, Kind, of_answer, of_error, of_repo
+from indexer.backfill.pace import Outcome, Paces
+from indexer.backfill.rates import Rate, read_rate
+from indexer.backfill.turns import HostTurns, MemoryTurn, MemoryTurns
+from indexer.identity.document import Identity
+from indexer.identity.downloads import Answer, Downloads
+from indexer.identity.errors import FetchError, NotAllowed
+from indexer.identity.key_cache import NoIdentity
+from indexer.protocol.keys import SigningKey
+from indexer.protocol.repo import Head, Repo, RepoReader
+from indexer.protocol.repo_failures import RepoError
+
+PATIENCE = 30.0  # seconds that a DID document is waited for
+NOBODY = 60.0  # seconds until it is asked again, where the directory does not answer
+
+_END = object()
+
+Stop = Callable[[Head], str | None]
+
+
+class Identities(Protocol):
+    """What is known of DIDs: resolver.Identities."""
+
+    async def load(self, dids: Collection[str]) -> None:
+        """Bring them into memory."""
+        ...
+
+    async def wait(self, did: str, within: float) -> SigningKey | NoIdentity | None:
+        """What is known, or is within these seconds."""
+        ...
+
+    def pds(self, did: str) -> str | None:
+        """The origin of its server."""
+        ...
+
+    def is_stale(self, did: str) -> bool:
+        """Whether it may be otherwise by now."""
+        ...
+
+
+class _Place(NamedTuple):
+    """Where a repo is, and who signs it. `fresh`: the document was looked up for this."""
+
+    host: str | None
+    key: SigningKey
+    fresh: bool
+
+
+class Fetcher:
+    """Fetches repos. `source`: a server of the operator's choice that has them all, in place of each account's own.
+
+    `counts`: how fetches ended, by reason (`fetched` among them); `received`: decoded bytes.
+    """
+
+    def __init__(
+        self, downloads: Downloads, identities: Identities, documents: Documents, paces: Paces, *, source: str | None = None
+    ) -> None:
+        self.counts: Counter[str] = Counter()
+        self.received = 0
+        self._downloads = downloads
+        self._identities = identities
+        self._documents = documents
+        self._paces = paces
+        self._source = source
+        self._hosts = HostTurns(paces)
+        self._memory = MemoryTurns()
+        self._proving = asyncio.Lock()
+
+    def room(self, host: str) -> int:
+        """How many fetches may be begun at a host (an origin)."""
+        return self._paces.room(host, time.monotonic())
+
+    def parked(self, host: str) -> float:
+        """For how many seconds a host is not asked."""
+        return self._paces.parked(host, time.monotonic())
+
+    async def fetch(self, did: str, listed: str | None = None, stop: Stop = lambda _: None) -> Repo | Failed:
+        """The repo, proven, or why not. Who gets it closes it, soon: others wait for the memory that it takes.
+
+        `listed`: an origin that says it has it, asked where the document names none. `stop` is told what the commit says before
+        the rest is read: with a word of it the fetch ends. Raises NoRoom.
+        """
+        outcome = await self._fetch(did, listed, stop)
+        self.counts["fetched" if isinstance(outcome, Repo) else outcome.reason] += 1
+        return outcome
+
+    async def _fetch(self, did: str, listed: str | None, stop: Stop) -> Repo | Failed:
+        place = await self._place(did, fresh=self._identities.is_stale(did))
+        if isinstance(place, Failed):
+            return place
+        host = self._source or place.host or listed
+        if host is None:
+            return Failed("no_pds", Kind.UNAVAILABLE)
+        outcome = await self._from(host, did, place, stop)
+        if isinstance(outcome, Repo) or outcome.reason not in MOVED or self._source or place.fresh:
+            return outcome
+        again = await self._place(did, fresh=True)
+        if isinstance(again, Failed):
+            return again
+        return outcome if again.host in (None, host) else await self._from(again.host, did, again, stop)
+
+    async def _place(self, did: str, *, fresh: bool) -> _Place | Failed:
+        key: SigningKey | NoIdentity | None
+        if fresh:
+            document = await self._documents.fresh(did)
+            if isinstance(document, Identity):
+                host, key = document.pds, document.key or NoIdentity("no_signing_key")
+            else:
+                host, key = None, document
+        else:
+            await self._identities.load([did])
+            key = await self._identities.wait(did, PATIENCE)
+            host = self._identities.pds(did)
+        if key is None:
+            return Failed("no_document", Kind.LATER, NOBODY)
+        if isinstance(key, NoIdentity):
+            return Failed(key.reason, Kind.UNAVAILABLE)
+        return _Place(host, key, fresh)
+
+    async def _from(self, host: str, did: str, place: _Place, stop: Stop) -> Repo | Failed:
+        """The repo as this host has it."""
+        if parked := self.parked(host):
+            return Failed("parked", Kind.LATER, parked)
+        memory = self._memory.of_one()
+        reader = RepoReader(did, TemporaryFile, datetime.now(UTC), memory.release)
+        done = False
+        try:
+            async with self._hosts.turn(host):
+                if parked := self.parked(host):
+                    return Failed("parked", Kind.LATER, parked)
+                failed = await self._ask(host, reader, memory, did, stop)
+            if failed is not None:
+                return failed._replace(after=self.parked(host)) if failed.kind is Kind.LATER else failed
+            repo = await self._proven(reader, did, place, spooled=memory.spooled)
+            done = isinstance(repo, Repo)
+            return repo
+        except RepoError as error:
+            return of_repo(error)
+        finally:
+            if not done:
+                reader.close()
+
+    async def _ask(self, host: str, reader: RepoReader, memory: MemoryTurn, did: str, stop: Stop) -> Failed | None:
+        """Asks a host and reads all that it sends; None if all has come."""
+        rate: Rate | None = None
+        heard = Outcome.ANSWERED
+        try:
+            async with self._downloads.get(f"{host}/xrpc/com.atproto.sync.getRepo?did={quote(did, safe='')}") as answer:
+                rate = read_rate(answer.headers, time.time())
+                if answer.status == 200:
+                    return await self._read(answer, reader, memory, stop)
+                if answer.status == 429 or (answer.status == 503 and rate.wait is not None):
+                    heard = Outcome.LIMITED
+                    return Failed("rate_limited", Kind.LATER)
+                heard = Outcome.OVERLOADED if answer.status >= 500 else heard
+                return of_answer(answer.status, *await answer.told())
+        except FetchError as error:
+            heard = heard if isinstance(error, NotAllowed) else Outcome.OVERLOADED
+            return of_error(error)
+        finally:
+            self._paces.heard(host, heard, time.monotonic(), rate)
+
+    async def _read(self, answer: Answer, reader: RepoReader, memory: MemoryTurn, stop: Stop) -> Failed | None:
+        asked = False
+        async with aclosing(answer.pieces()) as pieces:
+            async for piece in pieces:
+                await memory.room_for(reader.size + len(piece))
+                if memory.spooled:
+                    await in_thread(partial(reader.feed, piece))
+                else:
+                    reader.feed(piece)
+                self.received += len(piece)
+                if not asked and reader.head is not None:
+                    asked = True
+                    if (reason := stop(reader.head)) is not None:
+                        return Failed(reason, Kind.STOPPED)
+                await asyncio.sleep(0)
+        return None
+
+    async def _proven(self, reader: RepoReader, did: str, place: _Place, *, spooled: bool) -> Repo | Failed:
+        """The repo, by the key that the account has now, if the known one does not fit. Raises RepoError."""
+        key = place.key
+        if reader.head is not None and not reader.signed_by(key) and not place.fresh:
+            again = await self._place(did, fresh=True)
+            if isinstance(again, Failed):
+                return again
+            key = again.key
+        steps = reader.prove(key)
+        if spooled:  # there is only one of those
+            while await in_thread(partial(next, steps, _END)) is not _END:
+                pass
+        else:
+            async with self._proving:
+                for _ in steps:
+                    await asyncio.sleep(0)
+        return reader.repo()

@@ -1,0 +1,116 @@
+"""Who fetches now: hosts in turn, each at its pace, and how much memory all fetches may have together."""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+from indexer.backfill.pace import Paces
+from indexer.protocol.spool import MOST_IN_MEMORY
+
+SMALL = 256 * 1024  # bytes that every fetch may hold
+LARGE_AT_ONCE = 6  # fetches that may hold up to MOST_IN_MEMORY; with 64 small ones 64 MiB
+
+
+class HostTurns:
+    """Turns at hosts, as `paces` has room."""
+
+    def __init__(self, paces: Paces) -> None:
+        self._paces = paces
+        self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    @asynccontextmanager
+    async def turn(self, host: str) -> AsyncGenerator[None]:
+        """Wait for one's turn at a host; it ends with the block."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(host, deque()).append(future)
+        self._give()
+        try:
+            await future
+        except asyncio.CancelledError:
+            self._leave(host, future)
+            raise
+        try:
+            yield
+        finally:
+            self._paces.end(host)
+            self._give()
+
+    def _leave(self, host: str, future: asyncio.Future[None]) -> None:
+        if not future.cancelled():  # the turn came at the same moment
+            self._paces.end(host)
+        elif future in (line := self._waiting.get(host, deque())):
+            line.remove(future)
+            if not line:
+                del self._waiting[host]
+        self._give()
+
+    def _give(self) -> None:
+        """Gives all turns that there are, and comes back when time alone holds the next."""
+        while (host := self._paces.choose(self._waiting, now := time.monotonic())) is not None:
+            line = self._waiting[host]
+            future = line.popleft()
+            if not line:
+                del self._waiting[host]
+            if not future.cancelled():  # who waits for it may not have heard of that yet
+                self._paces.begin(host, now)
+                future.set_result(None)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._waiting:
+            seconds = self._paces.soonest(self._waiting, time.monotonic())
+            if seconds is None:
+                parked = [self._paces.parked(host, time.monotonic()) for host in self._waiting]
+                seconds = min((left for left in parked if left), default=None)
+            if seconds is not None:
+                self._timer = asyncio.get_running_loop().call_later(seconds + 0.001, self._give)
+
+
+class MemoryTurns:
+    """How much one fetch may hold: little at once, more in turn, and beyond that the file, one fetch at a time.
+
+    Turns are taken in this order only, so that nobody waits for one who waits for him.
+    """
+
+    def __init__(self) -> None:
+        self._large = asyncio.Semaphore(LARGE_AT_ONCE)
+        self._spool = asyncio.Semaphore(1)
+
+    def of_one(self) -> "MemoryTurn":
+        """For one fetch."""
+        return MemoryTurn(self._large, self._spool)
+
+
+class MemoryTurn:
+    """What one fetch has of it; `release` gives all back, any number of times."""
+
+    def __init__(self, large: asyncio.Semaphore, spool: asyncio.Semaphore) -> None:
+        self._large = large
+        self._spool = spool
+        self._has_large = False
+        self.spooled = False  # it may be as large as it is
+
+    async def room_for(self, size: int) -> None:
+        """Wait until it may hold `size` bytes."""
+        if size <= SMALL or self.spooled:
+            return
+        if not self._has_large:
+            await self._large.acquire()
+            self._has_large = True
+        if size > MOST_IN_MEMORY:
+            await self._spool.acquire()
+            self.spooled = True
+            self._has_large = False
+            self._large.release()  # what was in memory goes to the file
+
+    def release(self) -> None:
+        """It is over."""
+        if self._has_large:
+            self._has_large = False
+            self._large.release()
+        if self.spooled:
+            self.spooled = False
+            self._spool.release()

@@ -1,0 +1,8 @@
+"""A repo that was fetched whole, brought into the tables: compared with the rows that its account has, and only that written.
+
+queue.py     which repos are wanted, and who takes them
+slices.py    records of a repo -> the arrays of a call: pure
+steps.py     the calls, each a transaction: mark, begin, compare, write, settle, leave
+writing.py   all of a repo, slice by slice, in the right order
+listings.py  what operators asked to have fetched, and the lists that it is found on
+"""

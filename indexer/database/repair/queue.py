@@ -1,0 +1,79 @@
+"""Which repos are to be repaired: `unified_worker.repairs`, a row each until it is done."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from indexer.database.connection.sessions import Connection
+from indexer.database.functions.repair import LEASE
+from indexer.database.repair.steps import Claim
+
+# Who asks again gets what is nearer: an operator's wish comes before a backfill, and ends a wait.
+WANT = """
+INSERT INTO unified_worker.repairs AS p (did, why, priority, check_only) SELECT did, $2, $3, $4 FROM unnest($1::text[]) AS did
+ON CONFLICT (did) DO UPDATE SET priority = least(p.priority, excluded.priority),
+  check_only = p.check_only AND excluded.check_only,
+  why = CASE WHEN excluded.priority < p.priority THEN excluded.why ELSE p.why END,
+  state = CASE WHEN p.holder IS NULL THEN 'wanted' ELSE p.state END,
+  retry_at = CASE WHEN excluded.priority < p.priority OR excluded.priority = 0 THEN now() ELSE p.retry_at END
+RETURNING did
+"""
+# Those that lack something, in turn. One that was repaired just now waits: no relay is to make us fetch without an end.
+MISSED = """
+WITH found AS MATERIALIZED (
+  SELECT r.did, coalesce(r.synced_at + CASE r.sync_reason WHEN 'legacy_commit' THEN interval '1 day' ELSE interval '1 hour' END,
+    now()) AS at
+  FROM unified_worker.repos AS r WHERE r.sync = 2 AND r.active AND NOT r.wiping AND r.did > $1 ORDER BY r.did LIMIT $2),
+wanted AS (
+  INSERT INTO unified_worker.repairs (did, why, priority, retry_at) SELECT did, 'missed', 10, at FROM found
+  ON CONFLICT (did) DO NOTHING)
+SELECT max(did) AS last, count(*) AS found FROM found
+"""
+CLAIM = f"""
+UPDATE unified_worker.repairs AS p SET state = 'fetching', claim = p.claim + 1, holder = $1, reason = NULL,
+  lease_until = now() + interval '{LEASE}'
+FROM (
+  SELECT did FROM unified_worker.repairs WHERE state IN ('wanted', 'failed') AND retry_at <= now()
+  ORDER BY priority, retry_at LIMIT $2 FOR UPDATE SKIP LOCKED) AS x
+WHERE p.did = x.did
+RETURNING p.did, p.claim, p.why, p.check_only, p.failures, p.host
+"""
+
+ASKED, MISSING, CHOSEN, NETWORK = 0, 10, 20, 30
+"""Priorities: the lowest comes first."""
+
+
+class Claimed(NamedTuple):
+    """A repo that is to be repaired now. `host`: the id of the host that listed it; None: its DID document says where it is."""
+
+    did: str
+    number: int
+    why: str
+    check_only: bool
+    failures: int
+    host: int | None
+
+    @property
+    def claim(self) -> Claim:
+        """Whose it is."""
+        return Claim(self.did, self.number)
+
+
+async def want(connection: Connection, dids: Sequence[str], why: str, priority: int, *, check_only: bool = False) -> int:
+    """Ask for the repair of these repos; return how many there are now."""
+    return len(await connection.fetch(WANT, sorted(set(dids)), why, priority, check_only))
+
+
+async def want_missed(connection: Connection, after: str, most: int) -> str:
+    """Ask for the next repos in which something is missing; return the last of them, '' at the end."""
+    row = await connection.fetchrow(MISSED, after, most)
+    return row["last"] if row is not None and row["found"] == most else ""
+
+
+async def claim(connection: Connection, holder: str, most: int) -> list[Claimed]:
+    """Take some of those whose time has come."""
+    return [Claimed(*row) for row in await connection.fetch(CLAIM, holder, most)]
+
+
+async def url_of(connection: Connection, host: int) -> str | None:
+    """The origin of a host."""
+    return await connection.fetchval("SELECT url FROM unified_worker.hosts WHERE id = $1", host)
