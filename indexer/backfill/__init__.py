@@ -1,12 +1,14 @@
 """Whole repos: found on lists, and fetched from the servers that keep them, when something is missing.
 
+backfill.py      all of it, for the worker
+repairs.py       what is wanted is fetched and brought into the tables
 fetch.py         one repo from its server: asked for, read, proven
 outcome.py       why one was not fetched, and what follows
 retries.py       when it is tried again
 turns.py         who fetches now, and how much memory that may take
 pace.py          how much may be asked of each host
 rates.py         … what its headers say of that
-files.py         temporary files for large ones
+files.py         temporary files for large ones, and threads for what reads and writes them
 finding.py       which repos are wanted, by lists that are read page by page
 lists.py         … a page of each kind of list
 walks.py         … when a list is at its end

@@ -10,11 +10,12 @@ from collections import Counter
 from collections.abc import Callable, Collection
 from contextlib import aclosing
 from datetime import UTC, datetime
+from functools import partial
 from typing import NamedTuple, Protocol
 from urllib.parse import quote
 
 from indexer.accounts.documents import Documents
-from indexer.backfill.files import TemporaryFile
+from indexer.backfill.files import TemporaryFile, in_thread
 from indexer.backfill.outcome import MOVED, Failed, Kind, of_answer, of_error, of_repo
 from indexer.backfill.pace import Outcome, Paces
 from indexer.backfill.rates import Rate, read_rate
@@ -29,6 +30,8 @@ from indexer.protocol.repo_failures import RepoError
 
 PATIENCE = 30.0  # seconds that a DID document is waited for
 NOBODY = 60.0  # seconds until it is asked again, where the directory does not answer
+
+_END = object()
 
 Stop = Callable[[Head], str | None]
 
@@ -180,7 +183,10 @@ class Fetcher:
         async with aclosing(answer.pieces()) as pieces:
             async for piece in pieces:
                 await memory.room_for(reader.size + len(piece))
-                reader.feed(piece)
+                if memory.spooled:
+                    await in_thread(partial(reader.feed, piece))
+                else:
+                    reader.feed(piece)
                 self.received += len(piece)
                 if not asked and reader.head is not None:
                     asked = True
@@ -197,13 +203,12 @@ class Fetcher:
             if isinstance(again, Failed):
                 return again
             key = again.key
-        if spooled:  # of those there is only one
-            return await _in_steps(reader, key)
-        async with self._proving:
-            return await _in_steps(reader, key)
-
-
-async def _in_steps(reader: RepoReader, key: SigningKey) -> Repo:
-    for _ in reader.prove(key):
-        await asyncio.sleep(0)
-    return reader.repo()
+        steps = reader.prove(key)
+        if spooled:  # there is only one of those
+            while await in_thread(partial(next, steps, _END)) is not _END:
+                pass
+        else:
+            async with self._proving:
+                for _ in steps:
+                    await asyncio.sleep(0)
+        return reader.repo()

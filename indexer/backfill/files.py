@@ -1,7 +1,12 @@
 """Temporary files for what of a whole repo does not fit in memory. They have no name, so that nothing of them outlives us."""
 
+import asyncio
 import os
 import tempfile
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 class NoRoom(Exception):
@@ -37,3 +42,15 @@ class TemporaryFile:
     def close(self) -> None:
         """Give its room back."""
         self._file.close()
+
+
+async def in_thread(work: Callable[[], T]) -> T:
+    """What `work` gives, done in a thread: a slow disk holds up nothing else. Who is cancelled waits for its end all the same,
+    because nobody may close a file that a thread is at work on."""
+    task = asyncio.get_running_loop().run_in_executor(None, work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        task.exception()  # which nobody asks for any more
+        raise

@@ -40,19 +40,14 @@ class BlockPlaces:
         self.append = self._recent.append  # of an entry
 
     def settle(self) -> None:
-        """Takes in what was appended. Raises RepoError (`too_many_blocks`)."""
-        recent = self._recent
-        if not self._buckets and len(recent) <= _FEW:
+        """Takes in some of what was appended. Raises RepoError (`too_many_blocks`)."""
+        if not self._buckets and len(self._recent) <= _FEW:
             return
-        self._count += len(recent)
-        if self._count > MAX_BLOCKS:
+        if self._count + len(self._recent) > MAX_BLOCKS:
             raise RepoError(RepoFailure.TOO_MANY_BLOCKS, f"more than {MAX_BLOCKS:,}")
         if not self._buckets:
             self._buckets = [array("Q") for _ in range(_BUCKETS)]
-        buckets = self._buckets
-        for entry in recent:
-            buckets[entry >> _BUCKET_SHIFT].append(entry)
-        del recent[:]
+        self._move()
 
     def order(self, read: Callable[[int, int], bytes]) -> Iterator[None]:
         """Makes it ready to find blocks in what `read` reads (a size, an offset), step by step.
@@ -60,8 +55,12 @@ class BlockPlaces:
         Raises RepoError (`too_many_blocks`, if one block came very often).
         """
         self._read = read
-        for start in range(0, len(self._recent), _STEP):
-            self._keep(self._recent[start : start + _STEP])
+        if not self._buckets:
+            for start in range(0, len(self._recent), _STEP):
+                self._keep(self._recent[start : start + _STEP])
+                yield
+        while self._buckets and self._recent:
+            self._move()
             yield
         room = _STEP
         for number, bucket in enumerate(self._buckets):
@@ -88,6 +87,15 @@ class BlockPlaces:
         if type(cid) is not bytes or len(cid) != CID_BYTES or not cid.startswith(DAG_CBOR_PREFIX):
             raise RepoError(RepoFailure.BAD_TREE, "a link that is no CID of a block")
         raise RepoError(RepoFailure.MISSING_BLOCK, cid.hex())
+
+    def _move(self) -> None:
+        """Moves entries into their buckets: not all at once, for there may be 262,144 at first."""
+        moved = self._recent[-_STEP:]
+        del self._recent[-_STEP:]
+        self._count += len(moved)
+        buckets = self._buckets
+        for entry in moved:
+            buckets[entry >> _BUCKET_SHIFT].append(entry)
 
     def _keep(self, entries: "array[int]") -> None:
         few = self._few

@@ -52,7 +52,7 @@ class Repo:
     """A proven repo: a context manager that frees its files.
 
     `records` are those that `slices` gives, `left_out` those whose keys are no paths or too long for a URI. `size`: the CAR's
-    bytes. `signed`: whether a key was there to check the signature.
+    bytes. `signed`: whether a key was there to check the signature. `in_file`: whether a slice may wait for a disk.
     """
 
     def __init__(
@@ -63,6 +63,7 @@ class Repo:
         self.left_out = walk.left_out
         self.size = car.size
         self.signed = signed
+        self.in_file = car.in_file
         self._car = car
         self._found = found
         self._on_close = on_close

@@ -39,6 +39,11 @@ class Spool:
         """How many bytes it takes in memory."""
         return len(self._memory)
 
+    @property
+    def in_file(self) -> bool:
+        """Whether it needed the file."""
+        return self._file is not None
+
     def append(self, data: bytes | memoryview) -> None:
         """Write `data` at the end."""
         self.size += len(data)

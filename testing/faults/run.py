@@ -35,7 +35,10 @@ ASLEEP = """
 SELECT DISTINCT did FROM unified_worker.dead_letters JOIN unified_worker.repos AS r USING (did)
 WHERE reason = 'wiping' AND NOT r.active ORDER BY did
 """
-UNPROVEN = "SELECT EXISTS (SELECT FROM unified_worker.repos WHERE unproven IS NOT NULL)"
+UNPROVEN = """
+SELECT EXISTS (SELECT FROM unified_worker.repos WHERE unproven IS NOT NULL)
+OR EXISTS (SELECT FROM unified_worker.dead_letters WHERE reason = 'unproven' AND frame_sha256 IS NOT NULL)
+"""
 BEHIND = "SELECT EXISTS (SELECT FROM unified_worker.rebuild WHERE NOT done)"
 
 

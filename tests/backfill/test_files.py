@@ -1,12 +1,14 @@
 """The files of large repos: what is written is read, and a full disk has its own name."""
 
+import asyncio
 import os
 import tempfile
+import threading
 from pathlib import Path
 
 import pytest
 
-from indexer.backfill.files import NoRoom, TemporaryFile
+from indexer.backfill.files import NoRoom, TemporaryFile, in_thread
 
 
 def test_what_is_written_is_read_at_any_place() -> None:
@@ -41,3 +43,32 @@ def test_where_there_is_no_room_no_host_is_to_blame(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "absent"))
     with pytest.raises(NoRoom):
         TemporaryFile()
+
+
+async def test_who_is_cancelled_waits_for_the_thread() -> None:
+    """Otherwise the file would be closed while it is written, and its number another file's."""
+    begun, go_on = threading.Event(), threading.Event()
+    ended: list[bool] = []
+
+    def work() -> None:
+        begun.set()
+        assert go_on.wait(60)
+        ended.append(True)
+        raise NoRoom("nobody hears of it")
+
+    task = asyncio.create_task(in_thread(work))
+    while not begun.is_set():
+        await asyncio.sleep(0.01)
+    task.cancel()
+    await asyncio.sleep(0.05)
+    assert not task.done()
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert ended == [True]
+
+
+async def test_a_thread_gives_and_raises_as_its_work_does() -> None:
+    assert await in_thread(lambda: 7) == 7
+    with pytest.raises(ZeroDivisionError):
+        await in_thread(lambda: 1 // 0)

@@ -29,6 +29,9 @@ RUNS = (
     Plan(3, (("relay_counts_anew", "full_pipe"),)),
     Plan(4, (("db_hostile_settings", "lagging_relay", "gate_toggles"),)),
     Plan(5, (("db_failover_unfenced", "wipe_refused"),)),
+    Plan(6, (("keys_rotated", "sigkill"),)),
+    Plan(7, (("forged_commits", "relay_abort"),)),
+    Plan(8, (("directory_silent", "db_terminated"),)),
 )
 
 

@@ -209,17 +209,28 @@ async def test_a_slow_server_is_waited_for_while_it_moves(
 
 
 async def test_time_that_we_take_ourselves_is_not_the_server_s(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(downloads, "GRACE", 2.0)
+    monkeypatch.setattr(downloads, "GRACE", 3.0)
     monkeypatch.setattr(downloads, "FLOOR", 10**9)
+    come_back = asyncio.Event()
+
+    async def in_two(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await response.write(b"one")
+        await come_back.wait()
+        await response.write(b"two")
+        return response
+
     async with downloading() as (site, loads):
-        site.answer = answering(200, BODY)
+        site.answer = in_two
         async with loads.get(site.url) as answer:
-            size = 0
+            pieces = list[bytes]()
             async for piece in answer.pieces():
-                size += len(piece)
-                if size < 4 * downloads.MAX_PIECE_BYTES:
-                    await asyncio.sleep(0.8)
-    assert size == len(BODY)
+                if not pieces:
+                    await asyncio.sleep(4)
+                    come_back.set()
+                pieces.append(piece)
+    assert pieces == [b"one", b"two"]
 
 
 async def test_who_answered() -> None:

@@ -298,13 +298,13 @@ async def test_forged_commits_of_many_accounts_keep_the_lanes_for_a_moment_alone
     """A lane that waits for a refresh does not read. All together may wait for so long, and not one by one without an end."""
     async with running(worker.pool, directory, rate=5, run=False) as identities:  # nobody answers
         began = time.monotonic()
-        answers = await asyncio.gather(*(identities.refresh(did(number)) for number in range(300)))
+        async with asyncio.timeout(30):
+            answers = await asyncio.gather(*(identities.refresh(did(number)) for number in range(300)))
         assert set(answers) == {None}
         assert time.monotonic() - began < resolver.REFRESH_PATIENCE + 2
-        began = time.monotonic()
-        for number in range(300, 600):
-            assert await identities.refresh(did(number)) is None
-        assert time.monotonic() - began < 2
+        async with asyncio.timeout(3):  # one that waited would take longer
+            for number in range(300, 600):
+                assert await identities.refresh(did(number)) is None
 
 
 async def test_an_identity_message_has_it_asked_for_at_the_next_use(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -323,7 +323,7 @@ async def test_an_identity_message_has_it_asked_for_at_the_next_use(world: World
     now = time.time()
     monkeypatch.setattr(memory.time, "time", lambda: now + 61)
     await world.identities.load([did(1)])
-    await until(lambda: world.knows(1, key=2), "the new key is known")
+    await until(lambda: world.knows(1, key=2), "the new key is known", 20)
     assert not world.identities.is_stale(did(1))
     await until(lambda: is_settled(world), "the table has the answer")
 

@@ -1,6 +1,7 @@
 """The keys that accounts had before: from the directory's log of a DID, at the pace of other look-ups."""
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -11,7 +12,7 @@ import pytest
 from indexer.errors import Rejected
 from indexer.identity import past
 from indexer.identity.client import Client
-from indexer.identity.pace import Breaker, Pace
+from indexer.identity.pace import BURST, Breaker, Pace
 from indexer.identity.past import MARGIN, MOST_HELD, Held, Pasts, read_past
 from indexer.identity.resolver import Identities
 from indexer.protocol.keys import SigningKey, key_bytes, parse_multikey
@@ -146,9 +147,10 @@ async def test_logs_are_read_at_the_pace_of_look_ups(worker: Worker) -> None:
     async with web_site() as site, Client() as client:
         site.answer = telling([])
         identities = Identities(worker.pool, client, directories=[site.url], rate=5, ttl=60)
+        began = time.monotonic()
         answers = await asyncio.gather(*(identities.past(keys.did(1, number)) for number in range(200)))
-        assert len(site.requests) <= answers.count(True) + 20
-        assert 10 <= answers.count(True) <= 25  # 4 s of patience, 5 a second, and two at once
+        assert len(site.requests) <= (time.monotonic() - began) * 5 + BURST + 1
+        assert answers.count(True) >= 5  # within the patience of all together
         assert all(identities.has_past(keys.did(1, number)) is answer for number, answer in enumerate(answers))
 
 

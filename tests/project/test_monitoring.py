@@ -117,6 +117,22 @@ def test_panels_have_numbers_and_places_of_their_own() -> None:
     assert {x for x, _ in taken} == set(range(COLUMNS))
 
 
+def test_the_dashboard_shows_what_is_proven_and_what_is_not() -> None:
+    shown = {name for query in queries("1m") for name in names_in(query.expr)}
+    counted = (
+        "verified",
+        "bad_signatures",
+        "doubts",
+        "settled",
+        "key_refreshes",
+        "identity_lookups",
+        "confirmations",
+        "audited",
+    )
+    gauges = ("unproven_repos", "identity_lookups_waiting", "deletions_unconfirmed")
+    assert {*(f"unified_worker_{name}_total" for name in counted), *(f"unified_worker_{name}" for name in gauges)} <= shown
+
+
 @pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel["title"])
 def test_a_panel_can_be_read(panel: dict[str, Any]) -> None:
     assert panel["type"] in ("stat", "timeseries")  # others may be plugins

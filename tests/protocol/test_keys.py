@@ -180,3 +180,12 @@ def test_extreme_numbers_are_no_signature_and_no_error(signer: keys.Signer) -> N
     key = parse_multikey(signer.multibase)
     parts = [bytes(32), bytes(31) + b"\1", b"\x7f" + bytes(31), b"\x80" + bytes(31), b"\xff" * 32]
     assert not any(key.verifies(b"message", r + s) for r in parts for s in parts)
+
+
+@pytest.mark.parametrize("signer", [K256, P256])
+def test_a_signature_of_another_length_is_none(signer: keys.Signer) -> None:
+    """Also where the numbers in it are the right ones."""
+    key, right = parse_multikey(signer.multibase), signer.sign(b"message")
+    assert key.verifies(b"message", right)
+    for wrong in (b"", right[:63], right + b"\0", right[:32] + b"\0" + right[32:]):
+        assert not key.verifies(b"message", wrong)

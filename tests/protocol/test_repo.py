@@ -178,11 +178,12 @@ def test_a_slice_is_bounded_by_its_bytes_too(monkeypatch: pytest.MonkeyPatch) ->
     assert len(sizes) > 20
 
 
-@pytest.mark.parametrize("few", [2**12, 16])
-def test_many_blocks_and_few_are_found_alike(monkeypatch: pytest.MonkeyPatch, few: int) -> None:
+@pytest.mark.parametrize(("few", "step", "pieces"), [(2**18, 2**12, 10**6), (16, 2**12, 999), (300, 7, 999), (300, 7, 10**6)])
+def test_many_blocks_and_few_are_found_alike(monkeypatch: pytest.MonkeyPatch, few: int, step: int, pieces: int) -> None:
     monkeypatch.setattr(block_places, "_FEW", few)
+    monkeypatch.setattr(block_places, "_STEP", step)
     records = records_of(KEYS)
-    with read(made(records).shuffled(Random(2)), pieces=999) as repo:
+    with read(made(records).shuffled(Random(2)), pieces=pieces) as repo:
         assert everything(repo) == records
 
 
