@@ -26,7 +26,17 @@ SETTINGS = Settings(accounts=150, history=0, hosts=3, mix=MIX)
 # What a record's commit was, and who is told of it, depends on whether it came by the stream or with its repo; so does where
 # it sorts, if its createdAt is later than its key.
 UNDATED = "generic_records:"  # whose createdAt has another name
-LATER = ("commit_seq is", "commit_rev is", "commit_time is", "sort_at is", "sync is", "sync_reason is", "inductive is", "handle is")
+BY_COMMIT = ("commit_seq is", "commit_rev is", "commit_time is", "sort_at is")
+LATER = (*BY_COMMIT, "sync is", "sync_reason is", "inductive is", "handle is")
+    "commit_seq is",
+    "commit_rev is",
+    "commit_time is",
+    "sort_at is",
+    "sync is",
+    "sync_reason is",
+    "inductive is",
+    "handle is",
+)
 
 
 @asynccontextmanager
