@@ -14,6 +14,7 @@ from contextlib import aclosing, asynccontextmanager
 from typing import assert_never
 
 from indexer.accounts.accounts import Accounts
+from indexer.backfill.backfill import Backfill
 from indexer.command_line import process
 from indexer.config.settings import Config
 from indexer.database.background.chosen import Choosing
@@ -71,6 +72,9 @@ class UnifiedWorker:
             self.trust.identities,
             self.trust.client,
             upto=lambda: self.gauges.written_time,
+        )
+        self.backfill = Backfill(
+            config, self.pool, self.metrics, self.selection, self.trust, crowded=lambda: self.gauges.crowded
         )
         self.processor = EventProcessor(
             self.pool,
@@ -167,6 +171,7 @@ class UnifiedWorker:
                     self._run.keep_noting(),
                     *self.trust.work(),
                     *self.accounts.work(),
+                    *self.backfill.work(),
                     *background(self.pool, self.selection, self.metrics),
                 )
             ]

@@ -66,6 +66,8 @@ class Metrics:
     was_connected: bool = False  # to the relay, at least once
     confirmations: Counter[str] = field(default_factory=Counter[str])  # what others than the relay said of accounts, by answer
     audited: Counter[str] = field(default_factory=Counter[str])  # random repos, by what their own servers have
+    repairs: Counter[str] = field(default_factory=Counter[str])  # repos that were to be fetched whole, by what became of them
+    repaired_records: Counter[str] = field(default_factory=Counter[str])  # of those: put, gone, same, refused, kept
     deletions_unconfirmed: int = 0  # accounts that only a relay says are deleted, as of the last minute
     oldest_deletion: float = 0.0  # seconds since the first of them was told, as of the last minute
     gaps: int = 0  # stretches of the stream that did not come
@@ -113,6 +115,8 @@ class Metrics:
             "doubts": dict(self.doubts),
             "confirmations": dict(self.confirmations),
             "audited": dict(self.audited),
+            "repairs": dict(self.repairs),
+            "repaired_records": dict(self.repaired_records),
             "reconnects": self.reconnects,
             "gaps": self.gaps,
             "dead_letters": self.dead_letters,

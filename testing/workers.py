@@ -13,9 +13,17 @@ from unified_worker import UnifiedWorker
 def settings(url: str, relay_url: str, **env: str) -> dict[str, str]:
     """The worker's environment: everything that the relay holds, unless `env` says otherwise.
 
-    The relay is believed, because no directory knows the accounts of most streams (testing.directory has one).
+    The relay is believed, because no directory knows the accounts of most streams (testing.directory has one); so nothing is
+    fetched from their hosts.
     """
-    return {"DATABASE_URL": url, "RELAY_URL": relay_url, "CURSOR": "oldest", "HTTP_BIND": "", "VERIFY": "off"} | env
+    return {
+        "DATABASE_URL": url,
+        "RELAY_URL": relay_url,
+        "CURSOR": "oldest",
+        "HTTP_BIND": "",
+        "VERIFY": "off",
+        "BACKFILL": "off",
+    } | env
 
 
 @contextlib.asynccontextmanager

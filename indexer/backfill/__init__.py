@@ -1,5 +1,7 @@
 """Whole repos: found on lists, and fetched from the servers that keep them, when something is missing.
 
+backfill.py      all of it, for the worker
+repairs.py       what is wanted is fetched and brought into the tables
 fetch.py         one repo from its server: asked for, read, proven
 outcome.py       why one was not fetched, and what follows
 retries.py       when it is tried again

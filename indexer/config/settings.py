@@ -18,6 +18,7 @@ MAX_POOL_SIZE = 200  # connections; a server of usual size allows 100 in all
 MAX_IDLE_TIMEOUT = 86_400.0  # seconds: a day without an event is no longer a matter of patience
 MAX_PLC_RATE = 1_000  # look-ups a second: an own replica on the same machine
 MAX_AUDIT_RATE = 600  # repos a minute
+MAX_NOTIFY_REPAIRED = 365  # days
 MAX_IDENTITY_TTL = 86_400.0 * 30  # seconds
 MAX_READY_LAG = 86_400.0 * 30  # seconds
 
@@ -99,6 +100,18 @@ SETTINGS = (
         f"{MAX_AUDIT_RATE}. With VERIFY=off: none.",
     ),
     Setting(
+        "BACKFILL",
+        "repair",
+        "repair: a repo that lacks something is fetched from its host and compared. network: every repo of the network is "
+        "fetched. off: nothing is fetched.",
+    ),
+    Setting(
+        "NOTIFY_REPAIRED",
+        "7",
+        "A record that a repair finds missing notifies others only if it is at most this many days old, 0 to "
+        f"{MAX_NOTIFY_REPAIRED}.",
+    ),
+    Setting(
         "PLC_URL",
         "https://plc.directory",
         "The directory of did:plc, as https://host; or several, separated by commas: own replicas first, the primary last.",
@@ -120,6 +133,8 @@ SETTINGS = (
 )
 LOG_FORMATS = ("text", "json")
 Level = Literal["off", "signatures", "full"]
+Fetching = Literal["off", "repair", "network"]
+FETCHING: tuple[Fetching, ...] = ("off", "repair", "network")
 LEVELS: tuple[Level, ...] = ("off", "signatures", "full")
 _OFF = {setting.name for setting in SETTINGS if setting.off}
 _DEFAULTS = {setting.name: setting.default for setting in SETTINGS}
@@ -146,6 +161,8 @@ class Config:
     verify: Level
     hold_unproven: bool  # whether what can't be proven yet waits
     audit_rate: int  # repos a minute; 0 = off
+    backfill: Fetching  # which repos are fetched whole
+    notify_repaired: int  # days
     plc_urls: tuple[str, ...]  # http(s)://host[:port]; the primary is the last
     plc_rate: int  # look-ups a second
     identity_ttl: float  # seconds
@@ -194,6 +211,8 @@ class Config:
             verify=values.choice("VERIFY", LEVELS),
             hold_unproven=values.choice("VERIFY_UNPROVEN", ("apply", "hold")) == "hold",
             audit_rate=values.integer("AUDIT_RATE", 0, MAX_AUDIT_RATE),
+            backfill=values.choice("BACKFILL", FETCHING),
+            notify_repaired=values.integer("NOTIFY_REPAIRED", 0, MAX_NOTIFY_REPAIRED),
             plc_urls=values.directories("PLC_URL"),
             plc_rate=values.integer("PLC_RATE", 1, MAX_PLC_RATE),
             identity_ttl=values.seconds("IDENTITY_TTL", MAX_IDENTITY_TTL, low=60),

@@ -70,6 +70,14 @@ class Gauges:
         return sum(map(len, self.lanes))
 
     @property
+    def crowded(self) -> bool:
+        """Whether a lane is more than half full: all that can wait leaves the database to the stream.
+
+        Not the lag: a relay that sends nothing, or old events, keeps nothing waiting.
+        """
+        return any(2 * len(lane) > lane.max_events for lane in self.lanes)
+
+    @property
     def processor(self) -> EventProcessor:
         """The writer, with the newest posts."""
         return self._stages.processor

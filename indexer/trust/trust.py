@@ -54,8 +54,8 @@ class Trust:
 
     def work(self) -> list[Coroutine[Any, Any, object]]:
         """The tasks to run until they are cancelled, as long as one session."""
-        if self._config.verify == "off":
-            return []
+        if self._config.verify == "off":  # who fetches a repo asks where it is all the same
+            return [] if self._config.backfill == "off" else [self.identities.run()]
         return [self.identities.run(), self._verifier.run(), self._settling.keep_settling()]
 
     async def verify(self, lane: Lane, batch: list[Placed]) -> list[Placed]:

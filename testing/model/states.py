@@ -19,6 +19,7 @@ MORE_TELLING_FIRST = (
     "refused",
     "inactive",
     "legacy_commit",
+    "unfinished",
 )
 
 

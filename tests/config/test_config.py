@@ -48,6 +48,8 @@ def test_defaults() -> None:
         verify="full",
         hold_unproven=False,
         audit_rate=6,
+        backfill="repair",
+        notify_repaired=7,
         plc_urls=("https://plc.directory",),
         plc_rate=5,
         identity_ttl=86_400.0,
@@ -71,6 +73,8 @@ def test_everything_set() -> None:
         "READY_LAG_SECONDS": "0",
         "LOG_FORMAT": "JSON",
         "AUDIT_RATE": "60",
+        "BACKFILL": "Off",
+        "NOTIFY_REPAIRED": "30",
         "VERIFY": "Signatures",
         "VERIFY_UNPROVEN": "HOLD",
         "PLC_URL": "http://PLC:2582, https://plc.directory:443/,http://[::1]:80",
@@ -89,6 +93,7 @@ def test_everything_set() -> None:
     assert config.http_hosts == ("worker.example", "::1", "10.0.0.7")
     assert (config.ready_lag, config.log_format) == (0.0, "json")
     assert (config.verify, config.hold_unproven, config.audit_rate) == ("signatures", True, 60)
+    assert (config.backfill, config.notify_repaired) == ("off", 30)
     assert config.plc_urls == ("http://plc:2582", "https://plc.directory", "http://[::1]")
     assert (config.plc_rate, config.identity_ttl, config.allow_private_hosts) == (100, 60.0, True)
     assert config.dns_servers == (("9.9.9.9", 53), ("127.0.0.1", 5353), ("::1", 53), ("::1", 54))
@@ -146,6 +151,8 @@ def test_every_fault_at_once() -> None:
         VERIFY="yes",
         VERIFY_UNPROVEN="wait",
         AUDIT_RATE="-1",
+        BACKFILL="all",
+        NOTIFY_REPAIRED="-1",
         PLC_URL="plc.directory",
         PLC_RATE="0",
         IDENTITY_TTL="0",
@@ -177,6 +184,8 @@ def test_every_fault_at_once() -> None:
         *(("VERIFY", value) for value in ("on", "true", "all")),
         ("VERIFY_UNPROVEN", "off"),
         *(("AUDIT_RATE", value) for value in ("-1", "601", "x")),
+        *(("BACKFILL", value) for value in ("on", "repairs", "1")),
+        *(("NOTIFY_REPAIRED", value) for value in ("-1", "366", "x", "1.5")),
         *(("LOG_LEVEL", value) for value in ("TRACE", "20")),
         *(("SYNCHRONOUS_COMMIT", value) for value in ("true", "remote_apply")),
     ],

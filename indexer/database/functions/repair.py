@@ -15,6 +15,7 @@ from indexer.records.base.columns import Column
 from indexer.records.base.record_type import RecordType
 
 MOST_TOUCHED = 10_000  # paths of a repo that are noted while it is fetched; beyond, the fetch begins anew
+BACKFILL = 20  # the priority of what a backfill wants, and nothing misses
 LEASE = "15 minutes"  # of a claim; a fetch takes 10 at most
 
 OF_RECORD = {
@@ -101,6 +102,7 @@ def functions(schema: str, texts: Sequence[RecordTypeSql]) -> list[str]:
         rebuilding=REBUILDING,
         refused=KIND_REFUSED,
         most_touched=MOST_TOUCHED,
+        backfill=BACKFILL,
         lease=LEASE,
         compared="\n".join(compared(text) for text in texts),
         ahead="\n".join(text.ahead() for text in texts if text.ahead()),

@@ -4,6 +4,7 @@
 -- {rebuilding}: the keys of the lock that a rebuild holds. {refused}: the kind of a record that is kept instead of written.
 -- {compared}: for each record type, what differs. {ahead}, {arms}: the branches of the write path.
 -- {most_touched}: the most paths that are noted while a repo is fetched.
+-- {backfill}: from which priority on a repo is wanted by a backfill.
 -- {lease}: how long a claim lasts without a word of its holder.
 
 -- What a commit wrote or deleted while its repo is fetched or compared.
@@ -67,7 +68,7 @@ BEGIN
 END $mark$;
 
 -- The CAR is proven. From here on it counts for all that its rev covers: commits up to it are stale, also those that come later,
--- and what went wrong with them before is in it. The repo's mark says until `repair_settle` that it is not whole.
+-- and what went wrong with them before is in it. Until `repair_settle` its state says that it is not whole, whatever it was.
 -- p_proven: the account's key signed it. 'behind': the repo is further. 'same': nothing can be missing.
 -- 'again': what was written meanwhile stood on forged commits.
 CREATE OR REPLACE FUNCTION unified_worker.repair_begin(
@@ -94,7 +95,9 @@ BEGIN
   UPDATE unified_worker.repairs SET state = 'writing', car_rev = p_rev, records = p_records, bytes = p_bytes WHERE did = p_did;
   IF v_repo.rev <= p_rev OR v_repo.rev = v_repo.refuted_rev THEN
     UPDATE unified_worker.repos SET rev = p_rev, data_cid = p_data, doubt = NULL, refuted_rev = NULL,
-      sync = CASE WHEN sync = 2 AND coalesce(refused_rev <= p_rev, true) THEN 3 ELSE sync END,
+      sync = CASE WHEN sync = 2 AND refused_rev > p_rev THEN 2 ELSE 3 END,
+      sync_reason = CASE WHEN sync < 2 THEN 'unfinished' ELSE sync_reason END,
+      sync_at = CASE WHEN sync < 2 THEN now() ELSE sync_at END,
       refused_rev = CASE WHEN refused_rev > p_rev THEN refused_rev END,
       unproven = CASE WHEN NOT p_proven THEN unproven END, unproven_at = CASE WHEN NOT p_proven THEN unproven_at END,
       updated_at = now()
@@ -258,17 +261,25 @@ END $settle$;
 CREATE OR REPLACE FUNCTION unified_worker.repair_leave(
   p_did text, p_claim int, p_state text, p_reason text, p_after interval, p_failed boolean)
 RETURNS boolean LANGUAGE plpgsql AS $leave$
+DECLARE
+  v_host int;
 BEGIN
   PERFORM FROM unified_worker.repos WHERE did = p_did FOR UPDATE;
-  UPDATE unified_worker.repairs SET state = coalesce(p_state, ''), reason = p_reason, claim = claim + 1, holder = NULL,
-    lease_until = NULL, failures = failures + p_failed::int, retry_at = now() + p_after
-  WHERE did = p_did AND claim = coalesce(p_claim, claim);
+  -- Of a backfill nobody waits for what is not there; of the network it would be millions.
+  UPDATE unified_worker.repairs SET reason = p_reason,
+    state = CASE WHEN p_state = 'unavailable' AND priority >= {backfill} THEN '' ELSE coalesce(p_state, '') END,
+    claim = claim + 1, holder = NULL, lease_until = NULL, failures = failures + p_failed::int, retry_at = now() + p_after
+  WHERE did = p_did AND claim = coalesce(p_claim, claim) RETURNING host INTO v_host;
   IF NOT FOUND THEN
     RETURN false;
   END IF;
   DELETE FROM unified_worker.repairs WHERE did = p_did AND state = '';
   DELETE FROM unified_worker.touched WHERE did = p_did;
   UPDATE unified_worker.repos SET fetching = false, sync = CASE sync WHEN 3 THEN 2 ELSE sync END WHERE did = p_did;
+  IF v_host IS NOT NULL AND (p_failed OR p_state = 'unavailable') THEN
+    UPDATE unified_worker.hosts SET failed = failed + p_failed::int, unavailable = unavailable + (p_state = 'unavailable')::int
+    WHERE id = v_host;
+  END IF;
   RETURN true;
 END $leave$;
 

@@ -32,5 +32,5 @@ BEGIN
   DELETE FROM unified_worker.duplicate_records WHERE uri = v_first.uri;
   v_uri := r.uri;
   v_cid := v_first.record ->> 'record_cid';
-  v_quiet := {quiet_of_r};{added}
+  v_quiet := coalesce((v_first.record ->> 'quiet')::boolean, {quiet_of_r});{added}
 END $settle$;

@@ -35,6 +35,7 @@ REASONS = {
     "refused": "a commit could not be read, or the database refused it",
     "inactive": "commits were left out while the account was not active",
     str(Failure.LEGACY_COMMIT): "a commit came without prevData or prev, which would show all that it did",
+    "unfinished": "the whole repo was fetched, and not all of it is compared yet",
     "unknown": "from before the worker noted reasons",
 }
 """By reason: what it means."""

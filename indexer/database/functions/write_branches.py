@@ -37,7 +37,7 @@ PUT_UNIQUE = """\
           END IF;
           INSERT INTO unified_worker.duplicate_records (uri, collection, key, came_at, created_at, record)
           VALUES (v_uri, '{collection}', {key_of_values}, {came}, v_created_at,
-            jsonb_build_object({pairs}, 'record_cid', v_cid))
+            jsonb_build_object({pairs}, 'record_cid', v_cid, 'quiet', v_quiet))
           ON CONFLICT (uri) DO UPDATE SET key = excluded.key, came_at = excluded.came_at, created_at = excluded.created_at,
             record = excluded.record;
           PERFORM unified_worker.settle_{name}({key_of_values});

@@ -18,6 +18,10 @@ PAGE = 2_000  # repos that a page may bring
 LEASE = timedelta(minutes=1)
 
 ASK = "INSERT INTO unified_worker.backfill_jobs (kind, argument) VALUES ($1, $2) RETURNING id"
+ASK_ONCE = """
+INSERT INTO unified_worker.backfill_jobs (kind, argument) SELECT $1, $2
+WHERE NOT EXISTS (SELECT FROM unified_worker.backfill_jobs WHERE kind = $1 AND argument = $2)
+"""
 HOLD = """
 UPDATE unified_worker.backfill_jobs SET holder = $1, lease_until = now() + $2
 WHERE ended_at IS NULL AND NOT paused AND (holder IS NULL OR holder = $1 OR lease_until < now())
@@ -138,6 +142,11 @@ class Wish(NamedTuple):
 async def ask(connection: Connection, kind: Kind, argument: str) -> int:
     """Have a job done; its id."""
     return await connection.fetchval(ASK, kind, argument)
+
+
+async def ask_once(connection: Connection, kind: Kind, argument: str) -> None:
+    """Have a job done, unless the same was asked for before."""
+    await connection.execute(ASK_ONCE, kind, argument)
 
 
 async def hold(connection: Connection, holder: str) -> list[Job]:

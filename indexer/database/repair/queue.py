@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from indexer.database.connection.sessions import Connection
-from indexer.database.functions.repair import LEASE
+from indexer.database.functions.repair import BACKFILL, LEASE
 from indexer.database.repair.steps import Claim
 
 # Who asks again gets what is nearer: an operator's wish comes before a backfill, and ends a wait.
@@ -28,18 +28,33 @@ wanted AS (
   ON CONFLICT (did) DO NOTHING)
 SELECT max(did) AS last, count(*) AS found FROM found
 """
+# The hosts that have some, a look-up each.
+HOSTS = """
+WITH RECURSIVE found AS (
+  (SELECT host FROM unified_worker.repairs WHERE state IN ('wanted', 'failed') AND host IS NOT NULL ORDER BY host LIMIT 1)
+  UNION ALL
+  SELECT (SELECT p.host FROM unified_worker.repairs AS p WHERE p.state IN ('wanted', 'failed') AND p.host > f.host
+    ORDER BY p.host LIMIT 1)
+  FROM found AS f WHERE f.host IS NOT NULL)
+SELECT h.id, h.url FROM found AS f JOIN unified_worker.hosts AS h ON h.id = f.host
+"""
 CLAIM = f"""
 UPDATE unified_worker.repairs AS p SET state = 'fetching', claim = p.claim + 1, holder = $1, reason = NULL,
   lease_until = now() + interval '{LEASE}'
 FROM (
-  SELECT did FROM unified_worker.repairs WHERE state IN ('wanted', 'failed') AND retry_at <= now()
+  SELECT did FROM unified_worker.repairs
+  WHERE state IN ('wanted', 'failed') AND retry_at <= now() AND {{which}}
+    AND NOT EXISTS (SELECT FROM unified_worker.backfill WHERE paused)
   ORDER BY priority, retry_at LIMIT $2 FOR UPDATE SKIP LOCKED) AS x
 WHERE p.did = x.did
 RETURNING p.did, p.claim, p.why, p.check_only, p.failures, p.host
 """
+CLAIM_BY_DOCUMENT = CLAIM.format(which="host IS NULL")
+CLAIM_AT_HOST = CLAIM.format(which="host = $3")
+CLAIM_ONE = CLAIM.format(which="did = $3")
 
-ASKED, MISSING, CHOSEN, NETWORK = 0, 10, 20, 30
-"""Priorities: the lowest comes first."""
+ASKED, MISSING, CHOSEN, NETWORK = 0, 10, BACKFILL, 30
+"""Priorities: the lowest comes first. From CHOSEN on, a repo that is not to be had is forgotten."""
 
 
 class Claimed(NamedTuple):
@@ -70,10 +85,21 @@ async def want_missed(connection: Connection, after: str, most: int) -> str:
 
 
 async def claim(connection: Connection, holder: str, most: int) -> list[Claimed]:
-    """Take some of those whose time has come."""
-    return [Claimed(*row) for row in await connection.fetch(CLAIM, holder, most)]
+    """Take some of those whose time has come, and whose DID documents say where they are."""
+    return [Claimed(*row) for row in await connection.fetch(CLAIM_BY_DOCUMENT, holder, most)]
 
 
-async def url_of(connection: Connection, host: int) -> str | None:
-    """The origin of a host."""
-    return await connection.fetchval("SELECT url FROM unified_worker.hosts WHERE id = $1", host)
+async def claim_at(connection: Connection, holder: str, most: int, host: int) -> list[Claimed]:
+    """Take some of those that this host listed."""
+    return [Claimed(*row) for row in await connection.fetch(CLAIM_AT_HOST, holder, most, host)]
+
+
+async def claim_one(connection: Connection, holder: str, did: str) -> Claimed | None:
+    """Take this one; None if another has it."""
+    row = await connection.fetchrow(CLAIM_ONE, holder, 1, did)
+    return None if row is None else Claimed(*row)
+
+
+async def hosts(connection: Connection) -> dict[int, str]:
+    """The hosts of which repos are wanted: their origins by id."""
+    return {row["id"]: row["url"] for row in await connection.fetch(HOSTS)}

@@ -9,6 +9,7 @@ import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import NamedTuple, Protocol, TypeVar
 
 import libipld
@@ -59,7 +60,8 @@ class Writing:
     """Writes one repo that was fetched under a claim.
 
     `proven`: the account's key signed it. `notify`: how old a record may be, at most, that was missing and notifies others all
-    the same. `may_go_on`: waits while others come first, and is asked before each step.
+    the same. `may_go_on`: waits while others come first, and is asked before each slice.
+    `aside`: has the work of reading a slice done, where that may wait for a disk.
     """
 
     def __init__(
@@ -73,6 +75,7 @@ class Writing:
         notify: timedelta,
         host: int | None = None,
         may_go_on: Callable[[], Awaitable[None]] | None = None,
+        aside: Callable[[Callable[[], Slice | None]], Awaitable[Slice | None]] | None = None,
     ) -> None:
         self._pool = pool
         self._selection = selection
@@ -82,6 +85,7 @@ class Writing:
         self._notify = notify
         self._host = host
         self._may_go_on = may_go_on
+        self._aside = aside
         self._counts: Counter[str] = Counter()
 
     async def run(self) -> Ended:
@@ -99,7 +103,8 @@ class Writing:
         filtered = False
         if word is Word.OK:
             terms = await self._patiently(self._terms)
-            for piece in slices(repo.slices(), terms):
+            pieces = slices(repo.slices(), terms)
+            while (piece := await self._next(pieces)) is not None:
                 if self._may_go_on is not None:
                     await self._may_go_on()
                 if not self._selection.takes_account(claim.did):
@@ -119,6 +124,11 @@ class Writing:
         since = await steps.followed_since(connection, self._claim)
         after: datetime | None = None if since is None else max(since, at - self._notify)
         return Terms(self._claim.did, self._selection, at, after)
+
+    async def _next(self, pieces: Iterator[Slice]) -> Slice | None:
+        if self._aside is None:
+            return next(pieces, None)
+        return await self._aside(partial(next, pieces, None))
 
     async def _slice(self, piece: Slice, terms: Terms) -> Word:
         rev = self._repo.rev

@@ -87,6 +87,8 @@ class Exposition(Collector):
             "confirmations", "What accounts' own servers said of a relay's word, by answer", "answer", metrics.confirmations
         )
         yield _labelled("audited", "Random repos held against their own servers, by result", "result", metrics.audited)
+        yield _labelled("repairs", "Repos that were to be fetched whole, by result", "result", metrics.repairs)
+        yield _labelled("repaired_records", "Records of fetched repos, by what was done", "what", metrics.repaired_records)
         yield _counter("reconnects", "Attempts to connect to the relay after the first", metrics.reconnects)
         yield _counter("gaps", "Missing ranges of the stream", metrics.gaps)
         yield _counter("dead_letters", "Operations and frames that were kept as dead letters", metrics.dead_letters)

@@ -372,6 +372,32 @@ async def test_a_kill_between_any_two_transactions_costs_nothing(worker: Worker,
     await check(worker)
 
 
+@pytest.mark.promise(6)
+async def test_a_repo_that_was_whole_is_not_taken_for_whole_when_its_repair_was_cut_off(worker: Worker) -> None:
+    """What the stream says meanwhile of before the fetched rev is stale, so the repair has to come to its end."""
+    stream = Stream(LATER)
+    await repaired(worker, "a", Whole(rev_at(LATER - 1), REPO))
+    assert await state(worker) == (1, None, False)
+    late = [stream.commit("a", put(f"{POST}/{key(50 + n)}", post(str(n)))) for n in range(4)]
+    whole = Whole(rev_at(2 * LATER), {**REPO, **{f"{POST}/{key(50 + n)}": post(str(n)) for n in range(4)}}, size=4)
+    slices = iter(range(9))
+
+    async def between() -> None:
+        if next(slices) == 1:
+            raise Killed
+
+    claim = await marked(worker, "a", "asked")
+    with pytest.raises(Killed):
+        await writing(worker, claim, whole, may_go_on=between).run()
+    assert await steps.reset(worker.connection, "relay.test") == 1
+    assert await state(worker) == (2, "unfinished", False)
+    assert await worker.write(*late) == ["stale"] * 4
+    assert (await repaired(worker, "a", whole)).word is Word.OK
+    assert await worker.value("SELECT count(*) FROM posts") == 6
+    assert await state(worker) == (1, None, False)
+    await check(worker)
+
+
 async def test_people_are_told_of_what_was_missed_and_not_of_what_is_old(worker: Worker) -> None:
     """Case 16: what was read stays so, and a rebuild tells nobody of anything."""
     await worker.connection.execute("UPDATE unified_worker.backfill SET since = $1", START - timedelta(days=30))
@@ -404,6 +430,16 @@ async def test_nobody_is_told_of_what_came_with_a_repo_that_was_never_followed(w
     await worker.write(Stream(2 * LATER).commit("a", *(put(path, record, "update") for path, record in has.items())))
     reasons = ("follow", "like", "mention", "quote", "reply", "repost", "starterpack-joined", "verified")
     assert sorted(await worker.column("SELECT reason FROM notifications")) == sorted(reasons)
+    await check(worker)
+
+
+async def test_an_older_record_that_takes_a_key_notifies_where_it_was_missed(worker: Worker) -> None:
+    await worker.connection.execute("UPDATE unified_worker.backfill SET since = $1", START - timedelta(days=30))
+    older, younger = (f"{LIKE}/{key(minute)}" for minute in (1, 2))
+    records = {older: like(uri("b", "1"), 1), younger: like(uri("b", "1"), 2)}
+    await worker.write(Stream(LATER).commit("a", put(younger, records[younger])))
+    await repaired(worker, "a", Whole(rev_at(2 * LATER), records))
+    assert await worker.column("SELECT uri FROM notifications") == [f"at://{did('a')}/{older}#notification"]
     await check(worker)
 
 
@@ -458,14 +494,16 @@ async def test_a_refused_record_leaves_its_row_as_it_is(worker: Worker) -> None:
 async def test_collections_that_are_left_out_are_left_alone(worker: Worker) -> None:
     """Case 28: what is left out is no fault, and widened it comes."""
     await worker.write(Stream(LATER).commit("a", put(f"{POST}/1", post("from before"))))
+    await worker.write(Stream(LATER + 1).commit("a", put("fm.teal.play/1", {"$type": "fm.teal.play"})))
     narrow = Selection((LIKE, FOLLOW))
     ended = await repaired(worker, "a", Whole(rev_at(2 * LATER), REPO), narrow)
     assert ended.counts == Counter(put=2)
     assert await worker.column("SELECT text FROM posts") == ["from before"]
+    assert await worker.value("SELECT count(*) FROM generic_records") == 1
     query = "SELECT sync, filtered FROM unified_worker.repos"
     assert await worker.connection.fetchrow(query) == (1, True)
     await worker.connection.execute("UPDATE unified_worker.repos SET sync = 0")
-    assert (await repaired(worker, "a", Whole(rev_at(2 * LATER), REPO))).counts == Counter(put=4, gone=1, same=2)
+    assert (await repaired(worker, "a", Whole(rev_at(2 * LATER), REPO))).counts == Counter(put=4, gone=2, same=2)
     assert await worker.connection.fetchrow(query) == (1, False)
 
 

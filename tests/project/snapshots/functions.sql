@@ -206,11 +206,11 @@ END $lock$;
 CREATE OR REPLACE FUNCTION unified_worker.desynchronise(p_did text, p_reason text, p_kept boolean DEFAULT false)
 RETURNS void LANGUAGE sql AS $desynchronise$
   UPDATE unified_worker.repos SET sync = 2, sync_at = CASE WHEN sync >= 2 THEN sync_at ELSE now() END,
-    sync_reason = CASE WHEN sync >= 2 AND array_position(ARRAY['bad_signature', 'no_identity', 'downgraded_commit', 'tree_mismatch', 'wiped', 'chain_broken', 'sync_differs', 'missing_tree_block', 'refused', 'inactive', 'legacy_commit', 'unknown'], sync_reason) <= array_position(ARRAY['bad_signature', 'no_identity', 'downgraded_commit', 'tree_mismatch', 'wiped', 'chain_broken', 'sync_differs', 'missing_tree_block', 'refused', 'inactive', 'legacy_commit', 'unknown'], p_reason)
+    sync_reason = CASE WHEN sync >= 2 AND array_position(ARRAY['bad_signature', 'no_identity', 'downgraded_commit', 'tree_mismatch', 'wiped', 'chain_broken', 'sync_differs', 'missing_tree_block', 'refused', 'inactive', 'legacy_commit', 'unfinished', 'unknown'], sync_reason) <= array_position(ARRAY['bad_signature', 'no_identity', 'downgraded_commit', 'tree_mismatch', 'wiped', 'chain_broken', 'sync_differs', 'missing_tree_block', 'refused', 'inactive', 'legacy_commit', 'unfinished', 'unknown'], p_reason)
       THEN sync_reason ELSE p_reason END,
     refused_from = CASE WHEN NOT p_kept THEN NULL WHEN sync < 2 THEN sync WHEN sync = 2 THEN refused_from END
   WHERE did = p_did AND (sync <> 2 OR (refused_from IS NOT NULL AND NOT p_kept)
-    OR coalesce(array_position(ARRAY['bad_signature', 'no_identity', 'downgraded_commit', 'tree_mismatch', 'wiped', 'chain_broken', 'sync_differs', 'missing_tree_block', 'refused', 'inactive', 'legacy_commit', 'unknown'], sync_reason) > array_position(ARRAY['bad_signature', 'no_identity', 'downgraded_commit', 'tree_mismatch', 'wiped', 'chain_broken', 'sync_differs', 'missing_tree_block', 'refused', 'inactive', 'legacy_commit', 'unknown'], p_reason), true));
+    OR coalesce(array_position(ARRAY['bad_signature', 'no_identity', 'downgraded_commit', 'tree_mismatch', 'wiped', 'chain_broken', 'sync_differs', 'missing_tree_block', 'refused', 'inactive', 'legacy_commit', 'unfinished', 'unknown'], sync_reason) > array_position(ARRAY['bad_signature', 'no_identity', 'downgraded_commit', 'tree_mismatch', 'wiped', 'chain_broken', 'sync_differs', 'missing_tree_block', 'refused', 'inactive', 'legacy_commit', 'unfinished', 'unknown'], p_reason), true));
 $desynchronise$;
 
 CREATE OR REPLACE FUNCTION unified_worker.resynchronise(p_did text) RETURNS void LANGUAGE sql AS $resynchronise$
@@ -859,7 +859,7 @@ BEGIN
   DELETE FROM unified_worker.duplicate_records WHERE uri = v_first.uri;
   v_uri := r.uri;
   v_cid := v_first.record ->> 'record_cid';
-  v_quiet := r.commit_seq IS NULL;
+  v_quiet := coalesce((v_first.record ->> 'quiet')::boolean, r.commit_seq IS NULL);
           INSERT INTO public.post_aggregations AS a (post_uri, like_count, created_at, updated_at) VALUES (r.post_uri, 1, now(), now())
           ON CONFLICT (post_uri) DO UPDATE SET like_count = a.like_count + 1, updated_at = now();
           IF split_part(r.post_uri, '/', 4) <> 'app.bsky.feed.post' THEN
@@ -1067,7 +1067,7 @@ BEGIN
   DELETE FROM unified_worker.duplicate_records WHERE uri = v_first.uri;
   v_uri := r.uri;
   v_cid := v_first.record ->> 'record_cid';
-  v_quiet := r.commit_seq IS NULL;
+  v_quiet := coalesce((v_first.record ->> 'quiet')::boolean, r.commit_seq IS NULL);
           INSERT INTO public.post_aggregations AS a (post_uri, repost_count, created_at, updated_at) VALUES (r.post_uri, 1, now(), now())
           ON CONFLICT (post_uri) DO UPDATE SET repost_count = a.repost_count + 1, updated_at = now();
           INSERT INTO public.post_viewer_states AS s (post_uri, viewer_did, repost_uri, created_at, updated_at)
@@ -1186,7 +1186,7 @@ BEGIN
   DELETE FROM unified_worker.duplicate_records WHERE uri = v_first.uri;
   v_uri := r.uri;
   v_cid := v_first.record ->> 'record_cid';
-  v_quiet := r.commit_seq IS NULL;
+  v_quiet := coalesce((v_first.record ->> 'quiet')::boolean, r.commit_seq IS NULL);
 END $settle$;
 
 CREATE OR REPLACE FUNCTION unified_worker.remove_follows(p_did text, v_uri text, p_new jsonb, p_at timestamptz)
@@ -1237,7 +1237,7 @@ BEGIN
   DELETE FROM unified_worker.duplicate_records WHERE uri = v_first.uri;
   v_uri := r.uri;
   v_cid := v_first.record ->> 'record_cid';
-  v_quiet := r.commit_seq IS NULL;
+  v_quiet := coalesce((v_first.record ->> 'quiet')::boolean, r.commit_seq IS NULL);
           IF true AND r.following_did <> r.follower_did AND length(v_uri) <= 499 AND v_quiet IS NOT TRUE THEN
           INSERT INTO public.notifications AS n (uri, recipient_did, author_did, reason, reason_subject, cid, created_at, indexed_at)
           VALUES (v_uri || '#notification', r.following_did, r.follower_did, 'follow', NULL, v_cid, r.created_at, now())
@@ -1314,7 +1314,7 @@ BEGIN
   DELETE FROM unified_worker.duplicate_records WHERE uri = v_first.uri;
   v_uri := r.uri;
   v_cid := v_first.record ->> 'record_cid';
-  v_quiet := coalesce((SELECT c.quiet FROM unified_worker.commit_times AS c WHERE c.uri = r.uri), false);
+  v_quiet := coalesce((v_first.record ->> 'quiet')::boolean, coalesce((SELECT c.quiet FROM unified_worker.commit_times AS c WHERE c.uri = r.uri), false));
 END $settle$;
 
 CREATE OR REPLACE FUNCTION unified_worker.remove_list_items(p_did text, v_uri text, p_new jsonb, p_at timestamptz)
@@ -1360,7 +1360,7 @@ BEGIN
   DELETE FROM unified_worker.duplicate_records WHERE uri = v_first.uri;
   v_uri := r.uri;
   v_cid := v_first.record ->> 'record_cid';
-  v_quiet := coalesce((SELECT c.quiet FROM unified_worker.commit_times AS c WHERE c.uri = r.uri), false);
+  v_quiet := coalesce((v_first.record ->> 'quiet')::boolean, coalesce((SELECT c.quiet FROM unified_worker.commit_times AS c WHERE c.uri = r.uri), false));
 END $settle$;
 
 CREATE OR REPLACE FUNCTION unified_worker.remove_starter_packs(p_did text, v_uri text, p_new jsonb, p_at timestamptz)
@@ -1438,7 +1438,7 @@ BEGIN
   DELETE FROM unified_worker.duplicate_records WHERE uri = v_first.uri;
   v_uri := r.uri;
   v_cid := v_first.record ->> 'record_cid';
-  v_quiet := coalesce((SELECT c.quiet FROM unified_worker.commit_times AS c WHERE c.uri = r.uri), false);
+  v_quiet := coalesce((v_first.record ->> 'quiet')::boolean, coalesce((SELECT c.quiet FROM unified_worker.commit_times AS c WHERE c.uri = r.uri), false));
           IF true AND r.subject_did <> split_part(v_uri, '/', 3) AND length(v_uri) <= 490 AND v_quiet IS NOT TRUE THEN
           INSERT INTO public.notifications AS n (uri, recipient_did, author_did, reason, reason_subject, cid, created_at, indexed_at)
           VALUES (v_uri || '#notification/verified', r.subject_did, split_part(v_uri, '/', 3), 'verified', NULL, r.cid, r.created_at, now())
@@ -2405,7 +2405,9 @@ BEGIN
   UPDATE unified_worker.repairs SET state = 'writing', car_rev = p_rev, records = p_records, bytes = p_bytes WHERE did = p_did;
   IF v_repo.rev <= p_rev OR v_repo.rev = v_repo.refuted_rev THEN
     UPDATE unified_worker.repos SET rev = p_rev, data_cid = p_data, doubt = NULL, refuted_rev = NULL,
-      sync = CASE WHEN sync = 2 AND coalesce(refused_rev <= p_rev, true) THEN 3 ELSE sync END,
+      sync = CASE WHEN sync = 2 AND refused_rev > p_rev THEN 2 ELSE 3 END,
+      sync_reason = CASE WHEN sync < 2 THEN 'unfinished' ELSE sync_reason END,
+      sync_at = CASE WHEN sync < 2 THEN now() ELSE sync_at END,
       refused_rev = CASE WHEN refused_rev > p_rev THEN refused_rev END,
       unproven = CASE WHEN NOT p_proven THEN unproven END, unproven_at = CASE WHEN NOT p_proven THEN unproven_at END,
       updated_at = now()
@@ -2906,7 +2908,7 @@ BEGIN
           END IF;
           INSERT INTO unified_worker.duplicate_records (uri, collection, key, came_at, created_at, record)
           VALUES (v_uri, 'app.bsky.feed.like', ARRAY[p_did, v_subject]::text[], 'epoch', v_created_at,
-            jsonb_build_object('uri', v_uri, 'user_did', p_did, 'post_uri', v_subject, 'subject_cid', v_subject_cid, 'via', v_rest -> 'via', 'created_at', v_created_at, 'indexed_at', now(), 'commit_time', p_at, 'commit_seq', p_seq::text, 'commit_rev', p_rev, 'record_cid', v_cid))
+            jsonb_build_object('uri', v_uri, 'user_did', p_did, 'post_uri', v_subject, 'subject_cid', v_subject_cid, 'via', v_rest -> 'via', 'created_at', v_created_at, 'indexed_at', now(), 'commit_time', p_at, 'commit_seq', p_seq::text, 'commit_rev', p_rev, 'record_cid', v_cid, 'quiet', v_quiet))
           ON CONFLICT (uri) DO UPDATE SET key = excluded.key, came_at = excluded.came_at, created_at = excluded.created_at,
             record = excluded.record;
           PERFORM unified_worker.settle_likes(ARRAY[p_did, v_subject]::text[]);
@@ -3035,7 +3037,7 @@ BEGIN
           END IF;
           INSERT INTO unified_worker.duplicate_records (uri, collection, key, came_at, created_at, record)
           VALUES (v_uri, 'app.bsky.feed.repost', ARRAY[p_did, v_subject]::text[], 'epoch', v_created_at,
-            jsonb_build_object('uri', v_uri, 'user_did', p_did, 'post_uri', v_subject, 'subject_cid', v_subject_cid, 'via', v_rest -> 'via', 'created_at', v_created_at, 'indexed_at', now(), 'commit_time', p_at, 'commit_seq', p_seq::text, 'commit_rev', p_rev, 'record_cid', v_cid))
+            jsonb_build_object('uri', v_uri, 'user_did', p_did, 'post_uri', v_subject, 'subject_cid', v_subject_cid, 'via', v_rest -> 'via', 'created_at', v_created_at, 'indexed_at', now(), 'commit_time', p_at, 'commit_seq', p_seq::text, 'commit_rev', p_rev, 'record_cid', v_cid, 'quiet', v_quiet))
           ON CONFLICT (uri) DO UPDATE SET key = excluded.key, came_at = excluded.came_at, created_at = excluded.created_at,
             record = excluded.record;
           PERFORM unified_worker.settle_reposts(ARRAY[p_did, v_subject]::text[]);
@@ -3178,7 +3180,7 @@ BEGIN
           END IF;
           INSERT INTO unified_worker.duplicate_records (uri, collection, key, came_at, created_at, record)
           VALUES (v_uri, 'app.bsky.graph.follow', ARRAY[p_did, v_subject]::text[], 'epoch', v_created_at,
-            jsonb_build_object('uri', v_uri, 'follower_did', p_did, 'following_did', v_subject, 'created_at', v_created_at, 'indexed_at', now(), 'commit_time', p_at, 'commit_seq', p_seq::text, 'commit_rev', p_rev, 'record_cid', v_cid))
+            jsonb_build_object('uri', v_uri, 'follower_did', p_did, 'following_did', v_subject, 'created_at', v_created_at, 'indexed_at', now(), 'commit_time', p_at, 'commit_seq', p_seq::text, 'commit_rev', p_rev, 'record_cid', v_cid, 'quiet', v_quiet))
           ON CONFLICT (uri) DO UPDATE SET key = excluded.key, came_at = excluded.came_at, created_at = excluded.created_at,
             record = excluded.record;
           PERFORM unified_worker.settle_follows(ARRAY[p_did, v_subject]::text[]);
@@ -3266,7 +3268,7 @@ BEGIN
           END IF;
           INSERT INTO unified_worker.duplicate_records (uri, collection, key, came_at, created_at, record)
           VALUES (v_uri, 'app.bsky.graph.block', ARRAY[p_did, v_subject]::text[], 'epoch', v_created_at,
-            jsonb_build_object('uri', v_uri, 'blocker_did', p_did, 'blocked_did', v_subject, 'created_at', v_created_at, 'indexed_at', now(), 'commit_time', p_at, 'commit_seq', p_seq::text, 'commit_rev', p_rev, 'record_cid', v_cid))
+            jsonb_build_object('uri', v_uri, 'blocker_did', p_did, 'blocked_did', v_subject, 'created_at', v_created_at, 'indexed_at', now(), 'commit_time', p_at, 'commit_seq', p_seq::text, 'commit_rev', p_rev, 'record_cid', v_cid, 'quiet', v_quiet))
           ON CONFLICT (uri) DO UPDATE SET key = excluded.key, came_at = excluded.came_at, created_at = excluded.created_at,
             record = excluded.record;
           PERFORM unified_worker.settle_blocks(ARRAY[p_did, v_subject]::text[]);
@@ -3300,7 +3302,7 @@ BEGIN
           END IF;
           INSERT INTO unified_worker.duplicate_records (uri, collection, key, came_at, created_at, record)
           VALUES (v_uri, 'app.bsky.graph.listblock', ARRAY[p_did, v_subject]::text[], 'epoch', v_created_at,
-            jsonb_build_object('uri', v_uri, 'blocker_did', p_did, 'list_uri', v_subject, 'created_at', v_created_at, 'indexed_at', now(), 'record_cid', v_cid))
+            jsonb_build_object('uri', v_uri, 'blocker_did', p_did, 'list_uri', v_subject, 'created_at', v_created_at, 'indexed_at', now(), 'record_cid', v_cid, 'quiet', v_quiet))
           ON CONFLICT (uri) DO UPDATE SET key = excluded.key, came_at = excluded.came_at, created_at = excluded.created_at,
             record = excluded.record;
           PERFORM unified_worker.settle_list_blocks(ARRAY[p_did, v_subject]::text[]);
@@ -3333,7 +3335,7 @@ BEGIN
           END IF;
           INSERT INTO unified_worker.duplicate_records (uri, collection, key, came_at, created_at, record)
           VALUES (v_uri, 'app.bsky.graph.listitem', ARRAY[v_rest ->> 'list', v_subject]::text[], 'epoch', v_created_at,
-            jsonb_build_object('uri', v_uri, 'cid', v_cid, 'list_uri', v_rest ->> 'list', 'subject_did', v_subject, 'created_at', v_created_at, 'indexed_at', now(), 'record_cid', v_cid))
+            jsonb_build_object('uri', v_uri, 'cid', v_cid, 'list_uri', v_rest ->> 'list', 'subject_did', v_subject, 'created_at', v_created_at, 'indexed_at', now(), 'record_cid', v_cid, 'quiet', v_quiet))
           ON CONFLICT (uri) DO UPDATE SET key = excluded.key, came_at = excluded.came_at, created_at = excluded.created_at,
             record = excluded.record;
           PERFORM unified_worker.settle_list_items(ARRAY[v_rest ->> 'list', v_subject]::text[]);
@@ -3406,7 +3408,7 @@ BEGIN
           END IF;
           INSERT INTO unified_worker.duplicate_records (uri, collection, key, came_at, created_at, record)
           VALUES (v_uri, 'app.bsky.graph.verification', ARRAY[v_subject]::text[], coalesce(p_at, now()), v_created_at,
-            jsonb_build_object('uri', v_uri, 'cid', v_cid, 'subject_did', v_subject, 'handle', v_rest ->> 'handle', 'verified_at', v_created_at, 'created_at', v_created_at, 'indexed_at', now(), 'record_cid', v_cid))
+            jsonb_build_object('uri', v_uri, 'cid', v_cid, 'subject_did', v_subject, 'handle', v_rest ->> 'handle', 'verified_at', v_created_at, 'created_at', v_created_at, 'indexed_at', now(), 'record_cid', v_cid, 'quiet', v_quiet))
           ON CONFLICT (uri) DO UPDATE SET key = excluded.key, came_at = excluded.came_at, created_at = excluded.created_at,
             record = excluded.record;
           PERFORM unified_worker.settle_verifications(ARRAY[v_subject]::text[]);
@@ -3575,17 +3577,25 @@ END $settle$;
 CREATE OR REPLACE FUNCTION unified_worker.repair_leave(
   p_did text, p_claim int, p_state text, p_reason text, p_after interval, p_failed boolean)
 RETURNS boolean LANGUAGE plpgsql AS $leave$
+DECLARE
+  v_host int;
 BEGIN
   PERFORM FROM unified_worker.repos WHERE did = p_did FOR UPDATE;
-  UPDATE unified_worker.repairs SET state = coalesce(p_state, ''), reason = p_reason, claim = claim + 1, holder = NULL,
-    lease_until = NULL, failures = failures + p_failed::int, retry_at = now() + p_after
-  WHERE did = p_did AND claim = coalesce(p_claim, claim);
+  -- Of a backfill nobody waits for what is not there; of the network it would be millions.
+  UPDATE unified_worker.repairs SET reason = p_reason,
+    state = CASE WHEN p_state = 'unavailable' AND priority >= 20 THEN '' ELSE coalesce(p_state, '') END,
+    claim = claim + 1, holder = NULL, lease_until = NULL, failures = failures + p_failed::int, retry_at = now() + p_after
+  WHERE did = p_did AND claim = coalesce(p_claim, claim) RETURNING host INTO v_host;
   IF NOT FOUND THEN
     RETURN false;
   END IF;
   DELETE FROM unified_worker.repairs WHERE did = p_did AND state = '';
   DELETE FROM unified_worker.touched WHERE did = p_did;
   UPDATE unified_worker.repos SET fetching = false, sync = CASE sync WHEN 3 THEN 2 ELSE sync END WHERE did = p_did;
+  IF v_host IS NOT NULL AND (p_failed OR p_state = 'unavailable') THEN
+    UPDATE unified_worker.hosts SET failed = failed + p_failed::int, unavailable = unavailable + (p_state = 'unavailable')::int
+    WHERE id = v_host;
+  END IF;
   RETURN true;
 END $leave$;
 
@@ -3865,7 +3875,7 @@ BEGIN
           END IF;
           INSERT INTO unified_worker.duplicate_records (uri, collection, key, came_at, created_at, record)
           VALUES (v_uri, 'app.bsky.feed.like', ARRAY[p_did, v_subject]::text[], 'epoch', v_created_at,
-            jsonb_build_object('uri', v_uri, 'user_did', p_did, 'post_uri', v_subject, 'subject_cid', v_subject_cid, 'via', v_rest -> 'via', 'created_at', v_created_at, 'indexed_at', now(), 'commit_time', p_at, 'commit_seq', p_seq::text, 'commit_rev', p_rev, 'record_cid', v_cid))
+            jsonb_build_object('uri', v_uri, 'user_did', p_did, 'post_uri', v_subject, 'subject_cid', v_subject_cid, 'via', v_rest -> 'via', 'created_at', v_created_at, 'indexed_at', now(), 'commit_time', p_at, 'commit_seq', p_seq::text, 'commit_rev', p_rev, 'record_cid', v_cid, 'quiet', v_quiet))
           ON CONFLICT (uri) DO UPDATE SET key = excluded.key, came_at = excluded.came_at, created_at = excluded.created_at,
             record = excluded.record;
           PERFORM unified_worker.settle_likes(ARRAY[p_did, v_subject]::text[]);
@@ -3994,7 +4004,7 @@ BEGIN
           END IF;
           INSERT INTO unified_worker.duplicate_records (uri, collection, key, came_at, created_at, record)
           VALUES (v_uri, 'app.bsky.feed.repost', ARRAY[p_did, v_subject]::text[], 'epoch', v_created_at,
-            jsonb_build_object('uri', v_uri, 'user_did', p_did, 'post_uri', v_subject, 'subject_cid', v_subject_cid, 'via', v_rest -> 'via', 'created_at', v_created_at, 'indexed_at', now(), 'commit_time', p_at, 'commit_seq', p_seq::text, 'commit_rev', p_rev, 'record_cid', v_cid))
+            jsonb_build_object('uri', v_uri, 'user_did', p_did, 'post_uri', v_subject, 'subject_cid', v_subject_cid, 'via', v_rest -> 'via', 'created_at', v_created_at, 'indexed_at', now(), 'commit_time', p_at, 'commit_seq', p_seq::text, 'commit_rev', p_rev, 'record_cid', v_cid, 'quiet', v_quiet))
           ON CONFLICT (uri) DO UPDATE SET key = excluded.key, came_at = excluded.came_at, created_at = excluded.created_at,
             record = excluded.record;
           PERFORM unified_worker.settle_reposts(ARRAY[p_did, v_subject]::text[]);
@@ -4137,7 +4147,7 @@ BEGIN
           END IF;
           INSERT INTO unified_worker.duplicate_records (uri, collection, key, came_at, created_at, record)
           VALUES (v_uri, 'app.bsky.graph.follow', ARRAY[p_did, v_subject]::text[], 'epoch', v_created_at,
-            jsonb_build_object('uri', v_uri, 'follower_did', p_did, 'following_did', v_subject, 'created_at', v_created_at, 'indexed_at', now(), 'commit_time', p_at, 'commit_seq', p_seq::text, 'commit_rev', p_rev, 'record_cid', v_cid))
+            jsonb_build_object('uri', v_uri, 'follower_did', p_did, 'following_did', v_subject, 'created_at', v_created_at, 'indexed_at', now(), 'commit_time', p_at, 'commit_seq', p_seq::text, 'commit_rev', p_rev, 'record_cid', v_cid, 'quiet', v_quiet))
           ON CONFLICT (uri) DO UPDATE SET key = excluded.key, came_at = excluded.came_at, created_at = excluded.created_at,
             record = excluded.record;
           PERFORM unified_worker.settle_follows(ARRAY[p_did, v_subject]::text[]);
@@ -4225,7 +4235,7 @@ BEGIN
           END IF;
           INSERT INTO unified_worker.duplicate_records (uri, collection, key, came_at, created_at, record)
           VALUES (v_uri, 'app.bsky.graph.block', ARRAY[p_did, v_subject]::text[], 'epoch', v_created_at,
-            jsonb_build_object('uri', v_uri, 'blocker_did', p_did, 'blocked_did', v_subject, 'created_at', v_created_at, 'indexed_at', now(), 'commit_time', p_at, 'commit_seq', p_seq::text, 'commit_rev', p_rev, 'record_cid', v_cid))
+            jsonb_build_object('uri', v_uri, 'blocker_did', p_did, 'blocked_did', v_subject, 'created_at', v_created_at, 'indexed_at', now(), 'commit_time', p_at, 'commit_seq', p_seq::text, 'commit_rev', p_rev, 'record_cid', v_cid, 'quiet', v_quiet))
           ON CONFLICT (uri) DO UPDATE SET key = excluded.key, came_at = excluded.came_at, created_at = excluded.created_at,
             record = excluded.record;
           PERFORM unified_worker.settle_blocks(ARRAY[p_did, v_subject]::text[]);
@@ -4259,7 +4269,7 @@ BEGIN
           END IF;
           INSERT INTO unified_worker.duplicate_records (uri, collection, key, came_at, created_at, record)
           VALUES (v_uri, 'app.bsky.graph.listblock', ARRAY[p_did, v_subject]::text[], 'epoch', v_created_at,
-            jsonb_build_object('uri', v_uri, 'blocker_did', p_did, 'list_uri', v_subject, 'created_at', v_created_at, 'indexed_at', now(), 'record_cid', v_cid))
+            jsonb_build_object('uri', v_uri, 'blocker_did', p_did, 'list_uri', v_subject, 'created_at', v_created_at, 'indexed_at', now(), 'record_cid', v_cid, 'quiet', v_quiet))
           ON CONFLICT (uri) DO UPDATE SET key = excluded.key, came_at = excluded.came_at, created_at = excluded.created_at,
             record = excluded.record;
           PERFORM unified_worker.settle_list_blocks(ARRAY[p_did, v_subject]::text[]);
@@ -4292,7 +4302,7 @@ BEGIN
           END IF;
           INSERT INTO unified_worker.duplicate_records (uri, collection, key, came_at, created_at, record)
           VALUES (v_uri, 'app.bsky.graph.listitem', ARRAY[v_rest ->> 'list', v_subject]::text[], 'epoch', v_created_at,
-            jsonb_build_object('uri', v_uri, 'cid', v_cid, 'list_uri', v_rest ->> 'list', 'subject_did', v_subject, 'created_at', v_created_at, 'indexed_at', now(), 'record_cid', v_cid))
+            jsonb_build_object('uri', v_uri, 'cid', v_cid, 'list_uri', v_rest ->> 'list', 'subject_did', v_subject, 'created_at', v_created_at, 'indexed_at', now(), 'record_cid', v_cid, 'quiet', v_quiet))
           ON CONFLICT (uri) DO UPDATE SET key = excluded.key, came_at = excluded.came_at, created_at = excluded.created_at,
             record = excluded.record;
           PERFORM unified_worker.settle_list_items(ARRAY[v_rest ->> 'list', v_subject]::text[]);
@@ -4365,7 +4375,7 @@ BEGIN
           END IF;
           INSERT INTO unified_worker.duplicate_records (uri, collection, key, came_at, created_at, record)
           VALUES (v_uri, 'app.bsky.graph.verification', ARRAY[v_subject]::text[], coalesce(p_at, now()), v_created_at,
-            jsonb_build_object('uri', v_uri, 'cid', v_cid, 'subject_did', v_subject, 'handle', v_rest ->> 'handle', 'verified_at', v_created_at, 'created_at', v_created_at, 'indexed_at', now(), 'record_cid', v_cid))
+            jsonb_build_object('uri', v_uri, 'cid', v_cid, 'subject_did', v_subject, 'handle', v_rest ->> 'handle', 'verified_at', v_created_at, 'created_at', v_created_at, 'indexed_at', now(), 'record_cid', v_cid, 'quiet', v_quiet))
           ON CONFLICT (uri) DO UPDATE SET key = excluded.key, came_at = excluded.came_at, created_at = excluded.created_at,
             record = excluded.record;
           PERFORM unified_worker.settle_verifications(ARRAY[v_subject]::text[]);

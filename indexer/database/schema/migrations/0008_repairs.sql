@@ -47,12 +47,13 @@ CREATE TABLE unified_worker.repairs (
   reason text,
   asked_at timestamptz NOT NULL DEFAULT now()
 );
-CREATE INDEX ON unified_worker.repairs (host, priority, retry_at) WHERE state = 'wanted';
+CREATE INDEX ON unified_worker.repairs (host, priority, retry_at) WHERE state IN ('wanted', 'failed');
 CREATE INDEX ON unified_worker.repairs (holder, lease_until) WHERE holder IS NOT NULL;
 COMMENT ON TABLE unified_worker.repairs IS 'Repos that are to be fetched whole, or are being fetched; a row goes when its repo is
       done. why: missed (something is missing), asked (by an operator), chosen or network (a backfill), gap.
       priority: the lowest comes first. state: wanted, fetching, writing, failed (retry_at says when it is tried again),
-      unavailable (the host does not give it out; until its account returns). host: of unified_worker.hosts; null: its document
+      unavailable (the host does not give it out, until its
+      account returns; a backfill forgets such a repo). host: of unified_worker.hosts; null: its document
       says which. claim: counts those who took it; holder: the relay whose worker has it, until lease_until.
       floor_rev, floor_sync: the repo''s rev and sync before it was fetched. car_rev: that of what was fetched.
       touched: paths noted in unified_worker.touched. kept: records that the database refused. failures: attempts in vain.';
@@ -69,8 +70,6 @@ COMMENT ON TABLE unified_worker.touched IS 'What commits wrote or deleted while 
 ALTER TABLE unified_worker.hosts
   ADD source text NOT NULL DEFAULT 'document',
   ADD accounts bigint,
-  ADD list_cursor text,
-  ADD listed_at timestamptz,
   ADD repos_done bigint NOT NULL DEFAULT 0,
   ADD records_done bigint NOT NULL DEFAULT 0,
   ADD bytes_done bigint NOT NULL DEFAULT 0,
@@ -79,9 +78,9 @@ ALTER TABLE unified_worker.hosts
   ADD parked_until timestamptz,
   ADD error text;
 COMMENT ON TABLE unified_worker.hosts IS 'The servers that keep repos (PDS). source: who named it first (document: the DID
-      document of an account; relay, operator). accounts: how many it has, as the relay says. list_cursor: up to where its
-      repos are listed; listed_at: when the list came to its end. repos_done, records_done, bytes_done: fetched from it.
-      unavailable, failed: repos that it did not give out. parked_until: nothing is asked of it until then; error: why.';
+      document of an account; relay, operator). accounts: how many it has, as the relay says. repos_done,
+      records_done, bytes_done: fetched from it. unavailable, failed: repos that it did not give out. parked_until: nothing is
+      asked of it until then; error: why.';
 
 CREATE TABLE unified_worker.backfill_jobs (
   id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

@@ -1,0 +1,92 @@
+"""All that is fetched whole while the stream is written, for the worker."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from datetime import timedelta
+from typing import Any
+
+from indexer.accounts.documents import Documents
+from indexer.backfill.fetch import Fetcher
+from indexer.backfill.finding import Finding
+from indexer.backfill.lists import Lists
+from indexer.backfill.pace import Paces
+from indexer.backfill.repairs import Repairs
+from indexer.config.settings import Config
+from indexer.database.connection.failures import DATABASE_ERRORS
+from indexer.database.connection.pool import DatabasePool
+from indexer.database.repair import listings
+from indexer.identity.downloads import Downloads
+from indexer.log.handler import warn_limited
+from indexer.metrics import Metrics
+from indexer.selection import Selection
+from indexer.trust.trust import Trust
+
+log = logging.getLogger(__name__)
+
+PAUSE = 1.0  # seconds after a failure
+POLL = 0.2  # seconds between two looks whether the stream still has much to write
+
+
+class Backfill:
+    """`crowded`: whether the stream has so much to write that everything else waits."""
+
+    def __init__(
+        self,
+        config: Config,
+        pool: DatabasePool,
+        metrics: Metrics,
+        selection: Selection,
+        trust: Trust,
+        crowded: Callable[[], bool],
+    ) -> None:
+        self._enabled = config.backfill != "off"
+        self._crowded = crowded
+        self._network = config.backfill == "network"
+        self._pool = pool
+        self.paces = Paces()
+        downloads, documents = Downloads(trust.client), Documents(trust.identities)
+        self.fetcher = Fetcher(downloads, trust.identities, documents, self.paces)
+        self._repairs = Repairs(
+            pool,
+            metrics,
+            selection,
+            self.fetcher,
+            notify=timedelta(days=config.notify_repaired),
+            stream_first=self._stream_first,
+        )
+
+        private = config.allow_private_hosts
+        self._finding = Finding(
+            pool,
+            selection,
+            Lists(downloads, self.paces, allow_private=private),
+            documents,
+            relay=config.relay_url.replace("ws", "http", 1),
+            allow_private=private,
+            stream_first=self._stream_first,
+        )
+
+    def work(self) -> list[Coroutine[Any, Any, object]]:
+        """The tasks to run until they are cancelled, as long as one session."""
+        if not self._enabled:
+            return []
+        return [self._repairs.keep_repairing(), self._find()]
+
+    async def _find(self) -> None:
+        """Find repos, of the whole network where that is wanted and was not asked for before."""
+        while self._network:
+            try:
+                async with self._pool.connection() as connection:
+                    await listings.ask_once(connection, listings.Kind.NETWORK, "")
+                break
+            except DATABASE_ERRORS as error:
+                warn_limited(log, "network", "Could not ask for the network's repos (%s); trying again", error)
+            await asyncio.sleep(PAUSE)
+        await self._finding.keep_finding()
+
+    async def _stream_first(self) -> None:
+        while True:
+            if not self._crowded():
+                return
+            await asyncio.sleep(POLL)
