@@ -28,15 +28,6 @@ SETTINGS = Settings(accounts=150, history=0, hosts=3, mix=MIX)
 UNDATED = "generic_records:"  # whose createdAt has another name
 BY_COMMIT = ("commit_seq is", "commit_rev is", "commit_time is", "sort_at is")
 LATER = (*BY_COMMIT, "sync is", "sync_reason is", "inductive is", "handle is")
-    "commit_seq is",
-    "commit_rev is",
-    "commit_time is",
-    "sort_at is",
-    "sync is",
-    "sync_reason is",
-    "inductive is",
-    "handle is",
-)
 
 
 @asynccontextmanager
