@@ -1,7 +1,7 @@
 """`python -m testing.mutants [NAME …]`: puts each bug into a copy of the project and expects the tests that it names to fail.
 
-First those tests run without any bug, and must pass. The exit code is 1 if one did not, or if a mutant survived. There is a copy
-for each process, with one bug at a time, so that Python compiles what is not changed once.
+First those tests run without any bug, and must pass. The exit code is 1 if one did not, or if a mutant survived. Each process
+has a copy, with one bug at a time, so that Python compiles what is not changed once.
 """
 
 import argparse
