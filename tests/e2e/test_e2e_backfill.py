@@ -35,7 +35,7 @@ async def late(stream: Traffic, ledger: Ledger, relay: RelayServer, url: str) ->
     async with relay, Services(ledger) as services:
         relay.beside = services.relay_url
         given = {"VERIFY": "full", "PLC_RATE": "1000", "BACKFILL": "repair"} | services.settings
-        async with running(url, relay.url, **given) as worker:
+        async with running(url, relay.url, reset_cursor=False, **given) as worker:
             yield services
             await finished(worker, stream.last_seq)
 
