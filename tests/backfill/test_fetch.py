@@ -86,13 +86,17 @@ FAULTS: list[tuple[HostFault, str, Kind]] = [
 
 
 async def test_each_fault_has_its_name_and_a_sound_answer_heals_it(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each gives back its one turn in memory."""
     monkeypatch.setattr(pace, "BAD_IN_A_ROW", 10**6)
+    monkeypatch.setattr(turns, "SMALL", 500)
+    monkeypatch.setattr(turns, "LARGE_AT_ONCE", 1)
     async with fetching(database) as on:
         for fault, reason, kind in FAULTS:
             on.services.faults.put(fault, "getRepo")
-            assert of(await on.fetch(3)) == (reason, kind), fault
-            on.services.faults.clear()
-            assert await on.fetch(3) == on.records(3), fault
+            async with asyncio.timeout(60):
+                assert of(await on.fetch(3)) == (reason, kind), fault
+                on.services.faults.clear()
+                assert await on.fetch(3) == on.records(3), fault
         assert on.fetcher.counts["fetched"] == len(FAULTS)
         assert on.fetcher.counts["missing_block"] == 4
 
@@ -244,6 +248,21 @@ async def test_who_asked_may_stop_it_when_the_commit_is_known(database: str) -> 
         truth = on.ledger.repo(on.did(3))
         assert truth is not None
         assert [(head.did, head.rev) for head in heads] == [(truth.did, truth.rev)]
+
+
+async def test_few_are_in_memory_at_once_as_long_as_they_are_not_closed(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turns, "SMALL", 500)
+    monkeypatch.setattr(turns, "LARGE_AT_ONCE", 2)
+    async with fetching(database) as on:
+        held = [await on.fetcher.fetch(on.did(number)) for number in (3, 4)]
+        third = asyncio.create_task(on.fetch(5))
+        await on.services.requests.reach(3, "getRepo")
+        await asyncio.sleep(0.2)
+        assert not third.done()
+        assert isinstance(held[0], Repo)
+        held[0].close()
+        async with asyncio.timeout(60):
+            assert await third == on.records(5)
 
 
 async def test_large_ones_are_read_one_after_the_other(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
