@@ -1,25 +1,31 @@
 """A worker that came late, and had the network fetched beside the stream: its tables are those of one that saw all of it."""
 
+import asyncio
+import random
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from indexer.database.repair import listings
 from indexer.database.repair.listings import Kind
 from relay_simulator.generator import Generator, Settings
+from relay_simulator.hosts.faults import Altered
 from relay_simulator.hosts.ledger import Ledger
 from relay_simulator.hosts.services import Services
 from relay_simulator.mix import Mix
 from relay_simulator.server import RelayServer
-from testing.databases import connected, differences
+from testing.databases import connected, differences, saved, settled
+from testing.processes import Process
 from testing.traffic import Traffic, traffic_of
 from testing.waiting import until
-from testing.workers import finished, running
+from testing.workers import finished, running, settings
 
 EVENTS = 2_400
+KILLS = 8
 # Handles and the ends of accounts come by the stream alone, and who came late has missed some.
 MIX = replace(Mix.realistic(), identity=0, handle_change=0, account=0, account_deleted=0, sync=0, delete=6, update=3)
 SETTINGS = Settings(accounts=150, history=0, hosts=3, mix=MIX)
@@ -35,7 +41,7 @@ async def late(stream: Traffic, ledger: Ledger, relay: RelayServer, url: str) ->
     async with relay, Services(ledger) as services:
         relay.beside = services.relay_url
         given = {"VERIFY": "full", "PLC_RATE": "1000", "BACKFILL": "repair"} | services.settings
-        async with running(url, relay.url, **given) as worker:
+        async with running(url, relay.url, reset_cursor=False, **given) as worker:
             yield services
             await finished(worker, stream.last_seq)
 
@@ -84,11 +90,44 @@ async def test_a_network_that_is_fetched_beside_the_stream_is_whole(database: st
     assert await wrong(database, stream) == []
 
 
+async def test_kills_on_the_way_leave_nothing_out(database: str, tmp_path: Path) -> None:
+    """A worker that reads long lists in short pages is killed again and again: each repo is fetched, and the rows are right."""
+    rng = random.Random(24)
+    ledger = Ledger(SETTINGS)
+    sent = list(ledger.noted(Generator(SETTINGS, ledger.archive).stream(EVENTS)))
+    stream = traffic_of(sent, "full")
+    relay = RelayServer(stream.frames[-1:])
+    async with relay, Services(ledger) as services:
+        relay.beside = services.relay_url
+        services.faults.put(Altered("short-pages", 3), "listRepos")
+        env = settings(
+            database, relay.url, **({"VERIFY": "full", "BACKFILL": "repair"} | services.settings | {"PLC_RATE": "1000"})
+        )
+        job = 0
+        for kill in range(KILLS):
+            async with Process(tmp_path, **env) as worker:
+                await worker.says("Connected to ")
+                if kill == 0:
+                    async with connected(database) as connection:
+                        job = await listings.ask(connection, Kind.NETWORK, "")
+                await asyncio.sleep(rng.uniform(0.0, 1.5))
+                worker.kill()
+        async with Process(tmp_path, **env) as worker:
+            await fetched(database, job)
+            await saved(database, relay.url, stream.last_seq)
+            await settled(database)
+    assert await wrong(database, stream) == []
+    async with connected(database) as connection:
+        (row,) = await connection.fetch("SELECT found, wanted FROM unified_worker.backfill_jobs WHERE id = $1", job)
+        assert row["found"] == len(ledger.listed())
+        assert row["wanted"] <= row["found"]
+
+
 async def test_whom_an_account_follows_is_fetched_whole(database: str) -> None:
     """From nothing: one account and its follows, and nobody else."""
-    settings = Settings(accounts=60, history=80)
-    ledger = Ledger(settings, upto=lambda: relay.sent_seq)
-    sent = list(ledger.noted(Generator(settings, ledger.archive).stream(100)))
+    network = Settings(accounts=60, history=80)
+    ledger = Ledger(network, upto=lambda: relay.sent_seq)
+    sent = list(ledger.noted(Generator(network, ledger.archive).stream(100)))
     stream = traffic_of(sent, "full")
     relay = RelayServer(stream.frames[-1:])
     did = ledger.did(2)

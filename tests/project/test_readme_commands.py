@@ -57,6 +57,7 @@ TRIED = (
     "python unified_worker.py dead-letters",
     "python unified_worker.py dead-letters retry",
     "python unified_worker.py check",
+    "python unified_worker.py repair --desynchronised",
 )
 
 

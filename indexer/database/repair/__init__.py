@@ -3,6 +3,7 @@
 queue.py     which repos are wanted, and who takes them
 slices.py    records of a repo -> the arrays of a call: pure
 steps.py     the calls, each a transaction: mark, begin, compare, write, settle, leave
+checking.py  what a repair would write
 writing.py   all of a repo, slice by slice, in the right order
 asked.py     what commands ask for, and show
 left_out.py  what COLLECTIONS or ACCOUNTS left out, and take now
