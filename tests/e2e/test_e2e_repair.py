@@ -4,6 +4,7 @@ import sys
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -20,7 +21,8 @@ from relay_simulator.mix import Mix
 from relay_simulator.server import RelayServer
 from relay_simulator.truth import CommitTruth, Sent
 from testing.database_side import opened
-from testing.databases import connected, differences
+from testing.databases import connected, differences, saved
+from testing.processes import Process
 from testing.traffic import traffic_of
 from testing.waiting import until
 from testing.workers import finished, running, settings
@@ -111,6 +113,26 @@ async def test_what_a_relay_leaves_out_comes_from_the_hosts(database: str) -> No
             await finished(worker, kept.sent[-1].truth.seq)
             await whole(database)
             assert worker.metrics.repairs["done"] > 5
+    assert await wrong_rows(database, kept.whole) == []
+
+
+async def test_kills_in_the_middle_of_repairs_cost_nothing(database: str, tmp_path: Path) -> None:
+    """Case 9, by kill -9: the next worker starts again what was under way."""
+    await older_than_the_stream(database)
+    async with hosted(SETTINGS, 900, 4) as (kept, relay, services), connected(database) as on:
+        given = settings(database, relay.url, **repairing(services, NOTIFY_REPAIRED="365"))
+        for kill in range(5):
+
+            async def under_way(repaired: int = 2 * kill) -> bool:
+                """Some more are done, and some are not."""
+                done = await on.fetchval("SELECT count(*) FROM unified_worker.repos WHERE synced_at IS NOT NULL")
+                return done >= repaired and await on.fetchval("SELECT EXISTS (SELECT FROM unified_worker.repos WHERE fetching)")
+
+            async with Process(tmp_path, **given):
+                await until(under_way, "a repair is under way", poll=0.002)
+        async with Process(tmp_path, **given):
+            await saved(database, relay.url, kept.sent[-1].truth.seq)
+            await whole(database)
     assert await wrong_rows(database, kept.whole) == []
 
 

@@ -109,7 +109,8 @@ END $begin$;
 -- Compares a slice: the records of the repo at URIs from p_first to before p_end, parallel arrays, with the rows that are there.
 -- p_kinds: the types that may have rows in it. p_kind {refused}: a record that is refused, whose row stays as it is.
 -- p_created_at is null where the record does not say it; p_places are what is missing or different, by place; p_gone what the repo
--- does not have any more. Letters of what the repo tells anew are closed, so that no retry brings back what was before.
+-- does not have any more. Letters of what the repo tells anew are closed, so that no retry brings back what was before; not of
+-- records that are there as they were when a repair kept them.
 -- Every plan is made for its own range: whatever the planner knows of the table, it reads no more than that.
 CREATE OR REPLACE FUNCTION unified_worker.repair_compare(
   p_did text, p_claim int, p_rev text, p_kinds smallint[], p_first text, p_end text, p_refused text[],
@@ -134,7 +135,9 @@ BEGIN
     PERFORM unified_worker.close_letters(p_did, l.path, NULL, false, p_rev) FROM (
       SELECT DISTINCT d.path FROM unified_worker.dead_letters AS d
       WHERE d.did = p_did AND d.rev <= p_rev AND NOT d.forged AND d.path >= v_from AND (d.path < v_to OR v_to = '')
-        AND d.path <> ALL (p_refused)) AS l;
+        AND d.path <> ALL (p_refused) AND NOT EXISTS (
+          SELECT FROM unnest(p_uri, p_cid) AS o (uri, cid)
+          WHERE o.cid = d.record_cid AND o.uri = 'at://' || p_did || '/' || d.path)) AS l;
   END IF;
 END $compare$;
 
@@ -166,6 +169,9 @@ BEGIN
     END CASE;
   END LOOP;
   PERFORM unified_worker.lock_commit(p_buckets, p_uri);
+  PERFORM unified_worker.close_letters(p_did, d.path, NULL, false, p_rev) FROM unified_worker.dead_letters AS d
+  WHERE d.did = p_did AND d.record_cid IS NOT NULL AND d.rev <= p_rev AND d.path <> ALL (v_touched)
+    AND 'at://' || p_did || '/' || d.path = ANY (p_uri);
   PERFORM unified_worker.ensure_user(r.did, r.handle) FROM unified_worker.repos AS r
   WHERE r.did = p_did AND NOT r.has_user AND EXISTS (SELECT FROM unnest(p_cid) AS c WHERE c IS NOT NULL);
   FOR i IN p_lo..p_hi LOOP

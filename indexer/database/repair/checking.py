@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from indexer.database.connection.sessions import Connection
 from indexer.database.repair import steps
-from indexer.database.repair.slices import Refusal, Terms, slices
+from indexer.database.repair.slices import Terms, slices
 from indexer.database.repair.steps import Claim, Word
 from indexer.database.repair.writing import WholeRepo
 from indexer.protocol.syntax import tid_time
@@ -46,7 +46,7 @@ async def check(connection: Connection, claim: Claim, repo: WholeRepo, selection
             return Checked(found.word)
         missing += (put.path for put in found.put)
         gone += (row.uri.split("/", 3)[3] for row in found.gone)
-        refused += sum(isinstance(record, Refusal) for record in piece.records)
+        refused += len(found.refused)
         records += len(piece.records)
     stands = await connection.fetchrow(STANDS, claim.did, repo.rev)
     newer = set[str](stands["newer"]) if stands is not None else set[str]()

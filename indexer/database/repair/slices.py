@@ -1,29 +1,30 @@
 """Records of a repo in key order, as what the database compares and writes: pure, by the record types."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
-from hashlib import sha256
 from typing import NamedTuple, Protocol
 
 import libipld
 
 from indexer import json
 from indexer.database.functions.repair import by_cid
-from indexer.database.write.batch import KIND_REFUSED, KINDS, MAX_PATH_BYTES, OTHER, Batch, row_of
+from indexer.database.write.batch import KIND_REFUSED, KINDS, OTHER, Batch, row_of
 from indexer.errors import Rejected
-from indexer.protocol.commits import MAX_URI_CHARACTERS
 from indexer.protocol.data_model import to_json_form
-from indexer.protocol.syntax import is_record_path, is_tid, tid_time
+from indexer.protocol.syntax import is_tid, tid_time
 from indexer.records.base.record_type import RecordType
 from indexer.records.base.values import RecordAddress, Row
 from indexer.selection import Selection
 
 EARLIEST = datetime(2022, 1, 1, tzinfo=UTC)  # before the network: a key with an earlier time tells none
-WRITTEN_AT_ONCE = 50  # operations: whose locks others may have to wait for until the transaction ends
+BY_CID = frozenset(kind for kind, record_type in (*KINDS.values(), OTHER) if by_cid(record_type))
+"""The kinds that are compared without a look into the records."""
+WRITTEN_AT_ONCE = 50  # operations: others may have to wait for their locks until the transaction ends
 
 
 class Stored(Protocol):
-    """A record of a repo. `path`: collection/rkey. `cid`: 36 raw bytes; `block`: its DAG-CBOR, whose hash is checked."""
+    """A record of a repo. `path`: collection/rkey, short enough for a URI. `cid`: 36 raw bytes; `block`: its DAG-CBOR, whose
+    hash is checked."""
 
     @property
     def path(self) -> str: ...
@@ -43,16 +44,15 @@ class Refusal(NamedTuple):
 
 
 class Put(NamedTuple):
-    """A record that can be written. `came`: when its commit came, as far as is known. `quiet`: it notifies nobody."""
+    """A record that can be written; `row` is None while nobody needed it. `cid`: 36 raw bytes; `block`: as in Stored."""
 
     kind: int
     type: RecordType
     path: str
     uri: str
-    cid: str
-    row: Row
-    came: datetime
-    quiet: bool
+    cid: bytes
+    block: bytes
+    row: Row | None = None
 
 
 class Gone(NamedTuple):
@@ -105,62 +105,59 @@ def _slice(first: str, end: str, records: Sequence[Stored], terms: Terms) -> Sli
 
 
 def _read(record: Stored, terms: Terms) -> Put | Refusal:
-    collection, _, rkey = record.path.partition("/")
-    uri, cid = f"at://{terms.did}/{record.path}", libipld.encode_cid(record.cid)
-    kind, record_type = KINDS.get(collection, OTHER)
+    """The record, as far as it is needed to compare it."""
+    path = record.path
+    kind, record_type = KINDS.get(path[: path.index("/")], OTHER)
+    put = Put(kind, record_type, path, f"at://{terms.did}/{path}", record.cid, record.block)
+    return put if kind in BY_CID else with_row(put, terms)
+
+
+def with_row(put: Put, terms: Terms) -> Put | Refusal:
+    """The record with its row, or why it can't be written."""
+    collection, _, rkey = put.path.partition("/")
     try:
-        if not is_record_path(record.path):
-            raise Rejected("bad_path", "not collection/rkey")
-        if len(uri) > MAX_URI_CHARACTERS:
-            raise Rejected("uri_too_long", f"more than {MAX_URI_CHARACTERS} characters")
-        if record_type.rkey not in (None, rkey):
-            raise Rejected("bad_rkey", f"{rkey} is not {record_type.rkey}")
-        row = row_of(record_type, to_json_form(record.block), RecordAddress(terms.did, rkey, uri), collection)
+        if put.type.rkey not in (None, rkey):
+            raise Rejected("bad_rkey", f"{rkey} is not {put.type.rkey}")
+        return put._replace(row=row_of(put.type, to_json_form(put.block), RecordAddress(terms.did, rkey, put.uri), collection))
     except Rejected as refusal:
-        return Refusal(name_of(record.path), cid, refusal.reason, refusal.detail)
+        return Refusal(put.path, libipld.encode_cid(put.cid), refusal.reason, refusal.detail)
+
+
+class Dates(NamedTuple):
+    """When a record's commit came, as far as is known, and whether it notifies nobody."""
+
+    came: datetime
+    quiet: bool
+
+
+def dates(path: str, created_at: datetime | None, terms: Terms) -> Dates:
+    """As a record's key tells, which clients make as they write; not after the repo's newest commit. Without such a key as
+    the record says, if that is past."""
+    rkey = path.partition("/")[2]
     keyed = tid_time(rkey) if is_tid(rkey) else None
     if keyed is not None and keyed < EARLIEST:
         keyed = None
-    said = min((time for time in (row.created_at, keyed) if time is not None), default=terms.at)
+    said = min((time for time in (created_at, keyed) if time is not None), default=terms.at)
     quiet = terms.tell_after is None or said <= terms.tell_after
-    return Put(kind, record_type, record.path, uri, cid, row, _came(row.created_at, keyed, terms.at), quiet)
-
-
-def _came(created_at: datetime | None, keyed: datetime | None, at: datetime) -> datetime:
-    """When a record's commit came: as its key tells, which clients make as they write; not after the repo's newest."""
-    if keyed is not None:
-        return min(keyed, at)
-    return created_at if created_at is not None and created_at <= at else at
-
-
-def name_of(path: str) -> str:
-    """By what path a dead letter names a record."""
-    return path if len(path.encode()) <= MAX_PATH_BYTES else sha256(path.encode()).hexdigest()
+    return Dates(min(keyed or created_at or terms.at, terms.at), quiet)
 
 
 def comparison(piece: Slice, terms: Terms) -> list[object]:
     """The arguments of `repair_compare`, after the rev."""
-    put: Callable[[Put], tuple[object, ...]] = _compared
-    rows = [
-        (KIND_REFUSED, f"at://{terms.did}/{one.path}", *[None] * 5) if isinstance(one, Refusal) else put(one)
-        for one in piece.records
-    ]
+    rows = [_compared(one, terms) for one in piece.records]
     refused = [one.path for one in piece.records if isinstance(one, Refusal)]
-    return [
-        _kinds(piece, terms),
-        piece.first,
-        piece.end,
-        refused,
-        *([list(column) for column in zip(*rows, strict=True)] or [[]] * 7),
-    ]
+    columns = [list(column) for column in zip(*rows, strict=True)] or [[]] * 7
+    return [_kinds(piece, terms), piece.first, piece.end, refused, *columns]
 
 
-def _compared(put: Put) -> tuple[object, ...]:
-    row = put.row
-    if by_cid(put.type):
-        return put.kind, put.uri, put.cid, None, None, None, None
+def _compared(one: Put | Refusal, terms: Terms) -> tuple[object, ...]:
+    if isinstance(one, Refusal):
+        return KIND_REFUSED, f"at://{terms.did}/{one.path}", one.cid, None, None, None, None
+    row, cid = one.row, libipld.encode_cid(one.cid)
+    if row is None:
+        return one.kind, one.uri, cid, None, None, None, None
     rest = None if row.rest is None else json.dumps(row.rest)
-    return put.kind, put.uri, put.cid, row.subject, row.subject_cid, row.created_at, rest
+    return one.kind, one.uri, cid, row.subject, row.subject_cid, row.created_at, rest
 
 
 def _kinds(piece: Slice, terms: Terms) -> list[int]:
@@ -175,17 +172,21 @@ def _kinds(piece: Slice, terms: Terms) -> list[int]:
     return found
 
 
-def writing(did: str, changes: Sequence[Put | Gone]) -> list[object]:
-    """The arguments of `repair_write`, after the rev."""
+def writing(changes: Sequence[Put | Gone], terms: Terms) -> list[object]:
+    """The arguments of `repair_write`, after the rev. The records have their rows."""
     batch = Batch()
+    came: list[datetime | None] = []
+    quiet: list[bool | None] = []
     for change in changes:
         if isinstance(change, Gone):
             batch.mark(change.kind, change.uri)
-        else:
-            batch.put(change.kind, change.uri, change.cid, change.row, change.came)
-    batch.close(did, user=None, time=None)
-    return [
-        *(batch.buckets, batch.kind, batch.uri, batch.cid, batch.subject, batch.subject_cid, batch.created_at, batch.rest),
-        [change.came if isinstance(change, Put) else None for change in changes],
-        [change.quiet if isinstance(change, Put) else None for change in changes],
-    ]
+            came.append(None)
+            quiet.append(None)
+        elif change.row is not None:
+            date = dates(change.path, change.row.created_at, terms)
+            batch.put(change.kind, change.uri, libipld.encode_cid(change.cid), change.row, date.came)
+            came.append(date.came)
+            quiet.append(date.quiet)
+    batch.close(terms.did, user=None, time=None)
+    arrays = (batch.kind, batch.uri, batch.cid, batch.subject, batch.subject_cid, batch.created_at, batch.rest)
+    return [batch.buckets, *arrays, came, quiet]

@@ -5,6 +5,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple
 
+import libipld
+
 from indexer.database.connection.failures import sqlstate
 from indexer.database.connection.sessions import Connection
 from indexer.database.repair import slices
@@ -47,11 +49,13 @@ class Claim(NamedTuple):
 
 
 class Differences(NamedTuple):
-    """What of a slice is to be written: records that are missing or other, rows that are to go."""
+    """What of a slice is to be written: records that are missing or other, with their rows; rows that are to go. `refused`:
+    records that can't be written."""
 
     word: Word
     put: Sequence[Put]
     gone: Sequence[Gone]
+    refused: Sequence[Refusal]
 
 
 async def mark(connection: Connection, claim: Claim) -> Word:
@@ -70,18 +74,27 @@ async def compare(connection: Connection, claim: Claim, rev: str | None, piece: 
     found = await connection.fetchrow(COMPARE, *claim, rev, *slices.comparison(piece, terms))
     assert found is not None
     places: list[int] = found["p_places"]
-    put = [piece.records[place - 1] for place in places]
+    refused = [one for one in piece.records if isinstance(one, Refusal)]
+    put: list[Put] = []
+    for place in places:
+        one = piece.records[place - 1]
+        if isinstance(one, Put) and one.row is None:
+            one = slices.with_row(one, terms)
+        if isinstance(one, Put):
+            put.append(one)
+        else:
+            refused.append(one)
     gone = [
         Gone(kind, uri)
         for kind, uri in zip(found["p_gone_kinds"], found["p_gone"], strict=True)
         if terms.selection.takes_collection(uri.split("/")[3])
     ]
-    return Differences(Word(found["p_word"]), [one for one in put if isinstance(one, Put)], gone)
+    return Differences(Word(found["p_word"]), put, gone, refused)
 
 
-async def write(connection: Connection, claim: Claim, rev: str, changes: Sequence[Put | Gone]) -> Word:
+async def write(connection: Connection, claim: Claim, rev: str, changes: Sequence[Put | Gone], terms: Terms) -> Word:
     """Write these changes, all or none."""
-    return Word(await connection.fetchval(WRITE, *claim, rev, *slices.writing(claim.did, changes)))
+    return Word(await connection.fetchval(WRITE, *claim, rev, *slices.writing(changes, terms)))
 
 
 async def refuse(connection: Connection, claim: Claim, rev: str, refusal: Refusal) -> Word:
@@ -93,11 +106,9 @@ async def refuse(connection: Connection, claim: Claim, rev: str, refusal: Refusa
 async def refuse_by(connection: Connection, claim: Claim, rev: str, change: Put | Gone, error: Exception) -> Word:
     """Keep a letter of a change that the database refused with this error."""
     path = change.uri.split("/", 3)[3]
-    cid = change.cid if isinstance(change, Put) else None
+    cid = libipld.encode_cid(change.cid) if isinstance(change, Put) else None
     place = [getattr(error, name, None) for name in ("schema_name", "table_name", "constraint_name", "detail")]
-    return Word(
-        await connection.fetchval(REFUSE_BY, *claim, rev, slices.name_of(path), cid, sqlstate(error), str(error), *place)
-    )
+    return Word(await connection.fetchval(REFUSE_BY, *claim, rev, path, cid, sqlstate(error), str(error), *place))
 
 
 async def settle(connection: Connection, claim: Claim, *, filtered: bool, host: int | None) -> Word:

@@ -135,29 +135,27 @@ class Writing:
         found = await self._patiently(lambda on: steps.compare(on, self._claim, rev, piece, terms))
         if found.word is not Word.OK:
             return found.word
-        for refusal in piece.records:
-            if isinstance(refusal, Refusal):
-                word = await self._refuse(refusal)
-                if word is not Word.OK:
-                    return word
-        changes = [*found.gone, *found.put]
-        for at in range(0, len(changes), WRITTEN_AT_ONCE):
-            word = await self._write(changes[at : at + WRITTEN_AT_ONCE])
+        for refusal in found.refused:
+            word = await self._refuse(refusal)
             if word is not Word.OK:
                 return word
-        refused = sum(isinstance(record, Refusal) for record in piece.records)
-        self._counts["same"] += len(piece.records) - refused - len(found.put)
+        changes = [*found.gone, *found.put]
+        for at in range(0, len(changes), WRITTEN_AT_ONCE):
+            word = await self._write(changes[at : at + WRITTEN_AT_ONCE], terms)
+            if word is not Word.OK:
+                return word
+        self._counts["same"] += len(piece.records) - len(found.refused) - len(found.put)
         return Word.OK
 
     async def _refuse(self, refusal: Refusal) -> Word:
         self._counts["refused"] += 1
         return await self._patiently(lambda on: steps.refuse(on, self._claim, self._repo.rev, refusal))
 
-    async def _write(self, changes: Sequence[Put | Gone]) -> Word:
+    async def _write(self, changes: Sequence[Put | Gone], terms: Terms) -> Word:
         """Writes some changes together; where the database refuses one of them, that one is kept alone."""
         rev = self._repo.rev
         try:
-            word = await self._patiently(lambda on: steps.write(on, self._claim, rev, changes))
+            word = await self._patiently(lambda on: steps.write(on, self._claim, rev, changes, terms))
         except Refused as refused:
             if len(changes) == 1:
                 error, (change,) = refused.error, changes
@@ -165,8 +163,8 @@ class Writing:
                 warn_limited(log, "repair refused", "The database refuses a record of %s (%s)", self._claim.did, error)
                 return await self._patiently(lambda on: steps.refuse_by(on, self._claim, rev, change, error))
             half = len(changes) // 2
-            word = await self._write(changes[:half])
-            return word if word is not Word.OK else await self._write(changes[half:])
+            word = await self._write(changes[:half], terms)
+            return word if word is not Word.OK else await self._write(changes[half:], terms)
         if word is Word.OK:
             self._counts["put"] += sum(isinstance(change, Put) for change in changes)
             self._counts["gone"] += sum(isinstance(change, Gone) for change in changes)

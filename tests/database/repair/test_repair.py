@@ -484,6 +484,26 @@ async def test_what_the_repo_tells_anew_is_no_letter_any_more(worker: Worker) ->
     assert await state(worker) == (1, None, False)
 
 
+async def test_what_the_database_refuses_is_kept_alone_and_comes_when_it_may(worker: Worker) -> None:
+    await worker.connection.execute(f"ALTER TABLE follows ADD CONSTRAINT nobody CHECK (following_did <> '{did('b')}')")
+    (refused,) = [path for path in REPO if path.startswith(FOLLOW)]
+    for _ in range(2):
+        ended = await repaired(worker, "a", Whole(rev_at(LATER), REPO))
+        assert ended.counts["kept"] == 1
+        assert await state(worker) == (2, "refused", False)
+        row = await worker.connection.fetchrow("SELECT state, reason, holder FROM unified_worker.repairs")
+        assert tuple(row or ()) == ("wanted", "refused", None)
+        await worker.connection.execute("UPDATE unified_worker.repairs SET retry_at = now()")
+    assert await worker.value("SELECT count(*) FROM posts") == 2
+    (letter,) = await worker.letters()
+    assert (letter[:2], letter[3]) == ((refused, "database_23514"), 1)
+    await worker.connection.execute("ALTER TABLE follows DROP CONSTRAINT nobody")
+    assert (await repaired(worker, "a", Whole(rev_at(LATER), REPO))).counts == Counter(put=1, same=5)
+    assert await worker.letters() == []
+    assert await state(worker) == (1, None, False)
+    await check(worker)
+
+
 async def test_a_refused_record_leaves_its_row_as_it_is(worker: Worker) -> None:
     path = f"{FOLLOW}/{key(1)}"
     await worker.write(Stream(LATER).commit("a", put(path, follow(did("c")))))

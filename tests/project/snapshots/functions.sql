@@ -2747,7 +2747,9 @@ BEGIN
     PERFORM unified_worker.close_letters(p_did, l.path, NULL, false, p_rev) FROM (
       SELECT DISTINCT d.path FROM unified_worker.dead_letters AS d
       WHERE d.did = p_did AND d.rev <= p_rev AND NOT d.forged AND d.path >= v_from AND (d.path < v_to OR v_to = '')
-        AND d.path <> ALL (p_refused)) AS l;
+        AND d.path <> ALL (p_refused) AND NOT EXISTS (
+          SELECT FROM unnest(p_uri, p_cid) AS o (uri, cid)
+          WHERE o.cid = d.record_cid AND o.uri = 'at://' || p_did || '/' || d.path)) AS l;
   END IF;
 END $compare$;
 
@@ -2778,6 +2780,9 @@ BEGIN
     END CASE;
   END LOOP;
   PERFORM unified_worker.lock_commit(p_buckets, p_uri);
+  PERFORM unified_worker.close_letters(p_did, d.path, NULL, false, p_rev) FROM unified_worker.dead_letters AS d
+  WHERE d.did = p_did AND d.record_cid IS NOT NULL AND d.rev <= p_rev AND d.path <> ALL (v_touched)
+    AND 'at://' || p_did || '/' || d.path = ANY (p_uri);
   PERFORM unified_worker.ensure_user(r.did, r.handle) FROM unified_worker.repos AS r
   WHERE r.did = p_did AND NOT r.has_user AND EXISTS (SELECT FROM unnest(p_cid) AS c WHERE c IS NOT NULL);
   FOR i IN p_lo..p_hi LOOP
