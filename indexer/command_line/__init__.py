@@ -7,6 +7,7 @@ program_name.py   what the program is called where an operator reads it
 signals.py        the first signal asks, the second leaves at once
 stdout.py         what commands print
 network_check.py  random repos, held against what their own servers have
+repair_run.py     repos fetched by the command itself
 retry_run.py      dead letters applied again, one commit after the other
 commands/         one file per command, found by looking
 texts/            what commands print, made of plain values

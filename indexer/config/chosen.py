@@ -28,10 +28,11 @@ def chosen(text: str) -> Chosen:
         if not is_did(did):
             raise ValueError(f"is {text[:SHOWN]!r}; write {FOLLOWS_OF}did:plc:…, with the DID of an account")
         return Chosen(frozenset({did}), did)
-    return Chosen(_read(Path(text)))
+    return Chosen(read_dids(Path(text)))
 
 
-def _read(path: Path) -> frozenset[str]:
+def read_dids(path: Path) -> frozenset[str]:
+    """The DIDs of a text file, one a line. Raises ValueError, which says what to write."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -48,5 +49,5 @@ def _read(path: Path) -> frozenset[str]:
                 )
             dids.add(did)
     if not dids:
-        raise ValueError(f"names {str(path)[:SHOWN]!r}, which holds no DID; write one per line, or unset ACCOUNTS")
+        raise ValueError(f"names {str(path)[:SHOWN]!r}, which holds no DID; write one per line")
     return frozenset(dids)

@@ -26,11 +26,13 @@ class Shape(NamedTuple):
 REPOS = Shape("repos", 1_000, 500)
 HOSTS = Shape("hosts", 1_000, 200)
 BY_COLLECTION = Shape("repos", 2_000, 500)
+SHORT = 5  # entries
 RECORDS = Shape("records", 100, 50)
-ALTERATIONS = ("same-cursor", "no-news", "empty-pages", "odd-entries", "bare", "no-list")
+ALTERATIONS = ("same-cursor", "no-news", "empty-pages", "odd-entries", "bare", "no-list", "short-pages")
 """'same-cursor': every page ends at one cursor. 'no-news': the first page comes again and again, under new cursors.
 'empty-pages': before each page comes an empty one, with a cursor. 'odd-entries': around the right entries are some that are
-none. 'bare': entries say no more than who they are of. 'no-list': the answer has a cursor only.
+none. 'bare': entries say no more than who they are of. 'no-list': the answer has a cursor only. 'short-pages': with a value, a
+page has so many entries at most, whatever was asked for.
 """
 _ODD: tuple[object, ...] = (
     {},
@@ -59,6 +61,8 @@ def page(
         return told({"error": "InvalidRequest", "message": "no such cursor or limit"}, 400)
     if not 1 <= limit <= shape.most:
         return told({"error": "InvalidRequest", "message": f"limit must be between 1 and {shape.most}"}, 400)
+    if name == "short-pages" and alteration is not None:
+        limit = min(limit, alteration.value or SHORT)
     start, visit = place
     end = start + limit
     cursor = _cursor(end, 0) if end < len(items) else None

@@ -61,7 +61,7 @@ def _fault(kind: str, value: str | None) -> HostFault:
             return Status(int(status), retry_after)
         case name, None if name in ALTERATIONS:
             return Altered(name)
-        case "drip" | "stall" | "reset", str(size):
+        case "drip" | "stall" | "reset" | "short-pages", str(size):
             return Altered(kind, int(size))
         case _:
             raise ValueError(f"{kind!r} is none of {', '.join((*KINDS, *ALTERATIONS))}")

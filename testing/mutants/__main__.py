@@ -1,7 +1,7 @@
 """`python -m testing.mutants [NAME …]`: puts each bug into a copy of the project and expects the tests that it names to fail.
 
-First those tests run without any bug, and must pass. The exit code is 1 if a mutant survived. There is a copy for each process,
-with one bug at a time, so that Python compiles what is not changed once.
+First those tests run without any bug, and must pass. The exit code is 1 if one did not, or if a mutant survived. Each process
+has a copy, with one bug at a time, so that Python compiles what is not changed once.
 """
 
 import argparse
@@ -53,16 +53,13 @@ def _pytest(root: Path, tests: list[str], *options: str, patience: float | None 
         return code, output.read()
 
 
-def _failed(output: str) -> str:
-    """The test that failed, as pytest's last lines name it."""
-    return next(
-        (
-            line.split(" - ")[0].split(maxsplit=1)[1]
-            for line in output.splitlines()
-            if line.startswith(("FAILED tests", "ERROR tests"))
-        ),
-        "?",
-    )
+def _failed(output: str) -> list[str]:
+    """The tests that failed, as pytest's last lines name them."""
+    return [
+        line.split(" - ")[0].split(maxsplit=1)[1]
+        for line in output.splitlines()
+        if line.startswith(("FAILED tests", "ERROR tests"))
+    ]
 
 
 def _write(path: Path, text: str) -> None:
@@ -84,7 +81,7 @@ def _judge(mutant: Mutant, copies: "SimpleQueue[Path]") -> bool | None:
         shutil.rmtree(copy / ".hypothesis", ignore_errors=True)  # what it remembers of this bug
         copies.put(copy)
     skipped = code == PASSED and " passed" not in output
-    verdicts = {FAILED: f"killed by {_failed(output)}", None: "killed, for the tests hung", PASSED: "SURVIVED"}
+    verdicts = {FAILED: f"killed by {next(iter(_failed(output)), '?')}", None: "killed, for the tests hung", PASSED: "SURVIVED"}
     verdict = "NOT JUDGED: its tests are skipped here" if skipped else verdicts.get(code, f"BROKEN (pytest: {code})")
     print(f"{mutant.name:34} {verdict}, {time.monotonic() - start:.0f} s", flush=True)
     if code not in (FAILED, None):
@@ -92,13 +89,13 @@ def _judge(mutant: Mutant, copies: "SimpleQueue[Path]") -> bool | None:
     return None if skipped else code in (FAILED, None)
 
 
-def _sound(tests: list[str], copy: Path, processes: int) -> bool:
-    """Whether the tests pass where there is no bug; tells it, and what is skipped."""
+def _unsound(tests: list[str], copy: Path, processes: int) -> list[str] | None:
+    """The tests that fail where there is no bug, None if pytest broke off; tells them, and what is skipped."""
     code, output = _pytest(copy, tests, "-n", str(processes), "--dist", "loadfile", "-rs")
-    print("\n".join(line for line in output.splitlines() if line.startswith("SKIPPED")), end="")
+    print("\n".join(line for line in output.splitlines() if line.startswith("SKIPPED")))
     if code != PASSED:
-        print(f"Without any bug these tests don't all pass:\n{output[-5000:]}")
-    return code == PASSED
+        print(f"Without any bug these tests don't all pass:\n{output[-5000:]}", flush=True)
+    return None if code not in (PASSED, FAILED) else _failed(output)
 
 
 def main() -> int:
@@ -116,13 +113,22 @@ def main() -> int:
         for number in range(options.processes):
             copies.put(Path(shutil.copytree(ROOT, Path(name) / str(number), ignore=LEFT_OUT)))
         tests = sorted({test for mutant in chosen for test in mutant.tests})
-        if not _sound(tests, Path(name) / "0", options.processes):
+        unsound = _unsound(tests, Path(name) / "0", options.processes)
+        if unsound is None:
             return 1
-        print(f"{len(tests)} tests pass without a bug, {time.monotonic() - start:.0f} s", flush=True)
-        verdicts = list(threads.map(_judge, chosen, repeat(copies)))
+        print(
+            f"{len(tests) - len(unsound)} of {len(tests)} tests pass without a bug, {time.monotonic() - start:.0f} s",
+            flush=True,
+        )
+        # A test that fails anyway tells nothing. Its mutants are not judged, and all others are.
+        judged = [mutant for mutant in chosen if not any(bad.startswith(test) for bad in unsound for test in mutant.tests)]
+        for mutant in chosen:
+            if mutant not in judged:
+                print(f"{mutant.name:34} NOT JUDGED: a test of it fails without a bug", flush=True)
+        verdicts = list(threads.map(_judge, judged, repeat(copies)))
     minutes = (time.monotonic() - start) / 60
-    print(f"{verdicts.count(True)} of {len(verdicts)} mutants killed, {minutes:.1f} minutes")
-    return 1 if False in verdicts else 0
+    print(f"{verdicts.count(True)} of {len(chosen)} mutants killed, {minutes:.1f} minutes")
+    return 1 if False in verdicts or unsound else 0
 
 
 if __name__ == "__main__":

@@ -60,7 +60,10 @@ async def test_version(tmp_path: Path) -> None:
 async def test_an_unknown_command_is_told_from_an_argument(tmp_path: Path) -> None:
     code, output = await ended(tmp_path, "frobnicate")
     assert code == 2
-    assert "unknown command 'frobnicate': write one of check, dead-letters, identities, rebuild-derived, status" in output
+    assert (
+        "unknown command 'frobnicate': write one of backfill, check, dead-letters, identities, rebuild-derived, repair, status"
+        in output
+    )
 
 
 @pytest.mark.parametrize("arguments", [("--unknown",), ("--reset",), ("--embedded", "a", "b")])

@@ -8,7 +8,12 @@ from typing import NamedTuple
 
 import pytest
 
+from indexer.command_line.cli import parse
+from indexer.command_line.commands import COMMANDS
+from indexer.config.settings import Config
+from indexer.errors import OperatorError
 from relay_simulator.generator import Generator, Settings
+from relay_simulator.hosts.faults import Altered, HostFault, Status
 from relay_simulator.hosts.ledger import Ledger
 from relay_simulator.hosts.services import Services
 from relay_simulator.mix import Mix
@@ -18,7 +23,7 @@ from testing.database_side import opened
 from testing.databases import connected, differences
 from testing.traffic import traffic_of
 from testing.waiting import until
-from testing.workers import finished, running
+from testing.workers import finished, running, settings
 
 MIX = replace(Mix.realistic(), identity=0, handle_change=0, account=0, account_deleted=0)
 SETTINGS = Settings(accounts=30, history=0, mix=MIX)
@@ -107,3 +112,79 @@ async def test_what_a_relay_leaves_out_comes_from_the_hosts(database: str) -> No
             await whole(database)
             assert worker.metrics.repairs["done"] > 5
     assert await wrong_rows(database, kept.whole) == []
+
+
+async def command(config: Config, capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
+    """The exit code of `repair` with these arguments, and what it printed."""
+    options = parse(["repair", *arguments]).options
+    capsys.readouterr()
+    code = await COMMANDS["repair"].run(config, options)
+    return code, capsys.readouterr().out
+
+
+async def test_the_command_says_what_differs_and_corrects_it(database: str, capsys: pytest.CaptureFixture[str]) -> None:
+    async with hosted(SETTINGS, 600, 5) as (kept, relay, services):
+        given = repairing(services, BACKFILL="off")
+        async with running(database, relay.url, reset_cursor=False, **given) as worker:
+            await finished(worker, kept.sent[-1].truth.seq)
+        async with connected(database) as connection:
+            query = "SELECT did FROM unified_worker.repos WHERE sync = 2 ORDER BY did"
+            lacking = [row["did"] for row in await connection.fetch(query)]
+        config = Config.from_env(settings(database, relay.url, **given))
+        code, said = await command(config, capsys, lacking[0], "--check-only")
+        assert (code, said.count("\n  + ") > 0) == (1, True), said
+        code, said = await command(config, capsys, "--desynchronised", "--check-only")
+        assert (code, len([line for line in said.splitlines() if not line.startswith("  ")])) == (1, len(lacking))
+        async with connected(database) as connection:
+            assert [row["did"] for row in await connection.fetch(query)] == lacking, "nothing is changed"
+            assert await connection.fetchval("SELECT count(*) FROM unified_worker.repairs") == 0
+        assert await command(config, capsys, lacking[0], "--now") == (0, f"{lacking[0]}: repaired\n")
+        code, said = await command(config, capsys, lacking[0], "--check-only")
+        assert (code, ", 0 are missing or other, 0 are not in the repo" in said) == (0, True), said
+        code, said = await command(config, capsys, "--desynchronised")
+        assert (code, said.splitlines()[0]) == (0, f"Wanted: {len(lacking) - 1} repos.")
+        code, said = await command(config, capsys, *lacking)
+        assert (code, said.splitlines()[0]) == (0, f"Wanted: {len(lacking)} repos.")
+        assert (await command(config, capsys, "--desynchronised", "--now"))[0] == 0
+        assert await command(config, capsys, "--desynchronised", "--now") == (0, "Nothing is known to be missing.\n")
+        with pytest.raises(OperatorError, match="there is no gap 7"):
+            await command(config, capsys, "--gap", "7")
+        with pytest.raises(OperatorError, match="write DIDs, or --desynchronised, or --gap N"):
+            await command(config, capsys)
+        with pytest.raises(OperatorError, match="'nobody' is no DID"):
+            await command(config, capsys, "nobody")
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason", "state"),
+    [
+        (Altered("bad-signature"), "bad_signature", "failed"),
+        (Altered("wrong-did"), "did_mismatch", "failed"),
+        (Altered("missing-record"), "missing_block", "wanted"),
+        (Altered("cut-90"), "truncated", "wanted"),
+        (Status(400, error="RepoDeactivated"), "deactivated", "unavailable"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+async def test_what_a_host_can_t_give_is_named_and_comes_when_it_can(
+    database: str, fault: HostFault, reason: str, state: str
+) -> None:
+    """Case 13: nothing is applied, and a sound answer heals it."""
+    async with hosted(SETTINGS, 300, 5) as (kept, relay, services):
+        services.faults.put(fault, "getRepo")
+        async with running(database, relay.url, reset_cursor=False, **repairing(services)) as worker, connected(database) as on:
+            await finished(worker, kept.sent[-1].truth.seq)
+            rows = "SELECT count(*) FROM likes"
+            before = await on.fetchval(rows)
+
+            async def named() -> bool:
+                found = await on.fetch("SELECT DISTINCT reason, state FROM unified_worker.repairs")
+                return [tuple(row) for row in found] == [(reason, state)]
+
+            await until(named, f"all repairs are {state}, because of {reason}")
+            assert await on.fetchval(rows) == before
+            assert not await on.fetchval("SELECT count(*) FROM unified_worker.repos WHERE fetching OR sync = 3")
+            services.faults.clear()
+            await on.execute("UPDATE unified_worker.repairs SET state = 'wanted', retry_at = now()")
+            await whole(database)
+    assert [line for line in await wrong_rows(database, kept.whole) if not line.startswith("notifications")] == []

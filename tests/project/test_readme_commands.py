@@ -25,7 +25,10 @@ from testing.traffic import traffic
 from testing.waiting import until
 
 README = read("README.md")
-PAGES = (README, *(read(f"docs/{name}.md") for name in ("operations", "dead-letters", "troubleshooting", "performance")))
+PAGES = (
+    README,
+    *(read(f"docs/{name}.md") for name in ("operations", "backfill", "dead-letters", "troubleshooting", "performance")),
+)
 PORT = 2471  # of `make relay`
 PLACEHOLDER = "postgresql://user:password@host/database"
 LEFT_OUT = shutil.ignore_patterns(".*", "__pycache__", "data", "build", "dist", "*.egg-info")  # what a clone lacks
@@ -48,10 +51,13 @@ TRIED = (
     f"DATABASE_URL={PLACEHOLDER} python unified_worker.py",
     "python unified_worker.py status",
     "python unified_worker.py status --did did:plc:…",
+    "python unified_worker.py backfill --follows-of did:plc:…",
+    "python unified_worker.py backfill",
     "python unified_worker.py rebuild-derived",
     "python unified_worker.py dead-letters",
     "python unified_worker.py dead-letters retry",
     "python unified_worker.py check",
+    "python unified_worker.py repair --desynchronised",
 )
 
 

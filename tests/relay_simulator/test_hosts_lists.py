@@ -150,6 +150,8 @@ async def test_a_list_may_be_false() -> None:
         assert [len(each) for each in right] == [4, 4, 4, 3]
         faults.put(Altered("same-cursor"), "listRepos")
         assert (await pages(url, "repos", limit=4)) == [right[0], *[right[1]] * 49]
+        faults.put(Altered("short-pages", 2), "listRepos")
+        assert [len(each) for each in await pages(url, "repos", limit=4)] == [2] * 7 + [1]
         faults.put(Altered("no-news"), "listRepos")
         assert (await pages(url, "repos", limit=4)) == [right[0]] * 50
         faults.put(Altered("empty-pages"), "listRepos")

@@ -2,4 +2,5 @@
 
 status.py        what `status` found
 dead_letters.py  dead letters
+backfill.py      backfills, and what is to be fetched
 """

@@ -3,6 +3,8 @@
 queue.py     which repos are wanted, and who takes them
 slices.py    records of a repo -> the arrays of a call: pure
 steps.py     the calls, each a transaction: mark, begin, compare, write, settle, leave
+checking.py  what a repair would write
 writing.py   all of a repo, slice by slice, in the right order
+asked.py     what commands ask for, and show
 listings.py  what operators asked to have fetched, and the lists that it is found on
 """

@@ -149,6 +149,11 @@ async def ask_once(connection: Connection, kind: Kind, argument: str) -> None:
     await connection.execute(ASK_ONCE, kind, argument)
 
 
+async def has_gap(connection: Connection, number: int) -> bool:
+    """Whether there is a gap with this number."""
+    return await connection.fetchval("SELECT EXISTS (SELECT FROM unified_worker.gaps WHERE id = $1)", number)
+
+
 async def hold(connection: Connection, holder: str) -> list[Job]:
     """The jobs that are this worker's to do, until the lease ends or is renewed."""
     found = await connection.fetch(HOLD, holder, LEASE)

@@ -49,12 +49,25 @@ FROM (
 WHERE p.did = x.did
 RETURNING p.did, p.claim, p.why, p.check_only, p.failures, p.host
 """
-CLAIM_BY_DOCUMENT = CLAIM.format(which="host IS NULL")
-CLAIM_AT_HOST = CLAIM.format(which="host = $3")
+CLAIM_BY_DOCUMENT = CLAIM.format(which="host IS NULL AND NOT check_only")
+CLAIM_AT_HOST = CLAIM.format(which="host = $3 AND NOT check_only")
 CLAIM_ONE = CLAIM.format(which="did = $3")
 
 ASKED, MISSING, CHOSEN, NETWORK = 0, 10, BACKFILL, 30
 """Priorities: the lowest comes first. From CHOSEN on, a repo that is not to be had is forgotten."""
+
+
+LACKING = """
+SELECT did FROM unified_worker.repos WHERE sync = 2 AND active AND NOT wiping AND did > $1 ORDER BY did LIMIT $2
+"""
+
+
+# At once, whatever was tried before.
+HURRY = """
+INSERT INTO unified_worker.repairs (did, why, priority)
+SELECT did, 'asked', 0 FROM unified_worker.repos WHERE sync = 2 AND active AND NOT wiping
+ON CONFLICT (did) DO UPDATE SET state = 'wanted', priority = 0, retry_at = now() WHERE repairs.holder IS NULL
+"""
 
 
 class Claimed(NamedTuple):
@@ -82,6 +95,16 @@ async def want_missed(connection: Connection, after: str, most: int) -> str:
     """Ask for the next repos in which something is missing; return the last of them, '' at the end."""
     row = await connection.fetchrow(MISSED, after, most)
     return row["last"] if row is not None and row["found"] == most else ""
+
+
+async def hurry(connection: Connection) -> int:
+    """Ask for the repair of all repos in which something is missing; return how many there are."""
+    return int((await connection.execute(HURRY)).split()[-1])
+
+
+async def lacking(connection: Connection, after: str, most: int) -> list[str]:
+    """The next repos in which something is missing, in order."""
+    return [row["did"] for row in await connection.fetch(LACKING, after, most)]
 
 
 async def claim(connection: Connection, holder: str, most: int) -> list[Claimed]:

@@ -65,8 +65,8 @@ async def begin(connection: Connection, claim: Claim, rev: str, data: str, *, pr
     return Word(await connection.fetchval(BEGIN, *claim, rev, data, proven, records, size))
 
 
-async def compare(connection: Connection, claim: Claim, rev: str, piece: Slice, terms: Terms) -> Differences:
-    """What of a slice differs from the rows that are there."""
+async def compare(connection: Connection, claim: Claim, rev: str | None, piece: Slice, terms: Terms) -> Differences:
+    """What of a slice differs from the rows that are there. `rev`: letters up to it are closed; None: none are."""
     found = await connection.fetchrow(COMPARE, *claim, rev, *slices.comparison(piece, terms))
     assert found is not None
     places: list[int] = found["p_places"]

@@ -1,0 +1,78 @@
+"""Backfills as text: the jobs, and what is to be fetched; or JSON for programs. Pure."""
+
+from datetime import UTC, datetime
+
+from indexer import json
+from indexer.command_line.stdout import table
+from indexer.database.repair.asked import JobState, Overview
+from indexer.formatting import printable
+
+ARGUMENT = 50  # characters of a job's argument
+
+
+def listed(found: Overview) -> list[str]:
+    """The jobs, then what is to be fetched and what has been, in aligned columns."""
+    lines = ["All fetching is paused: `backfill resume` ends that.", ""] if found.paused else []
+    if found.jobs:
+        head = ("job", "what", "state", "lists", "found", "wanted", "left", "since")
+        lines += table([head, *map(_row, found.jobs)], right=frozenset({0, 3, 4, 5, 6}))
+    else:
+        lines += ["No backfill was asked for."]
+    if found.repairs:
+        counts = [(count.why, count.state, count.reason, f"{count.repos:,}") for count in found.repairs]
+        lines += ["", *table([("why", "state", "reason", "repos"), *counts], right=frozenset({3}))]
+    if found.errors:
+        errors = [(error.error, f"{error.lists:,}", printable(error.url)) for error in found.errors]
+        lines += ["", *table([("fault of lists", "lists", "one of"), *errors], right=frozenset({1}))]
+    done = found.totals
+    lines += [
+        "",
+        f"Fetched so far: {done.done:,} repos, {done.records:,} records, {done.bytes:,} bytes; "
+        f"{done.unavailable:,} are not given out, {done.failed:,} attempts failed.",
+    ]
+    return lines
+
+
+def as_json(found: Overview) -> str:
+    """The same as one line of JSON."""
+    return json.dumps(
+        {
+            "paused": found.paused,
+            "jobs": [
+                job._asdict() | {"started_at": _time(job.started_at), "ended_at": job.ended_at and _time(job.ended_at)}
+                for job in found.jobs
+            ],
+            "repairs": [count._asdict() for count in found.repairs],
+            "list_errors": [error._asdict() for error in found.errors],
+            "totals": found.totals._asdict(),
+        }
+    )
+
+
+def _row(job: JobState) -> tuple[str, ...]:
+    what = f"{job.kind} {printable(job.argument)}".strip()
+    return (
+        str(job.id),
+        what if len(what) <= ARGUMENT else f"{what[: ARGUMENT - 1]}…",
+        state(job),
+        f"{job.read:,}/{job.lists:,}" if job.lists else "-",
+        f"{job.found:,}",
+        f"{job.wanted:,}",
+        f"{job.left:,}",
+        _time(job.started_at),
+    )
+
+
+def state(job: JobState) -> str:
+    """What a job is doing."""
+    if job.error == "cancelled":
+        return "cancelled"
+    if job.ended_at is not None:
+        return "fetching" if job.left else "done"
+    if job.paused:
+        return "paused"
+    return f"waits ({job.error})" if job.error else "reads lists"
+
+
+def _time(time: datetime) -> str:
+    return f"{time.astimezone(UTC):%Y-%m-%d %H:%M:%S}Z"
