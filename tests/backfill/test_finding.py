@@ -149,7 +149,7 @@ async def test_a_page_and_the_cursor_behind_it_are_stored_together(database: str
     """A worker that ends between any two pages goes on where it was; a page that came twice is stored once."""
     async with scene(database, Settings(accounts=3_000, history=1)) as on:
         job = await on.ask(Kind.HOSTS, on.services.pds_urls[0])
-        await on.turns(2)
+        await on.reach(1_000)
         async with on.worker.pool.connection() as connection:
             (listing,) = await listings.pick(connection, [job], 5)
         before = await on.wanted()
@@ -268,7 +268,7 @@ async def test_a_job_may_be_paused_and_ended(database: str) -> None:
     async with scene(database, Settings(accounts=4_000, history=1)) as on:
         job = await on.ask(Kind.HOSTS, on.services.pds_urls[0])
         execute = on.worker.connection.execute
-        await on.turns(2)
+        await on.reach(1_000)
         assert len(await on.wanted()) == 1_000
         for table in ("backfill_jobs", "backfill"):
             await execute(f"UPDATE unified_worker.{table} SET paused = true")
