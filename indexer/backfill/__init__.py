@@ -9,6 +9,7 @@ turns.py         who fetches now, and how much memory that may take
 pace.py          how much may be asked of each host
 rates.py         … what its headers say of that
 files.py         temporary files for large ones, and threads for what reads and writes them
+left_out.py      what COLLECTIONS or ACCOUNTS left out, and take now
 finding.py       which repos are wanted, by lists that are read page by page
 lists.py         … a page of each kind of list
 walks.py         … when a list is at its end

@@ -9,6 +9,7 @@ from typing import Any
 from indexer.accounts.documents import Documents
 from indexer.backfill.fetch import Fetcher
 from indexer.backfill.finding import Finding
+from indexer.backfill.left_out import LeftOut
 from indexer.backfill.lists import Lists
 from indexer.backfill.pace import Paces
 from indexer.backfill.repairs import Repairs
@@ -56,6 +57,7 @@ class Backfill:
             stream_first=self._stream_first,
         )
 
+        self._left_out = LeftOut(pool, selection)
         private = config.allow_private_hosts
         self._finding = Finding(
             pool,
@@ -71,7 +73,7 @@ class Backfill:
         """The tasks to run until they are cancelled, as long as one session."""
         if not self._enabled:
             return []
-        return [self._repairs.keep_repairing(), self._find()]
+        return [self._repairs.keep_repairing(), self._find(), self._left_out.keep_asking()]
 
     async def _find(self) -> None:
         """Find repos, of the whole network where that is wanted and was not asked for before."""

@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 
 from relay_simulator.generator import Generator, Settings
+from relay_simulator.hosts.ledger import Ledger
+from relay_simulator.hosts.services import Services
 from relay_simulator.mix import Mix
 from relay_simulator.records import FOLLOW, Record
 from relay_simulator.repository import Draft, written
@@ -12,10 +14,12 @@ from relay_simulator.server import RelayServer
 from testing.authors import Author, liking
 from testing.databases import connected, differences
 from testing.model import Model
+from testing.traffic import traffic_of
 from testing.waiting import until
 from testing.workers import finished, running
 
 LIKERS = "SELECT DISTINCT user_did FROM likes"
+FOLLOWED = "SELECT following_did FROM follows WHERE follower_did = $1"
 CURSOR = "SELECT max(cursor::bigint) FROM firehose_cursor"
 
 
@@ -58,3 +62,26 @@ async def test_whom_an_account_follows_is_indexed_from_then_on(database: str, mo
         relay.append(reader.commit(6, 6, Draft("delete", FOLLOW, "1")).frame)
         await until(lambda: not worker.selection.follows(friend.did), "the end of the follow is read")
         assert worker.selection.follows(reader.did)
+
+
+async def test_the_history_of_whom_an_account_follows_is_fetched(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From nothing: an account, and by its own repo all that it follows."""
+    monkeypatch.setattr("indexer.database.background.chosen.INTERVAL", 0.05)
+    monkeypatch.setattr("indexer.backfill.left_out.INTERVAL", 0.05)
+    settings = Settings(accounts=60, history=80)
+    ledger = Ledger(settings, upto=lambda: relay.sent_seq)
+    stream = traffic_of(list(ledger.noted(Generator(settings, ledger.archive).stream(100))), "full")
+    did = ledger.did(2)
+    async with RelayServer(stream.frames[-1:]) as relay, Services(ledger) as services:
+        env = services.settings | {"VERIFY": "full", "PLC_RATE": "1000", "BACKFILL": "repair", "ACCOUNTS": f"follows-of:{did}"}
+        async with running(database, relay.url, reset_cursor=False, **env), connected(database) as connection:
+
+            async def complete() -> bool:
+                follows = {row[0] for row in await connection.fetch(FOLLOWED, did)}
+                known = {row[0] for row in await connection.fetch("SELECT did FROM unified_worker.repos WHERE sync = 1")}
+                return len(follows) > 1 and known == {did, *follows}
+
+            await until(complete, "the account and its follows are whole")
+            authors = {row[0] for row in await connection.fetch("SELECT DISTINCT author_did FROM posts")}
+            assert len(authors) > 1
+            assert authors <= {did, *(row[0] for row in await connection.fetch(FOLLOWED, did))}
