@@ -57,6 +57,15 @@ class Scene:
             async with Crew(AT_ONCE) as crew:
                 await self.finding.turn(crew)
 
+    async def reach(self, repos: int) -> None:
+        """Look until so many are wanted; a look brings a page of each list, at most."""
+
+        async def there() -> bool:
+            await self.turns()
+            return len(await self.wanted()) >= repos
+
+        await until(there, f"{repos} repos are wanted")
+
     async def read(self, job: int) -> None:
         """Read until the lists of the job have ended."""
 

@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 INTERVAL = 1.0  # seconds between two looks
 AT_ONCE = 64  # pages, all servers together
 BEFORE_A_GAP = timedelta(minutes=5)  # that a rev may be older than the event that tells of it
+LAST_TID = "jzzzzzzzzzzzz"
 NETWORK = Wish("network", queue.NETWORK)
 CHOSEN = Wish("chosen", queue.CHOSEN)
 
@@ -100,6 +101,9 @@ class Finding:
         match job.phase, job.kind:
             case Phase.REPOS, kind:
                 await self._repos(job, kind)
+            case Phase.BEGIN, Kind.GAP if await self._began(job) is None:
+                async with self._pool.connection() as connection:
+                    await listings.end(connection, job, "no_such_gap")
             case _, Kind.NETWORK | Kind.GAP:
                 await self._hosts(job)
             case _, Kind.HOSTS:
@@ -201,12 +205,17 @@ class Finding:
             return NETWORK
         if listing.kind is not Kind.GAP:
             return CHOSEN
-        if listing.job not in self._since:
+        return Wish("gap", queue.MISSING, await self._began(listing) or LAST_TID)
+
+    async def _began(self, of: Job | Listing) -> str | None:
+        """The lowest rev that a commit in a job's gap may have; None if there is no such gap."""
+        job = of.id if isinstance(of, Job) else of.job
+        if job not in self._since and of.argument.isdecimal() and len(of.argument) < 19:
             async with self._pool.connection() as connection:
-                began = await listings.gap_began(connection, int(listing.argument))
-            # Of a gap that is not there, nothing is older than it.
-            self._since[listing.job] = "" if began is None else first_tid(began - BEFORE_A_GAP)
-        return Wish("gap", queue.MISSING, self._since[listing.job])
+                began = await listings.gap_began(connection, int(of.argument))
+            if began is not None:
+                self._since[job] = first_tid(began - BEFORE_A_GAP)
+        return self._since.get(job)
 
     async def _failed(self, listing: Listing, failed: Failed) -> None:
         later, failures = failed.kind is outcome.Kind.LATER, listing.failures + 1

@@ -81,7 +81,7 @@ def wider(patterns: Collection[str], before: Collection[str]) -> bool:
 
 
 def parts(dids: Collection[str]) -> Iterator[list[str]]:
-    """The DIDs in order, so many at a time."""
+    """The DIDs in order, at most `PART` at a time."""
     ordered = iter(sorted(dids))
     while part := list(islice(ordered, PART)):
         yield part

@@ -117,6 +117,15 @@ async def test_after_a_gap_those_that_have_moved_on_since(database: str) -> None
         assert sorted(await on.wanted()) == behind[:3]
 
 
+@pytest.mark.parametrize("argument", ["999", "9" * 30, "the last one", ""])
+async def test_of_a_gap_that_is_not_there_nothing_is_wanted(database: str, argument: str) -> None:
+    async with scene(database, Settings(accounts=5, history=5)) as on:
+        job = await on.ask(Kind.GAP, argument)
+        await on.read(job)
+        assert await on.worker.value("SELECT error FROM unified_worker.backfill_jobs WHERE id = $1", job) == "no_such_gap"
+        assert await on.wanted() == {}
+
+
 @pytest.mark.parametrize("fault", ["same-cursor", "no-news", "empty-pages", "odd-entries", "bare", "no-list"])
 @pytest.mark.parametrize("endpoint", ["listRepos", "listHosts", "listReposByCollection"])
 async def test_a_list_with_a_fault_ends_and_brings_what_is_on_it(database: str, endpoint: str, fault: str) -> None:
@@ -140,7 +149,7 @@ async def test_a_page_and_the_cursor_behind_it_are_stored_together(database: str
     """A worker that ends between any two pages goes on where it was; a page that came twice is stored once."""
     async with scene(database, Settings(accounts=3_000, history=1)) as on:
         job = await on.ask(Kind.HOSTS, on.services.pds_urls[0])
-        await on.turns(2)
+        await on.reach(1_000)
         async with on.worker.pool.connection() as connection:
             (listing,) = await listings.pick(connection, [job], 5)
         before = await on.wanted()
@@ -259,7 +268,7 @@ async def test_a_job_may_be_paused_and_ended(database: str) -> None:
     async with scene(database, Settings(accounts=4_000, history=1)) as on:
         job = await on.ask(Kind.HOSTS, on.services.pds_urls[0])
         execute = on.worker.connection.execute
-        await on.turns(2)
+        await on.reach(1_000)
         assert len(await on.wanted()) == 1_000
         for table in ("backfill_jobs", "backfill"):
             await execute(f"UPDATE unified_worker.{table} SET paused = true")

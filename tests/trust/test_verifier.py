@@ -237,6 +237,7 @@ def _probed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("indexer.trust.settling.INTERVAL", 3_600.0)  # nothing else settles
 
 
+@pytest.mark.promise(7)
 @pytest.mark.usefixtures("_probed")
 async def test_what_was_kept_while_nobody_answered_goes_before_what_came_later(database: str, net: Network) -> None:
     alice = net.repo(1)

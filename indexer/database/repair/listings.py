@@ -24,7 +24,7 @@ WHERE NOT EXISTS (SELECT FROM unified_worker.backfill_jobs WHERE kind = $1 AND a
 """
 HOLD = """
 UPDATE unified_worker.backfill_jobs SET holder = $1, lease_until = now() + $2
-WHERE ended_at IS NULL AND NOT paused AND (holder IS NULL OR holder = $1 OR lease_until < now())
+WHERE kind = ANY($3) AND ended_at IS NULL AND NOT paused AND (holder IS NULL OR holder = $1 OR lease_until < now())
   AND NOT EXISTS (SELECT FROM unified_worker.backfill WHERE paused)
 RETURNING id, kind, coalesce(argument, ''), phase, cursor
 """
@@ -156,7 +156,7 @@ async def has_gap(connection: Connection, number: int) -> bool:
 
 async def hold(connection: Connection, holder: str) -> list[Job]:
     """The jobs that are this worker's to do, until the lease ends or is renewed."""
-    found = await connection.fetch(HOLD, holder, LEASE)
+    found = await connection.fetch(HOLD, holder, LEASE, list(Kind))
     return [Job(row[0], Kind(row[1]), row[2], Phase(row[3]), row[4]) for row in found]
 
 

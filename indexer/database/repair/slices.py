@@ -18,7 +18,7 @@ from indexer.selection import Selection
 
 EARLIEST = datetime(2022, 1, 1, tzinfo=UTC)  # before the network: a key with an earlier time tells none
 BY_CID = frozenset(kind for kind, record_type in (*KINDS.values(), OTHER) if by_cid(record_type))
-"""The kinds that are compared without a look into the records."""
+"""The kinds that are compared by CIDs alone."""
 WRITTEN_AT_ONCE = 50  # operations: others may have to wait for their locks until the transaction ends
 
 
