@@ -39,7 +39,8 @@ STATUS = (
 GROWTH = "rows_per_day bytes_per_day over_seconds"
 REPO = (
     "rev seq active status account_at handle handle_at handle_verified handle_checked_at sync sync_reason sync_at filtered "
-    "inductive unproven_at held wiping wiped_at updated_at wipe_error deletion_error"
+    "inductive unproven_at held wiping wiped_at updated_at wipe_error deletion_error "
+    "synced_at repair repair_reason repair_at"
 )
 LAST_LETTER = "path rev reason detail attempts last_seen"
 ACCOUNT = f"did repo({REPO}) rows(…) most_counted waiting_duplicates dead_letters(…) last_dead_letters[{LAST_LETTER}]"

@@ -113,6 +113,12 @@ def _repo(repo: Repo | None) -> list[str]:
         lines.append(_line("", f"a relay says that it is deleted, and nobody has confirmed that{why}"))
     if repo.wipe_error:
         lines.append(_line("", f"WARNING: its wipe is stuck: {repo.wipe_error[:MOST_OF_AN_ERROR]}"))
+    if repo.synced_at is not None:
+        lines.append(_line("repaired", instant(repo.synced_at)))
+    if repo.repair is not None:
+        why = f": {repo.repair_reason}" if repo.repair_reason else ""
+        then = f", not before {instant(repo.repair_at)}" if repo.repair in ("wanted", "failed") and repo.repair_at else ""
+        lines.append(_line("repair", f"{repo.repair}{why}{then}"))
     return lines if repo.wiped_at is None else [*lines, _line("wiped", instant(repo.wiped_at))]
 
 

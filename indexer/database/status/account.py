@@ -18,8 +18,9 @@ REPO = """
 SELECT rev, seq, active, status, account_at, handle, handle_at, handle_verified, handle_checked_at,
   sync, sync_reason, sync_at, filtered, inductive, unproven_at, held, wiping, wiped_at, updated_at,
   (SELECT s.error FROM unified_worker.stuck_wipes AS s WHERE s.did = r.did) AS wipe_error,
-  (SELECT coalesce(d.error, '') FROM unified_worker.deletions AS d WHERE d.did = r.did) AS deletion_error
-FROM unified_worker.repos AS r WHERE did = $1
+  (SELECT coalesce(d.error, '') FROM unified_worker.deletions AS d WHERE d.did = r.did) AS deletion_error,
+  r.synced_at, p.state, p.reason, p.retry_at
+FROM unified_worker.repos AS r LEFT JOIN unified_worker.repairs AS p USING (did) WHERE r.did = $1
 """
 COUNT = "SELECT count(*) FROM (SELECT FROM {schema}.{table} WHERE {mine} LIMIT {most}) AS t"
 BY_AUTHOR = "{author} = $1"

@@ -161,7 +161,8 @@ class Status:
 class Repo:
     """An account's row in `unified_worker.repos`, why its wipe is stuck, and why its deletion could not be confirmed.
 
-    `sync` is the name of a `State`, in lower case.
+    `sync` is the name of a `State`, in lower case. `repair` is the state of its repair, with the reason of the last attempt in
+    vain, and when the next one may come.
     """
 
     rev: str
@@ -185,6 +186,10 @@ class Repo:
     updated_at: datetime
     wipe_error: str | None
     deletion_error: str | None
+    synced_at: datetime | None
+    repair: str | None
+    repair_reason: str | None
+    repair_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -245,6 +245,21 @@ async def test_one_account(both_worker: Worker, monkeypatch: pytest.MonkeyPatch)
     assert "nothing has arrived from it" in nobody
 
 
+async def test_what_an_account_s_repair_waits_for(worker: Worker) -> None:
+    await worker.write(Stream().commit("a", put(f"{POST}/1", post())))
+    assert "repair" not in account_text(await ask_account(worker.connection, "public", did("a")))
+    await worker.connection.execute("UPDATE unified_worker.repos SET synced_at = '2026-07-01 12:00'")
+    await worker.connection.execute(
+        "INSERT INTO unified_worker.repairs (did, why, state, reason, retry_at) "
+        "VALUES ($1, 'missed', 'wanted', 'server_error', '2026-07-02 12:00')",
+        did("a"),
+    )
+    lines = texts.account_text(await ask_account(worker.connection, "public", did("a")))
+    said = {line.split()[0]: line for line in lines if line.strip()}
+    assert "2026-07-01" in said["repaired"]
+    assert "wanted: server_error, not before 2026-07-02" in said["repair"]
+
+
 async def test_a_count_that_takes_too_long_is_given_up_alone(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
     await worker.write(Stream().commit("a", put(f"{POST}/1", post())))
     monkeypatch.setattr(account, "PATIENCE", "50ms")
