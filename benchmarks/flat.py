@@ -113,6 +113,7 @@ async def flat(server: PostgresServer, folder: Path, commits: int, windows: int)
                     "RELAY_URL": await relay_url(source),
                     "CURSOR": "oldest",
                     "VERIFY": "off",
+                    "BACKFILL": "off",
                     "HTTP_BIND": "127.0.0.1:0",
                 }
                 with child("measured", BARE_WORKER, folder, settings) as worker:

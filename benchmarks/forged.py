@@ -78,7 +78,9 @@ async def forged(server: PostgresServer, folder: Path, commits: int, one_in: int
             await _learn(eye, settings)
             with relay(folder, "--frames", str(path)) as source:
                 given = {"DATABASE_URL": url, "RELAY_URL": await relay_url(source), "CURSOR": "oldest", "HTTP_BIND": ""}
-                with child("worker", WORKER, folder, given | services.settings | {"VERIFY": "full"}) as worker:
+                with child(
+                    "worker", WORKER, folder, given | services.settings | {"VERIFY": "full", "BACKFILL": "off"}
+                ) as worker:
                     await worker.said(r"(Connected) to ")
                     began = time.monotonic()
 

@@ -59,6 +59,7 @@ async def measure(
             "RELAY_URL": relay.url,
             "CURSOR": "oldest",
             "VERIFY": "off",
+            "BACKFILL": "off",
             "IDLE_TIMEOUT": "0",
             "HTTP_BIND": "127.0.0.1:0",
         }

@@ -52,6 +52,7 @@ async def recover(
                 "RELAY_URL": await relay_url(source),
                 "CURSOR": "oldest",
                 "VERIFY": "off",
+                "BACKFILL": "off",
                 "HTTP_BIND": "127.0.0.1:0",
             }
             eye = await asyncpg.connect(url)

@@ -98,6 +98,7 @@ async def run_into(
             "RELAY_URL": await relay_url(source),
             "CURSOR": "oldest",
             "VERIFY": "off",
+            "BACKFILL": "off",
             "HTTP_BIND": "127.0.0.1:0",
         }
         eye = await asyncpg.connect(url)

@@ -36,7 +36,7 @@ from relay_simulator.mix import Mix
 RATE = 2_000  # events a second in the latency runs: the most that the public relay has been seen to keep up
 PDS = "https://pds.simulator.test"
 KNOWN = "bench_known"  # the database that holds the accounts' keys
-NOWHERE = {"PLC_URL": "http://127.0.0.1:1"}  # nobody answers: nothing may have to be asked
+NOWHERE = {"PLC_URL": "http://127.0.0.1:1", "BACKFILL": "off"}  # nobody answers: nothing may have to be asked
 OFF, SIGNATURES, FULL = "off", "signatures", "full"
 POLL = 0.02  # seconds
 SERVER_SETTINGS = {"shared_buffers": "4GB", "max_wal_size": "8GB"}  # as an operator sets a server of 24 GB

@@ -199,6 +199,7 @@ async def raised(template: Path, folder: Path, wishes: Wishes) -> AsyncGenerator
             "RELAY_URL": f"ws://{service}",
             "CURSOR": "oldest",
             "VERIFY": "off",
+            "BACKFILL": "off",
             "HTTP_BIND": "127.0.0.1:0",
             "IDLE_TIMEOUT": "3",
             **wishes.env,
