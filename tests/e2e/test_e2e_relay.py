@@ -29,6 +29,7 @@ from testing.processes import Process
 from testing.traffic import traffic, traffic_of
 from testing.waiting import until
 from testing.workers import finished, running, settings
+from tests.relay.test_connection import listening, moved
 
 
 @pytest.mark.parametrize("how", ["close", "abort"])
@@ -164,6 +165,21 @@ async def test_a_relay_that_counts_anew_is_noticed_after_a_restart_too(database:
             async with running(database, relay.url) as worker:
                 await finished(worker, 50_001)
         assert raised.group_contains(Stop, match="restarted its numbering")
+
+
+@pytest.mark.promise(6)
+async def test_the_cursor_of_a_relay_that_moved_is_kept_under_relay_url(database: str) -> None:
+    """Where a redirect leads may change any day; RELAY_URL is what the operator wrote."""
+    stream = traffic(300)
+    async with RelayServer(stream.frames) as relay, listening(moved(relay.url)) as url:
+        for connections in (1, 2):
+            async with running(database, url) as worker:
+                await until(lambda least=connections: relay.connections >= least, "the redirect is followed")
+                await finished(worker, stream.last_seq)
+        assert relay.cursors[-1] == stream.last_seq
+    assert await stored_cursor(database, url) == stream.last_seq
+    assert await stored_cursor(database, relay.url) is None
+    assert await differences(database, stream.model) == []
 
 
 async def test_tls_with_an_authority_of_its_own(database: str, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from indexer.database.background.rebuild import Rebuild
+from relay_simulator.encoding import tid
 from testing.commits import (
     FOLLOW,
     LIKE,
@@ -145,6 +146,11 @@ async def violating(worker: Worker) -> list[str]:
     return await worker.column("SELECT right(author_did, 1) FROM posts WHERE violates_thread_gate ORDER BY 1")
 
 
+def key_of(minute: float) -> str:
+    """The TID of so many minutes after START."""
+    return tid(int((START + timedelta(minutes=minute)).timestamp() * 1_000_000), 0)
+
+
 FOLLOWED, LISTED = {"$type": "following"}, {"$type": "list", "list": f"at://{A}/{LIST}/1"}
 FOLLOWER, MENTIONED = {"$type": "follower"}, {"$type": "mention"}
 
@@ -192,6 +198,35 @@ async def test_whom_a_gate_admits(both_worker: Worker, gate_first: bool, rules: 
     await worker.write(stream.commit("a", delete(f"{THREAD_GATE}/1")))
     assert await violating(worker) == []
     assert await worker.column(notified) == [*"bcdef"]
+
+
+NO_TIMES = f"UPDATE follows SET commit_time = NULL; DELETE FROM unified_worker.commit_times WHERE uri LIKE '%/{LIST_ITEM}/%'"
+
+
+@pytest.mark.parametrize("rule", [FOLLOWED, FOLLOWER, LISTED], ids=["followed", "follower", "listed"])
+async def test_where_no_commit_time_is_kept_the_key_says_when_it_came(both_worker: Worker, rule: dict[str, Any]) -> None:
+    """b's key is older than the replies, c's is younger, d's is no TID: so d's record may be of any age, and admits.
+
+    Clients' clocks say the opposite."""
+    stream, worker = Stream(), both_worker
+    keys = {"b": key_of(-60), "c": key_of(60), "d": "mine"}
+    for (name, key), minute in zip(keys.items(), (500, -500, 500), strict=True):
+        by, record = {
+            "following": ("a", put(f"{FOLLOW}/{key}", follow(did(name), minute))),
+            "follower": (name, put(f"{FOLLOW}/{key}", follow(A, minute))),
+            "list": ("a", put(f"{LIST_ITEM}/{key}", item(did(name), minute))),
+        }[rule["$type"]]
+        await worker.write(stream.commit(by, record))
+    await worker.write(
+        stream.commit("a", put(f"{POST}/1", post("root")), put(f"{THREAD_GATE}/1", gate(rule))),
+        *(stream.commit(name, put(f"{POST}/1", reply())) for name in "bcd"),
+    )
+    assert await violating(worker) == []
+    await worker.connection.execute(NO_TIMES)
+    await worker.write(stream.commit("a", put(f"{POST}/1", post("judged again"), "update")))
+    assert await violating(worker) == ["c"]
+    assert await Rebuild(worker.pool).run()
+    assert await violating(worker) == ["c"]
 
 
 async def test_a_gate_leaves_older_replies_as_they_are(worker: Worker) -> None:

@@ -47,12 +47,13 @@ async def test_the_command_makes_events_of_now_at_the_rate() -> None:
         line = (await process.stdout.readline()).decode()
         assert line.startswith("200 new frames per second at ws://127.0.0.1:")
         async with connect(line.split()[-1] + PATH) as socket:
-            began = asyncio.get_running_loop().time()
-            events = [decode(await socket.recv(decode=False)) for _ in range(200)]
-            assert asyncio.get_running_loop().time() - began > 0.8
+            events = [decode(await socket.recv(decode=False)) for _ in range(500)]
             now = datetime.now(UTC)
             times = [event.time for event in events if isinstance(event, Commit)]
             assert all(now - timedelta(seconds=DEADLINE) < time <= now for time in times)
+            # However long the machine paused: what a look at the clock finds owed, twice, is a second's worth each at most.
+            assert len(times) > 450
+            assert (times[-1] - times[0]).total_seconds() > len(times) / 200 - 2
             assert len(set(times)) > 20, "an event's time is when it is made"
         process.send_signal(signal.SIGINT)
         assert await process.stdout.read() == b"stopped\n"

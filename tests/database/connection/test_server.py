@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from indexer.config.database_url import faults_of
 from indexer.database.connection import pool as module
 from indexer.database.connection.pool import DatabasePool, LockLost
-from indexer.database.connection.server import HOST_TIMEOUT, hosts
+from indexer.database.connection.server import HOST_TIMEOUT, AnotherServer, Server, hosts, ready_session
 from indexer.database.schema.ready import make_ready
 from indexer.database.write.writer import Writer
 from indexer.embedded.server import PostgresServer
@@ -112,6 +112,31 @@ async def test_a_server_that_took_the_place_of_another_is_noticed(two: tuple[Pos
     async with pool.connection() as connection:
         assert await connection.fetchval("SELECT 1") == 1
     pool.terminate()
+
+
+async def ready(server: PostgresServer, expected: Server | None = None) -> Server:
+    """What a new connection finds there."""
+    async with connected(server.url) as connection:
+        return await ready_session(connection, expected)
+
+
+async def test_another_run_and_another_timeline_of_one_server_are_noticed(private_server: PostgresServer) -> None:
+    """A restart, and a copy that was promoted: both have the system identifier of before."""
+    first = await ready(private_server)
+    assert await ready(private_server, first) == first
+    async with connected(private_server.url) as connection:
+        await connection.execute("ALTER SYSTEM SET restore_command = 'false'")
+        await connection.execute("ALTER SYSTEM SET hot_standby = off")  # nobody gets in before recovery is at its end
+        cluster = Path(await connection.fetchval("SHOW data_directory"))
+    await private_server.stop("immediate")
+    (cluster / "recovery.signal").touch()  # it recovers as from an archive, and so begins a timeline
+    await private_server.start()
+    now = await ready(private_server)
+    assert (first.timeline, now.timeline) == ("00000001", "00000002")
+    assert now.system_identifier == first.system_identifier
+    for before in (now._replace(started_at=first.started_at), now._replace(timeline=first.timeline)):
+        with pytest.raises(AnotherServer):
+            await ready(private_server, before)
 
 
 async def test_a_silent_host_costs_three_seconds_not_all_of_them(private_server: PostgresServer) -> None:

@@ -6,11 +6,13 @@ import pytest
 from indexer.database.connection.pool import DatabasePool
 from indexer.database.connection.sessions import SESSION_SETTINGS, settle
 from indexer.database.schema.ready import make_ready
+from indexer.errors import OperatorError
 from indexer.metrics import Metrics
 from indexer.pipeline.processor import EventProcessor
 from indexer.records import RECORD_TYPES
 from testing.commits import LIKE, POST, Stream, did, like, put
 from testing.database_side import Worker
+from testing.databases import connected
 from testing.hostile import HOSTILE, change
 from tests.database.schema.test_schema import write_story
 
@@ -48,6 +50,23 @@ async def test_a_later_start_finds_what_an_earlier_one_made(any_database: str, f
     await change(any_database, HOSTILE)
     await started(any_database)
     await change(any_database, dict.fromkeys(HOSTILE, "DEFAULT"))
+    await started(any_database)
+
+
+async def test_a_database_that_takes_no_writes_is_told_with_what_to_do(any_database: str) -> None:
+    """default_transaction_read_only is not overruled, for by it hosters protect a disk that is nearly full."""
+    await change(any_database, {"default_transaction_read_only": "on"})
+    pool = DatabasePool(any_database, size=1, name="relay.test", durable=True)
+    with pytest.raises(OperatorError) as caught:
+        await make_ready(pool, RECORD_TYPES, patience=0)
+    pool.terminate()
+    (fault,) = caught.value.faults
+    assert "takes no writes" in fault
+    assert "ALTER DATABASE … RESET default_transaction_read_only" in fault
+    async with connected(any_database) as connection:
+        name = await connection.fetchval("SELECT current_database()")
+        await connection.execute("SET default_transaction_read_only = off")
+        await connection.execute(f"ALTER DATABASE {name} RESET default_transaction_read_only")
     await started(any_database)
 
 

@@ -220,6 +220,26 @@ async def test_what_the_database_refused(both_worker: Worker) -> None:
     await check_sizes(both_worker)
 
 
+REFUSING_ONE = {
+    "the record": f"ALTER TABLE likes ADD CONSTRAINT refusing CHECK (user_did <> '{did('a')}') NOT VALID",
+    "the letter's own rows": f"""
+    CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no'; END $$;
+    CREATE TRIGGER refuse BEFORE UPDATE OR DELETE ON unified_worker.dead_letters FOR EACH ROW
+    WHEN (OLD.did = '{did("a")}') EXECUTE FUNCTION refuse()""",
+}
+
+
+@pytest.mark.parametrize("refused", REFUSING_ONE)
+async def test_one_letter_that_is_refused_keeps_no_later_one_from_being_applied(worker: Worker, refused: str) -> None:
+    await worker.connection.execute(NO_LIKES)
+    stream = Stream()
+    await worker.write(*(stream.commit(name, put(f"{LIKE}/{name}", like(SUBJECT))) for name in "abc"))
+    await worker.connection.execute(f"{LIKES_AGAIN}; {REFUSING_ONE[refused]}")
+    assert await retried(worker) == {("database_23514", REFUSED): 1, ("database_23514", APPLIED): 2}
+    assert await likes(worker) == ["b", "c"]
+    assert [path for path, *_ in await letters(worker)] == [f"{LIKE}/a"]
+
+
 async def test_a_letter_s_new_refusal_is_what_it_says_then(both_worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
     """A foreign key: so it waits, and says for what."""
     with clumsy(monkeypatch, likes=True):

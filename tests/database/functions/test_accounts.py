@@ -1,5 +1,6 @@
 """#account and #identity: who is visible, who holds a handle, and what becomes of a deleted account's rows."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from indexer.selection import Selection
 from testing.commits import FOLLOW, LIKE, POST, PROFILE, Stream, at, delete, did, follow, like, post, profile, put
 from testing.database_side import Worker, opened
 from testing.garbage import VERIFICATION
+from testing.waiting import until
 
 REPO = "SELECT active, status, wiping, sync_reason, filtered, rev FROM unified_worker.repos WHERE did = $1"
 
@@ -190,6 +192,25 @@ async def test_who_forbids_it_is_not_indexed(both_worker: Worker) -> None:
     await settings.read()
     await Writer(both_worker.pool, selection).write(0, [stream.commit("a", put(f"{POST}/3", post()))])
     assert await both_worker.column("SELECT uri FROM posts WHERE author_did = $1", did("a")) == [f"at://{did('a')}/{POST}/3"]
+
+
+async def test_what_can_not_be_read_leaves_the_choice_as_it_was(
+    worker: Worker, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("indexer.database.background.chosen.INTERVAL", 0.02)
+    monkeypatch.setattr("indexer.database.background.chosen.warn_limited", RateLimited().warn)
+    selection = Selection()
+    choosing = Choosing(worker.pool, selection, Chosen())
+    await worker.connection.execute("INSERT INTO user_settings VALUES ($1, true)", did("a"))
+    await choosing.start("public")
+    reading = asyncio.create_task(choosing.keep_reading())
+    await worker.connection.execute("ALTER TABLE user_settings RENAME TO away")
+    await until(lambda: "Could not read which accounts are indexed" in caplog.text, "it is told")
+    assert selection.opted_out == frozenset({did("a")})
+    await worker.connection.execute("INSERT INTO away VALUES ($1, true)", did("b"))
+    await worker.connection.execute("ALTER TABLE away RENAME TO user_settings")
+    await until(lambda: selection.opted_out == frozenset({did("a"), did("b")}), "it is read again")
+    reading.cancel()
 
 
 async def test_what_is_left_out_of_a_repo_that_was_whole_marks_it(worker: Worker) -> None:

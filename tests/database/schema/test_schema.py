@@ -456,6 +456,28 @@ async def test_every_table_of_our_own_has_a_primary_key(database: str) -> None:
         assert await worker.column(WITHOUT_KEY) == []
 
 
+async def test_a_table_of_an_earlier_version_gets_its_primary_key(database: str, pg18: PostgresServer) -> None:
+    """There a unique constraint did in place of it; the rows stay."""
+    async with connected(database) as connection:
+        await connection.execute(f"{OWN_SCHEMA}; {OWN_VERSION}")
+        for number, step in enumerate(MIGRATIONS[:3], 1):
+            await connection.execute(step)
+            await connection.execute("INSERT INTO unified_worker.schema_version VALUES ($1, now(), 'worker', 'public')", number)
+        for statement in tables.create("public", without_optional_columns()):
+            await connection.execute(statement)
+        await connection.execute(
+            "ALTER TABLE post_viewer_states DROP CONSTRAINT post_viewer_states_pkey, ADD UNIQUE (post_uri, viewer_did); "
+            "INSERT INTO post_viewer_states (post_uri, viewer_did, like_uri) VALUES ('x', 'y', 'z')"
+        )
+    async with opened(database) as worker:
+        assert await worker.column(WITHOUT_KEY) == []
+        assert await worker.column("SELECT like_uri FROM post_viewer_states") == ["z"]
+        upgraded = await worker.column(EVERYTHING)
+    async for url in fresh(pg18):
+        async with opened(url) as worker:
+            assert await worker.column(EVERYTHING) == upgraded
+
+
 async def test_a_worker_that_knows_more_types_does_not_change_what_another_one_s_numbers_mean(worker: Worker) -> None:
     likes = next(record_type for record_type in RECORD_TYPES if record_type.table == "likes")
     types = sorted((*RECORD_TYPES, replace(likes, collection="app.bsky.feed.a", table="a")), key=lambda t: t.collection)
