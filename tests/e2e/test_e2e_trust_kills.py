@@ -112,7 +112,7 @@ class Scene:
         async def so() -> bool:
             return is_reached(await self.value(query))
 
-        await until(so, what, 60)
+        await until(so, what, 150)  # an account's letters are tried once a minute
 
     async def judge(self, last: int) -> None:
         """Wait until all is settled; the rows are the model's then."""
