@@ -58,8 +58,10 @@ def ask(url: str, path: str, **parameters: str) -> Any:
             raise AssertionError(refused.read().decode()) from None
 
 
-OF_TRUST = [f"unified_worker_{name}_total" for name in ("verified", "bad_signatures", "settled", "doubts", "identity_lookups")]
-OF_TRUST += [f"unified_worker_{name}_total" for name in ("confirmations", "audited")]
+OF_TRUST = [
+    f"unified_worker_{name}_total"
+    for name in ("verified", "bad_signatures", "settled", "doubts", "identity_lookups", "confirmations", "audited")
+]
 """Counters whose series appear with the first of their kind."""
 
 
