@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
@@ -104,7 +104,7 @@ def watched(method: Callable[..., Any], armed: Armed) -> Callable[..., Any]:
         if point.when == "before":
             armed.die()
         if point.when == "halved":
-            armed.halve(args[0], len(args[4]))
+            armed.halve(args[0], next(len(cast("list[object]", given)) for given in args if isinstance(given, list)))
         timer = threading.Timer(ms / 1000, armed.die)
         if point.when == "amid":
             timer.start()

@@ -32,6 +32,7 @@ RUNS = (
     Plan(6, (("keys_rotated", "sigkill"),)),
     Plan(7, (("forged_commits", "relay_abort"),)),
     Plan(8, (("directory_silent", "db_terminated"),)),
+    Plan(9, (("crash_between_halves", "html_page"),)),
 )
 
 
