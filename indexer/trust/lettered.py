@@ -30,6 +30,10 @@ class Lettered:
             after = dids[-1]
         self._loaded = True
 
+    def __contains__(self, did: str) -> bool:
+        """Whether letters of this account wait."""
+        return did in self._dids
+
     def note(self, did: str) -> None:
         """A letter of this account waits from now on."""
         if len(self._dids) < MOST:
