@@ -77,7 +77,7 @@ class LeftOut:
 def wider(patterns: Collection[str], before: Collection[str]) -> bool:
     """Whether these patterns of COLLECTIONS take something that those before left out, as far as their texts tell."""
     old = Selection(tuple(before))
-    return any(not old.takes_collection(pattern.removesuffix("*")) and pattern not in before for pattern in patterns)
+    return not all(old.takes_collection(pattern.removesuffix("*")) for pattern in patterns)
 
 
 def parts(dids: Collection[str]) -> Iterator[list[str]]:

@@ -74,13 +74,10 @@ ALTER TABLE unified_worker.hosts
   ADD records_done bigint NOT NULL DEFAULT 0,
   ADD bytes_done bigint NOT NULL DEFAULT 0,
   ADD unavailable bigint NOT NULL DEFAULT 0,
-  ADD failed bigint NOT NULL DEFAULT 0,
-  ADD parked_until timestamptz,
-  ADD error text;
+  ADD failed bigint NOT NULL DEFAULT 0;
 COMMENT ON TABLE unified_worker.hosts IS 'The servers that keep repos (PDS). source: who named it first (document: the DID
       document of an account; relay, operator). accounts: how many it has, as the relay says. repos_done,
-      records_done, bytes_done: fetched from it. unavailable, failed: repos that it did not give out. parked_until: nothing is
-      asked of it until then; error: why.';
+      records_done, bytes_done: fetched from it. unavailable, failed: repos that it did not give out.';
 
 CREATE TABLE unified_worker.backfill_jobs (
   id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
