@@ -2,20 +2,15 @@
 
 import asyncio
 from collections import Counter
-from contextlib import suppress
-from datetime import datetime
 
 from indexer.accounts.audit import FINDINGS, Audit, Audited, in_words
 from indexer.accounts.audit_rows import written_upto
 from indexer.accounts.documents import Documents
+from indexer.command_line.asking import asking, while_looking_up
 from indexer.command_line.stdout import say
 from indexer.config.settings import Config
-from indexer.database.connection.pool import DatabasePool
 from indexer.database.schema.session import session
 from indexer.formatting import instant, printable
-from indexer.identity.client import Client
-from indexer.identity.names import NameServer
-from indexer.identity.resolver import Identities
 from indexer.metrics import Metrics
 
 MEANING = {
@@ -61,39 +56,11 @@ class NetworkCheck:
             self.sound = True
             return
         say(f"{self._number:,} random repos, {self._rate} a minute; the stream is written up to {instant(upto)}.")
-        pool = DatabasePool(config.database_url, size=2, name="check", durable=False, exclusive=False)
-        servers = [NameServer(*server) for server in config.dns_servers]
-        try:
-            await pool.open()
-            async with Client(allow_private=config.allow_private_hosts, dns_servers=servers) as client:
-                await self._ask(pool, client, upto)
-        finally:
-            pool.terminate()
+        async with asking(config, "check", size=2, durable=False) as means:
+            audit = Audit(means.pool, self._metrics, Documents(means.identities), means.client, lambda: upto)
+            self._task = asyncio.create_task(self._all(audit))
+            await while_looking_up(means.identities, self._task)
         self._verdict()
-
-    async def _ask(self, pool: DatabasePool, client: Client, upto: datetime) -> None:
-        config = self._config
-        identities = Identities(
-            pool,
-            client,
-            directories=config.plc_urls,
-            rate=config.plc_rate,
-            ttl=config.identity_ttl,
-            allow_private=config.allow_private_hosts,
-        )
-        audit = Audit(pool, self._metrics, Documents(identities), client, lambda: upto)
-        looking_up = asyncio.create_task(identities.run())
-        self._task = asyncio.create_task(self._all(audit))
-        try:
-            await asyncio.wait([self._task, looking_up], return_when=asyncio.FIRST_COMPLETED)
-            for task in (self._task, looking_up):
-                if task.done() and not task.cancelled():
-                    task.result()  # its error, if it has one
-        finally:
-            for task in (self._task, looking_up):
-                task.cancel()
-            with suppress(asyncio.CancelledError):
-                await asyncio.wait([self._task, looking_up])
 
     async def _all(self, audit: Audit) -> None:
         async with asyncio.TaskGroup() as asked:

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import suppress
 from datetime import timedelta
 
 from indexer.accounts.documents import Documents
@@ -10,6 +9,7 @@ from indexer.backfill.fetch import Fetcher
 from indexer.backfill.outcome import Failed
 from indexer.backfill.pace import Paces
 from indexer.backfill.repairs import Repairs
+from indexer.command_line.asking import Means, asking, while_looking_up
 from indexer.command_line.stdout import say
 from indexer.config.settings import Config
 from indexer.database.background.chosen import choose
@@ -20,10 +20,7 @@ from indexer.database.repair.queue import Claimed
 from indexer.database.repair.steps import Word
 from indexer.database.schema.session import session
 from indexer.formatting import printable
-from indexer.identity.client import Client
 from indexer.identity.downloads import Downloads
-from indexer.identity.names import NameServer
-from indexer.identity.resolver import Identities
 from indexer.metrics import Metrics
 from indexer.selection import Selection
 
@@ -60,41 +57,19 @@ class RepairNow:
         selection = Selection(config.collections, accounts=config.chosen.accounts)
         async with session(config.database_url, "repair", prepares=True) as (_, connection, schema):
             await choose(connection, schema, selection, config.chosen)
-        pool = DatabasePool(config.database_url, size=3, name=HOLDER, durable=True, exclusive=False)
-        servers = [NameServer(*server) for server in config.dns_servers]
-        try:
-            await pool.open()
-            async with Client(allow_private=config.allow_private_hosts, dns_servers=servers) as client:
-                await self._with(pool, client, selection)
-        finally:
-            pool.terminate()
+        async with asking(config, HOLDER, size=3, durable=True) as means:
+            await self._with(means, selection)
 
-    async def _with(self, pool: DatabasePool, client: Client, selection: Selection) -> None:
-        config = self._config
-        identities = Identities(
-            pool,
-            client,
-            directories=config.plc_urls,
-            rate=config.plc_rate,
-            ttl=config.identity_ttl,
-            allow_private=config.allow_private_hosts,
-        )
+    async def _with(self, means: Means, selection: Selection) -> None:
+        pool, client, identities = means
         fetcher = Fetcher(Downloads(client), identities, Documents(identities), Paces())
         repairs = Repairs(
-            pool, Metrics(), selection, fetcher, notify=timedelta(days=config.notify_repaired), stream_first=_at_once
+            pool, Metrics(), selection, fetcher, notify=timedelta(days=self._config.notify_repaired), stream_first=_at_once
         )
-        looking_up = asyncio.create_task(identities.run())
         self._task = asyncio.create_task(self._all(pool, fetcher, repairs, selection))
         try:
-            await asyncio.wait([self._task, looking_up], return_when=asyncio.FIRST_COMPLETED)
-            for task in (self._task, looking_up):
-                if task.done() and not task.cancelled():
-                    task.result()  # its error, if it has one
+            await while_looking_up(identities, self._task)
         finally:
-            for task in (self._task, looking_up):
-                task.cancel()
-            with suppress(asyncio.CancelledError):
-                await asyncio.wait([self._task, looking_up])
             async with pool.connection() as connection:
                 await steps.reset(connection, HOLDER)
 
