@@ -19,11 +19,11 @@ from indexer.shares import Share
 log = logging.getLogger(__name__)
 
 LOCK_PATIENCE = 30.0  # seconds: for the server to notice that the lock's last holder was killed
-POLL = 0.5  # seconds between two attempts
+POLL = 0.25  # seconds between two attempts
 ANSWER = 9.0  # seconds for an attempt: a server that falls silent meanwhile is left
 # Seconds without a statement from the lock's holder, which asks something at least every five (`DatabasePool.watch`). Then its
 # machine is gone or its process hangs, whatever the network between says. With the start, less than 15 s pass.
-SILENCE = 11.0
+SILENCE = 10.0
 
 _KEY = "(l.classid::bigint << 32 | l.objid::bigint)"
 _HELD = """l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
