@@ -1,4 +1,4 @@
-"""Install the functions where they are not there as they should be: to replace all of them costs a start more than all the rest."""
+"""Install the functions where they are not there as they should be: to replace them all costs a start more than the rest."""
 
 import hashlib
 from collections.abc import Sequence
