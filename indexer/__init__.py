@@ -20,6 +20,7 @@ errors.py        errors that cross stages, each named by its remedy
 lifecycle.py     what the worker is doing, and why: it decides, others read
 metrics.py       what the worker counts
 selection.py     which accounts and collections are indexed
+shares.py        which accounts are whose, where several workers share the stream
 json.py          JSON that jsonb accepts
 formatting.py    numbers, sizes and times as text
 descriptors.py   the three standard descriptors, open in any case

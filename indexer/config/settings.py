@@ -124,7 +124,7 @@ SETTINGS = (
     Setting(
         "BACKFILL_DATABASE_LIMIT",
         "0",
-        f"No repo is fetched while the database has more than so many GB, 1 to {MAX_DATABASE_LIMIT}. 0: any size.",
+        f"No repo is fetched while the database is larger than this, in GB, 1 to {MAX_DATABASE_LIMIT}. 0: any size.",
     ),
     Setting(
         "NOTIFY_REPAIRED",
