@@ -68,6 +68,11 @@ SETTINGS = (
         "Whose records are indexed: the path of a file with a DID per line, or follows-of:DID for an account and whom it "
         "follows. Empty: everybody's.",
     ),
+    Setting(
+        "STANDBY",
+        "off",
+        "on (or 1): where another worker writes this relay's events, wait until it ends, and take its place.",
+    ),
     Setting("IDLE_TIMEOUT", "60", "Reconnect after this many seconds without an event. 0: never."),
     Setting(
         "HTTP_BIND",
@@ -172,6 +177,7 @@ class Config:
     log_level: str
     cursor: Literal["live", "oldest"] | int
     synchronous_commit: bool
+    standby: bool  # whether to wait for another worker's lock for as long as it takes
     idle_timeout: float  # seconds; 0 = off
     collections: tuple[str, ...]  # NSIDs, prefixes that end in '.*', or '*'
     chosen: Chosen = field(repr=False)  # whose records are indexed: perhaps a million DIDs
@@ -229,6 +235,7 @@ class Config:
             synchronous_commit=values.switch("SYNCHRONOUS_COMMIT"),
             collections=values.collections(),
             chosen=values.chosen(),
+            standby=values.choice("STANDBY", ("on", "off", "1", "0")) in ("on", "1"),
             idle_timeout=values.seconds("IDLE_TIMEOUT", MAX_IDLE_TIMEOUT, "never"),
             http_bind=values.address("HTTP_BIND"),
             http_hosts=values.hosts("HTTP_HOSTS"),

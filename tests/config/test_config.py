@@ -38,6 +38,7 @@ def test_defaults() -> None:
         log_level="INFO",
         cursor="live",
         synchronous_commit=True,
+        standby=False,
         idle_timeout=60.0,
         collections=("*",),
         chosen=Chosen(),
@@ -71,6 +72,7 @@ def test_everything_set() -> None:
         "LOG_LEVEL": "debug",
         "CURSOR": "9223372036854775807",
         "SYNCHRONOUS_COMMIT": "OFF",
+        "STANDBY": "1",
         "IDLE_TIMEOUT": "1.5",
         "COLLECTIONS": "app.bsky.*, fm.teal.alpha.feed.play,app.bsky.*",
         "HTTP_BIND": "[::1]:0",
@@ -97,7 +99,7 @@ def test_everything_set() -> None:
     assert config.database_url == env["DATABASE_URL"].strip()
     assert (config.relay_url, config.relay_host) == ("ws://relay_simulator:2470", "relay_simulator:2470")
     assert (config.db_pool_size, config.log_level, config.cursor) == (1, "DEBUG", 2**63 - 1)
-    assert (config.synchronous_commit, config.idle_timeout) == (False, 1.5)
+    assert (config.synchronous_commit, config.standby, config.idle_timeout) == (False, True, 1.5)
     assert config.collections == ("app.bsky.*", "fm.teal.alpha.feed.play")
     assert (config.http_bind, str(config.http_bind)) == (Address("::1", 0, chosen=True), "[::1]:0")
     assert config.http_hosts == ("worker.example", "::1", "10.0.0.7")
@@ -156,6 +158,7 @@ def test_every_fault_at_once() -> None:
         SYNCHRONOUS_COMMIT="maybe",
         COLLECTIONS="app.bsky",
         ACCOUNTS="/nowhere",
+        STANDBY="yes",
         IDLE_TIMEOUT="nan",
         HTTP_BIND="8080",
         HTTP_HOSTS="http://worker.example",

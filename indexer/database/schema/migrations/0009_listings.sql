@@ -24,3 +24,7 @@ ALTER TABLE unified_worker.backfill_jobs
 COMMENT ON COLUMN unified_worker.backfill_jobs.phase IS 'begin; hosts (the relay''s list of servers is read, up to cursor);
       repos (lists of repos are read); again (the list of servers is read once more).';
 COMMENT ON COLUMN unified_worker.backfill_jobs.holder IS 'The relay whose worker has it, until lease_until.';
+
+ALTER TABLE unified_worker.schema_version ADD functions text;
+COMMENT ON COLUMN unified_worker.schema_version.functions IS 'Which functions a start has installed: a digest of the
+      statements, and one of what the catalogue then held. NULL in rows that are not the newest.';
