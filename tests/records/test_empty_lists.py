@@ -1,6 +1,7 @@
 """A list without members stays one in the row: it is neither an absent field nor an object."""
 
 import json
+from typing import Any
 
 from testing.commits import POST, Stream, post, put
 from testing.database_side import Worker
@@ -10,7 +11,7 @@ ROWS = f"SELECT {', '.join(f'to_jsonb({name}) AS {name}' for name in NAMES)} FRO
 
 
 async def test_a_list_without_members_stays_one(both_worker: Worker) -> None:
-    lists: dict[str, object] = {name: [] for name in NAMES}
+    lists: dict[str, Any] = {name: [] for name in NAMES}
     await both_worker.write(Stream().commit("a", put(f"{POST}/1", post(**lists)), put(f"{POST}/2", post())))
     empty, absent = [
         [None if value is None else json.loads(value) for value in row.values()]
