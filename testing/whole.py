@@ -50,7 +50,7 @@ async def marked(worker: Worker, name: str, why: str = "missed") -> Claim:
     """The repo of this account, claimed and marked: its host may be asked now."""
     await queue.want(worker.connection, [did(name)], why, queue.MISSING)
     (found,) = [one for one in await queue.claim(worker.connection, "relay.test", 100) if one.did == did(name)]
-    assert await steps.mark(worker.connection, found.claim) is Word.OK
+    assert (await steps.mark(worker.connection, found.claim)).word is Word.OK
     return found.claim
 
 

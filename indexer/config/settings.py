@@ -20,6 +20,9 @@ MAX_IDLE_TIMEOUT = 86_400.0  # seconds: a day without an event is no longer a ma
 MAX_PLC_RATE = 1_000  # look-ups a second: an own replica on the same machine
 MAX_AUDIT_RATE = 600  # repos a minute
 MAX_NOTIFY_REPAIRED = 365  # days
+MAX_FETCHES = 256  # at once
+MAX_RECORDS_PER_SECOND = 1_000_000
+MAX_DATABASE_LIMIT = 1_000_000  # GB
 MAX_IDENTITY_TTL = 86_400.0 * 30  # seconds
 MAX_READY_LAG = 86_400.0 * 30  # seconds
 
@@ -71,6 +74,11 @@ SETTINGS = (
         "Whose records are indexed: the path of a file with a DID per line, or follows-of:DID for an account and whom it "
         "follows. Empty: everybody's.",
     ),
+    Setting(
+        "STANDBY",
+        "off",
+        "on (or 1): where another worker writes this relay's events, wait until it ends, and take its place.",
+    ),
     Setting("IDLE_TIMEOUT", "60", "Reconnect after this many seconds without an event. 0: never."),
     Setting(
         "HTTP_BIND",
@@ -110,6 +118,24 @@ SETTINGS = (
         "repair",
         "repair: a repo that lacks something is fetched from its host and compared. network: every repo of the network is "
         "fetched. off: nothing is fetched.",
+    ),
+    Setting(
+        "BACKFILL_SOURCE",
+        "pds",
+        "pds: whole repos come from their accounts' own hosts. https://host: from a mirror that has them all, and from the own "
+        "host only what it lacks.",
+    ),
+    Setting("BACKFILL_CONCURRENCY", "64", f"How many repos are fetched at once at most, 1 to {MAX_FETCHES}."),
+    Setting("BACKFILL_HOST_CONCURRENCY", "10", f"The same of one host, 1 to {MAX_FETCHES}."),
+    Setting(
+        "BACKFILL_RECORDS_PER_SECOND",
+        "0",
+        f"How many records of whole repos are compared and written a second, 1 to {MAX_RECORDS_PER_SECOND}. 0: any number.",
+    ),
+    Setting(
+        "BACKFILL_DATABASE_LIMIT",
+        "0",
+        f"No repo is fetched while the database is larger than this, in GB, 1 to {MAX_DATABASE_LIMIT}. 0: any size.",
     ),
     Setting(
         "NOTIFY_REPAIRED",
@@ -158,6 +184,7 @@ class Config:
     log_level: str
     cursor: Literal["live", "oldest"] | int
     synchronous_commit: bool
+    standby: bool  # whether to wait for another worker's lock for as long as it takes
     idle_timeout: float  # seconds; 0 = off
     collections: tuple[str, ...]  # NSIDs, prefixes that end in '.*', or '*'
     chosen: Chosen = field(repr=False)  # whose records are indexed: perhaps a million DIDs
@@ -169,6 +196,11 @@ class Config:
     hold_unproven: bool  # whether what can't be proven yet waits
     audit_rate: int  # repos a minute; 0 = off
     backfill: Fetching  # which repos are fetched whole
+    backfill_source: str | None  # http(s)://host[:port] of a mirror; None: each account's own host
+    backfill_concurrency: int  # fetches
+    backfill_host_concurrency: int  # fetches
+    backfill_records: int  # a second; 0 = any number
+    backfill_limit: int  # GB of the database; 0 = any size
     notify_repaired: int  # days
     plc_urls: tuple[str, ...]  # http(s)://host[:port]; the primary is the last
     plc_rate: int  # look-ups a second
@@ -212,6 +244,7 @@ class Config:
             synchronous_commit=values.switch("SYNCHRONOUS_COMMIT"),
             collections=values.collections(),
             chosen=values.chosen(),
+            standby=values.choice("STANDBY", ("on", "off", "1", "0")) in ("on", "1"),
             idle_timeout=values.seconds("IDLE_TIMEOUT", MAX_IDLE_TIMEOUT, "never"),
             http_bind=values.address("HTTP_BIND"),
             http_hosts=values.hosts("HTTP_HOSTS"),
@@ -221,6 +254,11 @@ class Config:
             hold_unproven=values.choice("VERIFY_UNPROVEN", ("apply", "hold")) == "hold",
             audit_rate=values.integer("AUDIT_RATE", 0, MAX_AUDIT_RATE),
             backfill=values.choice("BACKFILL", FETCHING),
+            backfill_source=values.mirror("BACKFILL_SOURCE"),
+            backfill_concurrency=values.integer("BACKFILL_CONCURRENCY", 1, MAX_FETCHES),
+            backfill_host_concurrency=values.integer("BACKFILL_HOST_CONCURRENCY", 1, MAX_FETCHES),
+            backfill_records=values.integer("BACKFILL_RECORDS_PER_SECOND", 0, MAX_RECORDS_PER_SECOND),
+            backfill_limit=values.integer("BACKFILL_DATABASE_LIMIT", 0, MAX_DATABASE_LIMIT),
             notify_repaired=values.integer("NOTIFY_REPAIRED", 0, MAX_NOTIFY_REPAIRED),
             plc_urls=values.directories("PLC_URL"),
             plc_rate=values.integer("PLC_RATE", 1, MAX_PLC_RATE),

@@ -122,6 +122,14 @@ class Values:
                 )
         return tuple(dict.fromkeys(origins))
 
+    def mirror(self, name: str) -> str | None:
+        text = self.text(name)
+        try:
+            return None if text.lower() == "pds" else http_origin(text)
+        except ValueError:
+            self.faults.append(f"{name} is {text[:40]!r}; write pds, or https://host of a mirror")
+            return None
+
     def name_servers(self, name: str) -> tuple[tuple[str, int], ...]:
         servers: list[tuple[str, int]] = []
         for part in self.text(name).split(","):

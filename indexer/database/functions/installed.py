@@ -1,4 +1,4 @@
-"""Install the functions where they are not there as they should be: to replace all of them costs a start more than all else."""
+"""Install the functions where they are not there as they should be: to replace all of them takes a start longest."""
 
 import hashlib
 from collections.abc import Sequence

@@ -6,6 +6,7 @@ steps.py     the calls, each a transaction: mark, begin, compare, write, settle,
 checking.py  what a repair would write
 writing.py   all of a repo, slice by slice, in the right order
 asked.py     what commands ask for, and show
+room.py      how much room the database has
 left_out.py  what COLLECTIONS or ACCOUNTS left out, and take now
 listings.py  what operators asked to have fetched, and the lists that it is found on
 """

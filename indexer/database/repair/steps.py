@@ -12,7 +12,12 @@ from indexer.database.connection.sessions import Connection
 from indexer.database.repair import slices
 from indexer.database.repair.slices import Gone, Put, Refusal, Slice, Terms
 
-MARK = "SELECT unified_worker.repair_mark($1, $2)"
+# What the repo was just before.
+MARK = """
+SELECT unified_worker.repair_mark($1, $2), coalesce(nullif(r.rev, r.refuted_rev), ''),
+  CASE WHEN r.sync = 1 AND NOT r.filtered THEN r.data_cid END
+FROM (SELECT) AS one LEFT JOIN unified_worker.repos AS r ON r.did = $1
+"""
 BEGIN = "SELECT unified_worker.repair_begin($1, $2, $3, $4, $5, $6, $7)"
 COMPARE = "SELECT * FROM unified_worker.repair_compare($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"
 WRITE = "SELECT unified_worker.repair_write($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"
@@ -48,6 +53,15 @@ class Claim(NamedTuple):
     number: int
 
 
+class Marked(NamedTuple):
+    """A repo before it is fetched. `rev`: what is older is of no use; '' if anything is. `data`: the CID of its tree's root, if
+    nothing is missing: then a commit with the same brings nothing."""
+
+    word: Word
+    rev: str
+    data: str | None
+
+
 class Differences(NamedTuple):
     """What of a slice is to be written: records that are missing or other, with their rows; rows that are to go. `refused`:
     records that can't be written."""
@@ -58,9 +72,11 @@ class Differences(NamedTuple):
     refused: Sequence[Refusal]
 
 
-async def mark(connection: Connection, claim: Claim) -> Word:
+async def mark(connection: Connection, claim: Claim) -> Marked:
     """Before the request goes out: what commits touch from now on is noted."""
-    return Word(await connection.fetchval(MARK, *claim))
+    row = await connection.fetchrow(MARK, *claim)
+    assert row is not None
+    return Marked(Word(row[0]), row[1], row[2])
 
 
 async def begin(connection: Connection, claim: Claim, rev: str, data: str, *, proven: bool, records: int, size: int) -> Word:
