@@ -9,6 +9,7 @@ from indexer.config.addresses import host_name, http_origin, listening, name_ser
 from indexer.config.chosen import Chosen, chosen
 from indexer.config.database_url import faults_of
 from indexer.config.misspelt import misspelt
+from indexer.config.stream_url import StreamAddress, is_stream, stream_address
 from indexer.protocol.syntax import is_nsid
 from indexer.shares import WHOLE, Share
 
@@ -51,7 +52,18 @@ class Values:
             )
         return url
 
-    def relay_url(self) -> str:
+    def stream(self) -> StreamAddress | None:
+        """Where RELAY_URL names a server that holds the relay's stream: which, and whose stream."""
+        text = self.text("RELAY_URL")
+        try:
+            return stream_address(text, self._defaults["RELAY_URL"]) if is_stream(text) else None
+        except ValueError as error:
+            self.faults.append(f"RELAY_URL {error}")
+            return None
+
+    def relay_url(self, stream: StreamAddress | None) -> str:
+        if stream is not None or is_stream(self.text("RELAY_URL")):
+            return "" if stream is None else stream.relay
         try:
             return normalised_relay(self.text("RELAY_URL"))
         except ValueError as error:
@@ -101,13 +113,17 @@ class Values:
     def switch(self, name: str) -> bool:
         return self.choice(name, ("on", "off")) == "on"
 
-    def share(self) -> Share:
+    def share(self, stream: StreamAddress | None) -> Share:
         text = self.text("SHARE")
         found = re.fullmatch(r"([1-9][0-9]?)/([1-9][0-9]?)", text)
         share = Share(int(found[1]), int(found[2])) if found else None
         if share is None or not share.number <= share.of <= MOST_SHARES:
             self.faults.append(f"SHARE is {text[:40]!r}; write k/n, 1/4 for example: n from 1 to {MOST_SHARES}, k from 1 to n")
             return WHOLE
+        if stream is not None and share.of > 1:
+            self.faults.append(
+                f"SHARE is {text}, and RELAY_URL names a server whose partitions workers share by themselves; remove it"
+            )
         return share
 
     def directories(self, name: str) -> tuple[str, ...]:
