@@ -5,6 +5,7 @@ Read from top to bottom, the list is the way of a frame. Each folder's own __ini
 relay/           a relay's websocket -> frames: connect, ask from a cursor, notice silence and gaps
 protocol/        frame -> event: pure, every hash checked
 pipeline/        order per repo, the watermark, the stored cursor
+stream/          a Redis or Valkey server between the relay and several workers
 trust/           commits proven before they are written, or settled when a key comes late
 records/         event -> row: one file per record type, found by looking
 identity/        DID -> signing key, PDS, handle: asked outside, and kept
@@ -25,6 +26,4 @@ json.py          JSON that jsonb accepts
 formatting.py    numbers, sizes and times as text
 descriptors.py   the three standard descriptors, open in any case
 version.py       the version, in one place
-
-Still to come: a second way in besides the websocket.
 """

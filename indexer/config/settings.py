@@ -9,6 +9,7 @@ from typing import Literal
 from dotenv import dotenv_values
 
 from indexer.config.chosen import Chosen
+from indexer.config.stream_url import StreamAddress
 from indexer.config.values import Address, Values
 from indexer.errors import OperatorError
 from indexer.log.formats import LogFormat
@@ -43,7 +44,12 @@ SETTINGS = (
         "",
         "The PostgreSQL database, as postgresql://user:password@host:5432/database. Required, except with --embedded.",
     ),
-    Setting("RELAY_URL", "wss://bsky.network", "The relay to follow: a host, or a ws:// or wss:// URL."),
+    Setting(
+        "RELAY_URL",
+        "wss://bsky.network",
+        "The relay to follow: a host, or a ws:// or wss:// URL. Or the Redis or Valkey server that holds its stream, as "
+        "redis://user:password@host:6379/0?relay=wss://bsky.network (rediss:// with TLS).",
+    ),
     Setting("DB_POOL_SIZE", "20", f"The largest number of open connections to the database, 1 to {MAX_POOL_SIZE}."),
     Setting("LOG_LEVEL", "INFO", "The lowest level that is logged: DEBUG, INFO, WARNING or ERROR."),
     Setting(
@@ -173,6 +179,7 @@ class Config:
     database_url: str = field(repr=False)  # empty when the embedded PostgreSQL was asked for, whose URL is known once it runs
     relay_url: str  # ws(s)://host[:port], lower case, without the scheme's own port
     relay_host: str  # host[:port] of the same: the key under which the cursor is stored
+    stream: StreamAddress | None = field(repr=False)  # the server that the relay's stream is read from; None: the relay itself
     db_pool_size: int
     log_level: str
     cursor: Literal["live", "oldest"] | int
@@ -224,11 +231,13 @@ class Config:
         """
         values = Values(_environment() if env is None else env, _DEFAULTS)
         database_url = "" if embedded else values.database_url()
-        relay_url = values.relay_url()
+        stream = values.stream()
+        relay_url = values.relay_url(stream)
         config = cls(
             database_url=database_url,
             relay_url=relay_url,
             relay_host=relay_url.partition("://")[2],
+            stream=stream,
             db_pool_size=values.integer("DB_POOL_SIZE", 1, MAX_POOL_SIZE),
             log_level=values.choice("LOG_LEVEL", LOG_LEVELS),
             cursor=values.cursor(),

@@ -34,6 +34,7 @@ def test_defaults() -> None:
         database_url=URL,
         relay_url="wss://bsky.network",
         relay_host="bsky.network",
+        stream=None,
         db_pool_size=20,
         log_level="INFO",
         cursor="live",
