@@ -2,6 +2,8 @@
 
 from typing import Any, NamedTuple
 
+from asyncpg import Record
+
 from indexer.database.connection.sessions import Connection
 
 OF_LATE = 10  # minutes
@@ -129,17 +131,15 @@ async def note(connection: Connection, done: Done) -> None:
 
 async def read(connection: Connection) -> Standing:
     """How far it is."""
-    repos, records, seconds = await _row(connection, LATE)
-    totals = Done(*await _row(connection, TOTALS))
-    by_repo = records / repos if repos else totals.records / totals.done if totals.done else 0.0
-    values = (
-        *await _row(connection, STATES), *await _row(connection, JOBS), *await _row(connection, LEFT, by_repo),
-        repos, records, seconds, totals,
-    )  # fmt: skip
-    return Standing._make(values)
+    late = _values(await connection.fetchrow(LATE))
+    totals = Done(*_values(await connection.fetchrow(TOTALS)))
+    by_repo = late[1] / late[0] if late[0] else totals.records / totals.done if totals.done else 0.0
+    states = _values(await connection.fetchrow(STATES))
+    jobs = _values(await connection.fetchrow(JOBS))
+    left = _values(await connection.fetchrow(LEFT, by_repo))
+    return Standing._make((*states, *jobs, *left, *late, totals))
 
 
-async def _row(connection: Connection, query: str, *values: float) -> tuple[Any, ...]:
-    row = await connection.fetchrow(query, *values)
+def _values(row: Record | None) -> tuple[Any, ...]:
     assert row is not None
     return tuple(row)
