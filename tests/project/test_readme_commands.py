@@ -201,16 +201,17 @@ async def test_make_relay_and_make_follow_beside_it(installed: Path) -> None:
         await relay.says(rf"100 new frames per second at ws://127\.0\.0\.1:{PORT}")
         async with Shell(installed, "make follow") as worker:
             await worker.says("in the database, ")
-            await timeline_of_an_account(installed)
+            url = re.search(r" into (postgresql://\S+)", worker.output)
+            assert url is not None, worker.output
+            await timeline_of_an_account(installed, url[1])
             await worker.interrupted()
             assert "[INFO] Stopped" in worker.output
         await relay.interrupted()
         assert "Traceback" not in relay.output
 
 
-async def timeline_of_an_account(folder: Path) -> None:
+async def timeline_of_an_account(folder: Path, url: str) -> None:
     """Ask for an author's history, and for that of whom it follows; then its timeline goes back to before the worker."""
-    url = f"postgresql://unified@/unified?host={folder / 'project' / 'data' / 'postgres'}&port=5432"
     ask, show = (command for command in TRIED if command.startswith(".venv/bin/python unified_worker.py backfill --embedded"))
     async with connected(url) as connection:
         did = await connection.fetchval("SELECT author_did FROM posts ORDER BY indexed_at LIMIT 1")
