@@ -19,7 +19,7 @@ METHODS = {"execute", "executemany", "fetch", "fetchval", "fetchrow", "fetchmany
 OF_CONNECTION = re.compile(r"(^|[._])(connection|conn|pool)$")
 FILLED_IN = {"schema", "self._schema", "step.name"}
 ELSEWHERE = {
-    "prepare.prepare": "the functions, which sql.functions makes of the record types",
+    "installed.install": "the functions, which install.functions makes of the record types",
     "prepare._own_schema": "the tables, which tables.create makes of the record types, and the migrations",
     "prepare._any_rows": "the tables' names",
     "prepare._mend_times": "the tables' and columns' names, of the record types",

@@ -29,6 +29,7 @@ PAGES = (
     README,
     *(read(f"docs/{name}.md") for name in ("operations", "backfill", "dead-letters", "troubleshooting", "performance")),
 )
+INSTALLED = 250.0  # seconds, in which a loaded machine installs all packages and starts the worker
 PORT = 2471  # of `make relay`
 PLACEHOLDER = "postgresql://user:password@host/database"
 LEFT_OUT = shutil.ignore_patterns(".*", "__pycache__", "data", "build", "dist", "*.egg-info")  # what a clone lacks
@@ -107,7 +108,8 @@ class Shell:
 
     async def says(self, pattern: str) -> None:
         """Waits for it, unless the shell ends without."""
-        await until(lambda: re.search(pattern, self.output) is not None or self._process.poll() is not None, pattern)
+        said = re.compile(pattern)
+        await until(lambda: said.search(self.output) is not None or self._process.poll() is not None, pattern, INSTALLED)
         assert re.search(pattern, self.output), self.output
 
     async def ends(self) -> int:

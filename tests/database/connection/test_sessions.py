@@ -86,6 +86,7 @@ def test_what_changes_the_meaning_of_sql_is_set_or_has_its_own_case() -> None:
         "tcp_keepalives_idle",
         "tcp_keepalives_interval",
         "tcp_keepalives_count",
+        "tcp_user_timeout",
     }
     assert set(HOSTILE) - set(SESSION_SETTINGS) == {
         *("transaction_timeout", "search_path", "session_replication_role"),  # set once the connection is there

@@ -1,5 +1,7 @@
 """What a call has acknowledged is on disk, though sessions commit without waiting for it."""
 
+from collections.abc import AsyncIterator
+
 import pytest
 
 from indexer.embedded.server import PostgresServer
@@ -7,18 +9,23 @@ from indexer.protocol.events import Commit, RepoEvent, Unusable
 from testing.commits import POST, Stream, post, put
 from testing.database_side import Worker, opened
 from testing.databases import connected
-from testing.servers import kill9
+from testing.servers import SAFE, kill9, make_server, server_directory
 
 ENDINGS = ("applied", "stale", "fork", "refused", "kept", "stale and broken")
 
 
+# Nothing else writes to the log: what is flushed was flushed by the call, and what is not was written by it.
+ALONE = {"wal_writer_delay": "10s", "autovacuum": "off", "wal_level": "minimal", "max_wal_senders": "0"}
+
+
 @pytest.fixture
-async def lazy_server(private_server: PostgresServer) -> PostgresServer:
-    """A server that flushes by itself after 10 seconds only: what is flushed before was flushed by the call."""
-    async with connected(private_server.url) as connection:
-        await connection.execute("ALTER SYSTEM SET wal_writer_delay = '10s'")
-        await connection.execute("SELECT pg_reload_conf()")
-    return private_server
+async def lazy_server() -> AsyncIterator[PostgresServer]:
+    """A server that flushes by itself after 10 seconds only."""
+    with server_directory() as directory:
+        server = make_server(18, directory, SAFE | ALONE)
+        await server.start()
+        yield server
+        await server.stop("immediate")
 
 
 def events(ending: str, stream: Stream) -> list[Commit | Unusable]:
