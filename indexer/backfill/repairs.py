@@ -15,12 +15,14 @@ from indexer.backfill.fetch import Fetcher
 from indexer.backfill.files import NoRoom, in_thread
 from indexer.backfill.outcome import Failed, Kind
 from indexer.backfill.retries import ATTEMPTS, DAY, pause
+from indexer.backfill.together import Together
 from indexer.database.connection.failures import DATABASE_ERRORS
 from indexer.database.connection.pool import DatabasePool
 from indexer.database.repair import queue, steps
+from indexer.database.repair.bringing import Tables
 from indexer.database.repair.queue import Claimed
 from indexer.database.repair.steps import Word
-from indexer.database.repair.writing import Ended, Writing
+from indexer.database.repair.writing import Ended, Job, Writing
 from indexer.log.handler import warn_limited
 from indexer.metrics import Metrics
 from indexer.selection import Selection
@@ -55,7 +57,7 @@ class Repairs:
         self._metrics = metrics
         self._selection = selection
         self._fetcher = fetcher
-        self._notify = notify
+        self._together = Together(Writing(Tables(pool), selection, notify=notify, may_go_on=stream_first))
         self._stream_first = stream_first
         self._after = ""  # up to which DID missing repos were looked for
         self._next_look = 0.0  # of the loop's clock
@@ -120,17 +122,8 @@ class Repairs:
         if isinstance(fetched, Failed):
             return await self._not_fetched(claimed, fetched)
         with fetched as repo:
-            ended = await Writing(
-                self._pool,
-                self._selection,
-                claimed.claim,
-                repo,
-                proven=repo.signed,
-                notify=self._notify,
-                host=claimed.host,
-                may_go_on=self._stream_first,
-                aside=in_thread if repo.in_file else None,
-            ).run()
+            aside = in_thread if repo.in_file else None
+            ended = await self._together.write(Job(claimed.claim, repo, repo.signed, claimed.host, aside))
         return await self._ended(claimed, ended)
 
     async def _not_fetched(self, claimed: Claimed, failed: Failed) -> str:

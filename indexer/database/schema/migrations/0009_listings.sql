@@ -1,4 +1,4 @@
--- Step 9: the lists on which repos are found.
+-- Step 9: the lists on which repos are found; what sets of records have still to look for.
 
 CREATE TABLE unified_worker.listings (
   job bigint NOT NULL,
@@ -24,3 +24,7 @@ ALTER TABLE unified_worker.backfill_jobs
 COMMENT ON COLUMN unified_worker.backfill_jobs.phase IS 'begin; hosts (the relay''s list of servers is read, up to cursor);
       repos (lists of repos are read); again (the list of servers is read once more).';
 COMMENT ON COLUMN unified_worker.backfill_jobs.holder IS 'The relay whose worker has it, until lease_until.';
+
+ALTER TABLE unified_worker.repos ADD unlooked boolean NOT NULL DEFAULT false;
+COMMENT ON COLUMN unified_worker.repos.unlooked IS 'Records of it were written as sets, and it was not settled since: the next
+      repair looks once more for what others'' records have to do with them.';
