@@ -74,7 +74,7 @@ END IF;""",
         ),
     ),
     looks=f"""(SELECT l.uri FROM {{schema}}.likes AS l
-        WHERE l.user_did = {authority('{root_uri}')} AND l.post_uri = v_uri) IS NOT NULL""",
+        WHERE l.user_did = {authority("{root_uri}")} AND l.post_uri = v_uri) IS NOT NULL""",
     in_set=(Derived("thread_contexts", ("post_uri",), {"post_uri": "v_uri"}, "{parent_uri} IS NOT NULL"),),
 )
 

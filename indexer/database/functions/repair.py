@@ -82,7 +82,7 @@ def _range(record_type: RecordType) -> str:
             return within
         # The key is another record's of the account.
         first, last = (f"'at://' || x.did || '{after}'" for after in "/0")
-        return f'(NOT v_sorted OR t.{record_type.key} >= {first} AND t.{record_type.key} < {last}) AND {within}'
+        return f"(NOT v_sorted OR t.{record_type.key} >= {first} AND t.{record_type.key} < {last}) AND {within}"
     mine = f"t.{record_type.author} = x.did"
     if record_type.key == "uri":
         return f"(v_sorted OR {mine}) AND {within}"

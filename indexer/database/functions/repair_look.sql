@@ -1,6 +1,7 @@
 -- Looks for others' rows, for records that were written as sets.
--- {rebuilding}: the keys of the lock that a rebuild holds, and each commit shares. {found}: for each record type that looks, the
--- records that have to do with others' rows, and where they meet. {looked}: what then follows.
+-- {rebuilding}: the keys of the lock that a rebuild holds, and each commit shares.
+-- {found}: for each record type that looks, the records that have to do with others' rows, and where they meet; {hits}: the
+-- variables that hold them. {looked}: what then follows.
 
 -- Others' commits look before they end, and who had begun before our set ended did not see it: so they are waited for here, by
 -- taking the lock that all share, alone and for a moment. Whoever ends second sees the other.

@@ -1,8 +1,9 @@
 -- Writes records that are not there yet, of one repo or of many, as sets: the rows of each type by one statement, and what
 -- follows from them. No locks where repos meet are held meanwhile: what looks for others' rows is looked for afterwards, by
 -- `repair_look`, and until then the repo is `unlooked`.
--- {sets}: the keys of the lock by which a rebuild waits for sets. {users}: the table of accounts.
--- {written}: for each record type, its rows and what follows from them. {counted}: what is counted, by column.
+-- {sets}: the keys of the lock by which a rebuild waits for sets.
+-- {written}: for each record type, its rows and what follows from them.
+-- {counted}: counts what the variables {counts} hold, of all types together.
 
 -- p_of: of each record, the place of its repo in p_did. p_times: when its commit came, as far as its key tells. p_quiet: nobody is
 -- to be told of it. p_words: of each repo what `repair_check` says; p_left: the places of records that a set can't write: their

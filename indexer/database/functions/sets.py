@@ -1,8 +1,8 @@
 """The functions that write a repo's records as sets, and look for others' rows afterwards (repair_set.sql, repair_look.sql).
 
 What follows from a set is what effects declare as data (`Derived`), as in a rebuild. What is counted is counted for all types
-together, in the order of the URIs: so two sets never wait for each other. What an effect looks for in others' rows (`Effect.looks`)
-is done by its own statements, record by record, of the few that find something.
+together, in the order of the URIs: so two sets never wait for each other. What an effect looks for in others' rows
+(`Effect.looks`) is done by its own statements, record by record, of the few that find something.
 """
 
 import re
@@ -40,7 +40,8 @@ WRITTEN = """\
     new AS (
       INSERT INTO {table} AS t ({columns}) SELECT {values} FROM said AS s ORDER BY s.uri
       ON CONFLICT DO NOTHING RETURNING {returned}),
-    t AS MATERIALIZED (SELECT n.*, s.cid AS said_cid, s.quiet AS said_quiet FROM new AS n JOIN said AS s ON s.uri = n.uri){effects}
+    t AS MATERIALIZED (
+      SELECT n.*, s.cid AS said_cid, s.quiet AS said_quiet FROM new AS n JOIN said AS s ON s.uri = n.uri){effects}
     SELECT ARRAY(SELECT t.uri FROM t){counts} INTO v_new{into};
     v_done := v_done || v_new;
   END IF;"""

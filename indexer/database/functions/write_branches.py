@@ -221,9 +221,7 @@ class RecordTypeSql:
 
     def look(self) -> str:
         """What is run for the row r of a set that has to do with others' rows."""
-        texts = [
-            f"\n  IF {effect.looks} THEN{effect.after}\n  END IF;" for effect in self.type.effects if effect.looks
-        ]
+        texts = [f"\n  IF {effect.looks} THEN{effect.after}\n  END IF;" for effect in self.type.effects if effect.looks]
         values = self._of_row
         return "".join(text.format(schema=self._schema, **values) for text in texts).replace("\n", "\n    ")
 

@@ -28,9 +28,8 @@ def dates(path: str, created_at: datetime | None, terms: Terms) -> Dates:
     keyed = tid_time(rkey) if is_tid(rkey) else None
     if keyed is not None and keyed < EARLIEST:
         keyed = None
-    quiet = True
-    if terms.tell_after is not None:
-        quiet = min((time for time in (created_at, keyed) if time is not None), default=terms.at) <= terms.tell_after
+    said = min((time for time in (created_at, keyed) if time is not None), default=terms.at)
+    quiet = terms.tell_after is None or said <= terms.tell_after
     return Dates(min(keyed or created_at or terms.at, terms.at), quiet)
 
 

@@ -31,7 +31,7 @@ T = TypeVar("T")
 @dataclass(slots=True)
 class Brought:
     """What became of a slice: `word` OK if all of it is in. `counts`: records that were new or other ('put'), 'gone', 'same',
-    'refused' by us or 'kept' for the database did not take them. `last`: those of it that are to be written when all else of
+    'refused' by us or 'kept' for the database did not take them. `last`: those of it that are to be written when the rest of
     the repo is in."""
 
     word: Word

@@ -84,7 +84,7 @@ class Slice(NamedTuple):
 
 
 class Part(NamedTuple):
-    """A slice of one repo that is being repaired. `number`: of the claim. `rev`: letters up to it are closed; None: none are."""
+    """A slice of a repo that is being repaired. `number`: of the claim. `rev`: letters up to it are closed; None: none are."""
 
     number: int
     rev: str | None

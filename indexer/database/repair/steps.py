@@ -76,7 +76,7 @@ async def mark(connection: Connection, claim: Claim) -> Word:
 
 
 class Fetched(NamedTuple):
-    """A repo that is fetched and whole. `data`: the CID of its tree's root. `proven`: the account's key signed it. `size`: bytes."""
+    """A repo that is fetched and whole. `data`: the CID of its tree's root. `proven`: its key signed it. `size`: bytes."""
 
     claim: Claim
     rev: str
@@ -174,7 +174,8 @@ class Done(NamedTuple):
 
 async def settle(connection: Connection, repos: Sequence[Done]) -> list[Word]:
     """They are done. Durable on return."""
-    rows = await connection.fetch(SETTLE, *map(list, zip(*((*one.claim, one.filtered, one.host) for one in repos), strict=True)))
+    columns = zip(*((*one.claim, one.filtered, one.host) for one in repos), strict=True)
+    rows = await connection.fetch(SETTLE, *map(list, columns))
     return [Word(word) for (word,) in rows]
 
 

@@ -40,7 +40,7 @@ class WholeRepo(Protocol):
 
 
 class Job(NamedTuple):
-    """One repo that was fetched under a claim. `proven`: the account's key signed it. `host`: the id of the host that gave it out.
+    """One repo that was fetched under a claim. `proven`: the account's key signed it. `host`: the id of its host.
 
     `aside`: has the work of reading a slice done, where that may wait for a disk.
     """
@@ -61,7 +61,7 @@ class Ended(NamedTuple):
 
 @dataclass(slots=True)
 class Under:
-    """A repo under way. `word`: how it stands; OK while it goes on. `unlooked`: as in Begun."""
+    """A repo under way. `word`: how it stands; OK until it ends. `unlooked`: as in Begun."""
 
     job: Job
     word: str = Word.OK

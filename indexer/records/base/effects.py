@@ -61,8 +61,8 @@ class Effect(NamedTuple):
     the rows' own columns that other records decide.
 
     Of a whole repo, new records are written as sets: then `derived` says what follows, or `in_set`, where that is less.
-    `looks`: the condition on such a record's row that the effect must look at others' rows, or write them. Of those for which it
-    is true, `look` runs afterwards, or else `added`. Without it, the effect must be declared, or no set is made of the type.
+    `looks`: the condition on such a record's row that the effect has to do with others' rows. Where it is true, `look` runs
+    afterwards, or else `added`. Without it, the effect must be declared, or no set is made of the type.
     """
 
     added: str = ""

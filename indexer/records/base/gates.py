@@ -60,7 +60,7 @@ JUDGED = f"""UPDATE {{schema}}.posts AS p SET has_thread_gate = x.thread_gated, 
       search_vector = coalesce(p.search_vector, to_tsvector('simple', left(p.text, 25000)))
     FROM (
       SELECT t.uri, g.post_uri IS NOT NULL AS thread_gated, e.post_uri IS NOT NULL AS post_gated,
-        CASE WHEN t.parent_uri IS NULL OR r.post_uri IS NULL THEN false
+        CASE WHEN t.parent_uri IS NULL OR of_root.post_uri IS NULL THEN false
           WHEN c.came < unified_worker.gate_since(t.root_uri) THEN t.violates_thread_gate  -- judged by a gate that was before
           ELSE unified_worker.violates_thread_gate(t.root_uri, t.author_did, c.came) END
           OR t.parent_uri IS NOT NULL AND t.parent_uri <> t.root_uri AND unified_worker.violates_parents_gate(
@@ -71,7 +71,7 @@ JUDGED = f"""UPDATE {{schema}}.posts AS p SET has_thread_gate = x.thread_gated, 
       CROSS JOIN LATERAL (SELECT {came("t")}) AS c (came)
       LEFT JOIN {{schema}}.thread_gates AS g ON g.post_uri = t.uri
       LEFT JOIN {{schema}}.post_gates AS e ON e.post_uri = t.uri
-      LEFT JOIN {{schema}}.thread_gates AS r ON r.post_uri = t.root_uri
+      LEFT JOIN {{schema}}.thread_gates AS of_root ON of_root.post_uri = t.root_uri
       LEFT JOIN {{schema}}.quotes AS q ON q.post_uri = t.uri
       LEFT JOIN {{schema}}.post_gates AS d ON d.post_uri = q.quoted_uri) AS x
     WHERE p.uri = x.uri AND (p.search_vector IS NULL OR

@@ -35,7 +35,7 @@ class RecordType:
     table has no column for it.
     `rivals`: what different accounts write competes for one unique key, so the earliest commit holds it, whatever a record says
     of its own age.
-    `comes_last`: of a whole repo, it is written after all else, which decides what it says of others' records.
+    `comes_last`: of a whole repo, it is written after the rest, which decides what it says of others' records.
     """
 
     collection: str
