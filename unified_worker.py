@@ -59,8 +59,13 @@ class UnifiedWorker:
     def __init__(self, config: Config, reset_cursor: bool = False) -> None:
         self.config = config
         self.metrics = Metrics()
+        self._lifecycle = Lifecycle()
         self.pool = DatabasePool(
-            config.database_url, size=config.db_pool_size, name=config.relay_host, durable=config.synchronous_commit
+            config.database_url,
+            size=config.db_pool_size,
+            name=config.relay_host,
+            durable=config.synchronous_commit,
+            on_standby=self._lifecycle.standby if config.standby else None,
         )
         self.selection = Selection(config.collections, accounts=config.chosen.accounts)
         self.choosing = Choosing(self.pool, self.selection, config.chosen)
@@ -89,7 +94,6 @@ class UnifiedWorker:
         self.progress = Progress(
             self.metrics, pool_use=lambda: (self.pool.busy, self.pool.size), queue_depth=lambda: self.gauges.waiting
         )
-        self._lifecycle = Lifecycle()
         self._run = Run(self.pool, self.metrics)
         self._reset_cursor = reset_cursor
 

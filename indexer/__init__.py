@@ -5,6 +5,7 @@ Read from top to bottom, the list is the way of a frame. Each folder's own __ini
 relay/           a relay's websocket -> frames: connect, ask from a cursor, notice silence and gaps
 protocol/        frame -> event: pure, every hash checked
 pipeline/        order per repo, the watermark, the stored cursor
+stream/          a Redis or Valkey server between the relay and several workers
 trust/           commits proven before they are written, or settled when a key comes late
 records/         event -> row: one file per record type, found by looking
 identity/        DID -> signing key, PDS, handle: asked outside, and kept
@@ -20,10 +21,9 @@ errors.py        errors that cross stages, each named by its remedy
 lifecycle.py     what the worker is doing, and why: it decides, others read
 metrics.py       what the worker counts
 selection.py     which accounts and collections are indexed
+shares.py        which accounts are whose, where several workers share the stream
 json.py          JSON that jsonb accepts
 formatting.py    numbers, sizes and times as text
 descriptors.py   the three standard descriptors, open in any case
 version.py       the version, in one place
-
-Still to come: a second way in besides the websocket.
 """

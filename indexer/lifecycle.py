@@ -2,14 +2,15 @@
 
 from typing import Literal, NamedTuple
 
-State = Literal["starting", "running", "lost", "held", "stopping"]
+State = Literal["starting", "standby", "running", "lost", "held", "stopping"]
 
 
 class Phase(NamedTuple):
     """A state and its reason. It is immutable, so observers may keep it.
 
-    starting: the database is not reached, or not prepared yet. running: the lock is held, and a session works under it.
-    lost: the lock was lost, and is being taken again. held: an operator must decide. stopping: `run` is about to return.
+    starting: the database is not reached, or not prepared yet. standby: another worker has the lock. running: the lock is held,
+    and a session works under it. lost: the lock was lost, and is being taken again. held: an operator must decide.
+    stopping: `run` is about to return.
     `why` is the decision that is needed, or what asked for the stop.
     """
 
@@ -32,6 +33,10 @@ class Lifecycle:
     def phase(self) -> Phase:
         """What the worker is doing now."""
         return self._phase
+
+    def standby(self) -> None:
+        """Enter this phase when another worker has the lock, and this one waits to take its place."""
+        self._enter(Phase("standby"))
 
     def running(self) -> None:
         """Enter this phase when a session has begun."""

@@ -9,6 +9,7 @@ from indexer.accounts.documents import Documents
 from indexer.backfill.fetch import Fetcher
 from indexer.backfill.outcome import Failed
 from indexer.backfill.pace import Paces
+from indexer.backfill.turns import HostTurns
 from indexer.identity.client import Client
 from indexer.identity.downloads import Downloads
 from indexer.identity.names import NameServer
@@ -20,7 +21,7 @@ from relay_simulator.encoding import cid_text
 from relay_simulator.generator import Generator, Settings
 from relay_simulator.hosts.ledger import Ledger
 from relay_simulator.hosts.services import Services
-from testing.database_side import opened
+from testing.database_side import Worker, opened
 
 FIRST = 1_000_001  # the stream's first seq
 
@@ -35,6 +36,7 @@ class Fetching:
     fetcher: Fetcher
     paces: Paces
     seen: list[int]  # the last seq that has happened
+    worker: Worker
 
     def did(self, number: int) -> str:
         return self.ledger.did(number)
@@ -91,12 +93,12 @@ async def fetching(
                 Downloads(client),
                 identities,
                 Documents(identities),
-                paces,
+                HostTurns(paces),
                 source=services.pds_urls[0] if source else None,
             )
             task = asyncio.create_task(identities.run())
             try:
-                yield Fetching(ledger, services, identities, fetcher, paces, seen)
+                yield Fetching(ledger, services, identities, fetcher, paces, seen, worker)
             finally:
                 task.cancel()
                 await asyncio.wait([task])

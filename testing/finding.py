@@ -10,6 +10,7 @@ from indexer.accounts.documents import Documents
 from indexer.backfill.finding import AT_ONCE, Finding
 from indexer.backfill.lists import Lists
 from indexer.backfill.pace import Paces
+from indexer.backfill.turns import HostTurns
 from indexer.database.repair import listings
 from indexer.database.repair.listings import Kind
 from indexer.identity.client import Client
@@ -116,7 +117,7 @@ async def scene(
             finding = Finding(
                 worker.pool,
                 chosen,
-                Lists(Downloads(client), paces, allow_private=True),
+                Lists(Downloads(client), HostTurns(paces), allow_private=True),
                 Documents(identities),
                 relay=services.relay_url,
                 allow_private=True,

@@ -51,13 +51,14 @@ async def marked(worker: Worker, name: str, why: str = "missed") -> Claim:
     """The repo of this account, claimed and marked: its host may be asked now."""
     await queue.want(worker.connection, [did(name)], why, queue.MISSING)
     (found,) = [one for one in await queue.claim(worker.connection, "relay.test", 100) if one.did == did(name)]
-    assert await steps.mark(worker.connection, found.claim) is Word.OK
+    assert (await steps.mark(worker.connection, found.claim)).word is Word.OK
     return found.claim
 
 
 async def written(worker: Worker, claim: Claim, whole: Whole, selection: Selection = EVERYTHING, **more: Any) -> Ended:
     """What became of it, once it is written."""
-    (ended,) = await Writing(Tables(worker.pool), selection, notify=WEEK, **more).write([Job(claim, whole, proven=True)])
+    job = Job(claim, whole, proven=True, **more)
+    (ended,) = await Writing(Tables(worker.pool), selection, notify=WEEK).write([job])
     return ended
 
 

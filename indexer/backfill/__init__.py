@@ -7,6 +7,8 @@ together.py      … small ones together
 outcome.py       why one was not fetched, and what follows
 retries.py       when it is tried again
 turns.py         who fetches now, and how much memory that may take
+allowance.py     how many records are written a second
+room.py          whether the database has room for them
 pace.py          how much may be asked of each host
 rates.py         … what its headers say of that
 files.py         temporary files for large ones, and threads for what reads and writes them

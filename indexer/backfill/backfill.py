@@ -7,12 +7,15 @@ from datetime import timedelta
 from typing import Any
 
 from indexer.accounts.documents import Documents
+from indexer.backfill.allowance import Allowance
 from indexer.backfill.fetch import Fetcher
 from indexer.backfill.finding import Finding
 from indexer.backfill.left_out import LeftOut
 from indexer.backfill.lists import Lists
 from indexer.backfill.pace import Paces
 from indexer.backfill.repairs import Repairs
+from indexer.backfill.room import Room
+from indexer.backfill.turns import HostTurns
 from indexer.config.settings import Config
 from indexer.database.connection.failures import DATABASE_ERRORS
 from indexer.database.connection.pool import DatabasePool
@@ -26,7 +29,8 @@ from indexer.trust.trust import Trust
 log = logging.getLogger(__name__)
 
 PAUSE = 1.0  # seconds after a failure
-POLL = 0.2  # seconds between two looks whether the stream still has much to write
+POLL = 0.2  # seconds between two looks whether something is still in the way
+GB = 10**9  # bytes
 
 
 class Backfill:
@@ -45,9 +49,11 @@ class Backfill:
         self._crowded = crowded
         self._network = config.backfill == "network"
         self._pool = pool
-        self.paces = Paces()
+        self.paces = Paces(config.backfill_host_concurrency, config.backfill_concurrency)
         downloads, documents = Downloads(trust.client), Documents(trust.identities)
-        self.fetcher = Fetcher(downloads, trust.identities, documents, self.paces)
+        hosts = HostTurns(self.paces, downloads.address)
+        self.fetcher = Fetcher(downloads, trust.identities, documents, hosts, source=config.backfill_source)
+        self._room = Room(pool, config.backfill_limit * GB)
         self._repairs = Repairs(
             pool,
             metrics,
@@ -55,14 +61,15 @@ class Backfill:
             self.fetcher,
             notify=timedelta(days=config.notify_repaired),
             stream_first=self._stream_first,
+            allowance=Allowance(config.backfill_records),
+            most=config.backfill_concurrency,
         )
-
         self._left_out = LeftOut(pool, selection)
         private = config.allow_private_hosts
         self._finding = Finding(
             pool,
             selection,
-            Lists(downloads, self.paces, allow_private=private),
+            Lists(downloads, hosts, allow_private=private),
             documents,
             relay=config.relay_url.replace("ws", "http", 1),
             allow_private=private,
@@ -73,7 +80,18 @@ class Backfill:
         """The tasks to run until they are cancelled, as long as one session."""
         if not self._enabled:
             return []
-        return [self._repairs.keep_repairing(), self._find(), self._left_out.keep_asking()]
+        return [
+            self._repairs.keep_repairing(),
+            self._find(),
+            self._left_out.keep_asking(),
+            self._room.keep_looking(),
+        ]
+
+    @property
+    def held(self) -> str | None:
+        """Why nothing is begun or written now: `stream` (it has much to write), `disk` or `size`; None if nothing is in the
+        way."""
+        return "stream" if self._crowded() else self._room.lacks
 
     async def _find(self) -> None:
         """Find repos, of the whole network where that is wanted and was not asked for before."""
@@ -89,6 +107,6 @@ class Backfill:
 
     async def _stream_first(self) -> None:
         while True:
-            if not self._crowded():
+            if self.held is None:
                 return
             await asyncio.sleep(POLL)

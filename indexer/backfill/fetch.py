@@ -17,7 +17,7 @@ from urllib.parse import quote
 from indexer.accounts.documents import Documents
 from indexer.backfill.files import TemporaryFile, in_thread
 from indexer.backfill.outcome import MOVED, Failed, Kind, of_answer, of_error, of_repo
-from indexer.backfill.pace import Outcome, Paces
+from indexer.backfill.pace import Outcome
 from indexer.backfill.rates import Rate, read_rate
 from indexer.backfill.turns import HostTurns, MemoryTurn, MemoryTurns
 from indexer.identity.document import Identity
@@ -30,6 +30,8 @@ from indexer.protocol.repo_failures import RepoError
 
 PATIENCE = 30.0  # seconds that a DID document is waited for
 NOBODY = 60.0  # seconds until it is asked again, where the directory does not answer
+
+BEHIND = "behind"  # what `stop` says of a commit that is older than what is there
 
 _END = object()
 
@@ -65,22 +67,25 @@ class _Place(NamedTuple):
 
 
 class Fetcher:
-    """Fetches repos. `source`: a server of the operator's choice that has them all, in place of each account's own.
+    """Fetches repos. `source`: a server of the operator's choice that has them all; the account's own is asked only for what it
+    lacks.
 
-    `counts`: how fetches ended, by reason (`fetched` among them); `received`: decoded bytes.
+    `counts`: how fetches ended, by reason (`fetched` among them); `received`: decoded bytes; `seconds` that were spent to
+    `fetch` and to `prove`, all fetches together.
     """
 
     def __init__(
-        self, downloads: Downloads, identities: Identities, documents: Documents, paces: Paces, *, source: str | None = None
+        self, downloads: Downloads, identities: Identities, documents: Documents, hosts: HostTurns, *, source: str | None = None
     ) -> None:
         self.counts: Counter[str] = Counter()
         self.received = 0
+        self.seconds = {"fetch": 0.0, "prove": 0.0}
         self._downloads = downloads
         self._identities = identities
         self._documents = documents
-        self._paces = paces
+        self._paces = hosts.paces
         self._source = source
-        self._hosts = HostTurns(paces)
+        self._hosts = hosts
         self._memory = MemoryTurns()
         self._proving = asyncio.Lock()
 
@@ -91,6 +96,10 @@ class Fetcher:
     def parked(self, host: str) -> float:
         """For how many seconds a host is not asked."""
         return self._paces.parked(host, time.monotonic())
+
+    def host(self, did: str) -> str | None:
+        """The origin that is asked for an account's repo, as far as it is known."""
+        return self._source or self._identities.pds(did)
 
     async def fetch(self, did: str, listed: str | None = None, stop: Stop = lambda _: None) -> Repo | Failed:
         """The repo, proven, or why not. Who gets it closes it, soon: others wait for the memory that it takes.
@@ -106,11 +115,16 @@ class Fetcher:
         place = await self._place(did, fresh=self._identities.is_stale(did))
         if isinstance(place, Failed):
             return place
-        host = self._source or place.host or listed
-        if host is None:
-            return Failed("no_pds", Kind.UNAVAILABLE)
+        outcome: Repo | Failed = Failed("no_pds", Kind.UNAVAILABLE)
+        if self._source is not None:
+            outcome = await self._from(self._source, did, place, stop)
+            if isinstance(outcome, Repo) or not (outcome.kind is Kind.UNAVAILABLE or outcome.reason == BEHIND):
+                return outcome
+        host = place.host or listed
+        if host in (None, self._source):
+            return outcome
         outcome = await self._from(host, did, place, stop)
-        if isinstance(outcome, Repo) or outcome.reason not in MOVED or self._source or place.fresh:
+        if isinstance(outcome, Repo) or outcome.reason not in MOVED or place.fresh:
             return outcome
         again = await self._place(did, fresh=True)
         if isinstance(again, Failed):
@@ -146,10 +160,14 @@ class Fetcher:
             async with self._hosts.turn(host):
                 if parked := self.parked(host):
                     return Failed("parked", Kind.LATER, parked)
+                began = time.monotonic()
                 failed = await self._ask(host, reader, memory, did, stop)
+                self.seconds["fetch"] += time.monotonic() - began
             if failed is not None:
                 return failed._replace(after=self.parked(host)) if failed.kind is Kind.LATER else failed
+            began = time.monotonic()
             repo = await self._proven(reader, did, place, spooled=memory.spooled)
+            self.seconds["prove"] += time.monotonic() - began
             done = isinstance(repo, Repo)
             return repo
         except RepoError as error:
@@ -163,7 +181,8 @@ class Fetcher:
         rate: Rate | None = None
         heard = Outcome.ANSWERED
         try:
-            async with self._downloads.get(f"{host}/xrpc/com.atproto.sync.getRepo?did={quote(did, safe='')}") as answer:
+            url = f"{host}/xrpc/com.atproto.sync.getRepo?did={quote(did, safe='')}"
+            async with self._downloads.get(url, trusted=host == self._source) as answer:
                 rate = read_rate(answer.headers, time.time())
                 if answer.status == 200:
                     return await self._read(answer, reader, memory, stop)

@@ -11,8 +11,9 @@ from urllib.parse import quote, urlencode
 import orjson
 
 from indexer.backfill.outcome import HIDDEN, Failed, Kind, of_error
-from indexer.backfill.pace import Outcome, Paces
+from indexer.backfill.pace import Outcome
 from indexer.backfill.rates import Rate, read_rate
+from indexer.backfill.turns import HostTurns
 from indexer.identity.document import read_pds
 from indexer.identity.downloads import Answer, Downloads
 from indexer.identity.errors import FetchError, NotAllowed
@@ -56,11 +57,12 @@ class HostPage(NamedTuple):
 
 
 class Lists:
-    """Asks for pages, at the pace that servers are asked for repos at."""
+    """Asks for pages, each in its host's turn, as for repos."""
 
-    def __init__(self, downloads: Downloads, paces: Paces, *, allow_private: bool = False) -> None:
+    def __init__(self, downloads: Downloads, hosts: HostTurns, *, allow_private: bool = False) -> None:
         self._downloads = downloads
-        self._paces = paces
+        self._hosts = hosts
+        self._paces = hosts.paces
         self._allow_private = allow_private
 
     async def repos(self, host: str, cursor: str | None) -> Page | Failed:
@@ -107,13 +109,19 @@ class Lists:
 
     async def _ask(self, host: str, method: str, query: dict[str, str], cursor: str | None) -> Mapping[str, Any] | Failed:
         """The body of an answer."""
-        if parked := self._paces.parked(host, time.monotonic()):
-            return Failed("parked", Kind.LATER, parked)
         more = {} if cursor is None else {"cursor": cursor}
+        url = f"{host}/xrpc/{method}?{urlencode(query | more, quote_via=quote)}"
+        if not (parked := self._paces.parked(host, time.monotonic())):
+            async with self._hosts.turn(host):
+                if not (parked := self._paces.parked(host, time.monotonic())):
+                    return await self._page(host, url)
+        return Failed("parked", Kind.LATER, parked)
+
+    async def _page(self, host: str, url: str) -> Mapping[str, Any] | Failed:
         rate: Rate | None = None
         heard = Outcome.ANSWERED
         try:
-            async with self._downloads.get(f"{host}/xrpc/{method}?{urlencode(query | more, quote_via=quote)}") as answer:
+            async with self._downloads.get(url) as answer:
                 rate = read_rate(answer.headers, time.time())
                 if answer.status == 200:
                     return await _body(answer)

@@ -7,12 +7,16 @@ fails is asked less at once, one that answers again is asked more, step by step.
 from collections.abc import Collection
 from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
+from weakref import WeakValueDictionary
 
 from indexer.backfill.rates import Rate
 
 MOST_AT_ONCE = 64  # fetches, all hosts together
 MOST_AT_A_HOST = 10
 STARTS_A_SECOND = 8.0  # at a host; a PDS allows 20
+MOST_AT_AN_ADDRESS = 20  # of however many names: who has a domain can make a hundred thousand hosts of one server
+STARTS_AT_AN_ADDRESS = 20.0  # a second
 GOOD_IN_A_ROW = 50  # until one more at once
 BAD_IN_A_ROW = 2  # until half as many
 FIRST_PARK = 60.0  # seconds, where a host does not say how long
@@ -30,15 +34,38 @@ class Outcome(Enum):
     LIMITED = "asked too much, it says"
 
 
+class Parked(NamedTuple):
+    """For how many seconds a host is not asked, and whether that is because it said so (`limited`) or failed (`overloaded`)."""
+
+    seconds: float
+    why: str
+
+
+@dataclass(slots=True, weakref_slot=True)
+class _Address:
+    """What all hosts at an address have under way."""
+
+    in_flight: int = 0
+    next_start: float = 0.0
+
+
 @dataclass(slots=True)
 class _Host:
     most: int
+    address: _Address
+    located: bool = False
     in_flight: int = 0
     good: int = 0
     bad: int = 0
     parks: int = 0  # in a row
     parked_until: float = 0.0
+    limited: bool = False  # it is parked because it said so
     next_start: float = 0.0
+
+    @property
+    def starts(self) -> float:
+        """When the next fetch may begin."""
+        return max(self.next_start, self.address.next_start)
 
 
 class Paces:
@@ -46,6 +73,7 @@ class Paces:
 
     def __init__(self, most_at_a_host: int = MOST_AT_A_HOST, most_at_once: int = MOST_AT_ONCE) -> None:
         self._hosts: dict[str, _Host] = {}
+        self._addresses: WeakValueDictionary[str, _Address] = WeakValueDictionary()
         self._most_at_a_host = most_at_a_host
         self._most_at_once = most_at_once
         self._in_flight = 0
@@ -63,25 +91,51 @@ class Paces:
             return min(self._most_at_a_host, self._most_at_once - self._in_flight)
         if known.parked_until > now:
             return 0
-        return max(0, min(known.most - known.in_flight, self._most_at_once - self._in_flight))
+        here = MOST_AT_AN_ADDRESS - known.address.in_flight
+        return max(0, min(known.most - known.in_flight, here, self._most_at_once - self._in_flight))
 
     def parked(self, host: str, now: float) -> float:
         """For how many seconds a host is not asked; 0 if it may be."""
         known = self._hosts.get(host)
         return 0.0 if known is None else max(0.0, known.parked_until - now)
 
-    def parked_hosts(self, now: float) -> dict[str, float]:
-        """All that are not asked, and for how many seconds."""
-        return {name: host.parked_until - now for name, host in self._hosts.items() if host.parked_until > now}
+    def parked_hosts(self, now: float) -> dict[str, Parked]:
+        """All that are not asked."""
+        return {
+            name: Parked(host.parked_until - now, "limited" if host.limited else "overloaded")
+            for name, host in self._hosts.items()
+            if host.parked_until > now
+        }
+
+    def states(self, now: float) -> dict[str, int]:
+        """How many hosts are asked as usual (`free`), less at once because they failed (`slowed`), or not at all (`parked`)."""
+        found = {"free": 0, "slowed": 0, "parked": 0}
+        for host in self._hosts.values():
+            found["parked" if host.parked_until > now else "slowed" if host.most < self._most_at_a_host else "free"] += 1
+        return found
+
+    def is_located(self, host: str) -> bool:
+        """Whether it is known at which address a host is."""
+        known = self._hosts.get(host)
+        return known is not None and known.located
+
+    def lies_at(self, host: str, address: str | None) -> None:
+        """A host is at this address, and shares its pace with the others there. None: it is asked at its own."""
+        known = self._host(host)
+        if known.located or known.in_flight:
+            return
+        known.located = True
+        if address is not None:
+            known.address = self._addresses.setdefault(address, known.address)
 
     def choose(self, hosts: Collection[str], now: float) -> str | None:
         """The host of these whose turn it is: each in its turn, in the order of their names. None if none may be asked now."""
-        ready = [host for host in hosts if self.room(host, now) and self._host(host).next_start <= now]
+        ready = [host for host in hosts if self.room(host, now) and self._host(host).starts <= now]
         return min(ready, key=lambda host: (host <= self._last, host), default=None)
 
     def soonest(self, hosts: Collection[str], now: float) -> float | None:
         """In how many seconds one of these may be asked, as far as time alone holds it back; None if others must end first."""
-        times = [self._host(host).next_start - now for host in hosts if self.room(host, now)]
+        times = [self._host(host).starts - now for host in hosts if self.room(host, now)]
         return max(0.0, min(times)) if times else None
 
     def begin(self, host: str, now: float) -> None:
@@ -89,12 +143,16 @@ class Paces:
         known = self._host(host)
         known.in_flight += 1
         known.next_start = max(known.next_start, now + 1 / STARTS_A_SECOND)
+        known.address.in_flight += 1
+        known.address.next_start = max(known.address.next_start, now + 1 / STARTS_AT_AN_ADDRESS)
         self._in_flight += 1
         self._last = host
 
     def end(self, host: str) -> None:
         """A fetch is over, and its turn free."""
-        self._hosts[host].in_flight -= 1
+        known = self._hosts[host]
+        known.in_flight -= 1
+        known.address.in_flight -= 1
         self._in_flight -= 1
 
     def heard(self, host: str, outcome: Outcome, now: float, rate: Rate | None = None) -> None:
@@ -102,13 +160,13 @@ class Paces:
         known, rate = self._host(host), rate or Rate()
         if outcome is Outcome.LIMITED:
             if known.parked_until <= now:  # those that were under way already tell nothing new
-                self._park(known, now, rate.wait if rate.wait is not None else rate.reset)
+                self._park(known, now, rate.wait if rate.wait is not None else rate.reset, limited=True)
             return
         if outcome is Outcome.OVERLOADED:
             known.good, known.bad = 0, known.bad + 1
             if known.bad % BAD_IN_A_ROW == 0:
                 if known.most == 1 and known.parked_until <= now:
-                    self._park(known, now, None)
+                    self._park(known, now, None, limited=False)
                 known.most = max(1, known.most // 2)
             return
         known.bad, known.parks, known.good = 0, 0, known.good + 1
@@ -117,7 +175,8 @@ class Paces:
         if rate.left is not None and rate.reset is not None and rate.left <= max(known.in_flight, FEW_LEFT * (rate.limit or 0)):
             known.next_start = max(known.next_start, now + min(rate.reset, MOST_PARK) / (rate.left + 1))
 
-    def _park(self, host: _Host, now: float, asked: float | None) -> None:
+    def _park(self, host: _Host, now: float, asked: float | None, *, limited: bool) -> None:
+        host.limited = limited
         longest = min(LONGEST_PARK, MOST_PARK * 2**host.parks)
         host.parked_until = now + min(longest, max(1.0, FIRST_PARK * 2**host.parks if asked is None else asked))
         host.parks = min(host.parks + 1, 10)
@@ -127,7 +186,7 @@ class Paces:
         if known is None:
             if len(self._hosts) >= MOST_HOSTS:
                 self._forget()
-            known = self._hosts[name] = _Host(self._most_at_a_host)
+            known = self._hosts[name] = _Host(self._most_at_a_host, _Address())
         return known
 
     def _forget(self) -> None:

@@ -7,11 +7,16 @@ priority: nothing is begun or written while it is behind. What was under way whe
 import asyncio
 import logging
 import random
+import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 
+import libipld
+
 from indexer.accounts.crew import Crew
-from indexer.backfill.fetch import Fetcher
+from indexer.backfill.allowance import Allowance
+from indexer.backfill.fetch import BEHIND, Fetcher, Stop
 from indexer.backfill.files import NoRoom, in_thread
 from indexer.backfill.outcome import Failed, Kind
 from indexer.backfill.retries import ATTEMPTS, DAY, pause
@@ -21,17 +26,18 @@ from indexer.database.connection.pool import DatabasePool
 from indexer.database.repair import queue, steps
 from indexer.database.repair.bringing import Tables
 from indexer.database.repair.queue import Claimed
-from indexer.database.repair.steps import Word
+from indexer.database.repair.steps import Done, Marked, Word
 from indexer.database.repair.writing import Ended, Job, Writing
 from indexer.log.handler import warn_limited
 from indexer.metrics import Metrics
+from indexer.protocol.repo import Head, Repo
 from indexer.selection import Selection
 
 log = logging.getLogger(__name__)
 
 INTERVAL = 1.0  # seconds between two looks at what is wanted
 MISSED_INTERVAL = 5.0  # seconds between two looks at a part of the repos in which something is missing
-AT_ONCE = 64  # repos; how many of a host is up to the fetcher
+SLICE = 500  # records, as they are compared
 PART = 1_000  # repos looked at in a turn
 BUSY = 1.0  # seconds until a host is asked again that is parked for an unknown time
 AGAIN = 10.0  # seconds until a repo is fetched again that was overtaken by commits
@@ -41,7 +47,7 @@ WIPING = 60.0  # seconds: the rows of a deleted account take their time
 
 class Repairs:
     """`notify`: how old a missing record may be that still notifies others. `stream_first`: waits while the stream has much to
-    write."""
+    write. `most`: repos at once; how many of a host is up to the fetcher. `seconds`: spent on writing, all repos together."""
 
     def __init__(
         self,
@@ -52,20 +58,26 @@ class Repairs:
         *,
         notify: timedelta,
         stream_first: Callable[[], Awaitable[None]],
+        allowance: Allowance | None = None,
+        most: int = 1,
     ) -> None:
+        self.seconds = 0.0
         self._pool = pool
         self._metrics = metrics
         self._selection = selection
         self._fetcher = fetcher
-        self._together = Together(Writing(Tables(pool), selection, notify=notify, may_go_on=stream_first))
+        self._together = Together(Writing(Tables(pool), selection, notify=notify))
         self._stream_first = stream_first
+        self._allowance = allowance or Allowance(0)
+        self._most = most
+        self._hosts: dict[str, int] = {}  # ids by origin
         self._after = ""  # up to which DID missing repos were looked for
         self._next_look = 0.0  # of the loop's clock
 
     async def keep_repairing(self) -> None:
         """Repair what is wanted, until cancelled."""
         started = False
-        async with Crew(AT_ONCE) as crew:
+        async with Crew(self._most) as crew:
             while True:
                 await self._stream_first()
                 try:
@@ -108,23 +120,48 @@ class Repairs:
         if not self._selection.takes_account(claimed.did):
             return await self._left(claimed, "opted_out")
         async with self._pool.connection() as connection:
-            word = await steps.mark(connection, claimed.claim)
-        if word is not Word.OK:
-            return await self._left(claimed, word)
+            before = await steps.mark(connection, claimed.claim)
+        if before.word is not Word.OK:
+            return await self._left(claimed, before.word)
         try:
-            return await self._fetched(claimed, host)
+            return await self._fetched(claimed, host, before)
         except NoRoom as error:
             warn_limited(log, "no room", "There is no room on disk for a repo (%s)", error)
             return await self._not_fetched(claimed, Failed("no_room", Kind.LATER, NO_ROOM))
 
-    async def _fetched(self, claimed: Claimed, host: str | None) -> str:
-        fetched = await self._fetcher.fetch(claimed.did, host)
+    async def _fetched(self, claimed: Claimed, host: str | None, before: Marked) -> str:
+        fetched = await self._fetcher.fetch(claimed.did, host, _needless(before))
         if isinstance(fetched, Failed):
             return await self._not_fetched(claimed, fetched)
         with fetched as repo:
+            began = time.monotonic()
             aside = in_thread if repo.in_file else None
-            ended = await self._together.write(Job(claimed.claim, repo, repo.signed, claimed.host, aside))
+            job = Job(claimed.claim, repo, repo.signed, await self._host(claimed), aside, self._turn(repo))
+            ended = await self._together.write(job)
+            self.seconds += time.monotonic() - began
         return await self._ended(claimed, ended)
+
+    def _turn(self, repo: Repo) -> Callable[[], Awaitable[None]]:
+        """What waits before each slice of a repo: the stream has priority, and there may be a limit."""
+        left = repo.records
+
+        async def turn() -> None:
+            nonlocal left
+            await self._stream_first()
+            records, left = min(left, SLICE), max(left - SLICE, 0)
+            await self._allowance.take(records)
+
+        return turn
+
+    async def _host(self, claimed: Claimed) -> int | None:
+        """The id of the host that gave out the repo."""
+        url = self._fetcher.host(claimed.did)
+        if claimed.host is not None or url is None:
+            return claimed.host
+        if url not in self._hosts:
+            async with self._pool.connection() as connection:
+                self._hosts[url] = await queue.host_id(connection, url)
+        return self._hosts[url]
 
     async def _not_fetched(self, claimed: Claimed, failed: Failed) -> str:
         """What follows where there is no repo."""
@@ -135,8 +172,13 @@ class Repairs:
             case Kind.LATER:
                 await self._leave(claimed, "wanted", reason, failed.after or BUSY)
                 return reason
+            case Kind.STOPPED if reason == BEHIND:
+                return await self._left(claimed, Word.BEHIND)
             case Kind.STOPPED:
-                await self._leave(claimed, None, reason)
+                host = await self._host(claimed)
+                async with self._pool.connection() as connection:
+                    (word,) = await steps.settle(connection, [Done(claimed.claim, filtered=False, host=host)])
+                return await self._ended(claimed, Ended(Word.SAME if word is Word.OK else word, Counter()))
             case Kind.REFUSED:
                 await self._leave(claimed, "failed", reason, DAY, failed=True)
                 warn_limited(log, f"repair {reason}", "The repo of %s is not what its account signed (%s)", claimed.did, reason)
@@ -176,3 +218,15 @@ class Repairs:
     ) -> None:
         async with self._pool.connection() as connection:
             await steps.leave(connection, claimed.claim, state, reason, timedelta(seconds=after), failed=failed)
+
+
+def _needless(before: Marked) -> Stop:
+    """What says, as soon as the commit is known, that the rest of a repo is of no use: that is older than what is there, or all
+    of it is there."""
+
+    def stop(head: Head) -> str | None:
+        if head.rev < before.rev:
+            return BEHIND
+        return "same" if before.data is not None and libipld.encode_cid(head.data) == before.data else None
+
+    return stop

@@ -1,29 +1,38 @@
 """Who fetches now: hosts in turn, each at its pace, and how much memory all fetches may have together."""
 
 import asyncio
+import contextlib
 import time
 from collections import deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from indexer.backfill.pace import Paces
+from indexer.identity.errors import FetchError
 from indexer.protocol.spool import MOST_IN_MEMORY
 
 SMALL = 256 * 1024  # bytes that every fetch may hold
 LARGE_AT_ONCE = 6  # fetches that may hold up to MOST_IN_MEMORY; with 64 small ones 64 MiB
 
 
-class HostTurns:
-    """Turns at hosts, as `paces` has room."""
+Locate = Callable[[str], Awaitable[str | None]]
 
-    def __init__(self, paces: Paces) -> None:
-        self._paces = paces
+
+class HostTurns:
+    """Turns at hosts, as `paces` has room. `locate` tells a host's address; without it nobody asks for one."""
+
+    def __init__(self, paces: Paces, locate: Locate | None = None) -> None:
+        self.paces = paces
+        self._locate = locate
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
         self._timer: asyncio.TimerHandle | None = None
 
     @asynccontextmanager
     async def turn(self, host: str) -> AsyncGenerator[None]:
         """Wait for one's turn at a host; it ends with the block."""
+        if self._locate is not None and not self.paces.is_located(host):
+            with contextlib.suppress(FetchError):  # whoever asks it will hear the same
+                self.paces.lies_at(host, await self._locate(host))
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(host, deque()).append(future)
         self._give()
@@ -35,12 +44,12 @@ class HostTurns:
         try:
             yield
         finally:
-            self._paces.end(host)
+            self.paces.end(host)
             self._give()
 
     def _leave(self, host: str, future: asyncio.Future[None]) -> None:
         if not future.cancelled():  # the turn came at the same moment
-            self._paces.end(host)
+            self.paces.end(host)
         elif future in (line := self._waiting.get(host, deque())):
             line.remove(future)
             if not line:
@@ -49,21 +58,21 @@ class HostTurns:
 
     def _give(self) -> None:
         """Gives all turns that there are, and comes back when time alone holds the next."""
-        while (host := self._paces.choose(self._waiting, now := time.monotonic())) is not None:
+        while (host := self.paces.choose(self._waiting, now := time.monotonic())) is not None:
             line = self._waiting[host]
             future = line.popleft()
             if not line:
                 del self._waiting[host]
             if not future.cancelled():  # who waits for it may not have heard of that yet
-                self._paces.begin(host, now)
+                self.paces.begin(host, now)
                 future.set_result(None)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         if self._waiting:
-            seconds = self._paces.soonest(self._waiting, time.monotonic())
+            seconds = self.paces.soonest(self._waiting, time.monotonic())
             if seconds is None:
-                parked = [self._paces.parked(host, time.monotonic()) for host in self._waiting]
+                parked = [self.paces.parked(host, time.monotonic()) for host in self._waiting]
                 seconds = min((left for left in parked if left), default=None)
             if seconds is not None:
                 self._timer = asyncio.get_running_loop().call_later(seconds + 0.001, self._give)

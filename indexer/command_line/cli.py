@@ -52,6 +52,9 @@ def parse(argv: Sequence[str]) -> Arguments:
         help="if an operator must decide (exit code 1): report it, in /readyz too, and wait for a signal instead of exiting; "
         "for supervisors that restart the worker whatever its exit code, like Docker",
     )
+    parser.add_argument(
+        "--standby", action="store_true", help="like STANDBY=on: wait for another worker's end, and take its place"
+    )
     if argv and not argv[0].startswith("-"):
         parser.error(f"unknown command {argv[0][:40]!r}: write one of {', '.join(COMMANDS)}, or no command to run the worker")
     options = parser.parse_args(argv)

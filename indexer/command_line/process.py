@@ -78,6 +78,8 @@ async def _serve(make: Callable[[Config, bool], StreamWorker], config: Config, a
             config = replace(config, database_url=server.url)
         if arguments.command is not None:
             return await arguments.command.run(config, arguments.options)
+        if arguments.options.standby:
+            config = replace(config, standby=True)
         log.info("unified-worker %s starts: %s into %s", VERSION, config.relay_url, redacted(config.database_url))
         worker = make(config, arguments.options.reset_cursor)
         async with views(config, worker.gauges, server, began):

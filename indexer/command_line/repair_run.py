@@ -9,6 +9,7 @@ from indexer.backfill.fetch import Fetcher
 from indexer.backfill.outcome import Failed
 from indexer.backfill.pace import Paces
 from indexer.backfill.repairs import Repairs
+from indexer.backfill.turns import HostTurns
 from indexer.command_line.asking import Means, asking, while_looking_up
 from indexer.command_line.stdout import say
 from indexer.config.settings import Config
@@ -62,7 +63,9 @@ class RepairNow:
 
     async def _with(self, means: Means, selection: Selection) -> None:
         pool, client, identities = means
-        fetcher = Fetcher(Downloads(client), identities, Documents(identities), Paces())
+        fetcher = Fetcher(
+            Downloads(client), identities, Documents(identities), HostTurns(Paces()), source=self._config.backfill_source
+        )
         repairs = Repairs(
             pool, Metrics(), selection, fetcher, notify=timedelta(days=self._config.notify_repaired), stream_first=_at_once
         )
@@ -93,7 +96,7 @@ class RepairNow:
     async def _check(self, pool: DatabasePool, fetcher: Fetcher, claimed: Claimed, selection: Selection) -> bool:
         """Compares one repo; whether it is as its host has it."""
         async with pool.connection() as connection:
-            word = await steps.mark(connection, claimed.claim)
+            word = (await steps.mark(connection, claimed.claim)).word
         try:
             found = Checked(word) if word is not Word.OK else await self._compared(pool, fetcher, claimed, selection)
         finally:

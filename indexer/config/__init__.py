@@ -4,6 +4,7 @@ settings.py      Config: every setting, every fault in one message
 values.py        one value read and checked, its fault with what to write
 chosen.py        ACCOUNTS: a file of DIDs, or whom one account follows
 addresses.py     addresses of a relay, of directories and name servers, and to listen on
+stream_url.py    RELAY_URL where it names a Redis or Valkey server that holds the stream
 database_url.py  what is wrong with DATABASE_URL, and how to show it without its password
 misspelt.py      variables that are nearly a setting's name
 """

@@ -9,6 +9,7 @@ from typing import Literal
 from dotenv import dotenv_values
 
 from indexer.config.chosen import Chosen
+from indexer.config.stream_url import StreamAddress
 from indexer.config.values import Address, Values
 from indexer.errors import OperatorError
 from indexer.log.formats import LogFormat
@@ -19,6 +20,9 @@ MAX_IDLE_TIMEOUT = 86_400.0  # seconds: a day without an event is no longer a ma
 MAX_PLC_RATE = 1_000  # look-ups a second: an own replica on the same machine
 MAX_AUDIT_RATE = 600  # repos a minute
 MAX_NOTIFY_REPAIRED = 365  # days
+MAX_FETCHES = 256  # at once
+MAX_RECORDS_PER_SECOND = 1_000_000
+MAX_DATABASE_LIMIT = 1_000_000  # GB
 MAX_IDENTITY_TTL = 86_400.0 * 30  # seconds
 MAX_READY_LAG = 86_400.0 * 30  # seconds
 
@@ -40,7 +44,12 @@ SETTINGS = (
         "",
         "The PostgreSQL database, as postgresql://user:password@host:5432/database. Required, except with --embedded.",
     ),
-    Setting("RELAY_URL", "wss://bsky.network", "The relay to follow: a host, or a ws:// or wss:// URL."),
+    Setting(
+        "RELAY_URL",
+        "wss://bsky.network",
+        "The relay to follow: a host, or a ws:// or wss:// URL. Or the Redis or Valkey server that holds its stream, as "
+        "redis://user:password@host:6379/0?relay=wss://bsky.network (rediss:// with TLS).",
+    ),
     Setting("DB_POOL_SIZE", "20", f"The largest number of open connections to the database, 1 to {MAX_POOL_SIZE}."),
     Setting("LOG_LEVEL", "INFO", "The lowest level that is logged: DEBUG, INFO, WARNING or ERROR."),
     Setting(
@@ -64,6 +73,11 @@ SETTINGS = (
         "",
         "Whose records are indexed: the path of a file with a DID per line, or follows-of:DID for an account and whom it "
         "follows. Empty: everybody's.",
+    ),
+    Setting(
+        "STANDBY",
+        "off",
+        "on (or 1): where another worker writes this relay's events, wait until it ends, and take its place.",
     ),
     Setting("IDLE_TIMEOUT", "60", "Reconnect after this many seconds without an event. 0: never."),
     Setting(
@@ -104,6 +118,24 @@ SETTINGS = (
         "repair",
         "repair: a repo that lacks something is fetched from its host and compared. network: every repo of the network is "
         "fetched. off: nothing is fetched.",
+    ),
+    Setting(
+        "BACKFILL_SOURCE",
+        "pds",
+        "pds: whole repos come from their accounts' own hosts. https://host: from a mirror that has them all, and from the own "
+        "host only what it lacks.",
+    ),
+    Setting("BACKFILL_CONCURRENCY", "64", f"How many repos are fetched at once at most, 1 to {MAX_FETCHES}."),
+    Setting("BACKFILL_HOST_CONCURRENCY", "10", f"The same of one host, 1 to {MAX_FETCHES}."),
+    Setting(
+        "BACKFILL_RECORDS_PER_SECOND",
+        "0",
+        f"How many records of whole repos are compared and written a second, 1 to {MAX_RECORDS_PER_SECOND}. 0: any number.",
+    ),
+    Setting(
+        "BACKFILL_DATABASE_LIMIT",
+        "0",
+        f"No repo is fetched while the database is larger than this, in GB, 1 to {MAX_DATABASE_LIMIT}. 0: any size.",
     ),
     Setting(
         "NOTIFY_REPAIRED",
@@ -147,10 +179,12 @@ class Config:
     database_url: str = field(repr=False)  # empty when the embedded PostgreSQL was asked for, whose URL is known once it runs
     relay_url: str  # ws(s)://host[:port], lower case, without the scheme's own port
     relay_host: str  # host[:port] of the same: the key under which the cursor is stored
+    stream: StreamAddress | None = field(repr=False)  # the server that the relay's stream is read from; None: the relay itself
     db_pool_size: int
     log_level: str
     cursor: Literal["live", "oldest"] | int
     synchronous_commit: bool
+    standby: bool  # whether to wait for another worker's lock for as long as it takes
     idle_timeout: float  # seconds; 0 = off
     collections: tuple[str, ...]  # NSIDs, prefixes that end in '.*', or '*'
     chosen: Chosen = field(repr=False)  # whose records are indexed: perhaps a million DIDs
@@ -162,6 +196,11 @@ class Config:
     hold_unproven: bool  # whether what can't be proven yet waits
     audit_rate: int  # repos a minute; 0 = off
     backfill: Fetching  # which repos are fetched whole
+    backfill_source: str | None  # http(s)://host[:port] of a mirror; None: each account's own host
+    backfill_concurrency: int  # fetches
+    backfill_host_concurrency: int  # fetches
+    backfill_records: int  # a second; 0 = any number
+    backfill_limit: int  # GB of the database; 0 = any size
     notify_repaired: int  # days
     plc_urls: tuple[str, ...]  # http(s)://host[:port]; the primary is the last
     plc_rate: int  # look-ups a second
@@ -192,17 +231,20 @@ class Config:
         """
         values = Values(_environment() if env is None else env, _DEFAULTS)
         database_url = "" if embedded else values.database_url()
-        relay_url = values.relay_url()
+        stream = values.stream()
+        relay_url = values.relay_url(stream)
         config = cls(
             database_url=database_url,
             relay_url=relay_url,
             relay_host=relay_url.partition("://")[2],
+            stream=stream,
             db_pool_size=values.integer("DB_POOL_SIZE", 1, MAX_POOL_SIZE),
             log_level=values.choice("LOG_LEVEL", LOG_LEVELS),
             cursor=values.cursor(),
             synchronous_commit=values.switch("SYNCHRONOUS_COMMIT"),
             collections=values.collections(),
             chosen=values.chosen(),
+            standby=values.choice("STANDBY", ("on", "off", "1", "0")) in ("on", "1"),
             idle_timeout=values.seconds("IDLE_TIMEOUT", MAX_IDLE_TIMEOUT, "never"),
             http_bind=values.address("HTTP_BIND"),
             http_hosts=values.hosts("HTTP_HOSTS"),
@@ -212,6 +254,11 @@ class Config:
             hold_unproven=values.choice("VERIFY_UNPROVEN", ("apply", "hold")) == "hold",
             audit_rate=values.integer("AUDIT_RATE", 0, MAX_AUDIT_RATE),
             backfill=values.choice("BACKFILL", FETCHING),
+            backfill_source=values.mirror("BACKFILL_SOURCE"),
+            backfill_concurrency=values.integer("BACKFILL_CONCURRENCY", 1, MAX_FETCHES),
+            backfill_host_concurrency=values.integer("BACKFILL_HOST_CONCURRENCY", 1, MAX_FETCHES),
+            backfill_records=values.integer("BACKFILL_RECORDS_PER_SECOND", 0, MAX_RECORDS_PER_SECOND),
+            backfill_limit=values.integer("BACKFILL_DATABASE_LIMIT", 0, MAX_DATABASE_LIMIT),
             notify_repaired=values.integer("NOTIFY_REPAIRED", 0, MAX_NOTIFY_REPAIRED),
             plc_urls=values.directories("PLC_URL"),
             plc_rate=values.integer("PLC_RATE", 1, MAX_PLC_RATE),

@@ -9,6 +9,7 @@ from indexer.config.addresses import host_name, http_origin, listening, name_ser
 from indexer.config.chosen import Chosen, chosen
 from indexer.config.database_url import faults_of
 from indexer.config.misspelt import misspelt
+from indexer.config.stream_url import StreamAddress, is_stream, stream_address
 from indexer.protocol.syntax import is_nsid
 
 Choice = TypeVar("Choice", bound=str)
@@ -49,7 +50,18 @@ class Values:
             )
         return url
 
-    def relay_url(self) -> str:
+    def stream(self) -> StreamAddress | None:
+        """Where RELAY_URL names a server that holds the relay's stream: which, and whose stream."""
+        text = self.text("RELAY_URL")
+        try:
+            return stream_address(text, self._defaults["RELAY_URL"]) if is_stream(text) else None
+        except ValueError as error:
+            self.faults.append(f"RELAY_URL {error}")
+            return None
+
+    def relay_url(self, stream: StreamAddress | None) -> str:
+        if stream is not None or is_stream(self.text("RELAY_URL")):
+            return "" if stream is None else stream.relay
         try:
             return normalised_relay(self.text("RELAY_URL"))
         except ValueError as error:
@@ -109,6 +121,14 @@ class Values:
                     f"{name} is {part.strip()[:40]!r}; write https://host or http://host:port, separated by commas"
                 )
         return tuple(dict.fromkeys(origins))
+
+    def mirror(self, name: str) -> str | None:
+        text = self.text(name)
+        try:
+            return None if text.lower() == "pds" else http_origin(text)
+        except ValueError:
+            self.faults.append(f"{name} is {text[:40]!r}; write pds, or https://host of a mirror")
+            return None
 
     def name_servers(self, name: str) -> tuple[tuple[str, int], ...]:
         servers: list[tuple[str, int]] = []

@@ -13,9 +13,11 @@ from typing import NamedTuple
 from aiohttp import ClientResponse, ClientTimeout
 from yarl import URL
 
+from indexer.identity.addresses import is_public
 from indexer.identity.answers import said
 from indexer.identity.client import Client
 from indexer.identity.errors import NotAllowed, Unreachable
+from indexer.identity.host_names import is_host_name
 
 MAX_HOPS = 3  # redirects
 GRACE = 30.0  # seconds that are waited for whatever comes
@@ -99,21 +101,31 @@ class Downloads:
     def __init__(self, client: Client) -> None:
         self._client = client
 
+    async def address(self, origin: str) -> str | None:
+        """Where a host is: its first address. None for one that is not of the public internet. Raises FetchError."""
+        host = URL(origin).host or ""
+        if is_public(host):
+            return host
+        found = await self._client.names.addresses(host) if is_host_name(host) else []
+        return next(filter(is_public, found), None)
+
     @asynccontextmanager
-    async def get(self, text: str) -> AsyncGenerator[Answer]:
+    async def get(self, text: str, *, trusted: bool = False) -> AsyncGenerator[Answer]:
         """The answer at a URL, after at most three redirects, each of which is checked as the URL itself is.
+
+        `trusted`: the operator chose the host of the URL, which may be private and without TLS.
 
         Raises FetchError (errors.py): `bad_url`, `private_address`, `redirect` (too many, or to nowhere), and what hinders the
         connection; the same in the block.
         """
-        url = self._client.checked(text)
+        url = self._client.checked(text, trusted=trusted)
         for _ in range(MAX_HOPS + 1):
             async with AsyncExitStack() as stack:
-                response = await stack.enter_async_context(self._client.answer(url, _LIMITS, headers=_HEADERS))
+                response = await stack.enter_async_context(self._client.answer(url, _LIMITS, trusted=trusted, headers=_HEADERS))
                 if response.status not in _REDIRECTS:
                     yield Answer(response)
                     return
-                url = self._next(url, response)
+                url, trusted = self._next(url, response), False
         raise NotAllowed("redirect")
 
     def _next(self, url: URL, response: ClientResponse) -> URL:

@@ -7,8 +7,8 @@ from indexer.monitoring.gauges import Gauges
 
 MOST_SILENCE = 15.0  # seconds without an answer of the database; it is asked at least every ten
 
-Name = Literal["starting", "stopping", "decision", "database", "not_connected", "lag"]
-NAMES: tuple[Name, ...] = ("starting", "stopping", "decision", "database", "not_connected", "lag")
+Name = Literal["starting", "standby", "stopping", "decision", "database", "not_connected", "lag"]
+NAMES: tuple[Name, ...] = ("starting", "standby", "stopping", "decision", "database", "not_connected", "lag")
 
 
 class NotReady(NamedTuple):
@@ -27,6 +27,8 @@ def reasons(gauges: Gauges, ready_lag: float) -> list[NotReady]:
             return [NotReady("decision", decision)]
         case Phase("lost"):
             return [NotReady("database", "the connection was lost; trying again")]
+        case Phase("standby"):
+            return [NotReady("standby", "another worker writes this relay's events; this one takes its place when it ends")]
         case Phase("starting"):
             return [NotReady("starting", "the database is not connected, or not prepared yet")]
         case _:
@@ -51,13 +53,13 @@ def _while_running(gauges: Gauges, ready_lag: float) -> list[NotReady]:
 
 
 def state(amiss: list[NotReady], rate: float) -> str:
-    """One word: ready, behind (only that, and events are written), starting, or stalled."""
+    """One word: ready, behind (only that, and events are written), starting, standby, or stalled."""
     match [reason.name for reason in amiss]:
         case []:
             return "ready"
         case ["lag"] if rate > 0:
             return "behind"
-        case ["starting", *_]:
-            return "starting"
+        case ["starting" | "standby" as word, *_]:
+            return word
         case _:
             return "stalled"

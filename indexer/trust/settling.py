@@ -99,9 +99,8 @@ class Settling:
             blocks = await unproven.blocks(connection, known)
         for did, block in blocks.items():
             await self._settle(did, block)
-        doubted: set[str] = set()  # accounts of letters that another key than the known one has signed
-        await self._retry(known, doubted)
-        await self._retry([did for did in doubted if await self._asked(did)], doubted)
+        waiting = await self._retry(known)
+        await self._retry([did for did in waiting if await self._asked(did)])
 
     async def settle_letters(self, did: str) -> None:
         """Apply the letters of an account as far as its key is known now."""
@@ -115,9 +114,12 @@ class Settling:
         self._metrics.refreshes += 1
         return await self._identities.refresh(did) is not None and await self._identities.past(did)
 
-    async def _retry(self, dids: Sequence[str], doubted: set[str]) -> None:
+    async def _retry(self, dids: Sequence[str]) -> set[str]:
+        """Tries these accounts' letters in their order; returns the accounts of which some wait on for a newer key."""
+        waiting: set[str] = set()
         async with self._pool.connection() as connection:
-            await unproven.retry_letters(connection, dids, self._selection, partial(self._judged, doubted))
+            await unproven.retry_letters(connection, dids, self._selection, partial(self._judged, waiting))
+        return waiting
 
     async def _settle(self, did: str, block: bytes) -> None:
         former = partial(self._identities.former, did)
@@ -141,13 +143,17 @@ class Settling:
         if failure is not None:
             warn_limited(log, "settling failed", "The key of %s came and did not sign what was applied (%s)", did, failure)
 
-    def _judged(self, doubted: set[str], event: Provable) -> Provable | Unusable:
+    def _judged(self, waiting: set[str], event: Provable) -> Provable | Unusable:
         did = did_of(event)
+        # The key may come between two letters: then the later one is proven, and applied it would overtake the earlier one.
+        if did in waiting:
+            return refused(event, Failure.UNPROVEN, "what the account wrote before is not proven yet")
         key = self._identities.known(did)
         found = judged(event, key, self._level, lambda: self._identities.former(did, event.rev))
         if isinstance(found, Unusable) and found.reason == Failure.BAD_SIGNATURE and not self._identities.has_past(did):
-            doubted.add(did)
-            return refused(event, Failure.UNPROVEN, "another key signed it than the last one that is known")
+            found = refused(event, Failure.UNPROVEN, "another key signed it than the last one that is known")
+        if isinstance(found, Unusable) and found.reason == Failure.UNPROVEN:
+            waiting.add(did)
         return found
 
 

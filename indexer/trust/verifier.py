@@ -150,8 +150,10 @@ class Verifier:
         full = self._level == "full" or key is None
         judged = proven(event, key, full=full, former=lambda: self._identities.former(did, event.rev))
         if not isinstance(judged, Unusable):
-            if key is not None and self._lettered.take(did) and self._wait(placed, Question(did, lane, event, letters=True)):
-                return None
+            if key is not None and did in self._lettered:
+                if self._lettered.take(did) and self._wait(placed, Question(did, lane, event, letters=True)):
+                    return None
+                return self._refused(refused(event, Failure.UNPROVEN, "what was kept of its account goes first"))
             self._metrics.verified["unproven" if key is None else "proven"] += 1
             return judged
         if judged.reason == Failure.BAD_SIGNATURE and not placed.answered:

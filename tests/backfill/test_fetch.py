@@ -24,6 +24,7 @@ MIDDLE = FIRST + 60
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pace, "STARTS_A_SECOND", 1_000.0)
+    monkeypatch.setattr(pace, "STARTS_AT_AN_ADDRESS", 1_000.0)
 
 
 def of(outcome: object) -> tuple[str, Kind]:
@@ -186,6 +187,27 @@ async def test_a_relay_s_redirect_leads_to_the_server(database: str) -> None:
         on.services.faults.clear()
         on.services.faults.put(Redirect(f"{on.host(number)}/xrpc/com.atproto.sync.getRepo?did={on.did(number)}"), "getRepo")
         assert of(await on.fetch(number)) == ("redirect", Kind.REFUSED)
+
+
+@pytest.mark.parametrize("lacks", ["not_found", "takendown", "behind"])
+async def test_what_a_mirror_lacks_comes_from_the_account_s_own_host(database: str, lacks: str) -> None:
+    async with fetching(database, source=True) as on:
+        mirror = on.services.pds_urls[0]
+        number = next(number for number in range(12) if on.host(number) != mirror)
+        did, own = on.did(number), on.host(number)
+        assert on.fetcher.host(did) == mirror
+        if lacks == "takendown":
+            on.services.faults.put(Status(400, error="RepoTakendown"), "getRepo", host=mirror.removeprefix("http://"))
+        if lacks == "behind":
+            to = f"{own}/xrpc/com.atproto.sync.getRepo?did={did}"
+            on.services.faults.put(Redirect(to), "getRepo", host=mirror.removeprefix("http://"))
+            on.services.faults.put(Altered("old-rev"), "getRepo", host=own.removeprefix("http://"), times=1)
+        truth = on.ledger.repo(did)
+        assert truth is not None
+        outcome = await on.fetcher.fetch(did, stop=lambda head: module.BEHIND if head.rev < truth.rev else None)
+        assert isinstance(outcome, Repo)
+        outcome.close()
+        assert on.services.requests.count("getRepo", did) == (3 if lacks == "behind" else 2)
 
 
 async def test_after_a_move_the_document_is_looked_up_anew(database: str) -> None:

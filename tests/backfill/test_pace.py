@@ -3,7 +3,7 @@
 import pytest
 
 from indexer.backfill import pace
-from indexer.backfill.pace import Outcome, Paces
+from indexer.backfill.pace import Outcome, Paces, Parked
 from indexer.backfill.rates import Rate, read_rate
 from indexer.backfill.retries import DAY, pause
 
@@ -46,6 +46,7 @@ def test_two_overloads_in_a_row_halve_and_fifty_good_ones_add_one() -> None:
     fetched(paces, Outcome.ANSWERED, 0.0)
     fetched(paces, Outcome.OVERLOADED, 0.0)
     assert most(paces) == 1
+    assert paces.states(0.0) == {"free": 0, "slowed": 1, "parked": 0}
     assert not paces.parked(HOST, 0.0), "no two in a row"
     fetched(paces, Outcome.ANSWERED, 0.0)
     for number in range(49):
@@ -69,13 +70,16 @@ def test_a_host_that_fails_with_one_at_once_is_left_alone_for_longer_each_time()
         now += found[-1]
         assert paces.room(HOST, now) == 1
     assert found == [60, 120, 240, 480, 960, 1920, 3600, 3600, 3600]
+    assert paces.parked_hosts(now - 1) == {HOST: Parked(1.0, "overloaded")}
 
 
 def test_a_limit_parks_the_host_and_says_nothing_of_its_health() -> None:
     paces = Paces()
     fetched(paces, Outcome.LIMITED, 100.0, Rate(wait=20.0))
     assert paces.parked(HOST, 100.0) == 20.0
-    assert paces.parked_hosts(100.0) == {HOST: 20.0}
+    assert paces.parked_hosts(100.0) == {HOST: Parked(20.0, "limited")}
+    assert paces.states(100.0) == {"free": 0, "slowed": 0, "parked": 1}
+    assert paces.states(120.0) == {"free": 1, "slowed": 0, "parked": 0}
     assert paces.room(HOST, 119.9) == 0
     assert paces.room(HOST, 120.0) == 10
     assert paces.choose([HOST, OTHER], 110.0) == OTHER
@@ -148,6 +152,38 @@ def test_few_requests_that_are_left_are_spread_until_there_are_more() -> None:
     assert paces.soonest([HOST], 2.0) == pytest.approx(30.0)
     assert paces.choose([HOST], 31.9) is None
     assert paces.choose([HOST], 32.1) == HOST
+
+
+def test_a_thousand_names_of_one_server_are_asked_as_one() -> None:
+    """Who has a domain can name as many hosts as he likes."""
+    paces = Paces()
+    names = [f"https://{number}.one.test" for number in range(1_000)]
+    for name in (*names, OTHER):
+        paces.lies_at(name, "192.0.2.1" if name != OTHER else "192.0.2.2")
+    now, begun = 0.0, 0
+    while paces.choose(names, now) is not None or paces.soonest(names, now) is not None:
+        if (name := paces.choose(names, now)) is not None:
+            paces.begin(name, now)
+            begun += 1
+        now += 0.001
+    assert begun == pace.MOST_AT_AN_ADDRESS
+    assert now == pytest.approx(begun / pace.STARTS_AT_AN_ADDRESS, rel=0.1), "and one after the other"
+    assert paces.choose([*names, OTHER], now) == OTHER
+    paces.end(names[0])
+    assert paces.room(names[500], now) == 1
+
+
+def test_a_host_whose_address_comes_late_gives_its_turns_back_where_it_took_them() -> None:
+    paces = Paces()
+    paces.begin(HOST, 0.0)
+    paces.lies_at(HOST, "192.0.2.1")
+    assert not paces.is_located(HOST), "while it is asked nothing moves"
+    paces.end(HOST)
+    paces.lies_at(HOST, "192.0.2.1")
+    paces.lies_at(OTHER, "192.0.2.1")
+    for number in range(20):
+        paces.begin((HOST, OTHER)[number % 2], 0.0)
+    assert (paces.room(HOST, 0.0), paces.room(OTHER, 0.0)) == (0, 0)
 
 
 def test_hosts_take_turns() -> None:

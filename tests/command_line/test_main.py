@@ -61,8 +61,8 @@ async def test_an_unknown_command_is_told_from_an_argument(tmp_path: Path) -> No
     code, output = await ended(tmp_path, "frobnicate")
     assert code == 2
     assert (
-        "unknown command 'frobnicate': write one of backfill, check, dead-letters, identities, rebuild-derived, repair, status"
-        in output
+        "unknown command 'frobnicate': write one of backfill, check, dead-letters, identities, ingest, "
+        "rebuild-derived, repair, status" in output
     )
 
 
@@ -162,7 +162,7 @@ async def test_a_database_that_does_not_answer() -> None:
 
 async def test_a_second_worker_is_refused(tmp_path: Path, database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """It would race for the cursor. A worker of another relay may write into the same database."""
-    monkeypatch.setattr("indexer.database.connection.pool.LOCK_PATIENCE", 0.5)
+    monkeypatch.setattr("indexer.database.connection.lock.LOCK_PATIENCE", 0.5)
     async with RelayServer() as relay, RelayServer() as other, running(database, relay.url):
         second = UnifiedWorker(Config.from_env(settings(database, relay.url)))
         with pytest.raises(OperatorError, match=r"another worker writes the events of .* \(pid [0-9]+, .*python"):

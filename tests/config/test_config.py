@@ -34,10 +34,12 @@ def test_defaults() -> None:
         database_url=URL,
         relay_url="wss://bsky.network",
         relay_host="bsky.network",
+        stream=None,
         db_pool_size=20,
         log_level="INFO",
         cursor="live",
         synchronous_commit=True,
+        standby=False,
         idle_timeout=60.0,
         collections=("*",),
         chosen=Chosen(),
@@ -49,6 +51,11 @@ def test_defaults() -> None:
         hold_unproven=False,
         audit_rate=6,
         backfill="repair",
+        backfill_source=None,
+        backfill_concurrency=64,
+        backfill_host_concurrency=10,
+        backfill_records=0,
+        backfill_limit=0,
         notify_repaired=7,
         plc_urls=("https://plc.directory",),
         plc_rate=5,
@@ -66,6 +73,7 @@ def test_everything_set() -> None:
         "LOG_LEVEL": "debug",
         "CURSOR": "9223372036854775807",
         "SYNCHRONOUS_COMMIT": "OFF",
+        "STANDBY": "1",
         "IDLE_TIMEOUT": "1.5",
         "COLLECTIONS": "app.bsky.*, fm.teal.alpha.feed.play,app.bsky.*",
         "HTTP_BIND": "[::1]:0",
@@ -74,6 +82,11 @@ def test_everything_set() -> None:
         "LOG_FORMAT": "JSON",
         "AUDIT_RATE": "60",
         "BACKFILL": "Off",
+        "BACKFILL_SOURCE": "http://Mirror:2583/",
+        "BACKFILL_CONCURRENCY": "256",
+        "BACKFILL_HOST_CONCURRENCY": "1",
+        "BACKFILL_RECORDS_PER_SECOND": "5000",
+        "BACKFILL_DATABASE_LIMIT": "900",
         "NOTIFY_REPAIRED": "30",
         "VERIFY": "Signatures",
         "VERIFY_UNPROVEN": "HOLD",
@@ -87,13 +100,16 @@ def test_everything_set() -> None:
     assert config.database_url == env["DATABASE_URL"].strip()
     assert (config.relay_url, config.relay_host) == ("ws://relay_simulator:2470", "relay_simulator:2470")
     assert (config.db_pool_size, config.log_level, config.cursor) == (1, "DEBUG", 2**63 - 1)
-    assert (config.synchronous_commit, config.idle_timeout) == (False, 1.5)
+    assert (config.synchronous_commit, config.standby, config.idle_timeout) == (False, True, 1.5)
     assert config.collections == ("app.bsky.*", "fm.teal.alpha.feed.play")
     assert (config.http_bind, str(config.http_bind)) == (Address("::1", 0, chosen=True), "[::1]:0")
     assert config.http_hosts == ("worker.example", "::1", "10.0.0.7")
     assert (config.ready_lag, config.log_format) == (0.0, "json")
     assert (config.verify, config.hold_unproven, config.audit_rate) == ("signatures", True, 60)
     assert (config.backfill, config.notify_repaired) == ("off", 30)
+    assert config.backfill_source == "http://mirror:2583"
+    assert (config.backfill_concurrency, config.backfill_host_concurrency) == (256, 1)
+    assert (config.backfill_records, config.backfill_limit) == (5_000, 900)
     assert config.plc_urls == ("http://plc:2582", "https://plc.directory", "http://[::1]")
     assert (config.plc_rate, config.identity_ttl, config.allow_private_hosts) == (100, 60.0, True)
     assert config.dns_servers == (("9.9.9.9", 53), ("127.0.0.1", 5353), ("::1", 53), ("::1", 54))
@@ -143,6 +159,7 @@ def test_every_fault_at_once() -> None:
         SYNCHRONOUS_COMMIT="maybe",
         COLLECTIONS="app.bsky",
         ACCOUNTS="/nowhere",
+        STANDBY="yes",
         IDLE_TIMEOUT="nan",
         HTTP_BIND="8080",
         HTTP_HOSTS="http://worker.example",
@@ -152,6 +169,11 @@ def test_every_fault_at_once() -> None:
         VERIFY_UNPROVEN="wait",
         AUDIT_RATE="-1",
         BACKFILL="all",
+        BACKFILL_SOURCE="relay",
+        BACKFILL_CONCURRENCY="0",
+        BACKFILL_HOST_CONCURRENCY="0",
+        BACKFILL_RECORDS_PER_SECOND="-1",
+        BACKFILL_DATABASE_LIMIT="-1",
         NOTIFY_REPAIRED="-1",
         PLC_URL="plc.directory",
         PLC_RATE="0",
@@ -185,6 +207,11 @@ def test_every_fault_at_once() -> None:
         ("VERIFY_UNPROVEN", "off"),
         *(("AUDIT_RATE", value) for value in ("-1", "601", "x")),
         *(("BACKFILL", value) for value in ("on", "repairs", "1")),
+        *(("BACKFILL_SOURCE", value) for value in ("mirror.example", "wss://relay", "https://u@mirror", "https://mirror/x")),
+        *(("BACKFILL_CONCURRENCY", value) for value in ("0", "257", "x")),
+        *(("BACKFILL_HOST_CONCURRENCY", value) for value in ("0", "257")),
+        *(("BACKFILL_RECORDS_PER_SECOND", value) for value in ("-1", "1000001", "1.5")),
+        *(("BACKFILL_DATABASE_LIMIT", value) for value in ("-1", "1000001", "1TB")),
         *(("NOTIFY_REPAIRED", value) for value in ("-1", "366", "x", "1.5")),
         *(("LOG_LEVEL", value) for value in ("TRACE", "20")),
         *(("SYNCHRONOUS_COMMIT", value) for value in ("true", "remote_apply")),

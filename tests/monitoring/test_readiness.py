@@ -33,15 +33,20 @@ def lose(one: UnifiedWorker) -> None:
     one._lifecycle.lost()  # pyright: ignore[reportPrivateUsage]
 
 
+def stand_by(one: UnifiedWorker) -> None:
+    one._lifecycle.standby()  # pyright: ignore[reportPrivateUsage]
+
+
 @pytest.mark.parametrize(
     ("step", "expected"),
     [
         (start, [("starting", "the database is not connected, or not prepared yet")]),
         (lose, [("database", "the connection was lost; trying again")]),
+        (stand_by, [("standby", "another worker writes this relay's events; this one takes its place when it ends")]),
         (hold, [("decision", "set RELAY_URL")]),
         (stop, [("stopping", "SIGTERM")]),
     ],
-    ids=["starting", "lost", "held", "stopping"],
+    ids=["starting", "lost", "standby", "held", "stopping"],
 )
 async def test_each_phase_has_its_reason(step: Callable[[UnifiedWorker], None], expected: list[tuple[str, str]]) -> None:
     one = worker()

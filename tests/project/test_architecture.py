@@ -22,8 +22,8 @@ ORDER = (
     *("log", "embedded", "protocol", "config", "records"),
     *("database.connection", "identity", "database.write", "database.functions", "database.dead_letters"),
     *("database.repair", "database.schema"),
-    *("relay", "pipeline", "trust", "database.recount", "database.background", "accounts", "backfill", "database.status"),
-    *("monitoring", "command_line"),
+    *("relay", "pipeline", "stream", "trust", "database.recount", "database.background", "accounts", "backfill"),
+    *("database.status", "monitoring", "command_line"),
 )
 SERVICE_SUFFIX = re.compile(r"(manager|helpers?|utils?|common|misc)$")
 

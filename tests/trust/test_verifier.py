@@ -1,12 +1,18 @@
 """The verifying stage in a whole worker: real frames, real keys, a real directory, real rows."""
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
 from indexer.command_line.retry_run import Retrying
 from indexer.config.settings import Config
 from indexer.database.dead_letters.queries import Choice
+from indexer.identity.key_cache import NoIdentity
+from indexer.protocol.events import Unusable
+from indexer.protocol.keys import SigningKey
+from indexer.protocol.proving import Provable
+from indexer.trust import settling
 from relay_simulator import keys
 from relay_simulator.encoding import car, car_section, cid_of, signed_commit, unsigned_commit
 from relay_simulator.hosts.faults import Cut, Slow, Status
@@ -260,6 +266,62 @@ async def test_what_was_kept_before_a_restart_goes_first_too(database: str, net:
             net.services.faults.put(Slow(1.0), "directory")  # so the next commit comes before the key
     async with verifying(database, net) as worker:
         await has_all(database, worker, net, alice)
+
+
+@pytest.mark.usefixtures("_probed")
+async def test_where_letters_may_not_go_first_yet_what_comes_later_waits_with_them(
+    database: str, net: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They have gone first within the last minute."""
+    monkeypatch.setattr("indexer.trust.lettered.Lettered.take", never)
+    alice = net.repo(1)
+    async with verifying(database, net) as worker:
+        await kept_then_answered(net, alice, worker)
+        for rkey in "de":
+            net.send(alice.commit(like(rkey)))
+        await finished(worker, net.seq)
+        assert worker.metrics.doubts == {}
+    assert await rkeys(database) == ["a"]
+    assert await letters(database) == [("unproven", True)] * 4
+    monkeypatch.setattr("indexer.trust.settling.INTERVAL", 0.2)
+    async with verifying(database, net) as worker:
+        await until(lambda: are_there(database, "abcde"), "all are applied", 60)
+        assert worker.metrics.doubts == {}
+    assert await letters(database) == []
+
+
+def never(*_: object) -> bool:
+    return False
+
+
+async def are_there(url: str, names: str) -> bool:
+    return await rkeys(url) == list(names)
+
+
+@pytest.mark.usefixtures("_probed")
+async def test_a_key_that_comes_between_two_letters_lets_none_overtake_the_other(
+    database: str, net: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice = net.repo(1)
+    async with verifying(database, net) as worker:
+        await kept_then_answered(net, alice, worker)
+    monkeypatch.setattr("indexer.trust.settling.ROUND", 0.2)
+    monkeypatch.setattr("indexer.trust.settling.INTERVAL", 0.2)
+    judge = settling.judged
+    keys: list[SigningKey | NoIdentity | None] = []
+
+    def late(event: Provable, key: SigningKey | NoIdentity | None, *others: Any) -> Provable | Unusable:
+        """What judges the first letter does not know the new key yet."""
+        keys.append(key)
+        return judge(event, net.repo(2).key if len(keys) == 1 else key, *others)
+
+    monkeypatch.setattr(settling, "judged", late)
+    async with verifying(database, net) as worker:
+        await worker.trust.identities.refresh(alice.did)
+        await until(lambda: are_there(database, "abc"), "all are applied", 60)
+        assert worker.metrics.doubts == {}
+    assert len(keys) >= 3
+    assert await letters(database) == []
 
 
 async def test_what_was_applied_unproven_before_a_change_of_keys_is_proven_after_it(database: str, net: Network) -> None:

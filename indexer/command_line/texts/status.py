@@ -149,6 +149,8 @@ def _relay(relay: Relay, now: datetime) -> list[str]:
     runs = relay.runs
     at_work = relay.running is not None and bool(runs) and runs[0].stopped_at is None
     lines = [_line("worker", _worker(relay.running, runs[0] if at_work else None))]
+    if relay.standbys:
+        lines.append(_line("standby", f"{number(relay.standbys)}, to take its place when it ends"))
     over = runs[1:] if at_work else runs
     if over:
         lines.append(_line("last stop", _stop(over[0])))

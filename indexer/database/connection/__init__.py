@@ -1,6 +1,7 @@
 """Connections to one server, and what its errors require.
 
 pool.py      DatabasePool: connections, and the one that holds the lock
+lock.py      the worker's lock: who has it, who waits for it, who is the keeper
 server.py    the one server that all of them lead to
 sessions.py  the settings of each session
 failures.py  SQLSTATE -> retry, operator, or dead letter

@@ -1,24 +1,24 @@
 """The database connections: an asyncpg pool, of which one connection holds the worker's lock.
 
-The lock says that no other worker writes this relay's cursor into this database. The cursor is saved on the lock's own
-connection, so a worker that lost its lock can't save one. With a pool of one connection lanes share that one.
+The lock (lock.py) says that no other worker writes this relay's cursor into this database. The cursor is saved on the lock's
+own connection, so a worker that lost its lock can't save one. With a pool of one connection lanes share that one.
 """
 
 import asyncio
-import hashlib
-import logging
 import math
 import time
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
 from indexer.database.connection.failures import DATABASE_ERRORS, READ_ONLY, Unavailable, sqlstate
+from indexer.database.connection.lock import WorkerLock
 from indexer.database.connection.server import CONNECT_TIMEOUT, HOST_TIMEOUT, Server, hosts, ready_session
 from indexer.database.connection.sessions import SESSION_SETTINGS, Connection
 from indexer.errors import OperatorError
+from indexer.shares import WHOLE, Share
 
 if TYPE_CHECKING:
     from asyncpg.pool import Pool, PoolConnectionProxy
@@ -27,35 +27,17 @@ if TYPE_CHECKING:
 # the socket has not, so the connection still passes for open.
 ENDED_UNNOTICED = asyncpg.InternalClientError
 
-LOCK_PATIENCE = 30.0  # seconds: for the server to notice that the lock's last holder was killed
 # A server that is silent is noticed within 15 s. Both begin when the connection is free: a call of ours may take long.
 PING_INTERVAL = 5.0  # seconds between two questions whether the server is still there
 PING_TIMEOUT = 9.0  # seconds for the answer
 
 PING = "SELECT 1"
-TRY_LOCK = "SELECT pg_try_advisory_lock($1)"
-LOCK_HOLDER = """
-SELECT format('pid %s, %s, connected %s', a.pid, a.application_name, a.backend_start) FROM pg_catalog.pg_locks AS l
-JOIN pg_catalog.pg_stat_activity AS a USING (pid)
-WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
-  AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
-  AND ((l.classid::bigint << 32) | l.objid::bigint) = $1
-"""
 SETTINGS_IN_FORCE = "SELECT name, setting FROM pg_catalog.pg_settings WHERE name = ANY($1)"
 
 POOLER = (
     "DATABASE_URL leads to a connection pooler that does not pass session settings on (pgbouncer in transaction mode?): "
     "point it at PostgreSQL itself, because session locks and settings are lost behind a pooler"
 )
-
-WAITING = "Another worker writes the events of %s into this database (%s): waiting up to %.0f s for it to end"
-
-log = logging.getLogger(__name__)
-
-
-def lock_key(name: str) -> int:
-    """The key of the lock that protects `name`. Positive, so that the two halves in pg_locks together are the key again."""
-    return int.from_bytes(hashlib.sha256(f"unified_worker:{name}".encode()).digest()[:8], "big") >> 1
 
 
 class LockLost(Exception):
@@ -65,19 +47,30 @@ class LockLost(Exception):
 class DatabasePool:
     """The connections of one process: asyncpg's pool, the worker's lock on it, and the connections that stages borrow.
 
-    `url`: a PostgreSQL connection string. `size`: connections at most, the lock's included. `name`: what the lock protects (the
-    relay's host). `durable`: whether a call returns only when its commits are on disk. `exclusive`: whether the lock is taken;
-    who writes no cursor does without.
+    `url`: a PostgreSQL connection string. `size`: connections at most, the lock's included. `name`: the relay's host.
+    `durable`: whether a call returns only when its commits are on disk. `exclusive`: whether the lock is taken; who writes no
+    cursor does without. `share`: the part of the relay's accounts that the lock is for. `on_standby`: as WorkerLock's.
     """
 
-    def __init__(self, url: str, *, size: int, name: str, durable: bool, exclusive: bool = True) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        size: int,
+        name: str,
+        durable: bool,
+        exclusive: bool = True,
+        share: Share = WHOLE,
+        on_standby: Callable[[], None] | None = None,
+    ) -> None:
         self.size = size
         self.durable = durable
         self.url = url
         self.name = name
+        self.service = share.service(name)
+        self.lock = WorkerLock(name, share, on_standby)
         self.answered_at = -math.inf  # when the lock's connection answered last, by time.monotonic
         self._exclusive = exclusive
-        self._key = lock_key(name)
         self._pool: Pool[Any] | None = None
         self._server: Server | None = None  # where the lock is
         self._lock_connection: PoolConnectionProxy[Any] | None = None
@@ -109,7 +102,7 @@ class DatabasePool:
         async with self.lock_connection() as connection:
             await self._refuse_poolers(connection)
             if self._exclusive:
-                await self._take_lock(connection)
+                await self.lock.take(connection)
 
     async def _connect(self, url: str, patience: float) -> None:
         """A pool on this one host, and the connection in it that is to hold the lock."""
@@ -215,23 +208,6 @@ class DatabasePool:
         in_force = {row["name"]: row["setting"] for row in await connection.fetch(SETTINGS_IN_FORCE, list(asked))}
         if in_force != asked:
             raise OperatorError([POOLER])
-
-    async def _take_lock(self, connection: "Connection") -> None:
-        deadline = time.monotonic() + LOCK_PATIENCE
-        warned = False
-        while not await connection.fetchval(TRY_LOCK, self._key):
-            holder = await connection.fetchval(LOCK_HOLDER, self._key)
-            if not warned:
-                warned = True
-                log.warning(WAITING, self.name, holder, LOCK_PATIENCE)
-            if time.monotonic() >= deadline:
-                raise OperatorError(
-                    [
-                        f"another worker writes the events of {self.name} into this database ({holder}): stop it first, "
-                        "or give this one a database of its own"
-                    ]
-                )
-            await asyncio.sleep(0.5)
 
 
 @contextmanager

@@ -18,9 +18,12 @@ else:
 SESSION_SETTINGS = {
     "application_name": "unified-worker (python)",  # operators filter pg_stat_activity by it
     "client_connection_check_interval": "1000",  # ms: a worker killed with -9 must not leave its call running
-    "tcp_keepalives_idle": "10",  # s: a worker whose machine is gone has lost its lock within LOCK_PATIENCE
-    "tcp_keepalives_interval": "5",  # s
+    # A worker whose machine is gone has lost its lock within 11 s: while its connection is idle, and while the server's answer
+    # is on its way.
+    "tcp_keepalives_idle": "5",  # s
+    "tcp_keepalives_interval": "2",  # s
     "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "11000",  # ms
     # How long things may take. A call holds hundreds of commits, so no limit of somebody else's fits it.
     "lock_timeout": "30000",  # ms: a lock held on our tables by others is a retry that is logged, not a silent wait
     "statement_timeout": "0",

@@ -29,6 +29,7 @@ Python makes what depends on the record types, and gives the bounds:
 
 sql_files.py         reads the .sql files
 install.py           all functions in their order
+installed.py         … installed where they are not there as they should be
 write_branches.py    the branches that put and delete each record type
 references.py        the lock's class, and where the types' records meet
 accounts.py          the statuses that hide an account, and the wipe's branches

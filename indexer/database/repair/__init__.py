@@ -8,6 +8,7 @@ bringing.py  slices of repos brought into the tables
 writing.py   all of some repos, slice by slice
 checking.py  what a repair would write
 asked.py     what commands ask for, and show
+room.py      how much room the database has
 left_out.py  what COLLECTIONS or ACCOUNTS left out, and take now
 listings.py  what operators asked to have fetched, and the lists that it is found on
 """

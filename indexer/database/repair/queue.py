@@ -62,6 +62,10 @@ SELECT did FROM unified_worker.repos WHERE sync = 2 AND active AND NOT wiping AN
 """
 
 
+HOST = """
+WITH added AS (INSERT INTO unified_worker.hosts (url) VALUES ($1) ON CONFLICT (url) DO NOTHING RETURNING id)
+SELECT id FROM added UNION ALL SELECT id FROM unified_worker.hosts WHERE url = $1 COLLATE "C"
+"""
 # At once, whatever was tried before.
 HURRY = """
 INSERT INTO unified_worker.repairs (did, why, priority)
@@ -126,3 +130,9 @@ async def claim_one(connection: Connection, holder: str, did: str) -> Claimed | 
 async def hosts(connection: Connection) -> dict[int, str]:
     """The hosts of which repos are wanted: their origins by id."""
     return {row["id"]: row["url"] for row in await connection.fetch(HOSTS)}
+
+
+async def host_id(connection: Connection, url: str) -> int:
+    """The id of the host with this origin, which is noted if it is new."""
+    found = await connection.fetchval(HOST, url)
+    return found if found is not None else await connection.fetchval(HOST, url)  # another session noted it at the same moment

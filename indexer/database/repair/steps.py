@@ -13,7 +13,12 @@ from indexer.database.repair import arrays, slices
 from indexer.database.repair.arrays import New
 from indexer.database.repair.slices import Gone, Part, Put, Refusal, Terms
 
-MARK = "SELECT unified_worker.repair_mark($1, $2)"
+# What the repo was just before.
+MARK = """
+SELECT unified_worker.repair_mark($1, $2), coalesce(nullif(r.rev, r.refuted_rev), ''),
+  CASE WHEN r.sync = 1 AND NOT (r.filtered OR r.unlooked) THEN r.data_cid END
+FROM (SELECT) AS one LEFT JOIN unified_worker.repos AS r ON r.did = $1
+"""
 # since: from when on it was followed, as far as people are to be told: not before it was wiped. Null: what it has was never
 # missed. All but the word is as it was before.
 BEGIN = """
@@ -60,6 +65,15 @@ class Claim(NamedTuple):
     number: int
 
 
+class Marked(NamedTuple):
+    """A repo before it is fetched. `rev`: what is older is of no use; '' if anything is. `data`: the CID of its tree's root, if
+    nothing is missing: then a commit with the same brings nothing."""
+
+    word: Word
+    rev: str
+    data: str | None
+
+
 class Differences(NamedTuple):
     """What of a slice is to be written: records that are missing or other, with their rows; rows that are to go. `refused`:
     records that can't be written."""
@@ -70,9 +84,11 @@ class Differences(NamedTuple):
     refused: Sequence[Refusal]
 
 
-async def mark(connection: Connection, claim: Claim) -> Word:
+async def mark(connection: Connection, claim: Claim) -> Marked:
     """Before the request goes out: what commits touch from now on is noted."""
-    return Word(await connection.fetchval(MARK, *claim))
+    row = await connection.fetchrow(MARK, *claim)
+    assert row is not None
+    return Marked(Word(row[0]), row[1], row[2])
 
 
 class Fetched(NamedTuple):

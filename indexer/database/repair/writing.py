@@ -42,7 +42,8 @@ class WholeRepo(Protocol):
 class Job(NamedTuple):
     """One repo that was fetched under a claim. `proven`: the account's key signed it. `host`: the id of its host.
 
-    `aside`: has the work of reading a slice done, where that may wait for a disk.
+    `aside`: has the work of reading a slice done, where that may wait for a disk. `may_go_on`: waits while others come
+    first, and is asked before each slice.
     """
 
     claim: Claim
@@ -50,6 +51,7 @@ class Job(NamedTuple):
     proven: bool
     host: int | None = None
     aside: Callable[[Callable[[], Slice | None]], Awaitable[Slice | None]] | None = None
+    may_go_on: Callable[[], Awaitable[None]] | None = None
 
 
 class Ended(NamedTuple):
@@ -87,21 +89,12 @@ class Under:
 
 
 class Writing:
-    """Writes repos. `notify`: how old a record may be, at most, that was missing and notifies others all the same. `may_go_on`:
-    waits while others come first, and is asked before each slice."""
+    """Writes repos. `notify`: how old a record may be, at most, that was missing and notifies others all the same."""
 
-    def __init__(
-        self,
-        tables: Tables,
-        selection: Selection,
-        *,
-        notify: timedelta,
-        may_go_on: Callable[[], Awaitable[None]] | None = None,
-    ) -> None:
+    def __init__(self, tables: Tables, selection: Selection, *, notify: timedelta) -> None:
         self._tables = tables
         self._selection = selection
         self._notify = notify
-        self._may_go_on = may_go_on
 
     async def write(self, jobs: Sequence[Job]) -> list[Ended]:
         """Write the repos of several accounts; return what became of each. Raises Stop if only an operator can help."""
@@ -109,8 +102,9 @@ class Writing:
         in_order = sorted(all_of_them, key=lambda one: one.job.claim.did)
         going_on = await self._begin(self._wanted(in_order))
         while going_on := [one for one in going_on if one.word is Word.OK and await one.next() is not None]:
-            if self._may_go_on is not None:
-                await self._may_go_on()
+            for one in going_on:
+                if one.job.may_go_on is not None:
+                    await one.job.may_go_on()
             going_on = self._wanted(going_on)
             await self._bring(going_on)
         for one in in_order:

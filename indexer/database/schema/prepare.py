@@ -9,7 +9,7 @@ from typing import NamedTuple
 import asyncpg
 
 from indexer.database.connection.sessions import Connection
-from indexer.database.functions import install, optional_columns
+from indexer.database.functions import install, installed, optional_columns
 from indexer.database.schema import compatibility, finite_times, tables
 from indexer.database.schema.advice import advice, warnings
 from indexer.database.schema.migrations import MIGRATIONS
@@ -68,7 +68,7 @@ async def prepare(connection: Connection, record_types: Sequence[RecordType]) ->
                 [f"the database user may not prepare the schema ({error}): let the owner of unified_worker start the worker"]
             ) from None
         lacking = await optional_columns.settle(connection, schema, record_types)
-        await connection.execute(";\n".join(install.functions(schema, record_types, lacking)))  # in one round trip
+        await installed.install(connection, install.functions(schema, record_types, lacking))
         mended = 0 < before.version < finite_times.SINCE and await _mend_times(connection, schema, record_types)
         older = 0 < before.version < DERIVED_SINCE and before.tables_by == "worker"
         if mended or (older and await _any_rows(connection, schema, record_types)):

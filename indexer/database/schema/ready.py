@@ -41,7 +41,7 @@ async def find_ready(pool: DatabasePool, patience: float = START_PATIENCE) -> st
 
 
 async def _reach(pool: DatabasePool, work: Callable[[Connection], Awaitable[str]], patience: float) -> str:
-    deadline = time.monotonic() + patience
+    began = time.monotonic()
     while True:
         try:
             await pool.open()
@@ -50,9 +50,11 @@ async def _reach(pool: DatabasePool, work: Callable[[Connection], Awaitable[str]
         except (LockLost, *DATABASE_ERRORS) as error:
             message = " ".join(str(error).split()) or type(error).__name__
             fault = tls_fault(error, pool.url) or _fault(error, redacted(pool.url), message)
+            if pool.lock.standing_by:
+                patience = math.inf
             if math.isinf(patience) and not is_pooler(error):
                 fault = None  # it took us before: a password is being changed, or another server takes over
-            if fault is not None or time.monotonic() >= deadline:
+            if fault is not None or time.monotonic() >= began + patience:
                 raise OperatorError([fault or _not_ready(error, redacted(pool.url), message)]) from None
             warn_limited(log, "database away", "The database does not answer (%s); trying again every second", message)
         await asyncio.sleep(1.0)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from indexer.database.background.sizes import Size, measure
-from indexer.database.connection.pool import lock_key
+from indexer.database.connection.lock import lock_key, standby_key
 from indexer.database.connection.sessions import Connection
 from indexer.database.functions.dead_letters import MAX_FRAMES_BYTES, MAX_LETTERS_OF_A_DID, PENDING
 from indexer.database.status.results import (
@@ -45,6 +45,11 @@ HOLDER = """
 SELECT l.pid, a.backend_start AS connected_at, host(a.client_addr) AS address
 FROM pg_catalog.pg_locks AS l LEFT JOIN pg_catalog.pg_stat_activity AS a USING (pid)
 WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
+  AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
+  AND ((l.classid::bigint << 32) | l.objid::bigint) = $1 AND l.mode = 'ExclusiveLock'
+"""
+STANDBYS = """
+SELECT count(*) FROM pg_catalog.pg_locks AS l WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
   AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
   AND ((l.classid::bigint << 32) | l.objid::bigint) = $1
 """
@@ -128,6 +133,7 @@ async def _relay(connection: Connection, stored: Mapping[str, Any]) -> Relay:
         runs=[PastRun(*row[:-1], counts=json.loads(row["counts"])) for row in await connection.fetch(RUNS, service)],
         gaps=gaps[0]["gaps"] if gaps else 0,
         last_gaps=[Gap(*row[:-1]) for row in gaps],
+        standbys=await connection.fetchval(STANDBYS, standby_key(service)),
     )
 
 

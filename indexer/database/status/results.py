@@ -48,7 +48,10 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class Relay:
-    """A relay that was indexed into this database: its stored cursor, and the last two runs, newest first."""
+    """A relay that was indexed into this database: its stored cursor, and the last two runs, newest first.
+
+    `standbys`: workers that wait to take the place of the one that runs.
+    """
 
     service: str
     cursor: str | None
@@ -58,6 +61,7 @@ class Relay:
     runs: list[PastRun]
     gaps: int
     last_gaps: list[Gap]
+    standbys: int
 
 
 @dataclass(frozen=True, slots=True)

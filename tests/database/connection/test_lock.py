@@ -1,6 +1,7 @@
 """One worker a relay and database: who has the lock, how it is told, and when it is free again."""
 
 import asyncio
+import logging
 import os
 import signal
 import sys
@@ -11,6 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 import asyncpg
 import pytest
 
+from indexer.database.connection import lock as lock_module
 from indexer.database.connection import pool as pool_module
 from indexer.database.connection.pool import DatabasePool, LockLost
 from indexer.database.connection.sessions import SESSION_SETTINGS
@@ -39,7 +41,7 @@ async def until(worker: Worker, query: str, count: int) -> None:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pool_module, "LOCK_PATIENCE", 0.2)
+    monkeypatch.setattr(lock_module, "LOCK_PATIENCE", 0.2)
 
 
 @pytest.mark.usefixtures("impatient")
@@ -74,6 +76,54 @@ async def test_a_start_waits_for_a_lock_that_is_about_to_be_free(database: str, 
         second = await starting
         assert await second.write(Stream().commit("a", put(f"{POST}/1", post()))) == ["applied"]
         await context.__aexit__(None, None, None)
+
+
+async def test_a_holder_that_asks_nothing_any_more_loses_the_lock(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its process hangs, or its machine is gone and a proxy or the network keeps its connection."""
+    monkeypatch.setattr(lock_module, "SILENCE", 0.3)
+    async with opened(database) as hanging:
+        async with asyncio.timeout(10), opened(database) as second:
+            assert await second.write(Stream().commit("a", put(f"{POST}/1", post()))) == ["applied"]
+        with pytest.raises(LockLost):
+            async with hanging.pool.lock_connection() as connection:
+                await connection.fetchval("SELECT 1")
+
+
+async def test_a_holder_that_asks_keeps_the_lock(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lock_module, "LOCK_PATIENCE", 2.5)
+    monkeypatch.setattr(pool_module, "PING_INTERVAL", 0.05)
+    async with opened(database) as well:
+        watching = asyncio.create_task(well.pool.watch())
+        monkeypatch.setattr(lock_module, "SILENCE", 2.0)
+        with pytest.raises(OperatorError, match="with --standby"):
+            async with opened(database):
+                pass
+        assert not watching.done()
+        watching.cancel()
+
+
+async def test_a_standby_outlives_its_connection(database: str, caplog: pytest.LogCaptureFixture) -> None:
+    """A failover of the database, while it waits: it goes on waiting, and says so once."""
+    caplog.set_level(logging.INFO)
+    standbys = "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND mode = 'ShareLock' AND granted"
+    async with opened(database) as first:
+        told: list[bool] = []
+        pool = DatabasePool(database, size=2, name="relay.test", durable=True, on_standby=lambda: told.append(True))
+        waiting = asyncio.create_task(make_ready(pool, RECORD_TYPES, patience=0))
+        before = 0
+        for _ in range(2):
+            async with asyncio.timeout(20):
+                while (pid := await first.value(standbys)) in (None, before):
+                    await asyncio.sleep(0.02)
+            before = pid
+            await first.value("SELECT pg_terminate_backend($1)", pid)
+        first.pool.terminate()
+        await asyncio.wait_for(waiting, 20)
+        assert told
+        assert caplog.text.count("standing by to take its place") == 1
+        assert not pool.lock.standing_by
+        assert await first.value(standbys) is None
+        pool.terminate()
 
 
 async def test_a_server_that_answers_no_more_is_noticed(database: str, monkeypatch: pytest.MonkeyPatch) -> None:

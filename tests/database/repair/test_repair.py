@@ -273,7 +273,7 @@ async def test_two_workers_do_not_repair_one_repo(worker: Worker) -> None:
     await worker.connection.execute("UPDATE unified_worker.repairs SET lease_until = now() - interval '1 s'")
     assert await steps.reset(worker.connection, "other.test") == 1
     (again,) = await queue.claim(worker.connection, "other.test", 10)
-    assert await steps.mark(worker.connection, again.claim) is Word.OK
+    assert (await steps.mark(worker.connection, again.claim)).word is Word.OK
     assert (await written(worker, claim, Whole(rev_at(LATER), REPO))).word is Word.LOST
     assert await worker.value("SELECT count(*) FROM posts") == 0
     assert (await written(worker, again.claim, Whole(rev_at(LATER), REPO))).word is Word.OK
@@ -522,7 +522,6 @@ async def test_collections_that_are_left_out_are_left_alone(worker: Worker) -> N
     assert await worker.value("SELECT count(*) FROM generic_records") == 1
     query = "SELECT sync, filtered FROM unified_worker.repos"
     assert await worker.connection.fetchrow(query) == (1, True)
-    await worker.connection.execute("UPDATE unified_worker.repos SET sync = 0")
     assert (await repaired(worker, "a", Whole(rev_at(2 * LATER), REPO))).counts == Counter(put=4, gone=2, same=2)
     assert await worker.connection.fetchrow(query) == (1, False)
 

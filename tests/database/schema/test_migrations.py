@@ -20,7 +20,7 @@ STEPS = {
     "0006_sync_states.sql": "b5a2450d460b0afc",
     "0007_confirmed_accounts.sql": "fe809f4698229091",
     "0008_repairs.sql": "191ef9b6e689938b",
-    "0009_listings.sql": "a004c3c80d5d486e",
+    "0009_listings.sql": "d694e015a04da432",
 }
 
 

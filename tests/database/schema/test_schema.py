@@ -61,6 +61,34 @@ async def test_the_next_start_changes_nothing(database: str) -> None:
         assert await worker.value("SELECT count(*) FROM posts") == 1
 
 
+VERSIONS = "SELECT oid::text || xmin::text FROM pg_proc WHERE pronamespace = 'unified_worker'::regnamespace ORDER BY oid"
+OTHER = "LANGUAGE sql IMMUTABLE STRICT AS $$ SELECT 'x' $$"
+
+
+async def test_functions_that_are_there_are_not_replaced(any_database: str) -> None:
+    async with opened(any_database) as worker:
+        before = await worker.column(VERSIONS)
+    async with opened(any_database) as worker:
+        assert await worker.column(VERSIONS) == before
+
+
+async def test_functions_that_somebody_changed_are_put_right(database: str) -> None:
+    path = "SELECT unified_worker.path_of('at://did:plc:a/app.bsky.feed.post/1')"
+    function = "FUNCTION unified_worker.path_of"
+    for change in (
+        f"DROP {function}",
+        f"ALTER {function} VOLATILE",
+        f"CREATE OR REPLACE {function}(p_uri text) RETURNS text {OTHER}",
+    ):
+        async with opened(database) as worker:
+            before = await worker.column(EVERYTHING)
+            assert await worker.value(path) == "app.bsky.feed.post/1"
+            await worker.connection.execute(change)
+        async with opened(database) as worker:
+            assert await worker.value(path) == "app.bsky.feed.post/1", change
+            assert await worker.column(EVERYTHING) == before
+
+
 COLUMNS_CAME = 4  # the version whose step gave tables of our own their optional columns
 
 

@@ -340,7 +340,7 @@ def test_durations_for_people(seconds: float, text: str) -> None:
 def test_a_relay_whose_worker_was_killed() -> None:
     now = datetime(2026, 7, 1, tzinfo=UTC)
     run = PastRun(now, now, stopped_at=None, how=None, version="1", host="h", pid=1, counts={})
-    relay = Relay("r", "7", now - timedelta(hours=2), saved_at=None, running=None, runs=[run], gaps=0, last_gaps=[])
+    relay = Relay("r", "7", now - timedelta(hours=2), saved_at=None, running=None, runs=[run], gaps=0, last_gaps=[], standbys=0)
     report = Status(
         now=now,
         relays=[relay],

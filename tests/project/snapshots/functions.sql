@@ -2409,7 +2409,7 @@ BEGIN
   SELECT * INTO v_repair FROM unified_worker.repairs WHERE did = p_did;
   IF p_rev < v_repair.floor_rev THEN
     RETURN 'behind';
-  ELSIF v_repo.sync = 1 AND v_repo.data_cid = p_data AND NOT v_repo.unlooked THEN
+  ELSIF v_repo.sync = 1 AND NOT (v_repo.filtered OR v_repo.unlooked) AND v_repo.data_cid = p_data THEN
     RETURN 'same';
   END IF;
   IF v_repo.rev = v_repo.refuted_rev AND EXISTS (

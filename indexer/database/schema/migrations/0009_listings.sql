@@ -28,3 +28,7 @@ COMMENT ON COLUMN unified_worker.backfill_jobs.holder IS 'The relay whose worker
 ALTER TABLE unified_worker.repos ADD unlooked boolean NOT NULL DEFAULT false;
 COMMENT ON COLUMN unified_worker.repos.unlooked IS 'Records of it were written as sets, and it was not settled since: the next
       repair looks once more for what others'' records have to do with them.';
+
+ALTER TABLE unified_worker.schema_version ADD functions text;
+COMMENT ON COLUMN unified_worker.schema_version.functions IS 'Which functions a start has installed: a digest of the
+      statements, and one of what the catalogue then held. NULL in rows that are not the newest.';

@@ -6,7 +6,7 @@ const KEPT = 900; // samples: 15 minutes
 const YOUNG = 30; // seconds: a worker of that age that has seen no event yet is not stalled, but starting
 const FIRST = ["not_connected", "lag"]; // the only reasons of a worker that has never been connected
 
-const WORDS = { ready: "Live", behind: "Catching up", starting: "Starting", stalled: "Stalled", lost: "Lost" };
+const WORDS = { ready: "Live", behind: "Catching up", starting: "Starting", standby: "Standing by", stalled: "Stalled", lost: "Lost" };
 const REASONS = { stopping: "Stopping", decision: "A decision is needed", database: "Database", not_connected: "Relay not connected", lag: "Behind" };
 const ICONS = {
   ready: ["#1a9c4b", "M9 16.5l5 5 9-11"],
@@ -126,6 +126,7 @@ function detail(name) {
     case "ready": return now.lag === null ? "No event has arrived yet." : `Everything that the relay sent up to ${now.lag < 1 ? "a moment" : duration(now.lag)} ago is in the database.`;
     case "behind": return `${duration(now.lag)} behind the relay, ${remaining()}.`;
     case "lost": return now ? `No message from the worker since ${moment(heard)}. The values below are from then; this page keeps trying.` : "The worker does not answer; this page keeps trying.";
+    case "standby": return "Another worker writes this relay's events; this one takes its place when it ends.";
     case "stalled": return now.rate > 0 ? "Something is wrong:" : "Nothing is being written:";
     default: return "";
   }

