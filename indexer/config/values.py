@@ -11,9 +11,11 @@ from indexer.config.database_url import faults_of
 from indexer.config.misspelt import misspelt
 from indexer.config.stream_url import StreamAddress, is_stream, stream_address
 from indexer.protocol.syntax import is_nsid
+from indexer.shares import WHOLE, Share
 
 Choice = TypeVar("Choice", bound=str)
 
+MOST_SHARES = 64  # beyond that a worker would do little but decode what is others'
 MAX_SEQ = 2**63 - 1  # a seq is a 64-bit integer
 
 
@@ -110,6 +112,19 @@ class Values:
 
     def switch(self, name: str) -> bool:
         return self.choice(name, ("on", "off")) == "on"
+
+    def share(self, stream: StreamAddress | None) -> Share:
+        text = self.text("SHARE")
+        found = re.fullmatch(r"([1-9][0-9]?)/([1-9][0-9]?)", text)
+        share = Share(int(found[1]), int(found[2])) if found else None
+        if share is None or not share.number <= share.of <= MOST_SHARES:
+            self.faults.append(f"SHARE is {text[:40]!r}; write k/n, 1/4 for example: n from 1 to {MOST_SHARES}, k from 1 to n")
+            return WHOLE
+        if stream is not None and share.of > 1:
+            self.faults.append(
+                f"SHARE is {text}, and RELAY_URL names a server whose partitions workers share by themselves; remove it"
+            )
+        return share
 
     def directories(self, name: str) -> tuple[str, ...]:
         origins: list[str] = []

@@ -16,7 +16,7 @@ from indexer import json
 from indexer.log.handler import warn_limited
 from indexer.metrics import Metrics
 from indexer.protocol.envelope import envelope
-from indexer.protocol.events import Account, Commit, Identity, Ignored, Info, StreamError, Sync, Unusable
+from indexer.protocol.events import Account, Commit, Foreign, Identity, Ignored, Info, StreamError, Sync, Unusable
 from indexer.protocol.frames import decode
 from indexer.protocol.proving import did_of
 from indexer.protocol.syntax import parse_datetime
@@ -86,6 +86,8 @@ class Filling:
             case Ignored():
                 gap = None if event.seq is None else self._position.arrived(event.seq, None)
                 await self._put(NOBODY, event.seq, frame, gap)
+            case Foreign():
+                pass  # none is, where nobody says whose are wanted
             case Commit() | Sync() | Identity() | Account() | Unusable():
                 # A wrong bit must not lead the cursor anywhere.
                 seq = None if isinstance(event, Unusable) and event.salvaged else event.seq

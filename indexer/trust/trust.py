@@ -33,7 +33,7 @@ class Trust:
         self._config = config
         self._pool = pool
         self._metrics = metrics
-        self._settling = Settling(pool, self.identities, metrics, selection, config.verify)
+        self._settling = Settling(pool, self.identities, metrics, selection, config.verify, config.share.takes)
         self.begin()
 
     @property
@@ -66,6 +66,11 @@ class Trust:
         """Note what became of it."""
         if self._config.verify != "off":
             self._verifier.written(batch, outcomes)
+
+    def identity_elsewhere(self, did: str) -> None:
+        """An #identity came of an account whose commits another worker verifies: here repos of it may be fetched."""
+        if self._config.verify != "off":
+            self.identities.stale(did)
 
     async def close(self) -> None:
         """Close the connections to those who were asked."""

@@ -7,6 +7,7 @@ steps.py     the calls, each a transaction: mark, begin, compare, write, look, s
 bringing.py  slices of repos brought into the tables
 writing.py   all of some repos, slice by slice
 checking.py  what a repair would write
+standing.py  how far all fetching is
 asked.py     what commands ask for, and show
 room.py      how much room the database has
 left_out.py  what COLLECTIONS or ACCOUNTS left out, and take now

@@ -1,4 +1,4 @@
--- Step 9: the lists on which repos are found; what sets of records have still to look for.
+-- Step 9: the lists on which repos are found.
 
 CREATE TABLE unified_worker.listings (
   job bigint NOT NULL,
@@ -24,10 +24,6 @@ ALTER TABLE unified_worker.backfill_jobs
 COMMENT ON COLUMN unified_worker.backfill_jobs.phase IS 'begin; hosts (the relay''s list of servers is read, up to cursor);
       repos (lists of repos are read); again (the list of servers is read once more).';
 COMMENT ON COLUMN unified_worker.backfill_jobs.holder IS 'The relay whose worker has it, until lease_until.';
-
-ALTER TABLE unified_worker.repos ADD unlooked boolean NOT NULL DEFAULT false;
-COMMENT ON COLUMN unified_worker.repos.unlooked IS 'Records of it were written as sets, and it was not settled since: the next
-      repair looks once more for what others'' records have to do with them.';
 
 ALTER TABLE unified_worker.schema_version ADD functions text;
 COMMENT ON COLUMN unified_worker.schema_version.functions IS 'Which functions a start has installed: a digest of the
