@@ -8,6 +8,7 @@ firehose.frames() ─► on_message_handler ─► decode ─► lanes.put (by D
 import asyncio
 import logging
 import math
+import os
 import sys
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, asynccontextmanager
@@ -17,10 +18,12 @@ from indexer.accounts.accounts import Accounts
 from indexer.backfill.backfill import Backfill
 from indexer.command_line import process
 from indexer.config.settings import Config
+from indexer.config.stream_url import PARTITIONS
 from indexer.database.background.chosen import Choosing
 from indexer.database.background.runs import Run
 from indexer.database.background.tasks import background
 from indexer.database.connection.failures import DATABASE_ERRORS, Remedy, remedy
+from indexer.database.connection.keeper import Keeper
 from indexer.database.connection.pool import DatabasePool, LockLost
 from indexer.database.schema.ready import START_PATIENCE, make_ready
 from indexer.errors import describe
@@ -31,11 +34,11 @@ from indexer.metrics import Metrics
 from indexer.monitoring.gauges import Gauges
 from indexer.monitoring.progress import Progress
 from indexer.pipeline.cursor import Cursor
-from indexer.pipeline.lanes import Lane, Placed
+from indexer.pipeline.lanes import MOST_LANES, Lane, Placed
 from indexer.pipeline.processor import EventProcessor
 from indexer.pipeline.session import Session
 from indexer.pipeline.watermark import Ticket
-from indexer.protocol.events import Account, Commit, Identity, Ignored, Info, RepoEvent, StreamError, Sync, Unusable
+from indexer.protocol.events import Account, Commit, Foreign, Identity, Ignored, Info, RepoEvent, StreamError, Sync, Unusable
 from indexer.protocol.proving import did_of
 from indexer.records import RECORD_TYPES
 from indexer.records.base.record_type import RecordType
@@ -65,11 +68,12 @@ class UnifiedWorker:
             size=config.db_pool_size,
             name=config.relay_host,
             durable=config.synchronous_commit,
+            share=config.share,
             on_standby=self._lifecycle.standby if config.standby else None,
         )
         self.selection = Selection(config.collections, accounts=config.chosen.accounts)
         self.choosing = Choosing(self.pool, self.selection, config.chosen)
-        self.trust = Trust(config, self.pool, self.metrics, self.selection)
+        self.trust = Trust(config, self.pool, self.metrics, self.selection, lambda did: self.session.has(did))
         self.accounts = Accounts(
             config,
             self.pool,
@@ -88,13 +92,21 @@ class UnifiedWorker:
             confirm=config.verify != "off",
             on_inactive=self.accounts.wrote_although_inactive,
         )
-        self.cursor = Cursor(self.pool, config.relay_host)
+        if config.stream is None:
+            self.cursor = Cursor(self.pool, config.relay_host, config.share)
+        else:
+            from indexer.stream.cursors import Cursors  # its library is no part of a start without a stream's server
+
+            self.cursor = Cursors(self.pool, config.relay_host)
         self.last_session: Session | None = None  # under the lock that is held, or was held last
+        self.keeper = Keeper(self.pool)
         self.gauges = Gauges(self)
         self.progress = Progress(
             self.metrics, pool_use=lambda: (self.pool.busy, self.pool.size), queue_depth=lambda: self.gauges.waiting
         )
         self._run = Run(self.pool, self.metrics)
+        # Shares flush beside one another; those of a stream's server have no number of their own.
+        self._first_lane = ((config.share.number or os.getpid() % PARTITIONS + 1) - 1) * MOST_LANES
         self._reset_cursor = reset_cursor
 
     @property
@@ -130,8 +142,14 @@ class UnifiedWorker:
         """Begin a session after `stored`; without a stored cursor, where CURSOR says, or where a live stream began."""
         before = self.last_session
         start = self.config.start if before is None else before.position.start
-        self.last_session = Session(self.config, self.metrics, stored, start)
+        if self.config.stream is None:
+            self.last_session = Session(self.config, self.metrics, stored, start)
+        else:
+            from indexer.stream.session import StreamSession
+
+            self.last_session = StreamSession(self.config, self.config.stream, self.metrics)
         self.trust.begin()
+        self.keeper.begin()
         self._lifecycle.running()
 
     async def run(self) -> None:
@@ -175,14 +193,24 @@ class UnifiedWorker:
                     self._run.keep_noting(),
                     *self.trust.work(),
                     *self.accounts.work(),
-                    *self.backfill.work(),
-                    *background(self.pool, self.selection, self.metrics),
+                    self._keep_house(),
                 )
             ]
             yield
             for task in periodic:
                 task.cancel()
         await self.cursor.try_saving(session.watermark)
+
+    async def _keep_house(self) -> None:
+        """What is done once for all shares: by the worker that asks first, and when it ends by another one. Until cancelled."""
+        await self.keeper.become()
+        async with asyncio.TaskGroup() as tasks:
+            for work in (
+                *self.accounts.once_for_all(),
+                *self.backfill.work(),
+                *background(self.pool, self.selection, self.metrics),
+            ):
+                tasks.create_task(work)
 
     async def _flow(self, session: Session) -> None:
         """One reader and a writer per lane, until the reader ends and the lanes are empty."""
@@ -214,6 +242,8 @@ class UnifiedWorker:
                 self.metrics.refused[event.reason] += 1
                 session.watermark.finish(session.arrived(event.seq))
                 self.progress.finished()
+            case Foreign():
+                session.passed(event)
             case Info():
                 if event.name == "OutdatedCursor":
                     session.position.outdated()
@@ -226,8 +256,14 @@ class UnifiedWorker:
                 assert_never(event)
 
     async def _place(self, session: Session, event: RepoEvent, ticket: Ticket) -> None:
-        """Put an event into its repo's lane; or finish it, if the operator did not choose its account."""
+        """Put an event into its repo's lane; or finish it: another share has its account, or nobody chose it."""
         did = did_of(event)
+        if not self.config.share.takes(did):
+            if isinstance(event, Identity):
+                self.trust.identity_elsewhere(did)
+            self.metrics.filtered["share"] += 1
+            session.watermark.finish(ticket)
+            return
         if self.selection.follows(did):
             await session.lanes.put(did, Placed(ticket, event))
             return
@@ -241,7 +277,7 @@ class UnifiedWorker:
             batch = await self.trust.verify(lane, batch)
             if not batch:  # all of it waits for keys
                 continue
-            outcomes = await self.processor.process_batch(lane.number, [placed.event for placed in batch])
+            outcomes = await self.processor.process_batch(self._first_lane + lane.number, [placed.event for placed in batch])
             self.trust.written(batch, outcomes)
             for placed in batch:
                 session.watermark.finish(placed.ticket)

@@ -45,12 +45,15 @@ class Accounts:
             self._inactive.note(did)
 
     def work(self) -> list[Coroutine[Any, Any, object]]:
-        """The tasks to run until they are cancelled, as long as one session. With VERIFY=off nobody is asked anything."""
+        """The tasks to run until they are cancelled, as long as one session, in each worker."""
+        return [] if self._believes else [self._inactive.keep_asking()]
+
+    def once_for_all(self) -> list[Coroutine[Any, Any, object]]:
+        """Those of one worker of all shares. With VERIFY=off nobody is asked anything."""
         if self._believes:
             return [self._believing.keep_confirming()]
         asking: list[Coroutine[Any, Any, object]] = [
             self._deletions.keep_confirming(),
-            self._inactive.keep_asking(),
             self._handle_checks.keep_checking(),
         ]
         return [*asking, self._audit.keep_asking(self._audit_rate)] if self._audit_rate else asking

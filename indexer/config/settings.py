@@ -10,9 +10,10 @@ from dotenv import dotenv_values
 
 from indexer.config.chosen import Chosen
 from indexer.config.stream_url import StreamAddress
-from indexer.config.values import Address, Values
+from indexer.config.values import MOST_SHARES, Address, Values
 from indexer.errors import OperatorError
 from indexer.log.formats import LogFormat
+from indexer.shares import Share
 
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 MAX_POOL_SIZE = 200  # connections; a server of usual size allows 100 in all
@@ -78,6 +79,11 @@ SETTINGS = (
         "STANDBY",
         "off",
         "on (or 1): where another worker writes this relay's events, wait until it ends, and take its place.",
+    ),
+    Setting(
+        "SHARE",
+        "1/1",
+        f"k/n: this worker indexes the k-th of n parts of the accounts, n up to {MOST_SHARES}; n workers share the stream.",
     ),
     Setting("IDLE_TIMEOUT", "60", "Reconnect after this many seconds without an event. 0: never."),
     Setting(
@@ -178,13 +184,14 @@ class Config:
 
     database_url: str = field(repr=False)  # empty when the embedded PostgreSQL was asked for, whose URL is known once it runs
     relay_url: str  # ws(s)://host[:port], lower case, without the scheme's own port
-    relay_host: str  # host[:port] of the same: the key under which the cursor is stored
+    relay_host: str  # host[:port] of the same
     stream: StreamAddress | None = field(repr=False)  # the server that the relay's stream is read from; None: the relay itself
     db_pool_size: int
     log_level: str
     cursor: Literal["live", "oldest"] | int
     synchronous_commit: bool
     standby: bool  # whether to wait for another worker's lock for as long as it takes
+    share: Share  # which part of the accounts
     idle_timeout: float  # seconds; 0 = off
     collections: tuple[str, ...]  # NSIDs, prefixes that end in '.*', or '*'
     chosen: Chosen = field(repr=False)  # whose records are indexed: perhaps a million DIDs
@@ -208,6 +215,11 @@ class Config:
     allow_private_hosts: bool
     dns_servers: tuple[tuple[str, int], ...]  # address and port; none: the system's
     hints: tuple[str, ...] = field(default=(), compare=False)  # what is usable, and perhaps not what was meant
+
+    @property
+    def service(self) -> str:
+        """What cursor, lock, runs and gaps are kept under: the relay's host, with the share if there are several."""
+        return self.share.service(self.relay_host)
 
     @property
     def start(self) -> int | None:
@@ -245,6 +257,7 @@ class Config:
             collections=values.collections(),
             chosen=values.chosen(),
             standby=values.choice("STANDBY", ("on", "off", "1", "0")) in ("on", "1"),
+            share=values.share() if stream is None else values.partitions(),
             idle_timeout=values.seconds("IDLE_TIMEOUT", MAX_IDLE_TIMEOUT, "never"),
             http_bind=values.address("HTTP_BIND"),
             http_hosts=values.hosts("HTTP_HOSTS"),

@@ -9,11 +9,13 @@ from indexer.config.addresses import host_name, http_origin, listening, name_ser
 from indexer.config.chosen import Chosen, chosen
 from indexer.config.database_url import faults_of
 from indexer.config.misspelt import misspelt
-from indexer.config.stream_url import StreamAddress, is_stream, stream_address
+from indexer.config.stream_url import PARTITIONS, StreamAddress, is_stream, stream_address
 from indexer.protocol.syntax import is_nsid
+from indexer.shares import WHOLE, Share
 
 Choice = TypeVar("Choice", bound=str)
 
+MOST_SHARES = 64  # beyond that a worker would do little but decode what is others'
 MAX_SEQ = 2**63 - 1  # a seq is a 64-bit integer
 
 
@@ -110,6 +112,21 @@ class Values:
 
     def switch(self, name: str) -> bool:
         return self.choice(name, ("on", "off")) == "on"
+
+    def share(self) -> Share:
+        text = self.text("SHARE")
+        found = re.fullmatch(r"([1-9][0-9]?)/([1-9][0-9]?)", text)
+        share = Share(int(found[1]), int(found[2])) if found else None
+        if share is None or not share.number <= share.of <= MOST_SHARES:
+            self.faults.append(f"SHARE is {text[:40]!r}; write k/n, 1/4 for example: n from 1 to {MOST_SHARES}, k from 1 to n")
+            return WHOLE
+        return share
+
+    def partitions(self) -> Share:
+        """What a worker has of a stream's server: some partitions; which, it finds out."""
+        if self.text("SHARE") != self._defaults["SHARE"]:
+            self.faults.append("SHARE is set, but workers divide a stream's server among themselves: remove it")
+        return Share(0, PARTITIONS)
 
     def directories(self, name: str) -> tuple[str, ...]:
         origins: list[str] = []

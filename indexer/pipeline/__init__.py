@@ -5,5 +5,6 @@ lanes.py         order per repo: bounded queues, a task each
 processor.py     EventProcessor: a lane's batch -> rows, outcomes -> counts
 watermark.py     the longest finished prefix of the stream
 cursor.py        the watermark, stored every second, with the gaps that it passes
+dividing.py      the cursors of shares, where their number changes
 recent_posts.py  a few of the newest posts, for the live page
 """

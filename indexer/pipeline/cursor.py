@@ -1,4 +1,4 @@
-"""The stored cursor: the relay's seq up to which everything is in the database. One row per relay, by its host."""
+"""The stored cursor: the relay's seq up to which everything is in the database. One row per relay and share."""
 
 import asyncio
 import logging
@@ -7,9 +7,11 @@ from indexer.database.connection.failures import DATABASE_ERRORS
 from indexer.database.connection.pool import DatabasePool
 from indexer.errors import OperatorError
 from indexer.log.handler import warn_limited
+from indexer.pipeline.dividing import divide
 from indexer.pipeline.watermark import Watermark
 from indexer.relay.gaps import StreamPosition
 from indexer.relay.position import Stored
+from indexer.shares import WHOLE, Share
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +51,8 @@ ON CONFLICT DO NOTHING
 FOREIGN = """
 INSERT INTO unified_worker.gaps (service, reason, after_seq, after_time)
 SELECT $1, 'other_relay', cursor::numeric, last_event_time::timestamptz FROM {schema}.firehose_cursor
-WHERE service <> $1 AND cursor ~ '^[0-9]{{1,18}}$' ORDER BY last_event_time DESC NULLS LAST LIMIT 1
+WHERE split_part(service, '#', 1) <> split_part($1, '#', 1)
+  AND cursor ~ '^[0-9]{{1,18}}$' ORDER BY last_event_time DESC NULLS LAST LIMIT 1
 ON CONFLICT DO NOTHING
 """
 FORGOTTEN = "SELECT after_seq, after_time, reason FROM unified_worker.gaps WHERE service = $1 AND upto_seq IS NULL"
@@ -62,16 +65,20 @@ UPDATE unified_worker.repos SET account_relay = NULLIF(account_relay, $1), handl
 WHERE $1 IN (account_relay, handle_relay, place_relay)
 """
 FOLLOWED = "INSERT INTO {schema}.firehose_cursor (service, updated_at) VALUES ($1, now()) ON CONFLICT (service) DO NOTHING"
+# Shares that have not read yet begin where the first one did: a live stream has no other beginning that all have in common.
+BEGUN = "UPDATE {schema}.firehose_cursor SET cursor = $2, updated_at = now() WHERE service = ANY($1) AND cursor IS NULL"
 
 
 class Cursor:
     """Loads and saves the cursor of one relay, together with the gaps, on the connection that holds the worker's lock."""
 
-    def __init__(self, pool: DatabasePool, service: str) -> None:
+    def __init__(self, pool: DatabasePool, host: str, share: Share = WHOLE) -> None:
         self._pool = pool
+        self._host = host
+        self._share = share
         self._schema = ""
         self._warned = False  # that CURSOR is ignored
-        self._service = service
+        self._service = share.service(host)
 
     async def start(self, schema: str, configured: str | int, *, forget: bool) -> Stored:
         """What is stored; without a seq if this relay has none, so that CURSOR decides.
@@ -83,11 +90,13 @@ class Cursor:
         async with self._pool.lock_connection() as connection:
             if forget:
                 await connection.execute(FORGET.format(schema=self._schema), self._service)
+            followed = await divide(connection, schema, self._host, self._share.of)
             row = await connection.fetchrow(LOAD.format(schema=self._schema), self._service)
             if row is None or row["cursor"] is None:
                 await connection.execute(FOREIGN.format(schema=self._schema), self._service)
+            if forget or not followed:
+                await connection.execute(FORGET_SEQS, self._host)
             if row is None:
-                await connection.execute(FORGET_SEQS, self._service)
                 await connection.execute(FOLLOWED.format(schema=self._schema), self._service)
             left = await connection.fetchrow(FORGOTTEN, self._service)
         forgotten = None if left is None else StreamPosition(left["after_seq"], left["after_time"])
@@ -126,6 +135,9 @@ class Cursor:
         judged = time is not None  # before an event with a time, a reset is not (indexer/relay/gaps.py)
         columns = [list(column) for column in zip(*((gap.reason, *gap.after, *gap.upto) for gap in gaps), strict=True)]
         async with self._pool.lock_connection() as connection:
+            if watermark.stored is None and self._share.of > 1 and watermark.began is not None:
+                services = [share.service(self._host) for share in self._share.siblings()]
+                await connection.execute(BEGUN.format(schema=self._schema), services, str(watermark.began))
             await connection.execute(
                 SAVE.format(schema=self._schema), self._service, str(seq), time, *(columns or [[]] * 5), judged
             )

@@ -6,10 +6,14 @@ from indexer.config.settings import Config
 from indexer.metrics import Metrics
 from indexer.pipeline.lanes import Lanes, lane_count
 from indexer.pipeline.watermark import Ticket, Watermark
-from indexer.protocol.events import Event
+from indexer.protocol.commits import Clock
+from indexer.protocol.events import Event, Foreign
 from indexer.protocol.frames import decode
-from indexer.relay.firehose import Firehose
+from indexer.protocol.syntax import parse_datetime
+from indexer.relay.firehose import Firehose, Source
 from indexer.relay.position import Position, Stored
+
+TIMES_OF_OTHERS = 16  # of so many events of other shares the time of one is read
 
 
 class Session:
@@ -23,15 +27,31 @@ class Session:
         self.position = Position(config.relay_host, stored, start)
         self.watermark = Watermark(stored.seq, stored.time)
         self.lanes = Lanes(lane_count(config.db_pool_size))
-        self.firehose = Firehose(config.relay_url, self.position, idle_timeout=config.idle_timeout, metrics=metrics)
+        self.firehose: Source = Firehose(config.relay_url, self.position, idle_timeout=config.idle_timeout, metrics=metrics)
         self._metrics = metrics
         self._claims = config.verify != "off"
+        self._takes = config.share.takes if config.share.sorts else None
+        self._share = config.share
+        self._passed = 0
         self._now = datetime.now(UTC)
+
+    def has(self, did: str) -> bool:
+        """Whether the account is this worker's, and not another one's."""
+        return self._share.takes(did)
 
     def decode(self, frame: bytes) -> Event:
         """Decode the frame into an event, with its time bounded by our clock."""
         self._now = datetime.now(UTC)
-        return decode(frame, self.position.time, self._now, claims=self._claims)
+        return decode(frame, self.position.time, self._now, claims=self._claims, takes=self._takes)
+
+    def passed(self, event: Foreign) -> None:
+        """Note an event that is another worker's, so that this one's cursor passes it. Few of their times are looked at: a time
+        costs as much as all the rest."""
+        self._passed += 1
+        time = None
+        if self._passed % TIMES_OF_OTHERS == 0 and event.sent is not None:
+            time = Clock(self.position.time, self._now).bounded(parse_datetime(event.sent))
+        self.watermark.finish(self.arrived(event.seq, time, event.did))
 
     def arrived(self, seq: int | None, time: datetime | None = None, repo: str = "") -> Ticket:
         """Register the event just decoded, in arrival order. The caller must finish the returned ticket."""

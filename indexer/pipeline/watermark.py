@@ -29,12 +29,14 @@ class Ticket:
 class Watermark:
     """The longest finished prefix, in arrival order. `cursor` is the highest seq in it, `time` that event's time.
 
-    `stored` is the seq up to which this is in the database; `gaps` lie after it, and are to be stored with the cursor.
+    `stored` is the seq up to which this is in the database; `gaps` lie after it, and are to be stored with the cursor. `began`:
+    the seq before the first event, where no cursor was stored.
     """
 
     def __init__(self, cursor: int | None = None, time: datetime | None = None) -> None:
         self.cursor = self.stored = cursor
         self.time = time
+        self.began: int | None = None
         self.gaps: list[Gap] = []
         self._open: deque[Ticket] = deque()
         self._moved = asyncio.Event()
@@ -43,15 +45,17 @@ class Watermark:
         """Events that arrived and are not yet behind the watermark."""
         return len(self._open)
 
-    async def room(self) -> None:
-        """Wait while too many events have arrived behind one that is not finished."""
-        while len(self._open) >= MAX_OPEN:
+    async def room(self, most: int = MAX_OPEN) -> None:
+        """Wait while `most` events have arrived behind one that is not finished."""
+        while len(self._open) >= most:
             self._moved.clear()
             await self._moved.wait()
 
     def arrive(self, seq: int | None, time: datetime | None, gap: Gap | None = None) -> Ticket:
         """Register an event in arrival order. The caller must `finish` the returned ticket."""
         ticket = Ticket(seq, time, gap)
+        if self.began is None and seq is not None and self.stored is None:
+            self.began = max(0, seq - 1)
         self._open.append(ticket)
         return ticket
 

@@ -158,7 +158,16 @@ class Unusable(NamedTuple):
     marks: bool = True
 
 
+class Foreign(NamedTuple):
+    """A #commit, #sync or #account of an account that another worker indexes: no more of it is read. `sent`: its `time`, as it
+    was written; None for what is no text."""
+
+    seq: int
+    did: str
+    sent: str | None
+
+
 RepoEvent = Commit | Sync | Identity | Account | Unusable
 """What is applied, or kept, in the order of its repo."""
 
-Event = RepoEvent | Info | StreamError | Ignored
+Event = RepoEvent | Foreign | Info | StreamError | Ignored

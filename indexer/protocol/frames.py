@@ -48,28 +48,38 @@ Reasons of `Ignored`:
     legacy_handle, legacy_migrate, legacy_tombstone  messages that #identity and #account have replaced
 """
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any, cast
 
 from indexer.errors import Rejected
 from indexer.protocol import commits
 from indexer.protocol.dag_cbor import decode_frame
-from indexer.protocol.events import Account, Event, Identity, Ignored, Info, StreamError, Unusable
+from indexer.protocol.events import Account, Event, Foreign, Identity, Ignored, Info, StreamError, Unusable
 from indexer.protocol.salvage import record_paths, salvage
 from indexer.protocol.syntax import NO_HANDLE, is_did, is_handle, is_record_path, is_tid, parse_datetime
 
 MAX_FRAME_BYTES = 5 * 2**20  # relays may send 5 MB
 
 _MAX_WORD_CHARACTERS = 1024  # a status, an error's name or message; real ones are a few words
+_NAMED = {"#commit": "repo", "#sync": "did", "#account": "did"}  # what is left to others; an #identity changes a key for all
 _LEGACY = {"#handle": "legacy_handle", "#migrate": "legacy_migrate", "#tombstone": "legacy_tombstone"}
 
 
-def decode(frame: bytes, stream_time: datetime | None = None, now: datetime | None = None, *, claims: bool = False) -> Event:
+def decode(
+    frame: bytes,
+    stream_time: datetime | None = None,
+    now: datetime | None = None,
+    *,
+    claims: bool = False,
+    takes: Callable[[str], bool] | None = None,
+) -> Event:
     """The event of a message, whatever its bytes are; never raises.
 
     `stream_time`, in UTC, stands in where this frame's own `time` is unusable, or more than 5 minutes later than `now`: our
     clock's time. `Commit.ops` hold record blocks that are not yet decoded (data_model.to_json_form does that), only their hash
-    and size are checked. `claims`: a Commit comes with what a proof needs, or not at all.
+    and size are checked. `claims`: a Commit comes with what a proof needs, or not at all. `takes`: whose
+    events are wanted, by DID; those of all others come as Foreign. What is not sound comes as it is, whoever it says it is of.
     """
     if len(frame) > MAX_FRAME_BYTES:
         return _unusable(frame, None, "frame_too_large", f"{len(frame)} bytes, at most {MAX_FRAME_BYTES}", claims)
@@ -80,9 +90,24 @@ def decode(frame: bytes, stream_time: datetime | None = None, now: datetime | No
     payload = values[1] if len(values) == 2 else None
     fields = cast("dict[str, Any]", payload) if type(payload) is dict else None
     try:
-        return _event(values, fields, frame, commits.Clock(stream_time, now), claims)
+        return _foreign(values, fields, takes) or _event(values, fields, frame, commits.Clock(stream_time, now), claims)
     except Rejected as rejected:
         return _unusable(frame, fields or {}, rejected.reason, rejected.detail, claims)
+
+
+def _foreign(values: list[object], fields: dict[str, Any] | None, takes: Callable[[str], bool] | None) -> Foreign | None:
+    """The event, if it surely is somebody's who is not wanted. Read as all others are: whatever the bytes are, one of those
+    who share the accounts takes them."""
+    if takes is None or fields is None or type(values[0]) is not dict:
+        return None
+    header = cast("dict[str, object]", values[0])
+    name = _NAMED.get(cast("str", header.get("t"))) if header.get("op") == 1 and type(header.get("t")) is str else None
+    if name is None:
+        return None
+    did, seq, sent = fields.get(name), fields.get("seq"), fields.get("time")
+    if type(did) is not str or takes(did) or not is_did(did) or type(seq) is not int or not 0 <= seq <= commits.MAX_SEQ:
+        return None
+    return Foreign(seq, did, sent if type(sent) is str else None)
 
 
 def _event(values: list[object], fields: dict[str, Any] | None, frame: bytes, clock: commits.Clock, claims: bool) -> Event:

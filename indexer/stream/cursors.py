@@ -7,7 +7,7 @@ the connection that holds the worker's lock: who loses that has lost all partiti
 import asyncio
 import logging
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from indexer.config.stream_url import PARTITIONS
@@ -95,8 +95,11 @@ class Cursors(Cursor):
             watermark.refresh()
 
     async def _store(self, connection: Connection, parts: Iterable[Partition]) -> None:
-        moved = [(part, part.cursor, part.time, tuple(part.gaps)) for part in parts if part.cursor is not None]
-        moved = [each for each in moved if each[1] != each[0].stored or each[3]]
+        moved = [
+            (part, part.cursor, part.time, tuple(part.gaps))
+            for part in parts
+            if part.cursor is not None and (part.cursor != part.stored or part.gaps)
+        ]
         if not moved:
             return
         gaps = [
@@ -104,13 +107,12 @@ class Cursors(Cursor):
             for part, *_, passed in moved
             for gap in passed
         ]
-        columns: Sequence[list[Any]] = [list(column) for column in zip(*gaps, strict=True)] or [[]] * 6
+        columns: list[list[Any]] = [list(column) for column in zip(*gaps, strict=True)] if gaps else [[] for _ in range(6)]
         services = [self._of[part.number] for part, *_ in moved]
         cursors, times = [str(cursor) for _, cursor, *_ in moved], [time for *_, time, _ in moved]
         await connection.execute(SAVE.format(schema=self._schema), services, cursors, times, *columns)
         for part, cursor, _, passed in moved:
-            if cursor is not None:
-                part.saved(cursor, len(passed))
+            part.saved(cursor, len(passed))
 
     async def _balance(self, partitions: Partitions) -> None:
         """Take as many partitions as fall to this worker, or mark those that are over, and give up what is finished."""
@@ -143,9 +145,7 @@ class Cursors(Cursor):
         if not numbers:
             return
         rows = await connection.fetch(LOAD.format(schema=self._schema), [self._of[number] for number in numbers])
-        stored = {
-            row["service"]: StreamPosition(int(row["cursor"]), row["time"]) for row in rows if row["cursor"] is not None
-        }
+        stored = {row["service"]: StreamPosition(int(row["cursor"]), row["time"]) for row in rows if row["cursor"] is not None}
         for number in numbers:
             part = Partition(number, stored.get(self._of[number]))
             part.rejoin()

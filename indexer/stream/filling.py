@@ -13,10 +13,11 @@ from datetime import UTC, datetime
 from time import monotonic
 
 from indexer import json
+from indexer.config.stream_url import PARTITIONS
 from indexer.log.handler import warn_limited
 from indexer.metrics import Metrics
 from indexer.protocol.envelope import envelope
-from indexer.protocol.events import Account, Commit, Identity, Ignored, Info, StreamError, Sync, Unusable
+from indexer.protocol.events import Account, Commit, Foreign, Identity, Ignored, Info, StreamError, Sync, Unusable
 from indexer.protocol.frames import decode
 from indexer.protocol.proving import did_of
 from indexer.protocol.syntax import parse_datetime
@@ -24,7 +25,7 @@ from indexer.relay.firehose import Firehose
 from indexer.relay.gaps import Gap, StreamPosition
 from indexer.relay.position import Position
 from indexer.stream.engine import Engine, EngineFull, Word
-from indexer.stream.keys import GAP, PARTITIONS, PUT, own_key, partition_of
+from indexer.stream.keys import GAP, PUT, own_key, partition_of
 from indexer.stream.pending import Item, Pending
 from indexer.stream.pieces import cut
 
@@ -91,6 +92,8 @@ class Filling:
                 seq = None if isinstance(event, Unusable) and event.salvaged else event.seq
                 gap = None if seq is None else self._position.arrived(seq, None)
                 await self._put(partition_of(did_of(event)), seq, frame, gap)
+            case Foreign():
+                raise AssertionError("all accounts are taken")
 
     async def _put(self, partition: int, seq: int | None, frame: bytes, gap: Gap | None) -> None:
         at = self._position.seq, self._position.time

@@ -1,5 +1,6 @@
-"""The partitions that this worker has, each with its own place in the stream; and all of them as one position and one watermark,
-so that the worker's flow is the same as with a relay.
+"""The partitions that this worker has, each with its own place in the stream.
+
+Together they are one position and one watermark, so that the worker's flow is the same as with a relay.
 """
 
 from collections.abc import Mapping
@@ -7,7 +8,7 @@ from datetime import datetime
 from time import monotonic
 
 from indexer.pipeline.watermark import Ticket, Watermark
-from indexer.relay.gaps import Gap, GapReason, StreamPosition
+from indexer.relay.gaps import MEANING, Gap, StreamPosition
 from indexer.relay.position import Position, Stored
 from indexer.relay.stream_time import StreamTime
 from indexer.stream.pieces import Joining
@@ -76,12 +77,12 @@ class Partition(Watermark):
         self.finish(self.arrive(None, None, gap))
 
     def judge(self, trimmed: int | None) -> Gap | None:
-        """The gap before us, where the server no longer has what this database lacks: it went back, to a standby or a backup."""
+        """The gap before us, if the server no longer has what this database lacks: it went back, to a standby or a backup."""
         self.judged = True
-        stored = StreamPosition(-1, None) if self.stored is None else StreamPosition(self.stored, self.time)
-        if trimmed is None or trimmed <= stored.seq:
+        begun = self.received or 0
+        if trimmed is None or trimmed <= begun:
             return None
-        gap = Gap("retention", stored if stored.seq >= 0 else StreamPosition(0, None), StreamPosition(trimmed, None))
+        gap = Gap("retention", StreamPosition(begun, self.time), StreamPosition(trimmed, None))
         self.misses(gap)
         return gap
 
@@ -124,11 +125,11 @@ class Partitions(Watermark):
             part.idle = part.leaving
         return [part for part in self.parts.values() if not part.leaving]
 
-    async def room(self) -> None:
+    async def room(self, most: int = MOST_OPEN) -> None:
         """Wait while too much of the partition that is being read is not finished."""
         part = self.place.part
-        if part is not None and len(part) >= MOST_OPEN:
-            await part.room(MOST_OPEN)
+        if part is not None and len(part) >= most:
+            await part.room(most)
 
     def arrive(self, seq: int | None, time: datetime | None, gap: Gap | None = None) -> Ticket:
         if self.place.part is None:
@@ -151,12 +152,11 @@ def gap_of(said: Mapping[str, object]) -> StreamGap | None:
     """A gap as the ingester put it; None for what is none."""
     match said:
         case {
-            "reason": "retention" | "unreadable" | "reset" | "renumbered" | "other_relay" as reason,
+            "reason": str() as reason,
             "after": [int() as after, str() as after_time],
             "upto": [int() as upto, str() as upto_time],
-        }:
-            known: GapReason = reason
-            return StreamGap(known, StreamPosition(after, _time(after_time)), StreamPosition(upto, _time(upto_time)))
+        } if reason in MEANING:
+            return StreamGap(reason, StreamPosition(after, _time(after_time)), StreamPosition(upto, _time(upto_time)))
         case _:
             return None
 

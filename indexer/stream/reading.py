@@ -1,4 +1,4 @@
-"""A worker's partitions as frames, in order in each, through any number of connections. The server keeps no position of ours."""
+"""A worker's partitions as frames, in order in each, through any number of connections. The server keeps no position."""
 
 import asyncio
 import logging
@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 
 
 class Reader:
-    """What a Firehose is for a relay. `frames` yields; the consumer registers each frame in the partition that `place` names."""
+    """What a Firehose is for a relay. The consumer of `frames` registers each in the partition that `place` names."""
 
     def __init__(self, address: StreamAddress, host: str, partitions: Partitions, metrics: Metrics) -> None:
         self.connected = False
@@ -102,17 +102,16 @@ class Reader:
                 continue
             count = max(LEAST, AT_ONCE // len(parts))
             # What the ingester had stored before the read: if a partition has no more, it has nothing up to there.
-            own, found = await engine.ask(
-                ("HGETALL", self._own),
+            new = [part for part in parts.values() if not part.judged]
+            (there, cursor, time, *trimmed), found = await engine.ask(
+                ("HMGET", self._own, "partitions", "cursor", "time", *(f"trim:{part.number}" for part in new)),
                 ("XREAD", "COUNT", count, "BLOCK", BLOCK, "STREAMS", *parts, *(part.last_id for part in parts.values())),
             )
-            fields = dict(zip(own[::2], own[1::2], strict=True))
-            self._check(fields.get(b"partitions"))
+            self._check(there)
+            for part, seq in zip(new, trimmed, strict=True):
+                self._judge(part, seq)
             read = 0
             full: set[int] = set()
-            for part in parts.values():
-                if not part.judged:
-                    self._judge(part, fields.get(b"trim:%d" % part.number))
             for key, entries in found or ():
                 part = parts[key]
                 read += len(entries)
@@ -126,11 +125,9 @@ class Reader:
                         if self._stop.is_set():
                             return
             self._backoff.reset()
-            cursor = fields.get(b"cursor", b"")
-            if cursor.isdigit():
-                for part in parts.values():
-                    if part.number not in full and not part.joining.open:
-                        part.tick(int(cursor), _time(fields.get(b"time", b"")))
+            for part in parts.values():
+                if cursor is not None and part.number not in full and not part.joining.open:
+                    part.tick(int(cursor), _time(time))
             if read < FEW:
                 await asyncio.sleep(PAUSE)
 
@@ -161,8 +158,5 @@ class Reader:
             raise OperatorError([OTHER_NUMBER.format(place=self._address, there=there.decode(), here=PARTITIONS)])
 
 
-def _time(text: bytes) -> datetime | None:
-    try:
-        return datetime.fromisoformat(text.decode()) if text else None
-    except ValueError:
-        return None
+def _time(text: bytes | None) -> datetime | None:
+    return datetime.fromisoformat(text.decode()) if text else None

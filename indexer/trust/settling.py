@@ -44,19 +44,27 @@ class Settling:
     """Settles for as long as the worker runs; `metrics` counts, and has how many repos wait."""
 
     def __init__(
-        self, pool: DatabasePool, identities: Identities, metrics: Metrics, selection: Selection, level: Level
+        self,
+        pool: DatabasePool,
+        identities: Identities,
+        metrics: Metrics,
+        selection: Selection,
+        level: Level,
+        takes: Callable[[str], bool],
     ) -> None:
+        """`takes`: of which accounts, by DID; other workers settle the others."""
         self._pool = pool
         self._identities = identities
         self._metrics = metrics
         self._selection = selection
         self._level: Level = level
+        self._takes = takes
         self._answered: set[str] = set()
         self._next_round = 0.0  # of the loop's clock
         identities.subscribe(self._note)
 
     def _note(self, did: str, _answer: object) -> None:
-        if len(self._answered) < MOST_ANSWERED:
+        if len(self._answered) < MOST_ANSWERED and self._takes(did):
             self._answered.add(did)
 
     async def keep_settling(self) -> None:
@@ -85,7 +93,7 @@ class Settling:
                     dids = await waiting(connection, after)
                 if not dids:
                     break
-                await self.settle(dids)
+                await self.settle([did for did in dids if self._takes(did)])
                 after = dids[-1]
         self._next_round = now + ROUND
 

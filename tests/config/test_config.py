@@ -17,6 +17,7 @@ from indexer.config.chosen import Chosen
 from indexer.config.database_url import redacted
 from indexer.config.settings import SETTINGS, Address, Config
 from indexer.errors import OperatorError
+from indexer.shares import Share
 from indexer.version import VERSION
 
 ROOT = Path(__file__).parents[2]
@@ -40,6 +41,7 @@ def test_defaults() -> None:
         cursor="live",
         synchronous_commit=True,
         standby=False,
+        share=Share(1, 1),
         idle_timeout=60.0,
         collections=("*",),
         chosen=Chosen(),
@@ -74,6 +76,7 @@ def test_everything_set() -> None:
         "CURSOR": "9223372036854775807",
         "SYNCHRONOUS_COMMIT": "OFF",
         "STANDBY": "1",
+        "SHARE": "3/12",
         "IDLE_TIMEOUT": "1.5",
         "COLLECTIONS": "app.bsky.*, fm.teal.alpha.feed.play,app.bsky.*",
         "HTTP_BIND": "[::1]:0",
@@ -101,6 +104,7 @@ def test_everything_set() -> None:
     assert (config.relay_url, config.relay_host) == ("ws://relay_simulator:2470", "relay_simulator:2470")
     assert (config.db_pool_size, config.log_level, config.cursor) == (1, "DEBUG", 2**63 - 1)
     assert (config.synchronous_commit, config.standby, config.idle_timeout) == (False, True, 1.5)
+    assert (config.share, config.service) == (Share(3, 12), "relay_simulator:2470#3/12")
     assert config.collections == ("app.bsky.*", "fm.teal.alpha.feed.play")
     assert (config.http_bind, str(config.http_bind)) == (Address("::1", 0, chosen=True), "[::1]:0")
     assert config.http_hosts == ("worker.example", "::1", "10.0.0.7")
@@ -160,6 +164,7 @@ def test_every_fault_at_once() -> None:
         COLLECTIONS="app.bsky",
         ACCOUNTS="/nowhere",
         STANDBY="yes",
+        SHARE="1",
         IDLE_TIMEOUT="nan",
         HTTP_BIND="8080",
         HTTP_HOSTS="http://worker.example",
@@ -191,6 +196,7 @@ def test_every_fault_at_once() -> None:
         *(("DB_POOL_SIZE", value) for value in ("0", "201", "-5", "1.5", "0x10", "٣", "9" * 5_000)),
         *(("CURSOR", value) for value in ("now", "-1", "1.0", str(2**63), "1_000", "²")),
         *(("IDLE_TIMEOUT", value) for value in ("-1", "0.5", "inf", "1e9", "1m")),
+        *(("SHARE", value) for value in ("0/1", "2/1", "1/65", "1/0", "1-2", "1/2/3", "one/two", "-1/2")),
         *(("READY_LAG_SECONDS", value) for value in ("-1", "0.5", "inf", "3e9")),
         *(
             ("HTTP_BIND", value)

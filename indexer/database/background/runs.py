@@ -40,7 +40,7 @@ class Run:
     def __init__(self, pool: DatabasePool, metrics: Metrics) -> None:
         self._pool = pool
         self._metrics = metrics
-        self._place = (pool.name, datetime.now(UTC), VERSION, socket.gethostname(), os.getpid())
+        self._place = (pool.service, datetime.now(UTC), VERSION, socket.gethostname(), os.getpid())
 
     async def keep_noting(self) -> None:
         """Store the counts now and every minute, until cancelled."""

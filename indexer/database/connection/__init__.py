@@ -2,6 +2,7 @@
 
 pool.py      DatabasePool: connections, and the one that holds the lock
 lock.py      the worker's lock: who has it, who waits for it, who is the keeper
+keeper.py    the worker that does what is done once for all shares
 server.py    the one server that all of them lead to
 sessions.py  the settings of each session
 failures.py  SQLSTATE -> retry, operator, or dead letter

@@ -33,7 +33,8 @@ GROWTH_SECONDS = 600.0  # and at least: less says nothing
 NOW = "SELECT now()"
 RELAYS = """
 SELECT service, c.cursor, c.last_event_time::timestamptz AS last_event_time, c.updated_at::timestamptz AS saved_at
-FROM {schema}.firehose_cursor AS c FULL JOIN (SELECT DISTINCT service FROM unified_worker.runs) AS r USING (service)
+FROM {schema}.firehose_cursor AS c FULL JOIN (
+  SELECT service FROM unified_worker.runs UNION SELECT service FROM unified_worker.gaps) AS r USING (service)
 ORDER BY service
 """
 RUNS = """
