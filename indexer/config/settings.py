@@ -257,7 +257,7 @@ class Config:
             collections=values.collections(),
             chosen=values.chosen(),
             standby=values.choice("STANDBY", ("on", "off", "1", "0")) in ("on", "1"),
-            share=values.share() if stream is None else values.partitions(),
+            share=values.share(stream),
             idle_timeout=values.seconds("IDLE_TIMEOUT", MAX_IDLE_TIMEOUT, "never"),
             http_bind=values.address("HTTP_BIND"),
             http_hosts=values.hosts("HTTP_HOSTS"),

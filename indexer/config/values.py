@@ -113,20 +113,19 @@ class Values:
     def switch(self, name: str) -> bool:
         return self.choice(name, ("on", "off")) == "on"
 
-    def share(self) -> Share:
+    def share(self, stream: StreamAddress | None) -> Share:
+        """With a stream's server: some of its partitions; the worker finds out which."""
         text = self.text("SHARE")
         found = re.fullmatch(r"([1-9][0-9]?)/([1-9][0-9]?)", text)
         share = Share(int(found[1]), int(found[2])) if found else None
         if share is None or not share.number <= share.of <= MOST_SHARES:
             self.faults.append(f"SHARE is {text[:40]!r}; write k/n, 1/4 for example: n from 1 to {MOST_SHARES}, k from 1 to n")
             return WHOLE
-        return share
-
-    def partitions(self) -> Share:
-        """What a worker has of a stream's server: some partitions; which, it finds out."""
-        if self.text("SHARE") != self._defaults["SHARE"]:
-            self.faults.append("SHARE is set, but workers divide a stream's server among themselves: remove it")
-        return Share(0, PARTITIONS)
+        if stream is not None and share.of > 1:
+            self.faults.append(
+                f"SHARE is {text}, and RELAY_URL names a server whose partitions workers share by themselves; remove it"
+            )
+        return share if stream is None else Share(0, PARTITIONS)
 
     def directories(self, name: str) -> tuple[str, ...]:
         origins: list[str] = []

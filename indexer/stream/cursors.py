@@ -82,7 +82,7 @@ class Cursors(Cursor):
         while True:
             await self.try_saving(watermark)
             try:
-                await self._balance(watermark)
+                await self.balance(watermark)
             except DATABASE_ERRORS as error:
                 warn_limited(log, "partitions", "Could not look which partitions are free (%s)", error)
             await asyncio.sleep(INTERVAL)
@@ -114,7 +114,7 @@ class Cursors(Cursor):
         for part, cursor, _, passed in moved:
             part.saved(cursor, len(passed))
 
-    async def _balance(self, partitions: Partitions) -> None:
+    async def balance(self, partitions: Partitions) -> None:
         """Take as many partitions as fall to this worker, or mark those that are over, and give up what is finished."""
         async with self._pool.lock_connection() as connection:
             workers = max(1, await connection.fetchval(WORKERS, self._workers_key))
