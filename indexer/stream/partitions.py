@@ -103,7 +103,7 @@ class Place(Position):
         if self.part is not None:
             self.part.took(seq, time, repo)
             self.time = self.part.now
-        self.seq = seq if self.seq is None else max(seq, self.seq)
+        self.seq = max(seq, self.seq or 0)
         return None
 
 
