@@ -68,6 +68,9 @@ class Metrics:
     audited: Counter[str] = field(default_factory=Counter[str])  # random repos, by what their own servers have
     repairs: Counter[str] = field(default_factory=Counter[str])  # repos that were to be fetched whole, by what became of them
     repaired_records: Counter[str] = field(default_factory=Counter[str])  # of those: put, gone, same, refused, kept
+    repair_ends: Counter[str] = field(
+        default_factory=Counter[str]
+    )  # the same, in four words: done, failed, unavailable, put_off
     deletions_unconfirmed: int = 0  # accounts that only a relay says are deleted, as of the last minute
     oldest_deletion: float = 0.0  # seconds since the first of them was told, as of the last minute
     gaps: int = 0  # stretches of the stream that did not come

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from indexer.config.settings import Config
+from indexer.database.repair.standing import Done, Standing
 from indexer.monitoring.history import History
 from indexer.monitoring.http.exposition import Exposition
 from indexer.relay.position import Stored
@@ -21,6 +22,10 @@ RULES = DEPLOYED / "prometheus" / "alerts.yml"
 DASHBOARD = DEPLOYED / "grafana" / "dashboards" / "unified-worker.json"
 PAGE = ROOT / "docs" / "monitoring.md"
 UNIT_TESTS = tuple(sorted((ROOT / "tests" / "project" / "monitoring").glob("*.yml")))
+
+
+# A backfill with half of its ten repos done, in the last minute.
+FETCHING = Standing(5, 5, 0, 0, 0, 1, 0, 0, 1, False, 5.0, 50.0, 5.0, 10.0, 5.0, 0, 5, 50, 60.0, Done(5, 50))
 
 
 class Query(NamedTuple):
@@ -38,6 +43,7 @@ def exposition() -> str:
     worker.begin(Stored())
     worker.session.position.arrived(1, now)
     worker.session.watermark.finish(worker.session.watermark.arrive(1, now))
+    worker.backfill.progress.standing = FETCHING
     return Exposition(History(worker.gauges), "relay.test", 60).text("")[0].decode()
 
 

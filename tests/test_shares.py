@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,6 +15,7 @@ def test_every_account_is_one_share_s(text: str, of: int) -> None:
     assert [share for share in Share(1, of).siblings() if share.takes(text)] == [Share(part_of(text, of) + 1, of)]
 
 
+@pytest.mark.promise(2)
 def test_the_hash_is_for_ever() -> None:
     """Cursors depend on it: another hash would skip accounts at the next start."""
     assert [part_of(text, 64) for text in ("did:plc:ewvi7nxzyoun6zhxrhs64oiz", "did:web:example.com", "")] == [20, 21, 0]

@@ -11,6 +11,8 @@ room.py          whether the database has room for them
 pace.py          how much may be asked of each host
 rates.py         … what its headers say of that
 files.py         temporary files for large ones, and threads for what reads and writes them
+progress.py      how much was fetched, and how far everything is
+eta.py           … when it is done
 left_out.py      what COLLECTIONS or ACCOUNTS left out, and take now
 finding.py       which repos are wanted, by lists that are read page by page
 lists.py         … a page of each kind of list

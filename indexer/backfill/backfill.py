@@ -13,6 +13,7 @@ from indexer.backfill.finding import Finding
 from indexer.backfill.left_out import LeftOut
 from indexer.backfill.lists import Lists
 from indexer.backfill.pace import Paces
+from indexer.backfill.progress import Progress
 from indexer.backfill.repairs import Repairs
 from indexer.backfill.room import Room
 from indexer.backfill.turns import HostTurns
@@ -20,6 +21,7 @@ from indexer.config.settings import Config
 from indexer.database.connection.failures import DATABASE_ERRORS
 from indexer.database.connection.pool import DatabasePool
 from indexer.database.repair import listings
+from indexer.database.repair.standing import Done, Standing
 from indexer.identity.downloads import Downloads
 from indexer.log.handler import warn_limited
 from indexer.metrics import Metrics
@@ -49,6 +51,8 @@ class Backfill:
         self._crowded = crowded
         self._network = config.backfill == "network"
         self._pool = pool
+        self._metrics = metrics
+        self.progress = Progress(pool, self._done)
         self.paces = Paces(config.backfill_host_concurrency, config.backfill_concurrency)
         downloads, documents = Downloads(trust.client), Documents(trust.identities)
         hosts = HostTurns(self.paces, downloads.address)
@@ -85,7 +89,28 @@ class Backfill:
             self._find(),
             self._left_out.keep_asking(),
             self._room.keep_looking(),
+            self.progress.keep_looking(),
         ]
+
+    @property
+    def standing(self) -> Standing | None:
+        """How far everything is, as of the last seconds; None if that is not known, or nothing is fetched at all."""
+        return self.progress.standing
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """Spent on all repos together, by what was done: fetch, prove, write."""
+        return {**self.fetcher.seconds, "write": self._repairs.seconds}
+
+    def _done(self) -> Done:
+        metrics = self._metrics
+        return Done(
+            metrics.repair_ends["done"],
+            metrics.repaired_records.total() - metrics.repaired_records["gone"],
+            self.fetcher.received,
+            metrics.repair_ends["unavailable"],
+            metrics.repair_ends["failed"],
+        )
 
     @property
     def held(self) -> str | None:

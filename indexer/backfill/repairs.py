@@ -199,6 +199,7 @@ class Repairs:
         if ended.word not in (Word.OK, Word.SAME):
             return await self._left(claimed, ended.word)
         self._metrics.repairs["done"] += 1
+        self._metrics.repair_ends["done"] += 1
         return ended.word
 
     async def _left(self, claimed: Claimed, word: str) -> str:
@@ -222,6 +223,7 @@ class Repairs:
     async def _leave(
         self, claimed: Claimed, state: str | None, reason: str, after: float = 0.0, *, failed: bool = False
     ) -> None:
+        self._metrics.repair_ends["failed" if failed else "unavailable" if state == "unavailable" else "put_off"] += 1
         async with self._pool.connection() as connection:
             await steps.leave(connection, claimed.claim, state, reason, timedelta(seconds=after), failed=failed)
 

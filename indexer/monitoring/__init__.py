@@ -2,6 +2,7 @@
 
 observers.py      starts all of this
 gauges.py         the worker's state at this moment
+fetching.py       how far all fetching of whole repos is
 readiness.py      whether that is well, and if not, why
 history.py        the last fifteen minutes, a sample per second
 progress.py       the progress log

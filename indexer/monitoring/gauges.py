@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from time import monotonic, time
 from typing import Protocol
 
+from indexer.backfill.backfill import Backfill
 from indexer.config.settings import Config
 from indexer.database.connection.pool import DatabasePool
 from indexer.lifecycle import Phase
@@ -23,6 +24,7 @@ class Stages(Protocol):
     pool: DatabasePool
     processor: EventProcessor
     trust: Trust
+    backfill: Backfill
 
     @property
     def phase(self) -> Phase:
@@ -76,6 +78,11 @@ class Gauges:
         Not the lag: a relay that sends nothing, or old events, keeps nothing waiting.
         """
         return any(2 * len(lane) > lane.max_events for lane in self.lanes)
+
+    @property
+    def backfill(self) -> Backfill:
+        """What fetches whole repos."""
+        return self._stages.backfill
 
     @property
     def processor(self) -> EventProcessor:

@@ -12,6 +12,7 @@ from typing import Any
 
 from indexer.config.settings import Config
 from indexer.embedded.server import PostgresServer
+from indexer.monitoring.fetching import line
 from indexer.monitoring.gauges import Gauges
 from indexer.monitoring.history import History
 from indexer.monitoring.readiness import reasons, state
@@ -93,5 +94,5 @@ def _now(history: History, ready_lag: float, notes: tuple[str, ...]) -> Now:
         refused=gauges.metrics.refused.total(),
         finished=gauges.metrics.finished,
         uptime=gauges.uptime,
-        notes=notes,
+        notes=notes if (backfill := line(gauges.backfill)) is None else (backfill, *notes),
     )

@@ -154,7 +154,7 @@ async def test_the_copy_leaves_the_rows_of_the_run(pg18: PostgresServer, folder:
 
 
 async def test_recovering_from_an_outage_is_to_be_up_to_date(pg18: PostgresServer, folder: Path) -> None:
-    load = make_stream(folder / "frames.bin", 6_000, Mix.five_types())
+    load = make_stream(folder / "frames.bin", 4_000, Mix.five_types())
     found = await recover(pg18, BARE_WORKER, BARE_TYPES, folder / "frames.bin", load, 1_000)
     assert 0 < found.worked_off <= found.up_to_date
     assert found.live < found.up_to_date * RATE
@@ -189,7 +189,7 @@ async def test_latency_is_of_every_event_after_the_warm_up(pg18: PostgresServer,
 
 
 async def test_watched_runs_are_watched_and_leave_the_same_rows(pg18: PostgresServer, folder: Path) -> None:
-    load = make_stream(folder / "frames.bin", 4 * COMMITS)
+    load = make_stream(folder / "frames.bin", 2 * COMMITS)
     found = await compare(pg18, folder / "frames.bin", load, pairs=1)
     assert [run.wrong for run in (*found.without, *found.watched)] == [(), ()]
     assert found.scrapes >= 1

@@ -2,13 +2,15 @@
 
 import asyncio
 import json
+import re
 from pathlib import Path
 
 import pytest
 
 from indexer.command_line.commands import backfill
-from indexer.database.repair import asked, listings
+from indexer.database.repair import asked, listings, standing
 from indexer.database.repair.listings import Kind
+from indexer.database.repair.standing import Done
 from indexer.errors import OperatorError, Stop
 from testing.database_side import Worker
 from testing.waiting import until
@@ -119,22 +121,38 @@ async def test_status_tells_of_jobs_and_of_what_is_wanted(worker: Worker, run: C
     await run("backfill", "--network")
     execute = worker.connection.execute
     await execute("UPDATE unified_worker.repairs SET state = 'failed', reason = 'bad_signature' WHERE did = $1", DIDS[0])
-    await execute("INSERT INTO unified_worker.hosts (url, repos_done, unavailable) VALUES ('https://pds.example.com', 1234, 5)")
+    await execute("INSERT INTO unified_worker.hosts (url, accounts) VALUES ('https://pds.example.com', 100)")
+    await standing.note(worker.connection, Done(1234, 100_000, 40_000_000, 5, 7))
     await execute("INSERT INTO unified_worker.listings (job, host, error) SELECT 2, id, 'no_list' FROM unified_worker.hosts")
     lines = (await run("backfill", "status")).splitlines()
-    assert lines[0].split() == ["job", "what", "state", "lists", "found", "wanted", "left", "since"]
-    assert lines[1].split()[:7] == ["2", "network", "reads", "lists", "0/1", "0", "0"]
+    assert lines[0].split() == ["job", "what", "state", "lists", "found", "wanted", "left", "failed", "since"]
+    assert lines[1].split()[:9] == ["2", "network", "reads", "lists", "0/1", "0", "0", "0", "0"]
     assert lines[2].split()[1] == "dids"
     assert "fetching" in lines[2]
     words = [line.split() for line in lines]
     assert ["chosen", "wanted", "5"] in words
     assert ["chosen", "failed", "bad_signature", "1"] in words
     assert ["no_list", "1", "https://pds.example.com"] in words
-    assert lines[-1].startswith("Fetched so far: 1,234 repos")
+    assert lines[-2] == ("Fetched so far: 1,234 repos, 100,000 records, 40.0 MB; 5 are not given out, 7 attempts failed.")
+    assert re.fullmatch(
+        "105 repos are left; of late [0-9,]+ records per second, [0-9.,]+ repos per second; done in .+", lines[-1]
+    )
     found = json.loads(await run("backfill", "status", "--json"))
-    assert list(found) == ["paused", "jobs", "repairs", "list_errors", "totals"]
-    assert [(job["kind"], job["left"], job["lists"]) for job in found["jobs"]] == [("network", 0, 1), ("dids", 6, 0)]
+    assert list(found) == [
+        "paused",
+        "jobs",
+        "repairs",
+        "list_errors",
+        "totals",
+        "left",
+        "records_per_second",
+        "repos_per_second",
+        "seconds_left",
+    ]
+    assert [(job["kind"], job["left"], job["lists"]) for job in found["jobs"]] == [("network", 0, 1), ("dids", 5, 0)]
     assert found["totals"]["done"] == 1234
+    assert found["left"] == 105
+    assert 0 < found["seconds_left"]["low"] <= found["seconds_left"]["high"]
 
 
 async def test_all_or_one_may_be_paused_and_a_job_cancelled(worker: Worker, run: Commands) -> None:

@@ -49,6 +49,14 @@ APART = """
 })()
 """
 
+# A backfill as the worker tells of one.
+FETCHING: dict[str, Any] = {
+    "idle": False, "wanted": 1_000, "under_way": 20, "left": 1_234.5, "unsized": 0, "lists": 1, "waiting": 0, "failed": 3,
+    "done": 9_000, "records": 900_000, "unavailable": 12, "repos_per_second": 10.0, "records_per_second": 2_000.4,
+    "share": 0.9, "eta": [3_000.0, 7_200.0], "held": None, "parked": 2,
+    "hosts": [["pds.a.test", 250.0, "limited"], ["<b>.test", 9.0, "overloaded"]],
+}  # fmt: skip
+
 
 class Brisk(Process):
     """The same, but a rate is taken over three seconds in place of ten."""
@@ -241,9 +249,17 @@ async def test_what_the_page_makes_of_numbers(database: str, tmp_path: Path) -> 
             told |= {"samples": quick, "refused": {"missing_field": 3, "too_big": 4}, "gaps": 1, "dead_letters": 7, "rss": 51e6}
             trust = {"unproven": 3, "unproven_age": 7_260.0, "directory_silence": 300.0, "deletions_denied": 1, "withheld": 0}
             told["trust"] |= {"verify": "full", "bad_signatures": {"https://a.test": 2, "https://b.test": 3}} | trust
+            told["backfill"] = FETCHING
             await look.page.route("**/live", answering(told))
             await look.page.goto(url)
             await look.state_is("behind")
+            assert await look.text("#backfill-now") == "2,000 records per second, 50 min to 2 h 0 min left"
+            assert await look.texts("#backfill td span") == ["1,235", "9,000", "3", "12", "0", "2"]
+            assert await look.page.evaluate("document.querySelector('#backfill-bar i').style.transform") == "scaleX(0.9)"
+            rows = "".join(await look.texts("#backfill th"))
+            assert "90 % of what was asked for" in rows
+            assert "pds.a.test\u00a0limited, 4 min; <b>.test\u00a0overloaded, 9.0 s" in rows
+            assert [words.split("\n")[0] for words in await look.texts("#backfill .grave th")] == ["Failed"]
             assert "proven" in await look.text("#trust-level")
             assert [words.split("\n")[0] for words in await look.texts("#trust .grave th")] == [
                 "Directory",
@@ -284,8 +300,17 @@ async def test_what_the_page_makes_of_numbers(database: str, tmp_path: Path) -> 
             await look.state_is("stalled")
             told["samples"] = [[now - age, 300.0, 0.4 if age < 200 else 3600.0] for age in range(280, -1, -1)]
             told |= {"state": "ready", "reasons": [], "lag": 0.4}
+            told["backfill"] = FETCHING | {"held": "disk", "share": None, "unsized": 1}
             await look.page.route("**/live", answering(told))
             await look.page.goto(url)
             await look.state_is("ready")
             assert await look.text("#lag-readout") == "last 5 minutes, log scale"
+            assert await look.text("#backfill-now") == "Waits: the database's disk has less than 10 % free."
+            assert not await look.page.is_visible("#backfill-bar")
+            assert (await look.texts("#backfill td span"))[0] == "1,235 +"
+            told["backfill"] = None
+            await look.page.route("**/live", answering(told))
+            await look.page.goto(url)
+            await look.state_is("ready")
+            assert not await look.page.is_visible("#backfill-card")
             assert (await look.line("#lag-chart"))[0][-1][1] > 10, "what is small beside an hour can still be seen"

@@ -78,8 +78,8 @@ async def test_shares_that_have_not_read_begin_where_the_first_did(worker: Worke
 async def test_gaps_stay_and_are_the_relay_s(worker: Worker) -> None:
     for share, after in (("#1/2", 10), ("#2/2", 10), ("#2/2", 50), ("", 70)):
         await worker.connection.execute(
-            "INSERT INTO unified_worker.gaps (service, reason, after_seq, upto_seq) VALUES ($1, 'retention', $2::bigint, $2 + 5)",
-            *(HOST + share, after),
+            "INSERT INTO unified_worker.gaps (service, reason, after_seq, upto_seq) VALUES ($1, 'retention', $2, $3)",
+            *(HOST + share, after, after + 5),
         )
     await store(worker, "#1/2", "900")
     await store(worker, "#2/2", None)
@@ -92,4 +92,4 @@ async def test_a_cursor_that_is_no_seq_is_not_thrown_away(worker: Worker) -> Non
     await store(worker, "#1/2", "yesterday")
     with pytest.raises(OperatorError, match=r"relay\.test#1/2 is not a seq"):
         await start(worker, 1, 3)
-    assert len(await rows(worker)) == 1
+    assert await worker.value("SELECT array_agg(cursor) FROM firehose_cursor") == ["yesterday"]

@@ -3,9 +3,11 @@
 from datetime import UTC, datetime
 
 from indexer import json
+from indexer.backfill.eta import eta
 from indexer.command_line.stdout import table
 from indexer.database.repair.asked import JobState, Overview
-from indexer.formatting import printable
+from indexer.database.repair.standing import Standing
+from indexer.formatting import printable, size
 
 ARGUMENT = 50  # characters of a job's argument
 
@@ -14,8 +16,8 @@ def listed(found: Overview) -> list[str]:
     """The jobs, then what is to be fetched and what has been, in aligned columns."""
     lines = ["All fetching is paused: `backfill resume` ends that.", ""] if found.paused else []
     if found.jobs:
-        head = ("job", "what", "state", "lists", "found", "wanted", "left", "since")
-        lines += table([head, *map(_row, found.jobs)], right=frozenset({0, 3, 4, 5, 6}))
+        head = ("job", "what", "state", "lists", "found", "wanted", "left", "failed", "since")
+        lines += table([head, *map(_row, found.jobs)], right=frozenset({0, 3, 4, 5, 6, 7}))
     else:
         lines += ["No backfill was asked for."]
     if found.repairs:
@@ -24,13 +26,24 @@ def listed(found: Overview) -> list[str]:
     if found.errors:
         errors = [(error.error, f"{error.lists:,}", printable(error.url)) for error in found.errors]
         lines += ["", *table([("fault of lists", "lists", "one of"), *errors], right=frozenset({1}))]
-    done = found.totals
+    done = found.standing.totals
     lines += [
         "",
-        f"Fetched so far: {done.done:,} repos, {done.records:,} records, {done.bytes:,} bytes; "
+        f"Fetched so far: {done.done:,} repos, {done.records:,} records, {size(done.bytes)}; "
         f"{done.unavailable:,} are not given out, {done.failed:,} attempts failed.",
+        *pace(found.standing),
     ]
     return lines
+
+
+def pace(standing: Standing) -> list[str]:
+    """How fast it went of late, and when it is done."""
+    if standing.idle:
+        return []
+    known = eta(standing)
+    left = f"{standing.left:,.0f} repos{' or more' if standing.unsized else ''} are left"
+    fast = f"of late {standing.records_per_second:,.0f} records per second, {standing.repos_per_second:,.1f} repos per second"
+    return [f"{left}; {fast}{'' if known is None else f'; done in {known}'}."]
 
 
 def as_json(found: Overview) -> str:
@@ -44,7 +57,11 @@ def as_json(found: Overview) -> str:
             ],
             "repairs": [count._asdict() for count in found.repairs],
             "list_errors": [error._asdict() for error in found.errors],
-            "totals": found.totals._asdict(),
+            "totals": found.standing.totals._asdict(),
+            "left": found.standing.left,
+            "records_per_second": found.standing.records_per_second,
+            "repos_per_second": found.standing.repos_per_second,
+            "seconds_left": None if (known := eta(found.standing)) is None else known._asdict(),
         }
     )
 
@@ -59,6 +76,7 @@ def _row(job: JobState) -> tuple[str, ...]:
         f"{job.found:,}",
         f"{job.wanted:,}",
         f"{job.left:,}",
+        f"{job.failed:,}",
         _time(job.started_at),
     )
 

@@ -3,11 +3,13 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
+from indexer.backfill.eta import Eta
 from indexer.command_line.stdout import table
 from indexer.database.functions.states import REASONS
 from indexer.database.status.results import (
     AccountStatus,
     Deletion,
+    Fetching,
     Gap,
     Letters,
     LockHolder,
@@ -52,6 +54,8 @@ def status_text(found: Status) -> list[str]:
         lines += [_line("", _deletion(one)) for one in found.oldest_deletions]
     if found.handles_to_check:
         lines.append(_line("handles", f"{number(found.handles_to_check)} wait to be checked"))
+    if found.fetching.left or found.fetching.paused:
+        lines.append(_line("backfill", _fetching(found.fetching)))
     if found.gates_being_judged:
         what = "changed, and replies or quotes are still being judged"
         lines.append(_line("gates", f"{number(found.gates_being_judged)} {what}"))
@@ -139,6 +143,13 @@ def _repos(repos: Repos) -> list[str]:
         count = bounded(repos.unproven, repos.most_counted)
         lines.append(_line("unproven", f"{count} repos whose key is not known yet{_since(repos.unproven_since)}"))
     return lines
+
+
+def _fetching(fetching: Fetching) -> str:
+    if fetching.paused:
+        return f"paused; {fetching.left:,} repos are left"
+    left = f"{fetching.left:,} repos are left, {fetching.records_per_second:,.0f} records per second of late"
+    return left if fetching.seconds_left is None else f"{left}, done in {Eta(*fetching.seconds_left)}"
 
 
 def _since(time: datetime | None) -> str:

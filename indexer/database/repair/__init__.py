@@ -5,6 +5,7 @@ slices.py    records of a repo -> the arrays of a call: pure
 steps.py     the calls, each a transaction: mark, begin, compare, write, settle, leave
 checking.py  what a repair would write
 writing.py   all of a repo, slice by slice, in the right order
+standing.py  how far all fetching is
 asked.py     what commands ask for, and show
 room.py      how much room the database has
 left_out.py  what COLLECTIONS or ACCOUNTS left out, and take now

@@ -5,8 +5,10 @@ from datetime import datetime
 from typing import NamedTuple
 
 from indexer.database.connection.sessions import Connection
+from indexer.database.repair import standing
 from indexer.database.repair.listings import MOST_ROWS, WANT
 from indexer.database.repair.queue import CHOSEN
+from indexer.database.repair.standing import Standing
 
 DIDS = "dids"  # the kind of a job whose repos were named one by one: no list is read for it
 ADD_DIDS = """
@@ -17,19 +19,16 @@ JOBS = """
 SELECT j.id, j.kind, coalesce(j.argument, ''), j.phase, j.paused, j.found, j.wanted, j.started_at, j.ended_at, j.error,
   (SELECT count(*) FROM unified_worker.listings AS l WHERE l.job = j.id) AS lists,
   (SELECT count(*) FROM unified_worker.listings AS l WHERE l.job = j.id AND l.ended_at IS NOT NULL) AS read,
-  coalesce(r.left, 0) AS left
+  coalesce(r.left, 0) AS left, coalesce(r.failed, 0) AS failed
 FROM unified_worker.backfill_jobs AS j
-LEFT JOIN (SELECT job, count(*) AS left FROM unified_worker.repairs GROUP BY job) AS r ON r.job = j.id
+LEFT JOIN (
+  SELECT job, count(*) FILTER (WHERE state <> 'failed') AS left, count(*) FILTER (WHERE state = 'failed') AS failed
+  FROM unified_worker.repairs GROUP BY job) AS r ON r.job = j.id
 ORDER BY j.ended_at IS NOT NULL, j.id DESC LIMIT $1
 """
 REPAIRS = """
 SELECT why, state, coalesce(CASE WHEN state IN ('failed', 'unavailable') THEN reason END, ''), count(*)
 FROM unified_worker.repairs GROUP BY 1, 2, 3 ORDER BY 4 DESC, 1, 2, 3 LIMIT 20
-"""
-DONE = """
-SELECT coalesce(sum(repos_done), 0)::bigint, coalesce(sum(records_done), 0)::bigint, coalesce(sum(bytes_done), 0)::bigint,
-  coalesce(sum(unavailable), 0)::bigint, coalesce(sum(failed), 0)::bigint
-FROM unified_worker.hosts
 """
 ERRORS = """
 SELECT l.error, count(*), min(h.url) FROM unified_worker.listings AS l JOIN unified_worker.hosts AS h ON h.id = l.host
@@ -48,7 +47,8 @@ FORGET = "DELETE FROM unified_worker.repairs WHERE job = $1 AND holder IS NULL"
 
 
 class JobState(NamedTuple):
-    """A job. `lists`: how many are read for it, and `read` of them to their end; `left`: repos that are still to be fetched."""
+    """A job. `lists`: how many are read for it, and `read` of them to their end; `left`: repos that are still to be
+    fetched; `failed`: repos that are only tried once a day."""
 
     id: int
     kind: str
@@ -63,6 +63,7 @@ class JobState(NamedTuple):
     lists: int
     read: int
     left: int
+    failed: int
 
 
 class Count(NamedTuple):
@@ -82,16 +83,6 @@ class ListError(NamedTuple):
     url: str
 
 
-class Totals(NamedTuple):
-    """What came of repos, since the beginning."""
-
-    done: int
-    records: int
-    bytes: int
-    unavailable: int
-    failed: int
-
-
 class Overview(NamedTuple):
     """All that there is to know of backfills."""
 
@@ -99,7 +90,7 @@ class Overview(NamedTuple):
     jobs: list[JobState]
     repairs: list[Count]
     errors: list[ListError]
-    totals: Totals
+    standing: Standing
 
 
 async def add_dids(connection: Connection, argument: str) -> int:
@@ -120,13 +111,12 @@ async def want_dids(connection: Connection, job: int, dids: Sequence[str]) -> in
 
 async def overview(connection: Connection, jobs: int) -> Overview:
     """The newest jobs, at most this number, those first that are not at their end; and what is to be fetched."""
-    totals = await connection.fetchrow(DONE)
     return Overview(
         await connection.fetchval(PAUSED),
         [JobState(*row) for row in await connection.fetch(JOBS, jobs)],
         [Count(*row) for row in await connection.fetch(REPAIRS)],
         [ListError(*row) for row in await connection.fetch(ERRORS)],
-        Totals(0, 0, 0, 0, 0) if totals is None else Totals(*totals),
+        await standing.read(connection),
     )
 
 

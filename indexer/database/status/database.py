@@ -1,15 +1,20 @@
 """What `status` finds in a database: relays and their runs, gaps, dead letters, tables and their growth."""
 
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
+from indexer.backfill.eta import eta
 from indexer.database.background.sizes import Size, measure
 from indexer.database.connection.lock import lock_key, standby_key
 from indexer.database.connection.sessions import Connection
 from indexer.database.functions.dead_letters import MAX_FRAMES_BYTES, MAX_LETTERS_OF_A_DID, PENDING
+from indexer.database.repair import standing
+from indexer.database.repair.standing import Standing
 from indexer.database.status.results import (
     Deletion,
+    Fetching,
     Gap,
     Growth,
     Letters,
@@ -123,6 +128,7 @@ async def status(connection: Connection, schema: str) -> Status:
         unconfirmed_deletions=deletions[0]["deletions"] if deletions else 0,
         oldest_deletions=[Deletion(*row[:-1]) for row in deletions],
         handles_to_check=await connection.fetchval(HANDLES),
+        fetching=_fetching(await standing.read(connection)),
         rebuild=None if rebuild is None else RebuildStep(*rebuild),
         tables=await _tables(connection),
     )
@@ -169,6 +175,17 @@ async def _repos(connection: Connection) -> Repos:
         unproven=unproven["repos"],
         unproven_since=unproven["since"],
         most_counted=REPOS_COUNTED,
+    )
+
+
+def _fetching(known: Standing) -> Fetching:
+    return Fetching(
+        left=math.ceil(known.left),
+        failed=known.failed,
+        done=known.totals.done,
+        records_per_second=known.records_per_second,
+        seconds_left=eta(known),
+        paused=known.paused,
     )
 
 

@@ -143,6 +143,19 @@ class Repos:
 
 
 @dataclass(frozen=True, slots=True)
+class Fetching:
+    """Whole repos that are to be fetched: `left` (those not found yet included, as far as is known), `failed` (tried once a
+    day), `done` since the beginning. `seconds_left`: at least and at most; None where nobody can tell."""
+
+    left: int
+    failed: int
+    done: int
+    records_per_second: float
+    seconds_left: tuple[float, float] | None
+    paused: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """What a database holds about the worker, but about no single account."""
 
@@ -157,6 +170,7 @@ class Status:
     unconfirmed_deletions: int
     oldest_deletions: list[Deletion]
     handles_to_check: int
+    fetching: Fetching
     rebuild: RebuildStep | None
     tables: list[Table]
 

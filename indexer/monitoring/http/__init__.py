@@ -3,6 +3,7 @@
 server.py      what is asked, who answers, how many may ask at once
 hosts.py       by which names we answer
 exposition.py  /metrics
+families.py    … the kinds of samples, and those of backfills
 health.py      /healthz and /readyz
 live.py        the page's stream of events
 page/          the page: HTML, CSS and four scripts

@@ -1,23 +1,21 @@
 """The counters and gauges in Prometheus's format. Nothing is counted twice: samples are made on request."""
 
 from collections.abc import Callable, Iterator
-from itertools import accumulate
 from time import monotonic
 
 from prometheus_client import CollectorRegistry, ProcessCollector
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, InfoMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from indexer.metrics import Histogram
 from indexer.monitoring.history import History
+from indexer.monitoring.http.families import PREFIX, counter, gauge, histogram, labelled, of_backfill
 from indexer.monitoring.readiness import NAMES, reasons
 from indexer.records import RECORD_TYPES
 from indexer.records.base.record_type import EVERY_OTHER
 from indexer.version import VERSION
 
-PREFIX = "unified_worker"
 KEPT_FOR = 1.0  # seconds: whoever asks more often gets the same again, so that asking can't take the loop's time
 
 
@@ -54,45 +52,44 @@ class Exposition(Collector):
         yield from self._counters()
         yield from self._now()
         yield from self._stages()
+        yield from of_backfill(self._gauges.backfill, self._gauges.metrics)
         metrics = self._gauges.metrics
-        yield _histogram("commit_latency_seconds", "Time from a frame's arrival to its durable commit", metrics.latency)
-        yield _histogram("batch_events", "Events that a lane writes in one database call", metrics.batches)
+        yield histogram("commit_latency_seconds", "Time from a frame's arrival to its durable commit", metrics.latency)
+        yield histogram("batch_events", "Events that a lane writes in one database call", metrics.batches)
 
     def _counters(self) -> Iterator[Metric]:
         metrics = self._gauges.metrics
-        yield _labelled("events", "Events received, by type", "type", metrics.events)
-        yield _counter("events_finished", "Events that were written, were stale, or were refused and kept", metrics.finished)
+        yield labelled("events", "Events received, by type", "type", metrics.events)
+        yield counter("events_finished", "Events that were written, were stale, or were refused and kept", metrics.finished)
         yield self._operations()
-        yield _labelled("refused", "What could not be used, by reason", "reason", metrics.refused)
-        yield _labelled("filtered", "Events left out, in whole or in part, by reason", "reason", metrics.filtered)
-        yield _labelled("verified", "Commits and #syncs that were to be proven, by result", "result", metrics.verified)
-        yield _labelled(
+        yield labelled("refused", "What could not be used, by reason", "reason", metrics.refused)
+        yield labelled("filtered", "Events left out, in whole or in part, by reason", "reason", metrics.filtered)
+        yield labelled("verified", "Commits and #syncs that were to be proven, by result", "result", metrics.verified)
+        yield labelled(
             "bad_signatures",
             "Commits that their account did not sign, by its host",
             "host",
             metrics.bad_signatures,
         )
-        yield _counter("key_refreshes", "Keys asked for again, because one did not fit or had changed", metrics.refreshes)
-        yield _labelled("settled", "Unproven repos whose key came, by what it proved", "result", metrics.settled)
-        yield _counter("stale", "Commits that were not newer than what is stored", metrics.stale)
-        yield _counter(
+        yield counter("key_refreshes", "Keys asked for again, because one did not fit or had changed", metrics.refreshes)
+        yield labelled("settled", "Unproven repos whose key came, by what it proved", "result", metrics.settled)
+        yield counter("stale", "Commits that were not newer than what is stored", metrics.stale)
+        yield counter(
             "stale_messages", "#account and #identity that were not newer than what is stored", metrics.stale_messages
         )
-        yield _counter("rev_forks", "Commits with the stored rev but other content", metrics.rev_fork)
-        yield _labelled(
+        yield counter("rev_forks", "Commits with the stored rev but other content", metrics.rev_fork)
+        yield labelled(
             "doubts", "Commits that were applied, though something of their repo is missing", "reason", metrics.doubts
         )
-        yield _labelled("identity_lookups", "Look-ups of identities, by result", "result", dict(self._gauges.lookups))
-        yield _labelled(
+        yield labelled("identity_lookups", "Look-ups of identities, by result", "result", dict(self._gauges.lookups))
+        yield labelled(
             "confirmations", "What accounts' own servers said of a relay's word, by answer", "answer", metrics.confirmations
         )
-        yield _labelled("audited", "Random repos held against their own servers, by result", "result", metrics.audited)
-        yield _labelled("repairs", "Repos that were to be fetched whole, by result", "result", metrics.repairs)
-        yield _labelled("repaired_records", "Records of fetched repos, by what was done", "what", metrics.repaired_records)
-        yield _counter("reconnects", "Attempts to connect to the relay after the first", metrics.reconnects)
-        yield _counter("gaps", "Missing ranges of the stream", metrics.gaps)
-        yield _counter("dead_letters", "Operations and frames that were kept as dead letters", metrics.dead_letters)
-        yield _counter(
+        yield labelled("audited", "Random repos held against their own servers, by result", "result", metrics.audited)
+        yield counter("reconnects", "Attempts to connect to the relay after the first", metrics.reconnects)
+        yield counter("gaps", "Missing ranges of the stream", metrics.gaps)
+        yield counter("dead_letters", "Operations and frames that were kept as dead letters", metrics.dead_letters)
+        yield counter(
             "frames_dropped", "Dead letters kept without their frame, because there is no more room", metrics.frames_dropped
         )
 
@@ -109,33 +106,33 @@ class Exposition(Collector):
 
     def _now(self) -> Iterator[Metric]:
         gauges = self._gauges
-        yield _gauge("events_per_second", "Events finished per second, over the last ten seconds", self._history.rate)
+        yield gauge("events_per_second", "Events finished per second, over the last ten seconds", self._history.rate)
         if gauges.lag is not None:
-            yield _gauge("lag_seconds", "Age of the newest event up to which everything is written", gauges.lag)
+            yield gauge("lag_seconds", "Age of the newest event up to which everything is written", gauges.lag)
         if gauges.received_seq is not None:
-            yield _gauge("received_seq", "The highest seq received", gauges.received_seq)
+            yield gauge("received_seq", "The highest seq received", gauges.received_seq)
         if gauges.cursor is not None:
-            yield _gauge("cursor_seq", "The highest seq up to which everything is written", gauges.cursor)
-        yield _gauge("stuck_wipes", "Deleted accounts whose rows the database refuses to delete", gauges.metrics.stuck_wipes)
-        yield _gauge(
+            yield gauge("cursor_seq", "The highest seq up to which everything is written", gauges.cursor)
+        yield gauge("stuck_wipes", "Deleted accounts whose rows the database refuses to delete", gauges.metrics.stuck_wipes)
+        yield gauge(
             "stuck_letters", "Waiting dead letters that failed again when they were retried", gauges.metrics.stuck_letters
         )
-        yield _gauge("unproven_repos", "Repos that wait for their account's key", gauges.metrics.unproven)
+        yield gauge("unproven_repos", "Repos that wait for their account's key", gauges.metrics.unproven)
         if gauges.unproven_age is not None:
-            yield _gauge("unproven_seconds", "How long the first of the unproven repos has waited", gauges.unproven_age)
-        yield _gauge("identity_lookups_waiting", "Look-ups of identities that wait for their turn", gauges.lookups_waiting)
+            yield gauge("unproven_seconds", "How long the first of the unproven repos has waited", gauges.unproven_age)
+        yield gauge("identity_lookups_waiting", "Look-ups of identities that wait for their turn", gauges.lookups_waiting)
         silence = gauges.directory_silence or 0.0
-        yield _gauge("directory_silent_seconds", "Time since the directory of DIDs stopped answering, 0 while it does", silence)
-        yield _gauge(
+        yield gauge("directory_silent_seconds", "Time since the directory of DIDs stopped answering, 0 while it does", silence)
+        yield gauge(
             "deletions_unconfirmed", "Deletions that only the relay has reported so far", gauges.metrics.deletions_unconfirmed
         )
-        yield _gauge(
+        yield gauge(
             "oldest_deletion_seconds", "Age of the oldest deletion that is not confirmed", gauges.metrics.oldest_deletion
         )
         found = {reason.name for reason in reasons(gauges, self._ready_lag)}
-        yield _gauge("connected", "1 while there is a connection to the relay", gauges.connected)
-        yield _gauge("database_answering", "1 while the database answers", not found & {"starting", "database"})
-        yield _gauge("ready", "1 while /readyz answers 200", not found)
+        yield gauge("connected", "1 while there is a connection to the relay", gauges.connected)
+        yield gauge("database_answering", "1 while the database answers", not found & {"starting", "database"})
+        yield gauge("ready", "1 while /readyz answers 200", not found)
         family = GaugeMetricFamily(f"{PREFIX}_not_ready", "1 for each reason that applies", labels=("reason",))
         for name in NAMES:
             family.add_metric((name,), name in found)
@@ -149,34 +146,11 @@ class Exposition(Collector):
             events.add_metric((str(lane.number),), len(lane))
             size.add_metric((str(lane.number),), lane.bytes)
         yield from (events, size)
-        yield _gauge("lane_events_limit", "The largest number of events in a lane", gauges.lanes[0].max_events)
-        yield _gauge("pool_busy_connections", "Database connections in use", gauges.pool.busy)
-        yield _gauge("pool_size_connections", "The largest number of database connections (DB_POOL_SIZE)", gauges.pool.size)
+        yield gauge("lane_events_limit", "The largest number of events in a lane", gauges.lanes[0].max_events)
+        yield gauge("pool_busy_connections", "Database connections in use", gauges.pool.busy)
+        yield gauge("pool_size_connections", "The largest number of database connections (DB_POOL_SIZE)", gauges.pool.size)
 
 
 def label(collection: str) -> str:
     """A record type's collection as a label; `other` for those without a table of their own."""
     return "other" if collection == EVERY_OTHER else collection
-
-
-def _counter(name: str, meaning: str, value: float) -> Metric:
-    return CounterMetricFamily(f"{PREFIX}_{name}", meaning, value=value)
-
-
-def _gauge(name: str, meaning: str, value: float) -> Metric:
-    return GaugeMetricFamily(f"{PREFIX}_{name}", meaning, value=value)
-
-
-def _labelled(name: str, meaning: str, by: str, counts: dict[str, int]) -> Metric:
-    family = CounterMetricFamily(f"{PREFIX}_{name}", meaning, labels=(by,))
-    for key, count in sorted(counts.items()):
-        family.add_metric((key,), count)
-    return family
-
-
-def _histogram(name: str, meaning: str, histogram: Histogram) -> Metric:
-    bounds = (*(str(bound) for bound in histogram.bounds), "+Inf")
-    counts = accumulate(histogram.counts)  # Prometheus counts what lies below a bound, all of it
-    return HistogramMetricFamily(
-        f"{PREFIX}_{name}", meaning, buckets=list(zip(bounds, counts, strict=True)), sum_value=histogram.sum
-    )

@@ -10,6 +10,7 @@ import orjson
 from aiohttp import web
 from aiohttp.client_exceptions import ClientConnectionResetError
 
+from indexer.monitoring.fetching import shown
 from indexer.monitoring.history import History, Sample
 from indexer.monitoring.http.exposition import Exposition, label
 from indexer.monitoring.readiness import reasons, state
@@ -124,6 +125,7 @@ class Live:
                 "deletions_denied": metrics.confirmations["deletion_denied"],
                 "withheld": metrics.audited["withheld"],
             },
+            "backfill": shown(gauges.backfill),
             "refused": metrics.refused,
             "filtered": metrics.filtered,
             "stale": metrics.stale,

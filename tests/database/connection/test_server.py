@@ -4,8 +4,9 @@ import asyncio
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Generator
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
@@ -18,6 +19,7 @@ from indexer.config.database_url import faults_of
 from indexer.database.connection import pool as module
 from indexer.database.connection.pool import DatabasePool, LockLost
 from indexer.database.connection.server import HOST_TIMEOUT, AnotherServer, Server, hosts, ready_session
+from indexer.database.connection.sessions import Connection
 from indexer.database.schema.ready import make_ready
 from indexer.database.write.writer import Writer
 from indexer.embedded.server import PostgresServer
@@ -26,6 +28,7 @@ from indexer.records import RECORD_TYPES
 from testing.commits import LIKE, Stream, did, like, put
 from testing.databases import connected
 from testing.servers import SAFE, make_server, server_directory
+from testing.waiting import until
 
 WRITABLE = "target_session_attrs=read-write"
 LANES = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'unified-worker%' AND pid <> $1"
@@ -189,20 +192,61 @@ async def test_a_long_call_on_the_only_connection_is_no_silence(
 
 
 async def test_a_login_that_is_refused_for_a_while_is_waited_for_once_we_have_written(private_server: PostgresServer) -> None:
-    """A password that is rotated, pg_hba.conf that is reloaded: at a start it is a fault, later a warning."""
+    """A password that is rotated, pg_hba.conf that is reloaded, …: at a start it is a fault, later a warning."""
     async with connected(private_server.url) as connection:
-        await connection.execute("CREATE ROLE other LOGIN SUPERUSER")
-        url = private_server.url.replace("unified@", "other@")
-        await connection.execute("ALTER ROLE other NOLOGIN")
-        pool = DatabasePool(url, size=2, name="relay.test", durable=True)
-        with pytest.raises(OperatorError, match="is not permitted to log in"):
-            await make_ready(pool, RECORD_TYPES)
-        waiting = asyncio.create_task(make_ready(pool, RECORD_TYPES, patience=float("inf")))
-        done, _ = await asyncio.wait({waiting}, timeout=1.5)
-        assert not done
-        await connection.execute("ALTER ROLE other LOGIN")
-        await asyncio.wait_for(waiting, 60)
-        pool.terminate()
+        await connection.execute("CREATE ROLE other LOGIN SUPERUSER PASSWORD 'old'")
+        await connection.execute("CREATE DATABASE other")
+        url = private_server.url_of("other").replace("unified@", "other:old@")
+        hba = Path(await connection.fetchval("SHOW hba_file"))
+        open_to_all = hba.read_text()
+
+        async def reload(lines: str) -> None:
+            hba.write_text(lines + open_to_all)
+            await connection.execute("SELECT pg_reload_conf()")
+
+        async def sql(statement: str) -> None:
+            await connection.execute(statement)
+
+        for breaks, mends, said in (
+            (partial(sql, "ALTER ROLE other NOLOGIN"), partial(sql, "ALTER ROLE other LOGIN"), "is not permitted to log in"),
+            (
+                partial(sql, "ALTER DATABASE other RENAME TO gone"),
+                partial(sql, "ALTER DATABASE gone RENAME TO other"),
+                "not exist",
+            ),
+            (partial(reload, "local all other reject\n"), partial(reload, ""), "pg_hba.conf rejects connection"),
+            (
+                partial(rotated, connection, reload),
+                partial(sql, "ALTER ROLE other PASSWORD 'old'"),
+                "password authentication failed",
+            ),
+        ):
+            await breaks()
+
+            async def refused(said: str = said) -> bool:
+                """The server takes a moment to read its settings again."""
+                pool = DatabasePool(url, size=2, name="relay.test", durable=True)
+                try:
+                    await make_ready(pool, RECORD_TYPES)
+                except OperatorError as error:
+                    return said in str(error)
+                pool.terminate()
+                return False
+
+            await until(refused, said)
+            pool = DatabasePool(url, size=2, name="relay.test", durable=True)
+            waiting = asyncio.create_task(make_ready(pool, RECORD_TYPES, patience=float("inf")))
+            done, _ = await asyncio.wait({waiting}, timeout=1.5)
+            assert not done
+            await mends()
+            await asyncio.wait_for(waiting, 60)
+            pool.terminate()
+
+
+async def rotated(connection: Connection, reload: Callable[[str], Awaitable[None]]) -> None:
+    """The role has another password from now on, and is asked for it."""
+    await connection.execute("ALTER ROLE other PASSWORD 'new'")
+    await reload("local all other scram-sha-256\n")
 
 
 async def test_a_lane_leaves_a_server_that_takes_no_writes(private_server: PostgresServer) -> None:

@@ -21,6 +21,7 @@ from indexer.database.status.read_only import read_only
 from indexer.database.status.results import (
     AccountStatus,
     Deletion,
+    Fetching,
     Letters,
     LockHolder,
     PastRun,
@@ -353,6 +354,7 @@ def test_a_relay_whose_worker_was_killed() -> None:
         unconfirmed_deletions=3,
         oldest_deletions=[Deletion("did:plc:a", 2, "timeout", now, now)],
         handles_to_check=4,
+        fetching=Fetching(1_234, 1, 50, 2_000.4, (3_000.0, 7_200.0), paused=False),
         rebuild=RebuildStep("posts", number=2, steps=15, rows=5),
         tables=[],
     )
@@ -369,8 +371,11 @@ def test_a_relay_whose_worker_was_killed() -> None:
         "3 that only a relay has reported",
         "did:plc:a, 2 attempts since 2026-07-01 00:00:00: timeout",
         "4 wait to be checked",
+        "1,234 repos are left, 2,000 records per second of late, done in 50 min 0 s to 2 h 0 min",
     ):
         assert part in text
+    paused = replace(report, fetching=replace(report.fetching, paused=True))
+    assert "paused; 1,234 repos are left" in status_text(paused)
     runs = [run, replace(run, how="x", stopped_at=now)]
     alive = replace(report, relays=[replace(relay, running=LockHolder(5, None, None), runs=runs)])
     assert "running since 2026-07-01 00:00:00: version 1, process 1 on h" in status_text(alive)

@@ -162,6 +162,7 @@ function show() {
   showCollections();
   showCounts();
   showTrust();
+  showBackfill();
   showStages();
   showReconnects();
   showPosts();

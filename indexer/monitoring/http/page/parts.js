@@ -123,14 +123,51 @@ function showTrust() {
     ["Withheld repos", number(trust.withheld), true, "", "Their servers have commits that the relay never sent: %check --network 60% asks more."],
   ];
   $("trust").closest("table").hidden = trust.verify === "off";
+  showRows($("trust"), rows);
+}
+
+function showRows(body, rows) {
   rows.forEach(([words, value, grave, named, remedy], place) => {
-    const row = $("trust").children[place] || $("trust").appendChild(countRow(words, remedy));
+    const row = body.children[place] || body.appendChild(countRow(words, remedy));
     const some = value !== "0" && value !== "answers";
     row.className = some ? (grave ? "grave" : "some") : "none";
     set(row.querySelector("span"), value);
     for (const note of row.querySelectorAll("p")) note.hidden = !some;
     set(row.querySelector(".named"), named);
   });
+}
+
+const HELD = {
+  paused: "Paused: backfill resume ends that.",
+  stream: "Waits: the stream has much to write.",
+  disk: "Waits: the database's disk has less than 10 % free.",
+  size: "Waits: the database is as large as BACKFILL_DATABASE_LIMIT allows.",
+};
+
+function showBackfill() {
+  const known = now.backfill;
+  $("backfill-card").hidden = !known;
+  if (!known) return;
+  set($("backfill-now"), known.idle ? "Nothing is left to fetch." : known.held ? HELD[known.held] : pace(known));
+  $("backfill-bar").hidden = known.idle || known.share === null;
+  $("backfill-bar").firstChild.style.transform = `scaleX(${(known.share ?? 0).toFixed(3)})`;
+  const percent = known.share === null || known.idle ? "" : `${Math.floor(100 * known.share)} % of what was asked for`;
+  const parked = known.hosts.map(([host, seconds, why]) => `${host}\u00a0${why}, ${duration(seconds)}`).join("; ");
+  showRows($("backfill"), [
+    ["Repos left", `${number(Math.ceil(known.left))}${known.unsized ? " +" : ""}`, false, percent, "%backfill% shows which backfills they are of."],
+    ["Repos done", number(known.done), false, known.done ? `${number(known.records)} records` : "", ""],
+    ["Failed", number(known.failed), true, "", "Tried once a day: %backfill% shows why."],
+    ["Not given out", number(known.unavailable), false, "", "Their hosts say that they are deactivated, taken down or gone."],
+    ["Lists waiting", number(known.waiting), true, "", "Backfills whose lists could not be read: %backfill% shows why."],
+    ["Hosts parked", number(known.parked), false, parked, "Not asked for this long: they said so (limited), or failed (overloaded)."],
+  ]);
+}
+
+function pace(known) {
+  const fast = `${number(Math.round(known.records_per_second))} records per second`;
+  if (!known.eta) return fast;
+  const [low, high] = known.eta.map(duration);
+  return `${fast}, ${known.eta[1] <= 1.2 * known.eta[0] || low === high ? `about ${high}` : `${low} to ${high}`} left`;
 }
 
 function showStages() {
