@@ -3,6 +3,8 @@
 import contextlib
 from collections.abc import AsyncGenerator
 
+import pytest
+
 from indexer.config.stream_url import PARTITIONS
 from indexer.database.connection.pool import DatabasePool
 from indexer.relay.gaps import Gap, StreamPosition
@@ -34,6 +36,7 @@ async def stored(url: str) -> dict[str, str | None]:
     return {row["service"]: row["cursor"] for row in rows}
 
 
+@pytest.mark.promise(4)
 async def test_a_partition_is_given_up_when_all_of_it_is_finished(database: str, worker: Worker) -> None:
     async with side(database) as (first, mine), side(database) as (second, yours):
         await first.balance(mine)
