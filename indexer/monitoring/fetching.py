@@ -37,7 +37,7 @@ def shown(backfill: Backfill) -> dict[str, Any] | None:
         "repos_per_second": standing.repos_per_second,
         "records_per_second": standing.records_per_second,
         "share": share(standing),
-        "eta": eta(standing),
+        "eta": None if (known := eta(standing)) is None else [*known],
         "held": hindrance(backfill),
         "parked": len(parked),
         "hosts": [(host.partition("://")[2], *of) for host, of in parked[:MOST_HOSTS]],

@@ -1,5 +1,7 @@
 """How far all fetching is: what is counted, what is left, and when it is done."""
 
+import orjson
+
 from indexer.backfill import eta as module
 from indexer.backfill.eta import Eta, eta, share
 from indexer.backfill.pace import Paces
@@ -63,6 +65,8 @@ def test_a_line_for_the_terminal() -> None:
         assert str(line(Fetching(MIDDLE, why))).endswith(f"2,000 records/s  held ({why})")  # pyright: ignore[reportArgumentType]
     paused = Fetching(MIDDLE._replace(paused=True, unsized=1), "disk")
     assert line(paused) == "backfill 1,000 repos or more left  2,000 records/s  held (paused)"  # pyright: ignore[reportArgumentType]
+    told = orjson.loads(orjson.dumps(shown(Fetching(MIDDLE))))  # pyright: ignore[reportArgumentType] - as the page gets it
+    assert (told["eta"], told["share"], told["left"], told["hosts"]) == ([50.0, 100.0], 0.9, 1_000.0, [])
     assert shown(Fetching(NOTHING)) is None  # pyright: ignore[reportArgumentType]
 
 

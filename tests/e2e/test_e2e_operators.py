@@ -2,6 +2,7 @@
 
 import json
 
+import orjson
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -63,6 +64,7 @@ async def test_whoever_operates_it_sees_how_far_it_is_and_what_is_in_the_way(
             assert services.requests.count("getRepo") == asked == 0
             monkeypatch.setattr(room, "LEAST", 0.0)
             await until(lambda: bool((shown(backfill) or {}).get("parked")), "a host is left alone, and the page says so")
+            orjson.dumps(shown(backfill))
             (host, seconds, why), *_ = (shown(backfill) or {})["hosts"]
             assert (host, why) == (parked, "limited")
             assert 0 < seconds <= 5

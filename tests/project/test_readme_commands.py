@@ -51,6 +51,8 @@ TRIED = (
     f"DATABASE_URL={PLACEHOLDER} python unified_worker.py",
     "python unified_worker.py status",
     "python unified_worker.py status --did did:plc:…",
+    ".venv/bin/python unified_worker.py backfill --embedded --follows-of did:plc:…",
+    ".venv/bin/python unified_worker.py backfill --embedded",
     "python unified_worker.py backfill --follows-of did:plc:…",
     "python unified_worker.py backfill",
     "python unified_worker.py rebuild-derived",
@@ -192,15 +194,43 @@ async def port_for_us() -> AsyncGenerator[None]:
 
 
 async def test_make_relay_and_make_follow_beside_it(installed: Path) -> None:
+    """And, as the page on backfills says, from there to the timeline of an account."""
     (installed / "project" / ".env").write_text("HTTP_BIND=127.0.0.1:0\n")
-    async with port_for_us(), Shell(installed, "make relay") as relay:
-        await relay.says(rf"500 new frames per second at ws://127\.0\.0\.1:{PORT}")
+    few = "--now --rate 100 --accounts 100 --history 20"
+    async with port_for_us(), Shell(installed, "make relay", RELAY=few) as relay:
+        await relay.says(rf"100 new frames per second at ws://127\.0\.0\.1:{PORT}")
         async with Shell(installed, "make follow") as worker:
             await worker.says("in the database, ")
+            url = re.search(r" into (postgresql://\S+)", worker.output)
+            assert url is not None, worker.output
+            await timeline_of_an_account(installed, url[1])
             await worker.interrupted()
             assert "[INFO] Stopped" in worker.output
         await relay.interrupted()
         assert "Traceback" not in relay.output
+
+
+async def timeline_of_an_account(folder: Path, url: str) -> None:
+    """Ask for an author's history, and for that of whom it follows; then its timeline goes back to before the worker."""
+    ask, show = (command for command in TRIED if command.startswith(".venv/bin/python unified_worker.py backfill --embedded"))
+    async with connected(url) as connection:
+        did = await connection.fetchval("SELECT author_did FROM posts ORDER BY indexed_at LIMIT 1")
+        async with Shell(folder, ask.replace("did:plc:…", did)) as shell:
+            assert await shell.ends() == 0, shell.output
+            assert "Backfill 1 is asked for" in shell.output
+
+        async def done() -> bool:
+            async with Shell(folder, show) as shell:
+                assert await shell.ends() == 0, shell.output
+                return re.search(rf"1 +follows {did} +done +1/1", shell.output) is not None
+
+        await until(done, "the backfill is done", 120, poll=2)
+        older = await connection.fetchval(
+            "SELECT count(*) FROM follows AS f JOIN feed_items AS i ON i.originator_did = f.following_did "
+            "WHERE f.follower_did = $1 AND i.sort_at < now() - interval '1 day'",
+            did,
+        )
+        assert older > 20
 
 
 async def test_a_python_without_the_packages_is_told_what_to_type(bare: Path) -> None:
