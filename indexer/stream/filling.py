@@ -87,8 +87,6 @@ class Filling:
             case Ignored():
                 gap = None if event.seq is None else self._position.arrived(event.seq, None)
                 await self._put(NOBODY, event.seq, frame, gap)
-            case Foreign():
-                pass  # none is, where nobody says whose are wanted
             case Commit() | Sync() | Identity() | Account() | Unusable():
                 # A wrong bit must not lead the cursor anywhere.
                 seq = None if isinstance(event, Unusable) and event.salvaged else event.seq

@@ -125,11 +125,11 @@ class Partitions(Watermark):
             part.idle = part.leaving
         return [part for part in self.parts.values() if not part.leaving]
 
-    async def room(self, most: int = MOST_OPEN) -> None:
+    async def room(self, most: int | None = None) -> None:
         """Wait while too much of the partition that is being read is not finished."""
         part = self.place.part
-        if part is not None and len(part) >= most:
-            await part.room(most)
+        if part is not None:
+            await part.room(most or MOST_OPEN)
 
     def arrive(self, seq: int | None, time: datetime | None, gap: Gap | None = None) -> Ticket:
         if self.place.part is None:
