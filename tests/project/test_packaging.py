@@ -142,7 +142,19 @@ def test_the_version_is_said_once_more_the_same() -> None:
 def test_compose_follows_the_specification(compose: dict[str, Any]) -> None:
     jsonschema.validate(compose, SCHEMA)
     profiles = {name: service.get("profiles", []) for name, service in compose["services"].items()}
-    assert profiles == {"postgres": [], "unified-worker": [], "prometheus": ["monitoring"], "grafana": ["monitoring"]}
+    assert profiles == {
+        "postgres": [],
+        "unified-worker": [],
+        "unified-worker-standby": ["standby"],
+        "prometheus": ["monitoring"],
+        "grafana": ["monitoring"],
+    }
+
+
+def test_the_worker_that_stands_by_is_the_same_but_for_its_port(compose: dict[str, Any]) -> None:
+    first, second = (compose["services"][name] for name in ("unified-worker", "unified-worker-standby"))
+    changed = {"profiles": ["standby"], "command": ["--hold", "--standby"]}
+    assert {**first, **changed} == {**second, "ports": first["ports"]}
 
 
 @pytest.mark.parametrize("name", ["prometheus", "grafana"])
