@@ -8,6 +8,7 @@ firehose.frames() ─► on_message_handler ─► decode ─► lanes.put (by D
 import asyncio
 import logging
 import math
+import os
 import sys
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, asynccontextmanager
@@ -17,6 +18,7 @@ from indexer.accounts.accounts import Accounts
 from indexer.backfill.backfill import Backfill
 from indexer.command_line import process
 from indexer.config.settings import Config
+from indexer.config.stream_url import PARTITIONS
 from indexer.database.background.chosen import Choosing
 from indexer.database.background.runs import Run
 from indexer.database.background.tasks import background
@@ -71,7 +73,7 @@ class UnifiedWorker:
         )
         self.selection = Selection(config.collections, accounts=config.chosen.accounts)
         self.choosing = Choosing(self.pool, self.selection, config.chosen)
-        self.trust = Trust(config, self.pool, self.metrics, self.selection)
+        self.trust = Trust(config, self.pool, self.metrics, self.selection, lambda did: self.session.has(did))
         self.accounts = Accounts(
             config,
             self.pool,
@@ -90,7 +92,12 @@ class UnifiedWorker:
             confirm=config.verify != "off",
             on_inactive=self.accounts.wrote_although_inactive,
         )
-        self.cursor = Cursor(self.pool, config.relay_host, config.share)
+        if config.stream is None:
+            self.cursor = Cursor(self.pool, config.relay_host, config.share)
+        else:
+            from indexer.stream.cursors import Cursors  # its library is no part of a start without a stream's server
+
+            self.cursor = Cursors(self.pool, config.relay_host)
         self.last_session: Session | None = None  # under the lock that is held, or was held last
         self.keeper = Keeper(self.pool)
         self.gauges = Gauges(self)
@@ -98,7 +105,8 @@ class UnifiedWorker:
             self.metrics, pool_use=lambda: (self.pool.busy, self.pool.size), queue_depth=lambda: self.gauges.waiting
         )
         self._run = Run(self.pool, self.metrics)
-        self._first_lane = (config.share.number - 1) * MOST_LANES  # shares flush beside one another
+        # Shares flush beside one another; those of a stream's server have no number of their own.
+        self._first_lane = ((config.share.number or os.getpid() % PARTITIONS + 1) - 1) * MOST_LANES
         self._reset_cursor = reset_cursor
 
     @property
@@ -134,7 +142,12 @@ class UnifiedWorker:
         """Begin a session after `stored`; without a stored cursor, where CURSOR says, or where a live stream began."""
         before = self.last_session
         start = self.config.start if before is None else before.position.start
-        self.last_session = Session(self.config, self.metrics, stored, start)
+        if self.config.stream is None:
+            self.last_session = Session(self.config, self.metrics, stored, start)
+        else:
+            from indexer.stream.session import StreamSession
+
+            self.last_session = StreamSession(self.config, self.config.stream, self.metrics)
         self.trust.begin()
         self.keeper.begin()
         self._lifecycle.running()

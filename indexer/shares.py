@@ -14,14 +14,22 @@ def part_of(did: str, parts: int) -> int:
 
 
 class Share(NamedTuple):
-    """One of `of` workers, with the accounts of its part; `number` counts from 1. 1 of 1 has all."""
+    """One of `of` workers, with the accounts of its part; `number` counts from 1. 1 of 1 has all.
+
+    0 of so many has some parts, which ones is known elsewhere (indexer/stream/), and gets no others' events.
+    """
 
     number: int = 1
     of: int = 1
 
+    @property
+    def sorts(self) -> bool:
+        """Whether events of others come too."""
+        return self.number > 0 and self.of > 1
+
     def takes(self, did: str) -> bool:
         """Whether the account is this share's; what is nobody's (an empty DID) is one share's as well."""
-        return part_of(did, self.of) == self.number - 1
+        return not self.sorts or part_of(did, self.of) == self.number - 1
 
     def service(self, host: str) -> str:
         """The name of what a share has for itself (lock, cursor, runs, gaps): the relay's host where there is one share."""

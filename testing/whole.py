@@ -5,8 +5,9 @@ from datetime import timedelta
 from typing import Any, NamedTuple
 
 from indexer.database.repair import queue, steps
+from indexer.database.repair.bringing import Tables
 from indexer.database.repair.steps import Claim, Word
-from indexer.database.repair.writing import Ended, Writing
+from indexer.database.repair.writing import Ended, Job, Writing
 from indexer.selection import EVERYTHING, Selection
 from relay_simulator.encoding import cid_of, encode
 from testing.commits import did
@@ -54,11 +55,13 @@ async def marked(worker: Worker, name: str, why: str = "missed") -> Claim:
     return found.claim
 
 
-def writing(worker: Worker, claim: Claim, whole: Whole, selection: Selection = EVERYTHING, **more: Any) -> Writing:
-    """What writes it."""
-    return Writing(worker.pool, selection, claim, whole, proven=True, notify=WEEK, **more)
+async def written(worker: Worker, claim: Claim, whole: Whole, selection: Selection = EVERYTHING, **more: Any) -> Ended:
+    """What became of it, once it is written."""
+    job = Job(claim, whole, proven=True, **more)
+    (ended,) = await Writing(Tables(worker.pool), selection, notify=WEEK).write([job])
+    return ended
 
 
 async def repaired(worker: Worker, name: str, whole: Whole, selection: Selection = EVERYTHING) -> Ended:
     """Repair the account's repo with what its host has."""
-    return await writing(worker, await marked(worker, name), whole, selection).run()
+    return await written(worker, await marked(worker, name), whole, selection)

@@ -3,6 +3,7 @@
 backfill.py      all of it, for the worker
 repairs.py       what is wanted is fetched and brought into the tables
 fetch.py         one repo from its server: asked for, read, proven
+together.py      … small ones together
 outcome.py       why one was not fetched, and what follows
 retries.py       when it is tried again
 turns.py         who fetches now, and how much memory that may take

@@ -20,12 +20,14 @@ from indexer.backfill.fetch import BEHIND, Fetcher, Stop
 from indexer.backfill.files import NoRoom, in_thread
 from indexer.backfill.outcome import Failed, Kind
 from indexer.backfill.retries import ATTEMPTS, DAY, pause
+from indexer.backfill.together import Together
 from indexer.database.connection.failures import DATABASE_ERRORS
 from indexer.database.connection.pool import DatabasePool
 from indexer.database.repair import queue, steps
+from indexer.database.repair.bringing import Tables
 from indexer.database.repair.queue import Claimed
-from indexer.database.repair.steps import Marked, Word
-from indexer.database.repair.writing import Ended, Writing
+from indexer.database.repair.steps import Done, Marked, Word
+from indexer.database.repair.writing import Ended, Job, Writing
 from indexer.log.handler import warn_limited
 from indexer.metrics import Metrics
 from indexer.protocol.repo import Head, Repo
@@ -64,7 +66,7 @@ class Repairs:
         self._metrics = metrics
         self._selection = selection
         self._fetcher = fetcher
-        self._notify = notify
+        self._together = Together(Writing(Tables(pool), selection, notify=notify))
         self._stream_first = stream_first
         self._allowance = allowance or Allowance(0)
         self._most = most
@@ -133,17 +135,9 @@ class Repairs:
             return await self._not_fetched(claimed, fetched)
         with fetched as repo:
             began = time.monotonic()
-            ended = await Writing(
-                self._pool,
-                self._selection,
-                claimed.claim,
-                repo,
-                proven=repo.signed,
-                notify=self._notify,
-                host=await self._host(claimed),
-                may_go_on=self._turn(repo),
-                aside=in_thread if repo.in_file else None,
-            ).run()
+            aside = in_thread if repo.in_file else None
+            job = Job(claimed.claim, repo, repo.signed, await self._host(claimed), aside, self._turn(repo))
+            ended = await self._together.write(job)
             self.seconds += time.monotonic() - began
         return await self._ended(claimed, ended)
 
@@ -183,7 +177,7 @@ class Repairs:
             case Kind.STOPPED:
                 host = await self._host(claimed)
                 async with self._pool.connection() as connection:
-                    word = await steps.settle(connection, claimed.claim, filtered=False, host=host)
+                    (word,) = await steps.settle(connection, [Done(claimed.claim, filtered=False, host=host)])
                 return await self._ended(claimed, Ended(Word.SAME if word is Word.OK else word, Counter()))
             case Kind.REFUSED:
                 await self._leave(claimed, "failed", reason, DAY, failed=True)

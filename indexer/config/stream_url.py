@@ -9,6 +9,7 @@ from indexer.config.addresses import MAX_PORT, host_name, normalised_relay
 SCHEMES = {"redis": False, "valkey": False, "rediss": True, "valkeys": True}  # by scheme: whether it means TLS
 OTHERS = re.compile(r"(redis|rediss|valkey|valkeys)[+-][a-z+-]+://", re.IGNORECASE)
 DEFAULT_PORT = 6379
+PARTITIONS = 64  # of a stream; more would cost a read of each more than they spread
 EXAMPLE = "redis://user:password@host:6379/0?relay=wss://bsky.network"
 WRITE = f"write {EXAMPLE}, and special characters of a password as %40 (@) and %2F (/)"
 

@@ -9,7 +9,7 @@ from indexer.config.addresses import host_name, http_origin, listening, name_ser
 from indexer.config.chosen import Chosen, chosen
 from indexer.config.database_url import faults_of
 from indexer.config.misspelt import misspelt
-from indexer.config.stream_url import StreamAddress, is_stream, stream_address
+from indexer.config.stream_url import PARTITIONS, StreamAddress, is_stream, stream_address
 from indexer.protocol.syntax import is_nsid
 from indexer.shares import WHOLE, Share
 
@@ -114,6 +114,7 @@ class Values:
         return self.choice(name, ("on", "off")) == "on"
 
     def share(self, stream: StreamAddress | None) -> Share:
+        """With a stream's server: some of its partitions; the worker finds out which."""
         text = self.text("SHARE")
         found = re.fullmatch(r"([1-9][0-9]?)/([1-9][0-9]?)", text)
         share = Share(int(found[1]), int(found[2])) if found else None
@@ -124,7 +125,7 @@ class Values:
             self.faults.append(
                 f"SHARE is {text}, and RELAY_URL names a server whose partitions workers share by themselves; remove it"
             )
-        return share
+        return share if stream is None else Share(0, PARTITIONS)
 
     def directories(self, name: str) -> tuple[str, ...]:
         origins: list[str] = []

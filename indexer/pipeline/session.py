@@ -10,7 +10,7 @@ from indexer.protocol.commits import Clock
 from indexer.protocol.events import Event, Foreign
 from indexer.protocol.frames import decode
 from indexer.protocol.syntax import parse_datetime
-from indexer.relay.firehose import Firehose
+from indexer.relay.firehose import Firehose, Source
 from indexer.relay.position import Position, Stored
 
 TIMES_OF_OTHERS = 16  # of so many events of other shares the time of one is read
@@ -27,12 +27,17 @@ class Session:
         self.position = Position(config.relay_host, stored, start)
         self.watermark = Watermark(stored.seq, stored.time)
         self.lanes = Lanes(lane_count(config.db_pool_size))
-        self.firehose = Firehose(config.relay_url, self.position, idle_timeout=config.idle_timeout, metrics=metrics)
+        self.firehose: Source = Firehose(config.relay_url, self.position, idle_timeout=config.idle_timeout, metrics=metrics)
         self._metrics = metrics
         self._claims = config.verify != "off"
-        self._takes = None if config.share.of == 1 else config.share.takes
+        self._takes = config.share.takes if config.share.sorts else None
+        self._share = config.share
         self._passed = 0
         self._now = datetime.now(UTC)
+
+    def has(self, did: str) -> bool:
+        """Whether the account is this worker's, and not another one's."""
+        return self._share.takes(did)
 
     def decode(self, frame: bytes) -> Event:
         """Decode the frame into an event, with its time bounded by our clock."""

@@ -45,9 +45,9 @@ class Watermark:
         """Events that arrived and are not yet behind the watermark."""
         return len(self._open)
 
-    async def room(self) -> None:
-        """Wait while too many events have arrived behind one that is not finished."""
-        while len(self._open) >= MAX_OPEN:
+    async def room(self, most: int | None = None) -> None:
+        """Wait while `most` events (MAX_OPEN) have arrived behind one that is not finished."""
+        while len(self._open) >= (most or MAX_OPEN):
             self._moved.clear()
             await self._moved.wait()
 

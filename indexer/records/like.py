@@ -27,6 +27,8 @@ WHERE c.post_uri = {post_uri} AND c.root_author_like_uri = v_uri;""",
             f"JOIN {{schema}}.posts AS p ON p.uri = {SUBJECT}",
         ),
     ),
+    looks=f"(SELECT {authority('p.root_uri')} FROM {{schema}}.posts AS p WHERE p.uri = {SUBJECT}) = {AUTHOR}",
+    in_set=(),
 )
 
 

@@ -73,6 +73,9 @@ END IF;""",
             f"LEFT JOIN {{schema}}.likes AS l ON l.user_did = {authority('{root_uri}')} AND l.post_uri = v_uri",
         ),
     ),
+    looks=f"""(SELECT l.uri FROM {{schema}}.likes AS l
+        WHERE l.user_did = {authority("{root_uri}")} AND l.post_uri = v_uri) IS NOT NULL""",
+    in_set=(Derived("thread_contexts", ("post_uri",), {"post_uri": "v_uri"}, "{parent_uri} IS NOT NULL"),),
 )
 
 MENTIONED = f"m <> {AUTHOR} AND length(v_uri) + length(m) <= {MAX_URI_CHARS - len('#notification/mention/')}"

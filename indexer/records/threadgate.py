@@ -76,4 +76,5 @@ RECORD = RecordType(
     effects=(judges("judge_thread", first=SHOWN_FIRST),),
     meets=("t.post_uri",),
     timed=True,
+    comes_last=True,  # it admits whom its account follows, mentions or lists
 )

@@ -9,6 +9,7 @@ import ssl as tls
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import suppress
 from time import monotonic
+from typing import Protocol
 
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed, InvalidProxy, WebSocketException
@@ -23,6 +24,25 @@ from indexer.relay.skipping import Skipping
 from indexer.relay.watchdog import PING_INTERVAL, Watchdog
 
 log = logging.getLogger(__name__)
+
+
+class Source(Protocol):
+    """Where a session's frames come from. `connected` and `next_attempt_at` are for people to see."""
+
+    connected: bool
+    next_attempt_at: float | None
+
+    def frames(self) -> AsyncGenerator[bytes, None]:
+        """The frames, through any number of connections, until `stop`."""
+        ...
+
+    def disconnect(self, reason: str) -> None:
+        """Drop this connection; `frames` continues with a new one."""
+        ...
+
+    def stop(self) -> None:
+        """End `frames` at once, wherever it is."""
+        ...
 
 
 class Firehose:

@@ -12,4 +12,8 @@ pending.py     ingest: frames that wait for the server, bounded
 keeping.py     ingest: one at a time, memory watched, and trimmed what PostgreSQL has
 stored.py      ingest: what PostgreSQL has
 ingest.py      ingest: the run, from one failure of the server to the next
+partitions.py  worker: its partitions, each with its place, and all as one position and one watermark
+reading.py     worker: frames of its partitions, through any number of connections
+cursors.py     worker: which partitions it has, by locks, and their cursors in PostgreSQL
+session.py     worker: a session that reads them
 """

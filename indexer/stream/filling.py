@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from time import monotonic
 
 from indexer import json
+from indexer.config.stream_url import PARTITIONS
 from indexer.log.handler import warn_limited
 from indexer.metrics import Metrics
 from indexer.protocol.envelope import envelope
@@ -24,7 +25,7 @@ from indexer.relay.firehose import Firehose
 from indexer.relay.gaps import Gap, StreamPosition
 from indexer.relay.position import Position
 from indexer.stream.engine import Engine, EngineFull, Word
-from indexer.stream.keys import GAP, PARTITIONS, PUT, own_key, partition_of
+from indexer.stream.keys import GAP, PUT, own_key, partition_of
 from indexer.stream.pending import Item, Pending
 from indexer.stream.pieces import cut
 
@@ -86,13 +87,13 @@ class Filling:
             case Ignored():
                 gap = None if event.seq is None else self._position.arrived(event.seq, None)
                 await self._put(NOBODY, event.seq, frame, gap)
-            case Foreign():
-                pass  # none is, where nobody says whose are wanted
             case Commit() | Sync() | Identity() | Account() | Unusable():
                 # A wrong bit must not lead the cursor anywhere.
                 seq = None if isinstance(event, Unusable) and event.salvaged else event.seq
                 gap = None if seq is None else self._position.arrived(seq, None)
                 await self._put(partition_of(did_of(event)), seq, frame, gap)
+            case Foreign():
+                pass  # none is, where nobody says whose are wanted
 
     async def _put(self, partition: int, seq: int | None, frame: bytes, gap: Gap | None) -> None:
         at = self._position.seq, self._position.time

@@ -7,7 +7,7 @@ from contextlib import suppress
 from datetime import datetime
 
 from indexer.config.settings import Config
-from indexer.config.stream_url import StreamAddress
+from indexer.config.stream_url import PARTITIONS, StreamAddress
 from indexer.errors import OperatorError
 from indexer.log.handler import warn_limited
 from indexer.metrics import Metrics
@@ -19,7 +19,7 @@ from indexer.relay.position import Stored as Begun
 from indexer.stream.engine import Engine, EngineLost
 from indexer.stream.filling import Filling
 from indexer.stream.keeping import Keeping, Turn
-from indexer.stream.keys import PARTITIONS, own_key
+from indexer.stream.keys import own_key
 from indexer.stream.server import look
 from indexer.stream.stored import Stored, Unknown
 

@@ -6,15 +6,15 @@ firehose:HOST:K        partition K, 1 to 64: entries `SEQ-0`, or `SEQ-N` for wha
 firehose:HOST:ingest   who fills the stream, while it does
 """
 
+from indexer.config.stream_url import PARTITIONS
 from indexer.shares import part_of
-
-PARTITIONS = 64  # more would cost a read of each more than they spread; a stream keeps the number that it was made with
 
 WHOLE, BEGIN, MORE, END, GAP = b"f", b"b", b"m", b"e", b"g"  # what an entry holds
 
 # ARGV: partitions; cursor, time, safe, safe_time; then four for each entry: partition, seq (empty: none), field, bytes.
 # An id must be above all before it. What comes late (the relay goes back a little, or a frame without a seq) is put behind the
-# last entry, under that one's seq. A frame that is there already is left out, so that what is read twice is stored once.
+# last entry, under that one's seq or the cursor's, whichever is more: no reader is further. A frame that is there already is
+# left out, so that what is read twice is stored once.
 PUT = """
 local own = KEYS[1]
 if redis.call('HGET', own, 'partitions') ~= ARGV[1] then return redis.error_reply('TRYAGAIN the stream was emptied') end
@@ -32,12 +32,13 @@ for i = 6, #ARGV, 4 do
       if left_out then again = again + 1 end
     end
     if not left_out and (not put or put.err) then
-      local last = '0-0'
+      local last, here = '0-0', redis.call('HGET', own, 'cursor')
       if redis.call('EXISTS', key) == 1 then
         local info = redis.call('XINFO', 'STREAM', key)
         for j = 1, #info, 2 do if info[j] == 'last-generated-id' then last = info[j + 1] end end
       end
       local head, tail = string.match(last, '^(%d+)-(%d+)$')
+      if here and (#here > #head or (#here == #head and here > head)) then head, tail = here, '0' end
       redis.call('XADD', key, head .. '-' .. string.format('%.0f', tonumber(tail) + 1), field, data)
     end
   end

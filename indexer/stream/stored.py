@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import NamedTuple
 
+from indexer.config.stream_url import PARTITIONS
 from indexer.database.connection.failures import DATABASE_ERRORS
 from indexer.database.connection.pool import DatabasePool, LockLost
 from indexer.errors import OperatorError
 from indexer.relay.gaps import StreamPosition
 from indexer.shares import Share
-from indexer.stream.keys import PARTITIONS
 
 # The rows of this relay, whoever wrote them: one worker alone (the host), shares or partitions (host#k/n). Compared as texts,
 # for a host may hold what LIKE takes for a wildcard.

@@ -1,6 +1,6 @@
 """All that makes commits trusted, for the worker: who signs, the stage in the lanes, and what is settled later."""
 
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from indexer.config.settings import Config
@@ -17,9 +17,12 @@ from indexer.trust.verifier import Verifier
 
 
 class Trust:
-    """`identities` asks by `client`, and lives as long as the worker; the stage is another one in each session."""
+    """`takes`: of which accounts what is unproven is settled here. `identities` asks by `client`, and lives as
+    long as the worker; the stage is another one in each session."""
 
-    def __init__(self, config: Config, pool: DatabasePool, metrics: Metrics, selection: Selection) -> None:
+    def __init__(
+        self, config: Config, pool: DatabasePool, metrics: Metrics, selection: Selection, takes: Callable[[str], bool]
+    ) -> None:
         private = config.allow_private_hosts
         self.client = Client(allow_private=private, dns_servers=[NameServer(*server) for server in config.dns_servers])
         self.identities = Identities(
@@ -33,7 +36,7 @@ class Trust:
         self._config = config
         self._pool = pool
         self._metrics = metrics
-        self._settling = Settling(pool, self.identities, metrics, selection, config.verify, config.share.takes)
+        self._settling = Settling(pool, self.identities, metrics, selection, config.verify, takes)
         self.begin()
 
     @property

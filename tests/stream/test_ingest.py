@@ -57,6 +57,7 @@ async def holds(engine: Valkey, relay_url: str, cursor: int) -> None:
     await until(reached, f"the stream's cursor is {cursor}")
 
 
+@pytest.mark.promise(2)
 async def test_every_frame_is_once_in_its_account_s_partition_in_order(database: str, engine: Valkey) -> None:
     stream = traffic(600, awkward=True)
     frames = [*stream.frames[:300], b"\xff no frame", *stream.frames[300:]]
@@ -82,6 +83,7 @@ async def test_a_long_frame_is_there_in_pieces(database: str, engine: Valkey) ->
     assert [one for part in (await frames_in(engine, relay.url)).values() for one in part] == [long]
 
 
+@pytest.mark.promise(2)
 async def test_after_each_crash_of_the_server_nothing_is_missing_and_nothing_twice(database: str, engine: Valkey) -> None:
     """It loses what it had acknowledged and not yet written; once it loses all that it had."""
     stream = traffic(1_500)
@@ -99,6 +101,7 @@ async def test_after_each_crash_of_the_server_nothing_is_missing_and_nothing_twi
     assert all(part == [one for one in stream.frames if one in set(part)] for part in found.values())
 
 
+@pytest.mark.promise(2)
 async def test_only_what_postgresql_has_is_trimmed(database: str, engine: Valkey, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("indexer.stream.keeping.KEPT", 0.3)
     stream = traffic(300)
@@ -122,6 +125,7 @@ async def test_only_what_postgresql_has_is_trimmed(database: str, engine: Valkey
     assert sum(map(len, after.values())) == len(stream.frames) - len(frames) // 2
 
 
+@pytest.mark.promise(5)
 async def test_a_server_that_is_nearly_full_stops_the_reading(database: str, caplog: pytest.LogCaptureFixture) -> None:
     stream = traffic(4_000)
     async with (
@@ -136,6 +140,7 @@ async def test_a_server_that_is_nearly_full_stops_the_reading(database: str, cap
         await holds(engine, relay.url, stream.last_seq)
 
 
+@pytest.mark.promise(2)
 @pytest.mark.parametrize(
     ("options", "says"),
     [

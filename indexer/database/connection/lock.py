@@ -126,7 +126,8 @@ class WorkerLock:
         await connection.fetchval(TRY_SHARED, number)  # nobody takes it for itself
         if await connection.fetchval(TRY_SHARED, relay):
             others = await connection.fetchval(OTHERS, relay, number)
-            if others is None and await connection.fetchval(TRY_LOCK, lock_key(self._service)):
+            # Who takes its parts one by one (number 0) needs no lock of its own.
+            if others is None and (self._share.number == 0 or await connection.fetchval(TRY_LOCK, lock_key(self._service))):
                 return True, None
             await connection.fetchval(UNLOCK_SHARED, relay)
         else:

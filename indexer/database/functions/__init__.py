@@ -13,7 +13,11 @@ handles.sql          #identity, and which account holds a handle
 wipe.sql             the procedure that takes away a deleted account's rows
 states.sql           how far a repo is complete, and what settles commits that waited for their key
 dead_letters.sql     keeping and closing dead letters
-repair.sql           a repo that was fetched whole: marked, compared, written, settled
+repair.sql           a repo that was fetched whole: marked, begun, settled
+repair_compare.sql   … what of it differs from the rows that are there
+repair_set.sql       … what is new of it, written as sets
+repair_look.sql      … what others' rows have to do with that
+repair_write.sql     … the rest, through the arms of the write path
 judging.sql          what gates say of replies and quotes
 judge_gate.sql       judges what a gate changed: one function per kind of gate
 rebuild_step.sql     one pass of a rebuild
@@ -32,6 +36,7 @@ accounts.py          the statuses that hide an account, and the wipe's branches
 states.py            what is wrong with a commit where its repo stands, and which reason says more
 dead_letters.py      the bounds of dead letters
 repair.py            how a record is compared with its row
+sets.py              what is written as sets, and what follows from it
 judging.py           how many a gate judges at once, and when a row came
 optional_columns.py  columns that an application's tables may lack
 expected.py          the derived rows that should be there, as set-wise queries

@@ -5,11 +5,12 @@ A column that no record table tells (a CID, a time) is `kept`: a row that is the
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 from indexer.database.functions.write_branches import quiet
-from indexer.records.base.effects import Derived, authority
+from indexer.records.base.effects import TIMES, Derived, authority
 from indexer.records.base.record_type import RecordType
 
 VARIABLE = re.compile(r"\b(v_[a-z_]+|p_did)\b")
@@ -23,10 +24,17 @@ class _Columns(dict[str, str]):
 
 
 class Expected(NamedTuple):
-    """The rows that one effect of a record type declares."""
+    """The rows that one effect of a record type declares. `known`: variables of the live statements, where the rows t tell more
+    than the type's table."""
 
     type: RecordType
     derived: Derived
+    known: Mapping[str, str] = MappingProxyType({})
+
+    @property
+    def times(self) -> tuple[str, ...]:
+        """The columns that say when the derived row came."""
+        return TIMES[self.derived.table]
 
     @property
     def kept(self) -> tuple[str, ...]:
@@ -38,7 +46,7 @@ class Expected(NamedTuple):
         """A text of the effect, over a row t of the record table."""
         uri = {} if self.derived.of or self._has("uri") else {"uri": self.type.record_uri}
         text = text.format_map(_Columns(schema="{schema}", **uri))
-        variables = _variables(self.type)
+        variables = _variables(self.type) | dict(self.known)
         return VARIABLE.sub(lambda found: variables.get(found[0], found[0]), text)
 
     def query(self, rows: str = "{rows}", where: str = "true") -> str:

@@ -1,6 +1,7 @@
 -- One function for each step of a rebuild: a chunk of one table a call.
 -- {name}: the step's. {pages}: the queries for the next keys. {columns}: the key's columns. {last}: the chunk's last key.
--- {work}: the statements that correct the chunk. {rebuilding}: the keys of the lock that a rebuild holds alone.
+-- {work}: the statements that correct the chunk. {rebuilding}, {sets}: the keys of the locks that a rebuild holds
+-- alone: commits share the one, and sets of records of whole repos the other.
 
 CREATE OR REPLACE FUNCTION unified_worker.rebuild_{name}(p_most int, p_skip boolean, p_indexed boolean,
   OUT p_read bigint, OUT p_changed bigint, OUT p_done boolean, OUT p_ms float8, OUT p_waited boolean)
@@ -8,6 +9,7 @@ LANGUAGE plpgsql SET lock_timeout = '2s' AS $rebuild$
 DECLARE
   v_began timestamptz; v_after text[]; v_last text[]; v_count bigint;
 BEGIN
+  PERFORM pg_advisory_xact_lock({sets});  -- first: no commit is to wait while sets end
   PERFORM pg_advisory_xact_lock({rebuilding});
   v_began := clock_timestamp();
   IF p_indexed THEN  -- a chunk's rows are few, whatever the planner takes a range for

@@ -20,6 +20,7 @@ from indexer.database.write.batch import BUCKETS
 from indexer.records.base.record_type import RecordType
 
 REBUILDING = f"{LOCK_CLASS}, {BUCKETS}"  # of the locks' class; the buckets of URIs are below
+SETS = f"{LOCK_CLASS}, {BUCKETS + 2}"  # shared by those who write sets without the locks where repos meet
 ONE_REBUILD = f"{LOCK_CLASS}, {BUCKETS + 1}"  # held by the one process that rebuilds, for as long as it does
 
 QUOTED = ("quotes", "quoted_uri")  # an application's database may have no index on it
@@ -113,6 +114,7 @@ def _function(schema: str, step: Step) -> list[str]:
         columns=", ".join(step.key),
         last=", ".join(f"(array_agg(k.{name}::text))[count(*)]" for name in step.key),
         rebuilding=REBUILDING,
+        sets=SETS,
         work=work,
     )
 

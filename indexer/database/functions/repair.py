@@ -1,4 +1,4 @@
-"""The functions that repair a repo (repair.sql), and how a record is compared with its row.
+"""The functions that repair a repo (repair*.sql), and how a record is compared with its row.
 
 Where the table has the CID, that is compared. Otherwise it is each column that the record alone fills: what is equal in all of
 them is right, whatever else its record says.
@@ -7,6 +7,7 @@ them is right, whatever else its record says.
 import re
 from collections.abc import Sequence
 
+from indexer.database.functions import sets
 from indexer.database.functions.rebuild_steps import REBUILDING
 from indexer.database.functions.sql_files import statements
 from indexer.database.functions.write_branches import RecordTypeSql
@@ -34,15 +35,17 @@ COMPARED = """\
         WITH ORDINALITY AS o (uri, kind, cid, subject, subject_cid, created_at, rest, place)
       WHERE o.kind = {put}),
     mine AS MATERIALIZED (
-      SELECT {record_uri} AS record_uri, t.* FROM {table} AS t WHERE {range}{waiting}),
+      SELECT m.* FROM unnest(p_did, p_first, p_end) AS x (did, first, last) CROSS JOIN LATERAL (
+        SELECT {record_uri} AS record_uri, t.* FROM {table} AS t WHERE {range}{waiting} OFFSET 0) AS m),
     gone AS (
       SELECT m.record_uri FROM mine AS m
       WHERE m.record_uri <> ALL (v_refused) AND NOT EXISTS (SELECT FROM said AS s WHERE s.uri = m.record_uri))
-    SELECT p_places || ARRAY(
+    SELECT ARRAY(
       SELECT s.place::int FROM said AS s LEFT JOIN mine AS t ON t.record_uri = s.uri
       WHERE t.record_uri IS NULL OR ({same}) IS NOT TRUE),
       ARRAY(SELECT g.record_uri FROM gone AS g)
-    INTO p_places, v_gone;
+    INTO v_different, v_gone;
+    p_places := p_places || v_different;
     p_gone := p_gone || v_gone;
     p_gone_kinds := p_gone_kinds || array_fill({delete}::smallint, ARRAY[cardinality(v_gone)]);
   END IF;"""
@@ -50,7 +53,7 @@ COMPARED = """\
 WAITING = """
       UNION ALL SELECT d.uri, t.* FROM unified_worker.duplicate_records AS d,
         jsonb_populate_record(NULL::{table}, d.record) AS t
-      WHERE d.uri >= p_first AND d.uri < p_end AND d.collection = '{collection}'"""
+      WHERE d.uri >= x.first AND d.uri < x.last AND d.collection = '{collection}'"""
 
 
 def by_cid(record_type: RecordType) -> bool:
@@ -73,10 +76,14 @@ def compared(text: RecordTypeSql) -> str:
 
 def _range(record_type: RecordType) -> str:
     """The condition by which the author's rows of a slice are found: by the key where that is in the order of bytes."""
-    within = f'({record_type.record_uri}) COLLATE "C" >= p_first AND ({record_type.record_uri}) COLLATE "C" < p_end'
+    within = f'({record_type.record_uri}) COLLATE "C" >= x.first AND ({record_type.record_uri}) COLLATE "C" < x.last'
     if record_type.author is None:
-        return within
-    mine = f"t.{record_type.author} = p_did"
+        if record_type.key == "uri":
+            return within
+        # The key is another record's of the account.
+        first, last = (f"'at://' || x.did || '{after}'" for after in "/0")
+        return f"(NOT v_sorted OR t.{record_type.key} >= {first} AND t.{record_type.key} < {last}) AND {within}"
+    mine = f"t.{record_type.author} = x.did"
     if record_type.key == "uri":
         return f"(v_sorted OR {mine}) AND {within}"
     return f"{mine} AND {within}" + (f" AND ({record_type.filled})" if record_type.row_stays else "")
@@ -96,15 +103,14 @@ def _same(column: Column, stored: str) -> str:
 
 def functions(schema: str, texts: Sequence[RecordTypeSql]) -> list[str]:
     """The functions, for record tables in `schema`."""
-    return statements(
-        "repair",
-        schema=schema,
-        rebuilding=REBUILDING,
-        refused=KIND_REFUSED,
-        most_touched=MOST_TOUCHED,
-        backfill=BACKFILL,
-        lease=LEASE,
-        compared="\n".join(compared(text) for text in texts),
-        ahead="\n".join(text.ahead() for text in texts if text.ahead()),
-        arms="\n".join([*(text.put() for text in texts), *(text.delete() for text in texts)]),
-    )
+    return [
+        *statements("repair", schema=schema, most_touched=MOST_TOUCHED, backfill=BACKFILL, lease=LEASE),
+        *statements("repair_compare", refused=KIND_REFUSED, compared="\n".join(compared(text) for text in texts)),
+        *statements(
+            "repair_write",
+            rebuilding=REBUILDING,
+            ahead="\n".join(text.ahead() for text in texts if text.ahead()),
+            arms="\n".join([*(text.put() for text in texts), *(text.delete() for text in texts)]),
+        ),
+        *sets.functions(schema, texts),
+    ]

@@ -1,8 +1,7 @@
--- Repair of a repo from its whole CAR: mark, begin to write, compare and write slice by slice, settle. Each is a transaction.
+-- Repair of a repo from its whole CAR: mark, begin, settle, leave. Each is a transaction, and so are comparing
+-- (repair_compare.sql), writing (repair_set.sql, repair_write.sql) and looking (repair_look.sql).
 -- All of them lock the repo's row first, as its commits do. Who was overtaken (another worker has the claim, or too much was
 -- touched) is told 'lost', and may write no more.
--- {rebuilding}: the keys of the lock that a rebuild holds. {refused}: the kind of a record that is kept instead of written.
--- {compared}: for each record type, what differs. {ahead}, {arms}: the branches of the write path.
 -- {most_touched}: the most paths that are noted while a repo is fetched.
 -- {backfill}: from which priority on a repo is wanted by a backfill.
 -- {lease}: how long a claim lasts without a word of its holder.
@@ -84,7 +83,7 @@ BEGIN
   SELECT * INTO v_repair FROM unified_worker.repairs WHERE did = p_did;
   IF p_rev < v_repair.floor_rev THEN
     RETURN 'behind';
-  ELSIF v_repo.sync = 1 AND NOT v_repo.filtered AND v_repo.data_cid = p_data THEN
+  ELSIF v_repo.sync = 1 AND NOT (v_repo.filtered OR v_repo.unlooked) AND v_repo.data_cid = p_data THEN
     RETURN 'same';
   END IF;
   IF v_repo.rev = v_repo.refuted_rev AND EXISTS (
@@ -106,127 +105,6 @@ BEGIN
   RETURN 'ok';
 END $begin$;
 
--- Compares a slice: the records of the repo at URIs from p_first to before p_end, parallel arrays, with the rows that are there.
--- p_kinds: the types that may have rows in it. p_kind {refused}: a record that is refused, whose row stays as it is.
--- p_created_at is null where the record does not say it; p_places are what is missing or different, by place; p_gone what the repo
--- does not have any more. Letters of what the repo tells anew are closed, so that no retry brings back what was before; not of
--- records that are there as they were when a repair kept them.
--- Every plan is made for its own range: whatever the planner knows of the table, it reads no more than that.
-CREATE OR REPLACE FUNCTION unified_worker.repair_compare(
-  p_did text, p_claim int, p_rev text, p_kinds smallint[], p_first text, p_end text, p_refused text[],
-  p_kind smallint[], p_uri text[], p_cid text[], p_subject text[], p_subject_cid text[], p_created_at timestamptz[],
-  p_rest jsonb[],
-  OUT p_word text, OUT p_places int[], OUT p_gone text[], OUT p_gone_kinds smallint[])
-LANGUAGE plpgsql SET plan_cache_mode = force_custom_plan AS $compare$
-DECLARE
-  v_from text := substr(p_first, length(p_did) + 7); v_to text := substr(p_end, length(p_did) + 7); v_gone text[];
-  v_refused text[] := ARRAY(SELECT o.uri FROM unnest(p_kind, p_uri) AS o (kind, uri) WHERE o.kind = {refused});
-  v_sorted boolean := (SELECT min(v.tables_by) = 'worker' FROM unified_worker.schema_version AS v);
-BEGIN
-  p_places := '{}';
-  p_gone := '{}';
-  p_gone_kinds := '{}';
-  p_word := unified_worker.repair_check(p_did, p_claim);
-  IF p_word <> 'ok' THEN
-    RETURN;
-  END IF;
-{compared}
-  IF (SELECT r.held FROM unified_worker.repos AS r WHERE r.did = p_did) THEN
-    PERFORM unified_worker.close_letters(p_did, l.path, NULL, false, p_rev) FROM (
-      SELECT DISTINCT d.path FROM unified_worker.dead_letters AS d
-      WHERE d.did = p_did AND d.rev <= p_rev AND NOT d.forged AND d.path >= v_from AND (d.path < v_to OR v_to = '')
-        AND d.path <> ALL (p_refused) AND NOT EXISTS (
-          SELECT FROM unnest(p_uri, p_cid) AS o (uri, cid)
-          WHERE o.cid = d.record_cid AND o.uri = 'at://' || p_did || '/' || d.path)) AS l;
-  END IF;
-END $compare$;
-
--- Writes a part of a slice, as a commit would: deletions first, so that a key is free for who comes next. Paths that newer commits
--- touched are left out. p_at: when each record's commit came, as far as its key tells. p_quiet: nobody is to be told of it.
-CREATE OR REPLACE FUNCTION unified_worker.repair_write(
-  p_did text, p_claim int, p_rev text, p_buckets int[], p_kind smallint[], p_uri text[], p_cid text[], p_subject text[],
-  p_subject_cid text[], p_created_at timestamptz[], p_rest jsonb[], p_times timestamptz[], p_quiet boolean[])
-RETURNS text LANGUAGE plpgsql AS $write$
-DECLARE
-  p_seq bigint; p_at timestamptz; p_lo int := 1; p_hi int := cardinality(p_kind);
-  v_held boolean := true; v_uri text; v_cid text; v_subject text; v_subject_cid text; v_created_at timestamptz; v_rest jsonb;
-  v_key text[]; v_ahead tsvector[]; v_left int; v_quoted text; v_again boolean; v_gated boolean; v_intrudes boolean;
-  v_embeds boolean; v_quiet boolean; p_new jsonb; v_locked text; v_word text; v_touched text[];
-BEGIN
-  v_locked := pg_advisory_xact_lock_shared({rebuilding})::text;
-  v_word := unified_worker.repair_check(p_did, p_claim);
-  IF v_word <> 'ok' THEN
-    RETURN v_word;
-  END IF;
-  v_touched := ARRAY(
-    SELECT t.path FROM unified_worker.touched AS t
-    WHERE t.did = p_did AND t.rev > p_rev AND t.path = ANY (ARRAY(SELECT unified_worker.path_of(u) FROM unnest(p_uri) AS u)));
-  FOR i IN p_lo..p_hi LOOP
-    v_rest := p_rest[i];
-    CASE p_kind[i]
-{ahead}
-      ELSE NULL;
-    END CASE;
-  END LOOP;
-  PERFORM unified_worker.lock_commit(p_buckets, p_uri);
-  PERFORM unified_worker.close_letters(p_did, d.path, NULL, false, p_rev) FROM unified_worker.dead_letters AS d
-  WHERE d.did = p_did AND d.record_cid IS NOT NULL AND d.rev <= p_rev AND d.path <> ALL (v_touched)
-    AND 'at://' || p_did || '/' || d.path = ANY (p_uri);
-  PERFORM unified_worker.ensure_user(r.did, r.handle) FROM unified_worker.repos AS r
-  WHERE r.did = p_did AND NOT r.has_user AND EXISTS (SELECT FROM unnest(p_cid) AS c WHERE c IS NOT NULL);
-  FOR i IN p_lo..p_hi LOOP
-    v_uri := p_uri[i];
-    CONTINUE WHEN unified_worker.path_of(v_uri) = ANY (v_touched);
-    v_rest := p_rest[i];
-    v_cid := p_cid[i];
-    v_subject := p_subject[i];
-    v_subject_cid := p_subject_cid[i];
-    v_created_at := p_created_at[i];
-    p_at := p_times[i];
-    v_quiet := p_quiet[i];
-    CASE p_kind[i]
-{arms}
-    END CASE;
-  END LOOP;
-  SET CONSTRAINTS ALL IMMEDIATE;
-  RETURN 'ok';
-END $write$;
-
--- A record that is refused has one letter, however often its repo is fetched: without a frame, since the next repair tries it
--- again. Returns what `repair_check` says.
-CREATE OR REPLACE FUNCTION unified_worker.repair_refuse(
-  p_did text, p_claim int, p_rev text, p_path text, p_cid text, p_reason text, p_detail text, p_awaited text[])
-RETURNS text LANGUAGE plpgsql AS $refuse$
-DECLARE
-  v_word text := unified_worker.repair_check(p_did, p_claim);
-BEGIN
-  IF v_word <> 'ok' OR EXISTS (SELECT FROM unified_worker.touched WHERE did = p_did AND path = p_path AND rev > p_rev) OR EXISTS (
-    SELECT FROM unified_worker.dead_letters
-    WHERE did = p_did AND path = p_path AND reason = p_reason AND record_cid = p_cid AND NOT forged)
-  THEN
-    RETURN v_word;
-  END IF;
-  PERFORM unified_worker.close_letters(p_did, p_path, NULL, false, p_rev);
-  PERFORM unified_worker.keep(p_did, p_rev, p_path, NULL, p_reason, p_detail, NULL, p_awaited);
-  UPDATE unified_worker.dead_letters SET record_cid = p_cid WHERE did = p_did AND path = p_path AND rev = p_rev;
-  RETURN v_word;
-END $refuse$;
-
--- The same for a record that the database refused: the repo is not whole.
-CREATE OR REPLACE FUNCTION unified_worker.repair_refuse_by(
-  p_did text, p_claim int, p_rev text, p_path text, p_cid text, p_state text, p_message text, p_schema text, p_table text,
-  p_constraint text, p_detail text)
-RETURNS text LANGUAGE plpgsql AS $refuse$
-DECLARE
-  v_word text;
-BEGIN
-  SELECT unified_worker.repair_refuse(p_did, p_claim, p_rev, p_path, p_cid, r.reason,
-    concat_ws(E'\n', p_message, nullif(p_detail, '')), r.awaited)
-  INTO v_word FROM unified_worker.refusal(p_state, p_schema, p_table, p_constraint, p_detail) AS r;
-  UPDATE unified_worker.repairs SET kept = kept + 1 WHERE did = p_did AND claim = p_claim;
-  RETURN v_word;
-END $refuse$;
-
 -- Everything is in. What went wrong since `repair_begin` stays. p_filtered: records were left out by COLLECTIONS.
 -- p_host: of unified_worker.hosts, which gave it out. Durable on return, and with it all before it.
 CREATE OR REPLACE FUNCTION unified_worker.repair_settle(p_did text, p_claim int, p_filtered boolean, p_host int)
@@ -239,7 +117,7 @@ BEGIN
   END IF;
   PERFORM set_config('synchronous_commit', 'on', true);
   SELECT * INTO v_repair FROM unified_worker.repairs WHERE did = p_did;
-  UPDATE unified_worker.repos SET fetching = false, synced_at = now(), updated_at = now(),
+  UPDATE unified_worker.repos SET fetching = false, unlooked = false, synced_at = now(), updated_at = now(),
     filtered = p_filtered OR filtered AND v_repair.touched > 0,
     sync = CASE sync WHEN 2 THEN 2 ELSE 1 END,
     sync_reason = CASE sync WHEN 2 THEN sync_reason END, sync_at = CASE sync WHEN 2 THEN sync_at END,

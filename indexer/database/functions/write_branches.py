@@ -219,6 +219,12 @@ class RecordTypeSql:
             )
         return made
 
+    def look(self) -> str:
+        """What is run for the row r of a set that has to do with others' rows."""
+        texts = [f"\n  IF {effect.looks} THEN{effect.after}\n  END IF;" for effect in self.type.effects if effect.looks]
+        values = self._of_row
+        return "".join(text.format(schema=self._schema, **values) for text in texts).replace("\n", "\n    ")
+
     def meeting(self, uris: str) -> str | None:
         """The query for where the rows at these URIs (an SQL array) meet others, those that wait for a key of several accounts
         included; None for a type whose rows meet nobody, or go by another key."""

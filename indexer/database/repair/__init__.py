@@ -1,10 +1,12 @@
 """A repo that was fetched whole, brought into the tables: compared with the rows that its account has, and only that written.
 
 queue.py     which repos are wanted, and who takes them
-slices.py    records of a repo -> the arrays of a call: pure
-steps.py     the calls, each a transaction: mark, begin, compare, write, settle, leave
+slices.py    records of a repo, as far as they are needed: pure
+arrays.py    … as the arguments of a call: pure
+steps.py     the calls, each a transaction: mark, begin, compare, write, look, settle, leave
+bringing.py  slices of repos brought into the tables
+writing.py   all of some repos, slice by slice
 checking.py  what a repair would write
-writing.py   all of a repo, slice by slice, in the right order
 standing.py  how far all fetching is
 asked.py     what commands ask for, and show
 room.py      how much room the database has

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from indexer.database.connection.sessions import Connection
 from indexer.database.repair import steps
-from indexer.database.repair.slices import Terms, slices
+from indexer.database.repair.slices import Part, Terms, slices
 from indexer.database.repair.steps import Claim, Word
 from indexer.database.repair.writing import WholeRepo
 from indexer.protocol.syntax import tid_time
@@ -41,7 +41,7 @@ async def check(connection: Connection, claim: Claim, repo: WholeRepo, selection
     gone: list[str] = []
     refused = records = 0
     for piece in slices(repo.slices(), terms):
-        found = await steps.compare(connection, claim, None, piece, terms)
+        (found,) = await steps.compare(connection, [Part(claim.number, None, piece, terms)])
         if found.word is not Word.OK:
             return Checked(found.word)
         missing += (put.path for put in found.put)

@@ -9,29 +9,41 @@ import libipld
 
 from indexer.database.connection.failures import sqlstate
 from indexer.database.connection.sessions import Connection
-from indexer.database.repair import slices
-from indexer.database.repair.slices import Gone, Put, Refusal, Slice, Terms
+from indexer.database.repair import arrays, slices
+from indexer.database.repair.arrays import New
+from indexer.database.repair.slices import Gone, Part, Put, Refusal, Terms
 
 # What the repo was just before.
 MARK = """
 SELECT unified_worker.repair_mark($1, $2), coalesce(nullif(r.rev, r.refuted_rev), ''),
-  CASE WHEN r.sync = 1 AND NOT r.filtered THEN r.data_cid END
+  CASE WHEN r.sync = 1 AND NOT (r.filtered OR r.unlooked) THEN r.data_cid END
 FROM (SELECT) AS one LEFT JOIN unified_worker.repos AS r ON r.did = $1
 """
-BEGIN = "SELECT unified_worker.repair_begin($1, $2, $3, $4, $5, $6, $7)"
-COMPARE = "SELECT * FROM unified_worker.repair_compare($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"
+# since: from when on it was followed, as far as people are to be told: not before it was wiped. Null: what it has was never
+# missed. All but the word is as it was before.
+BEGIN = """
+SELECT x.did, unified_worker.repair_begin(x.did, x.claim, x.rev, x.data, x.proven, x.records, x.bytes) AS word,
+  CASE WHEN p.floor_rev <> '' AND p.why <> 'collection' THEN greatest(b.since, r.wiped_at) END AS since,
+  coalesce(r.unlooked, false) AS unlooked
+FROM unnest($1::text[], $2::int[], $3::text[], $4::text[], $5::boolean[], $6::bigint[], $7::bigint[])
+    AS x (did, claim, rev, data, proven, records, bytes)
+  CROSS JOIN unified_worker.backfill AS b
+  LEFT JOIN LATERAL (SELECT r.* FROM unified_worker.repos AS r WHERE r.did = x.did OFFSET 0) AS r ON true
+  LEFT JOIN LATERAL (
+    SELECT p.* FROM unified_worker.repairs AS p WHERE p.did = x.did AND p.claim = x.claim OFFSET 0) AS p ON true
+"""
+COMPARE = "SELECT * FROM unified_worker.repair_compare($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"
+SET = "SELECT * FROM unified_worker.repair_set($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"
+LOOK = "SELECT unified_worker.repair_look($1, $2)"
 WRITE = "SELECT unified_worker.repair_write($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"
 REFUSE = "SELECT unified_worker.repair_refuse($1, $2, $3, $4, $5, $6, $7, NULL)"
 REFUSE_BY = "SELECT unified_worker.repair_refuse_by($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
-SETTLE = "SELECT unified_worker.repair_settle($1, $2, $3, $4)"
+SETTLE = """
+SELECT unified_worker.repair_settle(x.did, x.claim, x.filtered, x.host)
+FROM unnest($1::text[], $2::int[], $3::boolean[], $4::int[]) AS x (did, claim, filtered, host)
+"""
 LEAVE = "SELECT unified_worker.repair_leave($1, $2, $3, $4, $5, $6)"
 RESET = "SELECT unified_worker.repair_reset($1)"
-# When it was followed from, as far as people are to be told: not before it was wiped. Null: what it has was never missed.
-FOLLOWED = """
-SELECT CASE WHEN p.floor_rev <> '' AND p.why <> 'collection' THEN greatest(b.since, r.wiped_at) END
-FROM unified_worker.repairs AS p JOIN unified_worker.repos AS r USING (did) CROSS JOIN unified_worker.backfill AS b
-WHERE p.did = $1 AND p.claim = $2
-"""
 
 
 class Word(StrEnum):
@@ -79,38 +91,78 @@ async def mark(connection: Connection, claim: Claim) -> Marked:
     return Marked(Word(row[0]), row[1], row[2])
 
 
-async def begin(connection: Connection, claim: Claim, rev: str, data: str, *, proven: bool, records: int, size: int) -> Word:
-    """The repo is fetched and whole: its rev counts from now on. `data`: the CID of its tree's root. `proven`: the account's
-    key signed it. `size`: bytes."""
-    return Word(await connection.fetchval(BEGIN, *claim, rev, data, proven, records, size))
+class Fetched(NamedTuple):
+    """A repo that is fetched and whole. `data`: the CID of its tree's root. `proven`: its key signed it. `size`: bytes."""
+
+    claim: Claim
+    rev: str
+    data: str
+    proven: bool
+    records: int
+    size: int
 
 
-async def compare(connection: Connection, claim: Claim, rev: str | None, piece: Slice, terms: Terms) -> Differences:
-    """What of a slice differs from the rows that are there. `rev`: letters up to it are closed; None: none are."""
-    found = await connection.fetchrow(COMPARE, *claim, rev, *slices.comparison(piece, terms))
+class Begun(NamedTuple):
+    """`since`: from when on the account's records notify others (UTC); None: its repo was not followed before. `unlooked`: a
+    repair of before ended without having looked for others' rows."""
+
+    word: Word
+    since: datetime | None
+    unlooked: bool
+
+
+async def begin(connection: Connection, repos: Sequence[Fetched]) -> list[Begun]:
+    """The revs of these repos count from now on. They are in the order of their DIDs, as in all calls for several."""
+    columns = zip(*((*one.claim, *one[1:]) for one in repos), strict=True)
+    rows = await connection.fetch(BEGIN, *map(list, columns))
+    begun = {row["did"]: Begun(Word(row["word"]), row["since"], row["unlooked"]) for row in rows}
+    return [begun[one.claim.did] for one in repos]
+
+
+async def compare(connection: Connection, parts: Sequence[Part]) -> list[Differences]:
+    """What of these slices differs from the rows that are there."""
+    found = await connection.fetchrow(COMPARE, *arrays.comparison(parts))
     assert found is not None
-    places: list[int] = found["p_places"]
-    refused = [one for one in piece.records if isinstance(one, Refusal)]
-    put: list[Put] = []
-    for place in places:
-        one = piece.records[place - 1]
-        if isinstance(one, Put) and one.row is None:
-            one = slices.with_row(one, terms)
-        if isinstance(one, Put):
-            put.append(one)
-        else:
-            refused.append(one)
-    gone = [
-        Gone(kind, uri)
-        for kind, uri in zip(found["p_gone_kinds"], found["p_gone"], strict=True)
-        if terms.selection.takes_collection(uri.split("/")[3])
-    ]
-    return Differences(Word(found["p_word"]), put, gone, refused)
+    gone: dict[str, list[Gone]] = {}
+    for kind, uri in zip(found["p_gone_kinds"], found["p_gone"], strict=True):
+        gone.setdefault(uri.split("/")[2], []).append(Gone(kind, uri))
+    differs = frozenset[int](found["p_places"])
+    told: list[Differences] = []
+    before = 1
+    for part, word in zip(parts, found["p_words"], strict=True):
+        terms, records = part.terms, part.piece.records
+        refused = [one for one in records if isinstance(one, Refusal)]
+        put: list[Put] = []
+        for place, one in enumerate(records, before):
+            if place not in differs or isinstance(one, Refusal):
+                continue
+            with_row = slices.with_row(one, terms) if one.row is None else one
+            if isinstance(with_row, Put):
+                put.append(with_row)
+            else:
+                refused.append(with_row)
+        before += len(records)
+        here = [one for one in gone.get(terms.did, ()) if terms.selection.takes_collection(one.uri.split("/")[3])]
+        told.append(Differences(Word(word), put, here, refused))
+    return told
+
+
+async def write_set(connection: Connection, parts: Sequence[Part], records: Sequence[New]) -> tuple[list[Word], frozenset[int]]:
+    """Write records that are new, of some slices; return a word for each of these, and the places of the records that must be
+    written on their own. Of those that look at others' rows, `look` must follow."""
+    found = await connection.fetchrow(SET, *arrays.setting(parts, records))
+    assert found is not None
+    return [Word(word) for word in found["p_words"]], frozenset(place - 1 for place in found["p_left"])
+
+
+async def look(connection: Connection, puts: Sequence[Put]) -> None:
+    """Look for what others' rows have to do with these records. They were committed, and so was all that others had begun."""
+    await connection.execute(LOOK, [put.kind for put in puts], [put.uri for put in puts])
 
 
 async def write(connection: Connection, claim: Claim, rev: str, changes: Sequence[Put | Gone], terms: Terms) -> Word:
     """Write these changes, all or none."""
-    return Word(await connection.fetchval(WRITE, *claim, rev, *slices.writing(changes, terms)))
+    return Word(await connection.fetchval(WRITE, *claim, rev, *arrays.writing(changes, terms)))
 
 
 async def refuse(connection: Connection, claim: Claim, rev: str, refusal: Refusal) -> Word:
@@ -127,14 +179,20 @@ async def refuse_by(connection: Connection, claim: Claim, rev: str, change: Put 
     return Word(await connection.fetchval(REFUSE_BY, *claim, rev, path, cid, sqlstate(error), str(error), *place))
 
 
-async def settle(connection: Connection, claim: Claim, *, filtered: bool, host: int | None) -> Word:
-    """Everything is in. `filtered`: records were left out by COLLECTIONS. `host`: the id of the host that gave it out."""
-    return Word(await connection.fetchval(SETTLE, *claim, filtered, host))
+class Done(NamedTuple):
+    """A repo of which everything is in. `filtered`: records were left out by COLLECTIONS. `host`: the id of the host that gave
+    it out."""
+
+    claim: Claim
+    filtered: bool
+    host: int | None
 
 
-async def followed_since(connection: Connection, claim: Claim) -> datetime | None:
-    """From when on the account's records notify others (UTC); None: its repo was not followed before."""
-    return await connection.fetchval(FOLLOWED, *claim)
+async def settle(connection: Connection, repos: Sequence[Done]) -> list[Word]:
+    """They are done. Durable on return."""
+    columns = zip(*((*one.claim, one.filtered, one.host) for one in repos), strict=True)
+    rows = await connection.fetch(SETTLE, *map(list, columns))
+    return [Word(word) for (word,) in rows]
 
 
 async def leave(

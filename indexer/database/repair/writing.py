@@ -1,35 +1,26 @@
-"""All of a repo, slice by slice: compared, and what differs written a few records at a time.
+"""All of some repos, slice by slice: a large one alone, small ones together.
 
-Every step is a transaction that takes the repo's row and asks whether it may go on, so it may end anywhere: what is begun anew
+Every step is a transaction that takes the repos' rows and asks whether it may go on, so it may end anywhere: what is begun anew
 finds the most part right, and comparing costs little.
 """
 
-import asyncio
-import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
-from typing import NamedTuple, Protocol, TypeVar
+from typing import NamedTuple, Protocol
 
 import libipld
 
-from indexer.database.connection.failures import DATABASE_ERRORS, Remedy, remedy, sqlstate, statement
-from indexer.database.connection.pool import DatabasePool
-from indexer.database.connection.sessions import Connection
 from indexer.database.repair import steps
-from indexer.database.repair.slices import WRITTEN_AT_ONCE, Gone, Put, Refusal, Slice, Stored, Terms, slices
-from indexer.database.repair.steps import Claim, Word
-from indexer.errors import Stop
-from indexer.log.handler import warn_limited
+from indexer.database.repair.bringing import Brought, Tables
+from indexer.database.repair.slices import Part, Put, Slice, Stored, Terms, slices
+from indexer.database.repair.steps import Begun, Claim, Done, Fetched, Word
 from indexer.protocol.syntax import tid_time
 from indexer.selection import Selection
 
-log = logging.getLogger(__name__)
-
-FIRST_PAUSE, LONGEST_PAUSE = 0.1, 10.0  # seconds between repetitions
-
-T = TypeVar("T")
+MOST_HELD = 10_000  # records of a repo that wait in memory for the rest of it
 
 
 class WholeRepo(Protocol):
@@ -48,153 +39,128 @@ class WholeRepo(Protocol):
         ...
 
 
+class Job(NamedTuple):
+    """One repo that was fetched under a claim. `proven`: the account's key signed it. `host`: the id of its host.
+
+    `aside`: has the work of reading a slice done, where that may wait for a disk. `may_go_on`: waits while others come
+    first, and is asked before each slice.
+    """
+
+    claim: Claim
+    repo: WholeRepo
+    proven: bool
+    host: int | None = None
+    aside: Callable[[Callable[[], Slice | None]], Awaitable[Slice | None]] | None = None
+    may_go_on: Callable[[], Awaitable[None]] | None = None
+
+
 class Ended(NamedTuple):
-    """What became of a repair: `word` OK if all is in. `counts`: records that were new or other ('put'), 'gone', 'same',
-    'refused' by us or 'kept' for the database did not take them."""
+    """What became of a repair: `word` OK if all is in. `counts`: as in Brought."""
 
     word: str
     counts: Counter[str]
 
 
+@dataclass(slots=True)
+class Under:
+    """A repo under way. `word`: how it stands; OK until it ends. `unlooked`: as in Begun."""
+
+    job: Job
+    word: str = Word.OK
+    counts: Counter[str] = field(default_factory=Counter[str])
+    terms: Terms | None = None
+    pieces: Iterator[Slice] = field(default_factory=lambda: iter(()))
+    unlooked: bool = False
+    filtered: bool = False
+    last: list[Put] = field(default_factory=list[Put])
+    part: Part | None = None
+
+    async def next(self) -> Part | None:
+        """Its next slice; None at its end."""
+        if self.job.aside is None:
+            piece = next(self.pieces, None)
+        else:
+            piece = await self.job.aside(partial(next, self.pieces, None))
+        if piece is None or self.terms is None:
+            return None
+        self.filtered |= piece.filtered
+        self.part = Part(self.job.claim.number, self.job.repo.rev, piece, self.terms)
+        return self.part
+
+
 class Writing:
-    """Writes one repo that was fetched under a claim.
+    """Writes repos. `notify`: how old a record may be, at most, that was missing and notifies others all the same."""
 
-    `proven`: the account's key signed it. `notify`: how old a record may be, at most, that was missing and notifies others all
-    the same. `may_go_on`: waits while others come first, and is asked before each slice.
-    `aside`: has the work of reading a slice done, where that may wait for a disk.
-    """
-
-    def __init__(
-        self,
-        pool: DatabasePool,
-        selection: Selection,
-        claim: Claim,
-        repo: WholeRepo,
-        *,
-        proven: bool,
-        notify: timedelta,
-        host: int | None = None,
-        may_go_on: Callable[[], Awaitable[None]] | None = None,
-        aside: Callable[[Callable[[], Slice | None]], Awaitable[Slice | None]] | None = None,
-    ) -> None:
-        self._pool = pool
+    def __init__(self, tables: Tables, selection: Selection, *, notify: timedelta) -> None:
+        self._tables = tables
         self._selection = selection
-        self._claim = claim
-        self._repo = repo
-        self._proven = proven
         self._notify = notify
-        self._host = host
-        self._may_go_on = may_go_on
-        self._aside = aside
-        self._counts: Counter[str] = Counter()
 
-    async def run(self) -> Ended:
-        """Write the repo; return what became of it. Raises Stop if only an operator can help."""
-        return Ended(await self._run(), self._counts)
+    async def write(self, jobs: Sequence[Job]) -> list[Ended]:
+        """Write the repos of several accounts; return what became of each. Raises Stop if only an operator can help."""
+        all_of_them = [Under(job) for job in jobs]
+        in_order = sorted(all_of_them, key=lambda one: one.job.claim.did)
+        going_on = await self._begin(self._wanted(in_order))
+        while going_on := [one for one in going_on if one.word is Word.OK and await one.next() is not None]:
+            for one in going_on:
+                if one.job.may_go_on is not None:
+                    await one.job.may_go_on()
+            going_on = self._wanted(going_on)
+            await self._bring(going_on)
+        for one in in_order:
+            await self._last(one)
+        await self._settle([one for one in in_order if one.word in (Word.OK, Word.SAME)])
+        return [Ended(one.word, one.counts) for one in all_of_them]
 
-    async def _run(self) -> str:
-        repo, claim = self._repo, self._claim
-        if not self._selection.takes_account(claim.did):
-            return "opted_out"
-        data = libipld.encode_cid(repo.data)
-        word = await self._patiently(
-            lambda on: steps.begin(on, claim, repo.rev, data, proven=self._proven, records=repo.records, size=repo.size)
-        )
-        filtered = False
-        if word is Word.OK:
-            terms = await self._patiently(self._terms)
-            pieces = slices(repo.slices(), terms)
-            while (piece := await self._next(pieces)) is not None:
-                if self._may_go_on is not None:
-                    await self._may_go_on()
-                if not self._selection.takes_account(claim.did):
-                    return "opted_out"
-                filtered |= piece.filtered
-                word = await self._slice(piece, terms)
-                if word is not Word.OK:
-                    return word
-        if word not in (Word.OK, Word.SAME):
-            return word
-        settled = await self._patiently(lambda on: steps.settle(on, claim, filtered=filtered, host=self._host))
-        return word if settled is Word.OK else settled
+    def _wanted(self, repos: Sequence[Under]) -> list[Under]:
+        """Without those whose accounts forbid it."""
+        for one in repos:
+            if not self._selection.takes_account(one.job.claim.did):
+                one.word = "opted_out"
+        return [one for one in repos if one.word is Word.OK]
 
-    async def _terms(self, connection: Connection) -> Terms:
+    async def _begin(self, repos: Sequence[Under]) -> list[Under]:
+        fetched = [
+            Fetched(job.claim, job.repo.rev, libipld.encode_cid(job.repo.data), job.proven, job.repo.records, job.repo.size)
+            for job in (one.job for one in repos)
+        ]
+        begun = await self._tables.patiently(lambda on: steps.begin(on, fetched)) if fetched else []
+        for one, now in zip(repos, begun, strict=True):
+            one.word, one.unlooked = now.word, now.unlooked
+            one.terms = self._terms(one.job, now)
+            one.pieces = slices(one.job.repo.slices(), one.terms)
+        return [one for one in repos if one.word is Word.OK]
+
+    def _terms(self, job: Job, begun: Begun) -> Terms:
         """Whom to tell of what: of what was missed while the repo was followed, and not of what is older."""
-        at = tid_time(self._repo.rev)
-        since = await steps.followed_since(connection, self._claim)
-        after: datetime | None = None if since is None else max(since, at - self._notify)
-        return Terms(self._claim.did, self._selection, at, after)
+        at = tid_time(job.repo.rev)
+        after: datetime | None = None if begun.since is None else max(begun.since, at - self._notify)
+        return Terms(job.claim.did, self._selection, at, after)
 
-    async def _next(self, pieces: Iterator[Slice]) -> Slice | None:
-        if self._aside is None:
-            return next(pieces, None)
-        return await self._aside(partial(next, pieces, None))
+    async def _bring(self, repos: Sequence[Under]) -> None:
+        """Brings in the next slice of each."""
+        parts = [one.part for one in repos if one.part is not None]
+        unlooked = frozenset(one.job.claim.did for one in repos if one.unlooked)
+        if not parts:
+            return
+        for one, brought in zip(repos, await self._tables.bring(parts, look_at_all=unlooked), strict=True):
+            one.word = brought.word
+            one.counts.update(brought.counts)
+            one.last += brought.last
+            if len(one.last) > MOST_HELD:
+                await self._last(one)
 
-    async def _slice(self, piece: Slice, terms: Terms) -> Word:
-        rev = self._repo.rev
-        found = await self._patiently(lambda on: steps.compare(on, self._claim, rev, piece, terms))
-        if found.word is not Word.OK:
-            return found.word
-        for refusal in found.refused:
-            word = await self._refuse(refusal)
+    async def _last(self, one: Under) -> None:
+        if one.last and one.part is not None and one.word is Word.OK:
+            brought = Brought(Word.OK)
+            await self._tables.write(one.part, one.last, brought)
+            one.last.clear()
+            one.word = brought.word
+            one.counts.update(brought.counts)
+
+    async def _settle(self, repos: Sequence[Under]) -> None:
+        done = [Done(one.job.claim, one.filtered, one.job.host) for one in repos]
+        words = await self._tables.patiently(lambda on: steps.settle(on, done)) if done else []
+        for one, word in zip(repos, words, strict=True):
             if word is not Word.OK:
-                return word
-        changes = [*found.gone, *found.put]
-        for at in range(0, len(changes), WRITTEN_AT_ONCE):
-            word = await self._write(changes[at : at + WRITTEN_AT_ONCE], terms)
-            if word is not Word.OK:
-                return word
-        self._counts["same"] += len(piece.records) - len(found.refused) - len(found.put)
-        return Word.OK
-
-    async def _refuse(self, refusal: Refusal) -> Word:
-        self._counts["refused"] += 1
-        return await self._patiently(lambda on: steps.refuse(on, self._claim, self._repo.rev, refusal))
-
-    async def _write(self, changes: Sequence[Put | Gone], terms: Terms) -> Word:
-        """Writes some changes together; where the database refuses one of them, that one is kept alone."""
-        rev = self._repo.rev
-        try:
-            word = await self._patiently(lambda on: steps.write(on, self._claim, rev, changes, terms))
-        except Refused as refused:
-            if len(changes) == 1:
-                error, (change,) = refused.error, changes
-                self._counts["kept"] += 1
-                warn_limited(log, "repair refused", "The database refuses a record of %s (%s)", self._claim.did, error)
-                return await self._patiently(lambda on: steps.refuse_by(on, self._claim, rev, change, error))
-            half = len(changes) // 2
-            word = await self._write(changes[:half], terms)
-            return word if word is not Word.OK else await self._write(changes[half:], terms)
-        if word is Word.OK:
-            self._counts["put"] += sum(isinstance(change, Put) for change in changes)
-            self._counts["gone"] += sum(isinstance(change, Gone) for change in changes)
-        return word
-
-    async def _patiently(self, step: Callable[[Connection], Awaitable[T]]) -> T:
-        """One step, repeated while its failure may pass. Raises Refused for an error that is the data's own."""
-        pause = FIRST_PAUSE
-        while True:
-            try:
-                async with self._pool.connection() as connection:
-                    return await step(connection)
-            except DATABASE_ERRORS as error:
-                match remedy(error):
-                    case Remedy.DATA:
-                        raise Refused(error) from None
-                    case Remedy.SCHEMA:
-                        raise Stop(
-                            f"the database's schema has changed since the start ({sqlstate(error)}: {error}; "
-                            f"{statement(error)}): correct it, then start again"
-                        ) from None
-                    case Remedy.RETRY:
-                        warn_limited(log, "repair", "Could not repair %s (%s); trying again", self._claim.did, error)
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, LONGEST_PAUSE)
-
-
-class Refused(Exception):
-    """The database does not take what a step carried."""
-
-    def __init__(self, error: Exception) -> None:
-        super().__init__(str(error))
-        self.error = error
+                one.word = word

@@ -36,9 +36,13 @@ GROWTH_DAYS = 7  # that growth is measured over, at most
 GROWTH_SECONDS = 600.0  # and at least: less says nothing
 
 NOW = "SELECT now()"
+# The partitions of a stream's server are one: its cursor is the least of theirs.
 RELAYS = """
 SELECT service, c.cursor, c.last_event_time::timestamptz AS last_event_time, c.updated_at::timestamptz AS saved_at
-FROM {schema}.firehose_cursor AS c FULL JOIN (
+FROM (
+  SELECT DISTINCT ON (1) regexp_replace(service, '#[0-9]+/64$', '#0/64') AS service, cursor, last_event_time, updated_at
+  FROM {schema}.firehose_cursor ORDER BY 1, length(cursor), cursor
+) AS c FULL JOIN (
   SELECT service FROM unified_worker.runs UNION SELECT service FROM unified_worker.gaps) AS r USING (service)
 ORDER BY service
 """
@@ -132,7 +136,9 @@ async def status(connection: Connection, schema: str) -> Status:
 
 async def _relay(connection: Connection, stored: Mapping[str, Any]) -> Relay:
     service = stored["service"]
-    holder = await connection.fetchrow(HOLDER, lock_key(service))
+    # Of a stream's server each worker has some partitions, and all hold the lock of their number.
+    lock = service.replace("#0/", "#/") if service.endswith("#0/64") else service
+    holder = await connection.fetchrow(HOLDER, lock_key(lock))
     gaps = await connection.fetch(GAPS, service, GAPS_SHOWN)
     return Relay(
         **stored,

@@ -26,6 +26,8 @@ class Column:
     function `unified_worker.<table>_<column>(<key>)` gives its value on every database. (Not for types with a unique key.)
     `ahead`: a tsvector, which is slow to make of a long text and looks at nobody else's rows: it is made before the locks are
     taken.
+    `first`: the value at first, for a column that others' rows decide: a set writes that, and what is true comes when these are
+    looked for (`Effect.look`).
     """
 
     name: str
@@ -36,6 +38,7 @@ class Column:
     optional: bool = False
     ahead: bool = False
     needed: str | None = None
+    first: str | None = None
 
 
 URI = Column(name="uri", type=f"{KEY} PRIMARY KEY", value="v_uri")

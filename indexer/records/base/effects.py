@@ -59,6 +59,10 @@ class Effect(NamedTuple):
     Two more are SQL of a rebuild, for a chunk of the type's rows: {rows} is the query of them, {range} the condition on t.
     `first`: before that which follows is corrected. `judged`: after the quotes are corrected, and before the rest: it corrects
     the rows' own columns that other records decide.
+
+    Of a whole repo, new records are written as sets: then `derived` says what follows, or `in_set`, where that is less.
+    `looks`: the condition on such a record's row that the effect has to do with others' rows. Where it is true, `look` runs
+    afterwards, or else `added`. Without it, the effect must be declared, or no set is made of the type.
     """
 
     added: str = ""
@@ -67,6 +71,14 @@ class Effect(NamedTuple):
     first: str = ""
     judged: str = ""
     derived: tuple[Derived, ...] = ()
+    looks: str = ""
+    look: str | None = None
+    in_set: tuple[Derived, ...] | None = None
+
+    @property
+    def after(self) -> str:
+        """What is run for a record of a set that `looks` found."""
+        return self.added if self.look is None else self.look
 
 
 # Not their sum: an older application may have left a count below 0.
@@ -118,7 +130,7 @@ def shown(column: str, of: str) -> Effect:
 IF split_part({of}, '/', 4) <> 'app.bsky.feed.post' THEN
   PERFORM unified_worker.show_{column}({of});
 END IF;"""
-    return Effect(text, text)
+    return Effect(text, text, looks=f"split_part({of}, '/', 4) <> 'app.bsky.feed.post'")
 
 
 def viewer_state(column: str, other: str, post: str, viewer: str) -> Effect:

@@ -26,6 +26,7 @@ VERDICTS = (
     Column(
         name="violates_thread_gate",
         type="boolean NOT NULL DEFAULT false",
+        first="false",
         value="v_subject IS NOT NULL AND (unified_worker.violates_thread_gate(v_rest ->> 'root', p_did, p_at) OR "
         "v_subject <> v_rest ->> 'root' AND "
         "unified_worker.violates_parents_gate(v_subject, v_rest ->> 'root', p_did, p_at, false))",
@@ -33,6 +34,7 @@ VERDICTS = (
     Column(
         name="violates_embedding_rules",
         type="boolean NOT NULL DEFAULT false",
+        first="false",
         value="v_rest ? 'quotes' AND EXISTS (SELECT FROM {schema}.post_gates AS g "
         f"WHERE g.post_uri = {QUOTED} AND split_part(g.post_uri, '/', 3) <> p_did "
         "AND unified_worker.disables_quotes(g.embedding_rules))",
@@ -40,11 +42,13 @@ VERDICTS = (
     Column(
         name="has_thread_gate",
         type="boolean NOT NULL DEFAULT false",
+        first="false",
         value="EXISTS (SELECT FROM {schema}.thread_gates AS g WHERE g.post_uri = v_uri)",
     ),
     Column(
         name="has_post_gate",
         type="boolean NOT NULL DEFAULT false",
+        first="false",
         value="EXISTS (SELECT FROM {schema}.post_gates AS g WHERE g.post_uri = v_uri)",
     ),
 )
@@ -56,7 +60,7 @@ JUDGED = f"""UPDATE {{schema}}.posts AS p SET has_thread_gate = x.thread_gated, 
       search_vector = coalesce(p.search_vector, to_tsvector('simple', left(p.text, 25000)))
     FROM (
       SELECT t.uri, g.post_uri IS NOT NULL AS thread_gated, e.post_uri IS NOT NULL AS post_gated,
-        CASE WHEN t.parent_uri IS NULL OR r.post_uri IS NULL THEN false
+        CASE WHEN t.parent_uri IS NULL OR of_root.post_uri IS NULL THEN false
           WHEN c.came < unified_worker.gate_since(t.root_uri) THEN t.violates_thread_gate  -- judged by a gate that was before
           ELSE unified_worker.violates_thread_gate(t.root_uri, t.author_did, c.came) END
           OR t.parent_uri IS NOT NULL AND t.parent_uri <> t.root_uri AND unified_worker.violates_parents_gate(
@@ -67,12 +71,26 @@ JUDGED = f"""UPDATE {{schema}}.posts AS p SET has_thread_gate = x.thread_gated, 
       CROSS JOIN LATERAL (SELECT {came("t")}) AS c (came)
       LEFT JOIN {{schema}}.thread_gates AS g ON g.post_uri = t.uri
       LEFT JOIN {{schema}}.post_gates AS e ON e.post_uri = t.uri
-      LEFT JOIN {{schema}}.thread_gates AS r ON r.post_uri = t.root_uri
+      LEFT JOIN {{schema}}.thread_gates AS of_root ON of_root.post_uri = t.root_uri
       LEFT JOIN {{schema}}.quotes AS q ON q.post_uri = t.uri
       LEFT JOIN {{schema}}.post_gates AS d ON d.post_uri = q.quoted_uri) AS x
     WHERE p.uri = x.uri AND (p.search_vector IS NULL OR
       (p.has_thread_gate, p.has_post_gate, p.violates_thread_gate, p.violates_embedding_rules)
         IS DISTINCT FROM (x.thread_gated, x.post_gated, x.intrudes, x.embeds))"""
+# Whether a post has a gate, is in a thread that has one, answers into one, or quotes a post that has one.
+MEETS_GATE = """(SELECT true FROM {schema}.thread_gates AS g WHERE g.post_uri IN (v_uri, {root_uri}) LIMIT 1)
+      OR (SELECT true FROM {schema}.post_gates AS g WHERE g.post_uri = v_uri LIMIT 1)
+      OR (SELECT true FROM {schema}.quotes AS q JOIN {schema}.post_gates AS g ON g.post_uri = q.quoted_uri
+        WHERE q.post_uri = v_uri LIMIT 1)
+      OR {parent_uri} <> {root_uri} AND (
+        SELECT true FROM {schema}.posts AS p JOIN {schema}.thread_gates AS g ON g.post_uri = coalesce(p.root_uri, p.uri)
+        WHERE p.uri = {parent_uri} LIMIT 1)"""
+THIS_ONE = "(SELECT o.* FROM {schema}.posts AS o WHERE o.uri = v_uri)"
+JUDGED_ALONE = f"""
+{JUDGED.replace("{rows}", THIS_ONE)};
+IF (SELECT p.has_thread_gate FROM {{schema}}.posts AS p WHERE p.uri = v_uri) THEN
+  PERFORM unified_worker.judge_thread(v_uri);
+END IF;"""
 # Whom the first post mentions matters to the replies, where a gate admits those.
 GATED = Effect(
     """
@@ -84,6 +102,8 @@ IF p_new IS NULL AND {has_thread_gate} THEN
   PERFORM unified_worker.judge_thread(v_uri);
 END IF;""",
     judged=JUDGED,
+    looks=MEETS_GATE,
+    look=JUDGED_ALONE,
 )
 
 

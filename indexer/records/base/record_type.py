@@ -35,6 +35,7 @@ class RecordType:
     table has no column for it.
     `rivals`: what different accounts write competes for one unique key, so the earliest commit holds it, whatever a record says
     of its own age.
+    `comes_last`: of a whole repo, it is written after the rest, which decides what it says of others' records.
     """
 
     collection: str
@@ -57,6 +58,7 @@ class RecordType:
     share: float = 0.0
     timed: bool = False
     rivals: bool = False
+    comes_last: bool = False
 
     @property
     def author(self) -> str | None:

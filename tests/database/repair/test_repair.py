@@ -52,7 +52,7 @@ from testing.commits import (
 )
 from testing.contract import ROWS, WAITING, Snapshot, changes, snapshot
 from testing.database_side import Worker, opened
-from testing.whole import Whole, marked, repaired, writing
+from testing.whole import Whole, marked, repaired, written
 from tests.conftest import fresh
 
 LATER = 1_000  # seconds after START, and the seq of that time: after all that the records say of their own
@@ -129,7 +129,7 @@ async def test_what_was_missed_is_mended_deletions_included(
     worker: Worker, other: Worker, size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Case 2."""
-    monkeypatch.setattr("indexer.database.repair.writing.WRITTEN_AT_ONCE", size)
+    monkeypatch.setattr("indexer.database.repair.bringing.WRITTEN_AT_ONCE", size)
     paths = list(REPO)
     stream = Stream(LATER)
     for one in (worker, other):
@@ -181,7 +181,7 @@ async def test_commits_that_come_meanwhile_count_where_they_are_newer(worker: Wo
             return
 
     whole = Whole(rev, has, size=3)
-    ended = await writing(worker, claim, whole, may_go_on=between).run()
+    ended = await written(worker, claim, whole, may_go_on=between)
     assert ended.word is Word.OK
     assert await worker.write(*older, *later) == ["stale"] * 7
     expected = {**has, paths[2]: post("newest", 2), paths[8]: post("newest", 8), paths[7]: post("newest", 7)}
@@ -205,7 +205,7 @@ async def test_a_commit_of_before_what_was_fetched_comes_too_late_once_that_is_w
         outcomes.extend(await worker.write(stream.commit("a", put(path, post("between", 1), "update"))))
 
     has = {path: post("newest", 1), f"{POST}/{key(2)}": post("other", 2)}
-    await writing(worker, claim, Whole(rev_at(3 * LATER), has, size=1), may_go_on=between).run()
+    await written(worker, claim, Whole(rev_at(3 * LATER), has, size=1), may_go_on=between)
     assert outcomes == ["stale", "stale"]
     assert sorted(await worker.column("SELECT text FROM posts")) == ["newest", "other"]
 
@@ -215,7 +215,7 @@ async def test_what_is_older_than_what_is_there_changes_nothing(worker: Worker) 
     await worker.write(Stream(LATER).commit("a", *(put(path, record) for path, record in REPO.items())))
     before = await tables(worker)
     claim = await marked(worker, "a")
-    ended = await writing(worker, claim, Whole(rev_at(LATER - 1), {})).run()
+    ended = await written(worker, claim, Whole(rev_at(LATER - 1), {}))
     assert ended.word is Word.BEHIND
     assert await tables(worker) == before
     assert await steps.leave(worker.connection, claim, "failed", "behind", timedelta(hours=1), failed=True)
@@ -250,7 +250,7 @@ async def test_an_account_that_goes_away_between_two_steps_ends_it(worker: Worke
         if next(rounds) == point:
             await worker.write(Stream(LATER).account("a", False, "deleted" if point % 2 else "deactivated"))
 
-    ended = await writing(worker, claim, Whole(rev_at(2 * LATER), REPO, size=2), may_go_on=between).run()
+    ended = await written(worker, claim, Whole(rev_at(2 * LATER), REPO, size=2), may_go_on=between)
     assert ended.word == ("ok" if point == 3 else "wiping" if point % 2 else "inactive")
 
 
@@ -261,7 +261,7 @@ async def test_an_account_that_forbids_indexing_between_two_steps_ends_it(worker
     async def between() -> None:
         selection.opted_out = frozenset({did("a")})
 
-    ended = await writing(worker, claim, Whole(rev_at(LATER), REPO), selection, may_go_on=between).run()
+    ended = await written(worker, claim, Whole(rev_at(LATER), REPO), selection, may_go_on=between)
     assert ended.word == "opted_out"
     assert await worker.value("SELECT count(*) FROM posts") == 0
 
@@ -274,9 +274,9 @@ async def test_two_workers_do_not_repair_one_repo(worker: Worker) -> None:
     assert await steps.reset(worker.connection, "other.test") == 1
     (again,) = await queue.claim(worker.connection, "other.test", 10)
     assert (await steps.mark(worker.connection, again.claim)).word is Word.OK
-    assert (await writing(worker, claim, Whole(rev_at(LATER), REPO)).run()).word is Word.LOST
+    assert (await written(worker, claim, Whole(rev_at(LATER), REPO))).word is Word.LOST
     assert await worker.value("SELECT count(*) FROM posts") == 0
-    assert (await writing(worker, again.claim, Whole(rev_at(LATER), REPO)).run()).word is Word.OK
+    assert (await written(worker, again.claim, Whole(rev_at(LATER), REPO))).word is Word.OK
 
 
 @pytest.mark.promise(6)
@@ -288,7 +288,7 @@ async def test_what_goes_wrong_meanwhile_stays(worker: Worker) -> None:
     async def between() -> None:
         await worker.connection.execute("SELECT unified_worker.desynchronise($1, 'chain_broken')", did("a"))
 
-    await writing(worker, claim, Whole(rev_at(LATER), REPO), may_go_on=between).run()
+    await written(worker, claim, Whole(rev_at(LATER), REPO), may_go_on=between)
     assert await state(worker) == (2, "chain_broken", False)
     row = await worker.connection.fetchrow("SELECT state, reason FROM unified_worker.repairs")
     assert tuple(row or ()) == ("wanted", "chain_broken")
@@ -299,7 +299,7 @@ async def test_what_went_wrong_before_the_fetched_rev_is_mended(worker: Worker) 
     claim = await marked(worker, "a")
     late = Stream(2 * LATER).commit("a", put(f"{POST}/2", post()))
     assert await worker.write(late._replace(since=rev_at(LATER + 5))) == ["chain_broken"]
-    await writing(worker, claim, Whole(rev_at(3 * LATER), REPO)).run()
+    await written(worker, claim, Whole(rev_at(3 * LATER), REPO))
     assert await state(worker) == (1, None, False)
 
 
@@ -310,7 +310,7 @@ async def test_too_much_that_is_touched_begins_anew(worker: Worker, monkeypatch:
     await worker.connection.execute("UPDATE unified_worker.repairs SET touched = 9990")
     outcomes = await worker.write(*(stream.commit("a", put(f"{POST}/{n}", post())) for n in range(20)))
     assert outcomes == ["applied"] * 20
-    assert (await writing(worker, claim, Whole(rev_at(2 * LATER), REPO)).run()).word is Word.LOST
+    assert (await written(worker, claim, Whole(rev_at(2 * LATER), REPO))).word is Word.LOST
     row = await worker.connection.fetchrow("SELECT state, reason, failures FROM unified_worker.repairs")
     assert tuple(row or ()) == ("wanted", "overflow", 1)
     assert await worker.value("SELECT count(*) FROM unified_worker.touched") == 0
@@ -358,7 +358,7 @@ async def test_a_kill_between_any_two_transactions_costs_nothing(worker: Worker,
         assert (await state(worker))[2], "commits note what they touch"
         dying = Worker(cast("Any", Dying(worker.pool, ends, after=after)), *worker[1:])
         try:
-            word = (await writing(dying, claim, whole).run()).word
+            word = (await written(dying, claim, whole)).word
         except Killed:
             ends += 1
             assert ends < 99
@@ -388,7 +388,7 @@ async def test_a_repo_that_was_whole_is_not_taken_for_whole_when_its_repair_was_
 
     claim = await marked(worker, "a", "asked")
     with pytest.raises(Killed):
-        await writing(worker, claim, whole, may_go_on=between).run()
+        await written(worker, claim, whole, may_go_on=between)
     assert await steps.reset(worker.connection, "relay.test") == 1
     assert await state(worker) == (2, "unfinished", False)
     assert await worker.write(*late) == ["stale"] * 4

@@ -21,7 +21,7 @@ STEPS = {
     "0007_confirmed_accounts.sql": "fe809f4698229091",
     "0008_repairs.sql": "191ef9b6e689938b",
     "0009_listings.sql": "1cf5b84321bfe14b",
-    "0010_backfill_minutes.sql": "34ed736a7c55edb4",
+    "0010_backfill_minutes.sql": "9e0e4cbedbaa403e",
 }
 
 

@@ -1594,6 +1594,7 @@ LANGUAGE plpgsql SET lock_timeout = '2s' AS $rebuild$
 DECLARE
   v_began timestamptz; v_after text[]; v_last text[]; v_count bigint;
 BEGIN
+  PERFORM pg_advisory_xact_lock(1456714798, 1073741826);  -- first: no commit is to wait while sets end
   PERFORM pg_advisory_xact_lock(1456714798, 1073741824);
   v_began := clock_timestamp();
   IF p_indexed THEN  -- a chunk's rows are few, whatever the planner takes a range for
@@ -1626,6 +1627,7 @@ LANGUAGE plpgsql SET lock_timeout = '2s' AS $rebuild$
 DECLARE
   v_began timestamptz; v_after text[]; v_last text[]; v_count bigint;
 BEGIN
+  PERFORM pg_advisory_xact_lock(1456714798, 1073741826);  -- first: no commit is to wait while sets end
   PERFORM pg_advisory_xact_lock(1456714798, 1073741824);
   v_began := clock_timestamp();
   IF p_indexed THEN  -- a chunk's rows are few, whatever the planner takes a range for
@@ -1656,7 +1658,7 @@ BEGIN
       search_vector = coalesce(p.search_vector, to_tsvector('simple', left(p.text, 25000)))
     FROM (
       SELECT t.uri, g.post_uri IS NOT NULL AS thread_gated, e.post_uri IS NOT NULL AS post_gated,
-        CASE WHEN t.parent_uri IS NULL OR r.post_uri IS NULL THEN false
+        CASE WHEN t.parent_uri IS NULL OR of_root.post_uri IS NULL THEN false
           WHEN c.came < unified_worker.gate_since(t.root_uri) THEN t.violates_thread_gate  -- judged by a gate that was before
           ELSE unified_worker.violates_thread_gate(t.root_uri, t.author_did, c.came) END
           OR t.parent_uri IS NOT NULL AND t.parent_uri <> t.root_uri AND unified_worker.violates_parents_gate(
@@ -1667,7 +1669,7 @@ BEGIN
       CROSS JOIN LATERAL (SELECT coalesce(t.commit_time, unified_worker.tid_time(split_part(t.uri, '/', 5)), 'infinity')) AS c (came)
       LEFT JOIN public.thread_gates AS g ON g.post_uri = t.uri
       LEFT JOIN public.post_gates AS e ON e.post_uri = t.uri
-      LEFT JOIN public.thread_gates AS r ON r.post_uri = t.root_uri
+      LEFT JOIN public.thread_gates AS of_root ON of_root.post_uri = t.root_uri
       LEFT JOIN public.quotes AS q ON q.post_uri = t.uri
       LEFT JOIN public.post_gates AS d ON d.post_uri = q.quoted_uri) AS x
     WHERE p.uri = x.uri AND (p.search_vector IS NULL OR
@@ -1743,6 +1745,7 @@ LANGUAGE plpgsql SET lock_timeout = '2s' AS $rebuild$
 DECLARE
   v_began timestamptz; v_after text[]; v_last text[]; v_count bigint;
 BEGIN
+  PERFORM pg_advisory_xact_lock(1456714798, 1073741826);  -- first: no commit is to wait while sets end
   PERFORM pg_advisory_xact_lock(1456714798, 1073741824);
   v_began := clock_timestamp();
   IF p_indexed THEN  -- a chunk's rows are few, whatever the planner takes a range for
@@ -1788,6 +1791,7 @@ LANGUAGE plpgsql SET lock_timeout = '2s' AS $rebuild$
 DECLARE
   v_began timestamptz; v_after text[]; v_last text[]; v_count bigint;
 BEGIN
+  PERFORM pg_advisory_xact_lock(1456714798, 1073741826);  -- first: no commit is to wait while sets end
   PERFORM pg_advisory_xact_lock(1456714798, 1073741824);
   v_began := clock_timestamp();
   IF p_indexed THEN  -- a chunk's rows are few, whatever the planner takes a range for
@@ -1854,6 +1858,7 @@ LANGUAGE plpgsql SET lock_timeout = '2s' AS $rebuild$
 DECLARE
   v_began timestamptz; v_after text[]; v_last text[]; v_count bigint;
 BEGIN
+  PERFORM pg_advisory_xact_lock(1456714798, 1073741826);  -- first: no commit is to wait while sets end
   PERFORM pg_advisory_xact_lock(1456714798, 1073741824);
   v_began := clock_timestamp();
   IF p_indexed THEN  -- a chunk's rows are few, whatever the planner takes a range for
@@ -1920,6 +1925,7 @@ LANGUAGE plpgsql SET lock_timeout = '2s' AS $rebuild$
 DECLARE
   v_began timestamptz; v_after text[]; v_last text[]; v_count bigint;
 BEGIN
+  PERFORM pg_advisory_xact_lock(1456714798, 1073741826);  -- first: no commit is to wait while sets end
   PERFORM pg_advisory_xact_lock(1456714798, 1073741824);
   v_began := clock_timestamp();
   IF p_indexed THEN  -- a chunk's rows are few, whatever the planner takes a range for
@@ -1959,6 +1965,7 @@ LANGUAGE plpgsql SET lock_timeout = '2s' AS $rebuild$
 DECLARE
   v_began timestamptz; v_after text[]; v_last text[]; v_count bigint;
 BEGIN
+  PERFORM pg_advisory_xact_lock(1456714798, 1073741826);  -- first: no commit is to wait while sets end
   PERFORM pg_advisory_xact_lock(1456714798, 1073741824);
   v_began := clock_timestamp();
   IF p_indexed THEN  -- a chunk's rows are few, whatever the planner takes a range for
@@ -1998,6 +2005,7 @@ LANGUAGE plpgsql SET lock_timeout = '2s' AS $rebuild$
 DECLARE
   v_began timestamptz; v_after text[]; v_last text[]; v_count bigint;
 BEGIN
+  PERFORM pg_advisory_xact_lock(1456714798, 1073741826);  -- first: no commit is to wait while sets end
   PERFORM pg_advisory_xact_lock(1456714798, 1073741824);
   v_began := clock_timestamp();
   IF p_indexed THEN  -- a chunk's rows are few, whatever the planner takes a range for
@@ -2033,6 +2041,7 @@ LANGUAGE plpgsql SET lock_timeout = '2s' AS $rebuild$
 DECLARE
   v_began timestamptz; v_after text[]; v_last text[]; v_count bigint;
 BEGIN
+  PERFORM pg_advisory_xact_lock(1456714798, 1073741826);  -- first: no commit is to wait while sets end
   PERFORM pg_advisory_xact_lock(1456714798, 1073741824);
   v_began := clock_timestamp();
   IF p_indexed THEN  -- a chunk's rows are few, whatever the planner takes a range for
@@ -2070,6 +2079,7 @@ LANGUAGE plpgsql SET lock_timeout = '2s' AS $rebuild$
 DECLARE
   v_began timestamptz; v_after text[]; v_last text[]; v_count bigint;
 BEGIN
+  PERFORM pg_advisory_xact_lock(1456714798, 1073741826);  -- first: no commit is to wait while sets end
   PERFORM pg_advisory_xact_lock(1456714798, 1073741824);
   v_began := clock_timestamp();
   IF p_indexed THEN  -- a chunk's rows are few, whatever the planner takes a range for
@@ -2107,6 +2117,7 @@ LANGUAGE plpgsql SET lock_timeout = '2s' AS $rebuild$
 DECLARE
   v_began timestamptz; v_after text[]; v_last text[]; v_count bigint;
 BEGIN
+  PERFORM pg_advisory_xact_lock(1456714798, 1073741826);  -- first: no commit is to wait while sets end
   PERFORM pg_advisory_xact_lock(1456714798, 1073741824);
   v_began := clock_timestamp();
   IF p_indexed THEN  -- a chunk's rows are few, whatever the planner takes a range for
@@ -2165,6 +2176,7 @@ LANGUAGE plpgsql SET lock_timeout = '2s' AS $rebuild$
 DECLARE
   v_began timestamptz; v_after text[]; v_last text[]; v_count bigint;
 BEGIN
+  PERFORM pg_advisory_xact_lock(1456714798, 1073741826);  -- first: no commit is to wait while sets end
   PERFORM pg_advisory_xact_lock(1456714798, 1073741824);
   v_began := clock_timestamp();
   IF p_indexed THEN  -- a chunk's rows are few, whatever the planner takes a range for
@@ -2207,6 +2219,7 @@ LANGUAGE plpgsql SET lock_timeout = '2s' AS $rebuild$
 DECLARE
   v_began timestamptz; v_after text[]; v_last text[]; v_count bigint;
 BEGIN
+  PERFORM pg_advisory_xact_lock(1456714798, 1073741826);  -- first: no commit is to wait while sets end
   PERFORM pg_advisory_xact_lock(1456714798, 1073741824);
   v_began := clock_timestamp();
   IF p_indexed THEN  -- a chunk's rows are few, whatever the planner takes a range for
@@ -2256,6 +2269,7 @@ LANGUAGE plpgsql SET lock_timeout = '2s' AS $rebuild$
 DECLARE
   v_began timestamptz; v_after text[]; v_last text[]; v_count bigint;
 BEGIN
+  PERFORM pg_advisory_xact_lock(1456714798, 1073741826);  -- first: no commit is to wait while sets end
   PERFORM pg_advisory_xact_lock(1456714798, 1073741824);
   v_began := clock_timestamp();
   IF p_indexed THEN  -- a chunk's rows are few, whatever the planner takes a range for
@@ -2290,6 +2304,7 @@ LANGUAGE plpgsql SET lock_timeout = '2s' AS $rebuild$
 DECLARE
   v_began timestamptz; v_after text[]; v_last text[]; v_count bigint;
 BEGIN
+  PERFORM pg_advisory_xact_lock(1456714798, 1073741826);  -- first: no commit is to wait while sets end
   PERFORM pg_advisory_xact_lock(1456714798, 1073741824);
   v_began := clock_timestamp();
   IF p_indexed THEN  -- a chunk's rows are few, whatever the planner takes a range for
@@ -2394,7 +2409,7 @@ BEGIN
   SELECT * INTO v_repair FROM unified_worker.repairs WHERE did = p_did;
   IF p_rev < v_repair.floor_rev THEN
     RETURN 'behind';
-  ELSIF v_repo.sync = 1 AND NOT v_repo.filtered AND v_repo.data_cid = p_data THEN
+  ELSIF v_repo.sync = 1 AND NOT (v_repo.filtered OR v_repo.unlooked) AND v_repo.data_cid = p_data THEN
     RETURN 'same';
   END IF;
   IF v_repo.rev = v_repo.refuted_rev AND EXISTS (
@@ -2416,42 +2431,105 @@ BEGIN
   RETURN 'ok';
 END $begin$;
 
+CREATE OR REPLACE FUNCTION unified_worker.repair_settle(p_did text, p_claim int, p_filtered boolean, p_host int)
+RETURNS text LANGUAGE plpgsql AS $settle$
+DECLARE
+  v_word text := unified_worker.repair_check(p_did, p_claim); v_repair unified_worker.repairs; v_sync smallint; v_reason text;
+BEGIN
+  IF v_word <> 'ok' THEN
+    RETURN v_word;
+  END IF;
+  PERFORM set_config('synchronous_commit', 'on', true);
+  SELECT * INTO v_repair FROM unified_worker.repairs WHERE did = p_did;
+  UPDATE unified_worker.repos SET fetching = false, unlooked = false, synced_at = now(), updated_at = now(),
+    filtered = p_filtered OR filtered AND v_repair.touched > 0,
+    sync = CASE sync WHEN 2 THEN 2 ELSE 1 END,
+    sync_reason = CASE sync WHEN 2 THEN sync_reason END, sync_at = CASE sync WHEN 2 THEN sync_at END,
+    refused_from = CASE sync WHEN 2 THEN refused_from END
+  WHERE did = p_did;
+  DELETE FROM unified_worker.touched WHERE did = p_did;
+  IF v_repair.kept > 0 THEN
+    PERFORM unified_worker.desynchronise(p_did, 'refused', true);
+  END IF;
+  SELECT r.sync, r.sync_reason INTO v_sync, v_reason FROM unified_worker.repos AS r WHERE r.did = p_did;
+  IF v_sync = 2 THEN
+    PERFORM unified_worker.repair_leave(p_did, NULL, 'wanted', v_reason,
+      least(2 ^ least(v_repair.failures, 11), 1440) * interval '1 minute', true);
+  ELSE
+    DELETE FROM unified_worker.repairs WHERE did = p_did;
+  END IF;
+  UPDATE unified_worker.hosts SET repos_done = repos_done + 1, records_done = records_done + coalesce(v_repair.records, 0),
+    bytes_done = bytes_done + coalesce(v_repair.bytes, 0)
+  WHERE id = p_host;
+  RETURN 'ok';
+END $settle$;
+
+CREATE OR REPLACE FUNCTION unified_worker.repair_leave(
+  p_did text, p_claim int, p_state text, p_reason text, p_after interval, p_failed boolean)
+RETURNS boolean LANGUAGE plpgsql AS $leave$
+DECLARE
+  v_host int;
+BEGIN
+  PERFORM FROM unified_worker.repos WHERE did = p_did FOR UPDATE;
+  -- Of a backfill nobody waits for what is not there; of the network it would be millions.
+  UPDATE unified_worker.repairs SET reason = p_reason,
+    state = CASE WHEN p_state = 'unavailable' AND priority >= 20 THEN '' ELSE coalesce(p_state, '') END,
+    claim = claim + 1, holder = NULL, lease_until = NULL, failures = failures + p_failed::int, retry_at = now() + p_after
+  WHERE did = p_did AND claim = coalesce(p_claim, claim) RETURNING host INTO v_host;
+  IF NOT FOUND THEN
+    RETURN false;
+  END IF;
+  DELETE FROM unified_worker.repairs WHERE did = p_did AND state = '';
+  DELETE FROM unified_worker.touched WHERE did = p_did;
+  UPDATE unified_worker.repos SET fetching = false, sync = CASE sync WHEN 3 THEN 2 ELSE sync END WHERE did = p_did;
+  IF v_host IS NOT NULL AND (p_failed OR p_state = 'unavailable') THEN
+    UPDATE unified_worker.hosts SET failed = failed + p_failed::int, unavailable = unavailable + (p_state = 'unavailable')::int
+    WHERE id = v_host;
+  END IF;
+  RETURN true;
+END $leave$;
+
+CREATE OR REPLACE FUNCTION unified_worker.repair_reset(p_holder text) RETURNS bigint LANGUAGE sql AS $reset$
+  SELECT count(*) FILTER (WHERE unified_worker.repair_leave(x.did, x.claim, 'wanted', NULL, interval '0', false)) FROM (
+    SELECT did, claim FROM unified_worker.repairs
+    WHERE holder IS NOT NULL AND (holder = p_holder OR lease_until < now()) ORDER BY did) AS x;
+$reset$;
+
 CREATE OR REPLACE FUNCTION unified_worker.repair_compare(
-  p_did text, p_claim int, p_rev text, p_kinds smallint[], p_first text, p_end text, p_refused text[],
+  p_did text[], p_claim int[], p_rev text[], p_first text[], p_end text[], p_kinds smallint[],
   p_kind smallint[], p_uri text[], p_cid text[], p_subject text[], p_subject_cid text[], p_created_at timestamptz[],
   p_rest jsonb[],
-  OUT p_word text, OUT p_places int[], OUT p_gone text[], OUT p_gone_kinds smallint[])
+  OUT p_words text[], OUT p_places int[], OUT p_gone text[], OUT p_gone_kinds smallint[])
 LANGUAGE plpgsql SET plan_cache_mode = force_custom_plan AS $compare$
 DECLARE
-  v_from text := substr(p_first, length(p_did) + 7); v_to text := substr(p_end, length(p_did) + 7); v_gone text[];
+  v_different int[]; v_gone text[];
   v_refused text[] := ARRAY(SELECT o.uri FROM unnest(p_kind, p_uri) AS o (kind, uri) WHERE o.kind = -1);
   v_sorted boolean := (SELECT min(v.tables_by) = 'worker' FROM unified_worker.schema_version AS v);
 BEGIN
   p_places := '{}';
   p_gone := '{}';
   p_gone_kinds := '{}';
-  p_word := unified_worker.repair_check(p_did, p_claim);
-  IF p_word <> 'ok' THEN
-    RETURN;
-  END IF;
+  p_words := ARRAY(SELECT unified_worker.repair_check(r.did, r.claim) FROM unnest(p_did, p_claim) AS r (did, claim));
   IF 602 = ANY (p_kinds) THEN
     WITH said AS MATERIALIZED (
       SELECT o.* FROM unnest(p_uri, p_kind, p_cid, p_subject, p_subject_cid, p_created_at, p_rest)
         WITH ORDINALITY AS o (uri, kind, cid, subject, subject_cid, created_at, rest, place)
       WHERE o.kind = 602),
     mine AS MATERIALIZED (
-      SELECT t.uri AS record_uri, t.* FROM public.likes AS t WHERE (v_sorted OR t.user_did = p_did) AND (t.uri) COLLATE "C" >= p_first AND (t.uri) COLLATE "C" < p_end
+      SELECT m.* FROM unnest(p_did, p_first, p_end) AS x (did, first, last) CROSS JOIN LATERAL (
+        SELECT t.uri AS record_uri, t.* FROM public.likes AS t WHERE (v_sorted OR t.user_did = x.did) AND (t.uri) COLLATE "C" >= x.first AND (t.uri) COLLATE "C" < x.last
       UNION ALL SELECT d.uri, t.* FROM unified_worker.duplicate_records AS d,
         jsonb_populate_record(NULL::public.likes, d.record) AS t
-      WHERE d.uri >= p_first AND d.uri < p_end AND d.collection = 'app.bsky.feed.like'),
+      WHERE d.uri >= x.first AND d.uri < x.last AND d.collection = 'app.bsky.feed.like' OFFSET 0) AS m),
     gone AS (
       SELECT m.record_uri FROM mine AS m
       WHERE m.record_uri <> ALL (v_refused) AND NOT EXISTS (SELECT FROM said AS s WHERE s.uri = m.record_uri))
-    SELECT p_places || ARRAY(
+    SELECT ARRAY(
       SELECT s.place::int FROM said AS s LEFT JOIN mine AS t ON t.record_uri = s.uri
       WHERE t.record_uri IS NULL OR (t.post_uri::text IS NOT DISTINCT FROM s.subject AND t.subject_cid::text IS NOT DISTINCT FROM s.subject_cid AND t.via::jsonb IS NOT DISTINCT FROM s.rest -> 'via' AND (s.created_at IS NULL OR t.created_at::timestamptz IS NOT DISTINCT FROM s.created_at)) IS NOT TRUE),
       ARRAY(SELECT g.record_uri FROM gone AS g)
-    INTO p_places, v_gone;
+    INTO v_different, v_gone;
+    p_places := p_places || v_different;
     p_gone := p_gone || v_gone;
     p_gone_kinds := p_gone_kinds || array_fill(603::smallint, ARRAY[cardinality(v_gone)]);
   END IF;
@@ -2461,18 +2539,20 @@ BEGIN
         WITH ORDINALITY AS o (uri, kind, cid, subject, subject_cid, created_at, rest, place)
       WHERE o.kind = 32492),
     mine AS MATERIALIZED (
-      SELECT t.uri AS record_uri, t.* FROM public.reposts AS t WHERE (v_sorted OR t.user_did = p_did) AND (t.uri) COLLATE "C" >= p_first AND (t.uri) COLLATE "C" < p_end
+      SELECT m.* FROM unnest(p_did, p_first, p_end) AS x (did, first, last) CROSS JOIN LATERAL (
+        SELECT t.uri AS record_uri, t.* FROM public.reposts AS t WHERE (v_sorted OR t.user_did = x.did) AND (t.uri) COLLATE "C" >= x.first AND (t.uri) COLLATE "C" < x.last
       UNION ALL SELECT d.uri, t.* FROM unified_worker.duplicate_records AS d,
         jsonb_populate_record(NULL::public.reposts, d.record) AS t
-      WHERE d.uri >= p_first AND d.uri < p_end AND d.collection = 'app.bsky.feed.repost'),
+      WHERE d.uri >= x.first AND d.uri < x.last AND d.collection = 'app.bsky.feed.repost' OFFSET 0) AS m),
     gone AS (
       SELECT m.record_uri FROM mine AS m
       WHERE m.record_uri <> ALL (v_refused) AND NOT EXISTS (SELECT FROM said AS s WHERE s.uri = m.record_uri))
-    SELECT p_places || ARRAY(
+    SELECT ARRAY(
       SELECT s.place::int FROM said AS s LEFT JOIN mine AS t ON t.record_uri = s.uri
       WHERE t.record_uri IS NULL OR (t.post_uri::text IS NOT DISTINCT FROM s.subject AND t.subject_cid::text IS NOT DISTINCT FROM s.subject_cid AND t.via::jsonb IS NOT DISTINCT FROM s.rest -> 'via' AND (s.created_at IS NULL OR t.created_at::timestamptz IS NOT DISTINCT FROM s.created_at)) IS NOT TRUE),
       ARRAY(SELECT g.record_uri FROM gone AS g)
-    INTO p_places, v_gone;
+    INTO v_different, v_gone;
+    p_places := p_places || v_different;
     p_gone := p_gone || v_gone;
     p_gone_kinds := p_gone_kinds || array_fill(32493::smallint, ARRAY[cardinality(v_gone)]);
   END IF;
@@ -2482,15 +2562,17 @@ BEGIN
         WITH ORDINALITY AS o (uri, kind, cid, subject, subject_cid, created_at, rest, place)
       WHERE o.kind = 14),
     mine AS MATERIALIZED (
-      SELECT t.uri AS record_uri, t.* FROM public.posts AS t WHERE (v_sorted OR t.author_did = p_did) AND (t.uri) COLLATE "C" >= p_first AND (t.uri) COLLATE "C" < p_end),
+      SELECT m.* FROM unnest(p_did, p_first, p_end) AS x (did, first, last) CROSS JOIN LATERAL (
+        SELECT t.uri AS record_uri, t.* FROM public.posts AS t WHERE (v_sorted OR t.author_did = x.did) AND (t.uri) COLLATE "C" >= x.first AND (t.uri) COLLATE "C" < x.last OFFSET 0) AS m),
     gone AS (
       SELECT m.record_uri FROM mine AS m
       WHERE m.record_uri <> ALL (v_refused) AND NOT EXISTS (SELECT FROM said AS s WHERE s.uri = m.record_uri))
-    SELECT p_places || ARRAY(
+    SELECT ARRAY(
       SELECT s.place::int FROM said AS s LEFT JOIN mine AS t ON t.record_uri = s.uri
       WHERE t.record_uri IS NULL OR (t.cid = s.cid) IS NOT TRUE),
       ARRAY(SELECT g.record_uri FROM gone AS g)
-    INTO p_places, v_gone;
+    INTO v_different, v_gone;
+    p_places := p_places || v_different;
     p_gone := p_gone || v_gone;
     p_gone_kinds := p_gone_kinds || array_fill(15::smallint, ARRAY[cardinality(v_gone)]);
   END IF;
@@ -2500,18 +2582,20 @@ BEGIN
         WITH ORDINALITY AS o (uri, kind, cid, subject, subject_cid, created_at, rest, place)
       WHERE o.kind = 864),
     mine AS MATERIALIZED (
-      SELECT t.uri AS record_uri, t.* FROM public.follows AS t WHERE (v_sorted OR t.follower_did = p_did) AND (t.uri) COLLATE "C" >= p_first AND (t.uri) COLLATE "C" < p_end
+      SELECT m.* FROM unnest(p_did, p_first, p_end) AS x (did, first, last) CROSS JOIN LATERAL (
+        SELECT t.uri AS record_uri, t.* FROM public.follows AS t WHERE (v_sorted OR t.follower_did = x.did) AND (t.uri) COLLATE "C" >= x.first AND (t.uri) COLLATE "C" < x.last
       UNION ALL SELECT d.uri, t.* FROM unified_worker.duplicate_records AS d,
         jsonb_populate_record(NULL::public.follows, d.record) AS t
-      WHERE d.uri >= p_first AND d.uri < p_end AND d.collection = 'app.bsky.graph.follow'),
+      WHERE d.uri >= x.first AND d.uri < x.last AND d.collection = 'app.bsky.graph.follow' OFFSET 0) AS m),
     gone AS (
       SELECT m.record_uri FROM mine AS m
       WHERE m.record_uri <> ALL (v_refused) AND NOT EXISTS (SELECT FROM said AS s WHERE s.uri = m.record_uri))
-    SELECT p_places || ARRAY(
+    SELECT ARRAY(
       SELECT s.place::int FROM said AS s LEFT JOIN mine AS t ON t.record_uri = s.uri
       WHERE t.record_uri IS NULL OR (t.following_did::text IS NOT DISTINCT FROM s.subject AND (s.created_at IS NULL OR t.created_at::timestamptz IS NOT DISTINCT FROM s.created_at)) IS NOT TRUE),
       ARRAY(SELECT g.record_uri FROM gone AS g)
-    INTO p_places, v_gone;
+    INTO v_different, v_gone;
+    p_places := p_places || v_different;
     p_gone := p_gone || v_gone;
     p_gone_kinds := p_gone_kinds || array_fill(865::smallint, ARRAY[cardinality(v_gone)]);
   END IF;
@@ -2521,15 +2605,17 @@ BEGIN
         WITH ORDINALITY AS o (uri, kind, cid, subject, subject_cid, created_at, rest, place)
       WHERE o.kind = 13348),
     mine AS MATERIALIZED (
-      SELECT t.uri AS record_uri, t.* FROM public.generic_records AS t WHERE (v_sorted OR t.author_did = p_did) AND (t.uri) COLLATE "C" >= p_first AND (t.uri) COLLATE "C" < p_end),
+      SELECT m.* FROM unnest(p_did, p_first, p_end) AS x (did, first, last) CROSS JOIN LATERAL (
+        SELECT t.uri AS record_uri, t.* FROM public.generic_records AS t WHERE (v_sorted OR t.author_did = x.did) AND (t.uri) COLLATE "C" >= x.first AND (t.uri) COLLATE "C" < x.last OFFSET 0) AS m),
     gone AS (
       SELECT m.record_uri FROM mine AS m
       WHERE m.record_uri <> ALL (v_refused) AND NOT EXISTS (SELECT FROM said AS s WHERE s.uri = m.record_uri))
-    SELECT p_places || ARRAY(
+    SELECT ARRAY(
       SELECT s.place::int FROM said AS s LEFT JOIN mine AS t ON t.record_uri = s.uri
       WHERE t.record_uri IS NULL OR (t.cid = s.cid) IS NOT TRUE),
       ARRAY(SELECT g.record_uri FROM gone AS g)
-    INTO p_places, v_gone;
+    INTO v_different, v_gone;
+    p_places := p_places || v_different;
     p_gone := p_gone || v_gone;
     p_gone_kinds := p_gone_kinds || array_fill(13349::smallint, ARRAY[cardinality(v_gone)]);
   END IF;
@@ -2539,15 +2625,17 @@ BEGIN
         WITH ORDINALITY AS o (uri, kind, cid, subject, subject_cid, created_at, rest, place)
       WHERE o.kind = 26342),
     mine AS MATERIALIZED (
-      SELECT 'at://' || t.did || '/app.bsky.actor.profile/self' AS record_uri, t.* FROM public.users AS t WHERE t.did = p_did AND ('at://' || t.did || '/app.bsky.actor.profile/self') COLLATE "C" >= p_first AND ('at://' || t.did || '/app.bsky.actor.profile/self') COLLATE "C" < p_end AND (t.display_name IS NOT NULL OR t.avatar_url IS NOT NULL OR t.banner_url IS NOT NULL OR t.description IS NOT NULL OR t.profile_record IS NOT NULL OR t.pinned_post IS NOT NULL)),
+      SELECT m.* FROM unnest(p_did, p_first, p_end) AS x (did, first, last) CROSS JOIN LATERAL (
+        SELECT 'at://' || t.did || '/app.bsky.actor.profile/self' AS record_uri, t.* FROM public.users AS t WHERE t.did = x.did AND ('at://' || t.did || '/app.bsky.actor.profile/self') COLLATE "C" >= x.first AND ('at://' || t.did || '/app.bsky.actor.profile/self') COLLATE "C" < x.last AND (t.display_name IS NOT NULL OR t.avatar_url IS NOT NULL OR t.banner_url IS NOT NULL OR t.description IS NOT NULL OR t.profile_record IS NOT NULL OR t.pinned_post IS NOT NULL) OFFSET 0) AS m),
     gone AS (
       SELECT m.record_uri FROM mine AS m
       WHERE m.record_uri <> ALL (v_refused) AND NOT EXISTS (SELECT FROM said AS s WHERE s.uri = m.record_uri))
-    SELECT p_places || ARRAY(
+    SELECT ARRAY(
       SELECT s.place::int FROM said AS s LEFT JOIN mine AS t ON t.record_uri = s.uri
       WHERE t.record_uri IS NULL OR (t.display_name::text IS NOT DISTINCT FROM s.rest ->> 'name' AND t.avatar_url::text IS NOT DISTINCT FROM s.rest ->> 'avatar' AND t.banner_url::text IS NOT DISTINCT FROM s.rest ->> 'banner' AND t.description::text IS NOT DISTINCT FROM s.rest ->> 'description' AND t.profile_record::jsonb IS NOT DISTINCT FROM s.rest -> 'record' AND t.pinned_post::jsonb IS NOT DISTINCT FROM s.rest -> 'pinned') IS NOT TRUE),
       ARRAY(SELECT g.record_uri FROM gone AS g)
-    INTO p_places, v_gone;
+    INTO v_different, v_gone;
+    p_places := p_places || v_different;
     p_gone := p_gone || v_gone;
     p_gone_kinds := p_gone_kinds || array_fill(26343::smallint, ARRAY[cardinality(v_gone)]);
   END IF;
@@ -2557,15 +2645,17 @@ BEGIN
         WITH ORDINALITY AS o (uri, kind, cid, subject, subject_cid, created_at, rest, place)
       WHERE o.kind = 28742),
     mine AS MATERIALIZED (
-      SELECT t.uri AS record_uri, t.* FROM public.feed_generators AS t WHERE (v_sorted OR t.creator_did = p_did) AND (t.uri) COLLATE "C" >= p_first AND (t.uri) COLLATE "C" < p_end),
+      SELECT m.* FROM unnest(p_did, p_first, p_end) AS x (did, first, last) CROSS JOIN LATERAL (
+        SELECT t.uri AS record_uri, t.* FROM public.feed_generators AS t WHERE (v_sorted OR t.creator_did = x.did) AND (t.uri) COLLATE "C" >= x.first AND (t.uri) COLLATE "C" < x.last OFFSET 0) AS m),
     gone AS (
       SELECT m.record_uri FROM mine AS m
       WHERE m.record_uri <> ALL (v_refused) AND NOT EXISTS (SELECT FROM said AS s WHERE s.uri = m.record_uri))
-    SELECT p_places || ARRAY(
+    SELECT ARRAY(
       SELECT s.place::int FROM said AS s LEFT JOIN mine AS t ON t.record_uri = s.uri
       WHERE t.record_uri IS NULL OR (t.cid = s.cid) IS NOT TRUE),
       ARRAY(SELECT g.record_uri FROM gone AS g)
-    INTO p_places, v_gone;
+    INTO v_different, v_gone;
+    p_places := p_places || v_different;
     p_gone := p_gone || v_gone;
     p_gone_kinds := p_gone_kinds || array_fill(28743::smallint, ARRAY[cardinality(v_gone)]);
   END IF;
@@ -2575,15 +2665,17 @@ BEGIN
         WITH ORDINALITY AS o (uri, kind, cid, subject, subject_cid, created_at, rest, place)
       WHERE o.kind = 12476),
     mine AS MATERIALIZED (
-      SELECT replace(t.post_uri, '/app.bsky.feed.post/', '/app.bsky.feed.postgate/') AS record_uri, t.* FROM public.post_gates AS t WHERE (replace(t.post_uri, '/app.bsky.feed.post/', '/app.bsky.feed.postgate/')) COLLATE "C" >= p_first AND (replace(t.post_uri, '/app.bsky.feed.post/', '/app.bsky.feed.postgate/')) COLLATE "C" < p_end),
+      SELECT m.* FROM unnest(p_did, p_first, p_end) AS x (did, first, last) CROSS JOIN LATERAL (
+        SELECT replace(t.post_uri, '/app.bsky.feed.post/', '/app.bsky.feed.postgate/') AS record_uri, t.* FROM public.post_gates AS t WHERE (NOT v_sorted OR t.post_uri >= 'at://' || x.did || '/' AND t.post_uri < 'at://' || x.did || '0') AND (replace(t.post_uri, '/app.bsky.feed.post/', '/app.bsky.feed.postgate/')) COLLATE "C" >= x.first AND (replace(t.post_uri, '/app.bsky.feed.post/', '/app.bsky.feed.postgate/')) COLLATE "C" < x.last OFFSET 0) AS m),
     gone AS (
       SELECT m.record_uri FROM mine AS m
       WHERE m.record_uri <> ALL (v_refused) AND NOT EXISTS (SELECT FROM said AS s WHERE s.uri = m.record_uri))
-    SELECT p_places || ARRAY(
+    SELECT ARRAY(
       SELECT s.place::int FROM said AS s LEFT JOIN mine AS t ON t.record_uri = s.uri
       WHERE t.record_uri IS NULL OR (t.embedding_rules::jsonb IS NOT DISTINCT FROM coalesce(s.rest -> 'rules', '{}') AND (s.created_at IS NULL OR t.created_at::timestamptz IS NOT DISTINCT FROM s.created_at) AND t.detached_embedding_uris::jsonb IS NOT DISTINCT FROM s.rest -> 'detached') IS NOT TRUE),
       ARRAY(SELECT g.record_uri FROM gone AS g)
-    INTO p_places, v_gone;
+    INTO v_different, v_gone;
+    p_places := p_places || v_different;
     p_gone := p_gone || v_gone;
     p_gone_kinds := p_gone_kinds || array_fill(12477::smallint, ARRAY[cardinality(v_gone)]);
   END IF;
@@ -2593,15 +2685,17 @@ BEGIN
         WITH ORDINALITY AS o (uri, kind, cid, subject, subject_cid, created_at, rest, place)
       WHERE o.kind = 30210),
     mine AS MATERIALIZED (
-      SELECT replace(t.post_uri, '/app.bsky.feed.post/', '/app.bsky.feed.threadgate/') AS record_uri, t.* FROM public.thread_gates AS t WHERE t.owner_did = p_did AND (replace(t.post_uri, '/app.bsky.feed.post/', '/app.bsky.feed.threadgate/')) COLLATE "C" >= p_first AND (replace(t.post_uri, '/app.bsky.feed.post/', '/app.bsky.feed.threadgate/')) COLLATE "C" < p_end),
+      SELECT m.* FROM unnest(p_did, p_first, p_end) AS x (did, first, last) CROSS JOIN LATERAL (
+        SELECT replace(t.post_uri, '/app.bsky.feed.post/', '/app.bsky.feed.threadgate/') AS record_uri, t.* FROM public.thread_gates AS t WHERE t.owner_did = x.did AND (replace(t.post_uri, '/app.bsky.feed.post/', '/app.bsky.feed.threadgate/')) COLLATE "C" >= x.first AND (replace(t.post_uri, '/app.bsky.feed.post/', '/app.bsky.feed.threadgate/')) COLLATE "C" < x.last OFFSET 0) AS m),
     gone AS (
       SELECT m.record_uri FROM mine AS m
       WHERE m.record_uri <> ALL (v_refused) AND NOT EXISTS (SELECT FROM said AS s WHERE s.uri = m.record_uri))
-    SELECT p_places || ARRAY(
+    SELECT ARRAY(
       SELECT s.place::int FROM said AS s LEFT JOIN mine AS t ON t.record_uri = s.uri
       WHERE t.record_uri IS NULL OR (t.allow_mentions::boolean IS NOT DISTINCT FROM (s.rest -> 'mentions')::boolean AND t.allow_following::boolean IS NOT DISTINCT FROM (s.rest -> 'following')::boolean AND t.allow_list_members::boolean IS NOT DISTINCT FROM (s.rest -> 'members')::boolean AND t.allow_list_uris::jsonb IS NOT DISTINCT FROM s.rest -> 'lists' AND (s.created_at IS NULL OR t.created_at::timestamptz IS NOT DISTINCT FROM s.created_at) AND t.allow_followers::boolean IS NOT DISTINCT FROM coalesce((s.rest -> 'followers')::boolean, false) AND t.hidden_replies::jsonb IS NOT DISTINCT FROM s.rest -> 'hidden') IS NOT TRUE),
       ARRAY(SELECT g.record_uri FROM gone AS g)
-    INTO p_places, v_gone;
+    INTO v_different, v_gone;
+    p_places := p_places || v_different;
     p_gone := p_gone || v_gone;
     p_gone_kinds := p_gone_kinds || array_fill(30211::smallint, ARRAY[cardinality(v_gone)]);
   END IF;
@@ -2611,18 +2705,20 @@ BEGIN
         WITH ORDINALITY AS o (uri, kind, cid, subject, subject_cid, created_at, rest, place)
       WHERE o.kind = 5284),
     mine AS MATERIALIZED (
-      SELECT t.uri AS record_uri, t.* FROM public.blocks AS t WHERE (v_sorted OR t.blocker_did = p_did) AND (t.uri) COLLATE "C" >= p_first AND (t.uri) COLLATE "C" < p_end
+      SELECT m.* FROM unnest(p_did, p_first, p_end) AS x (did, first, last) CROSS JOIN LATERAL (
+        SELECT t.uri AS record_uri, t.* FROM public.blocks AS t WHERE (v_sorted OR t.blocker_did = x.did) AND (t.uri) COLLATE "C" >= x.first AND (t.uri) COLLATE "C" < x.last
       UNION ALL SELECT d.uri, t.* FROM unified_worker.duplicate_records AS d,
         jsonb_populate_record(NULL::public.blocks, d.record) AS t
-      WHERE d.uri >= p_first AND d.uri < p_end AND d.collection = 'app.bsky.graph.block'),
+      WHERE d.uri >= x.first AND d.uri < x.last AND d.collection = 'app.bsky.graph.block' OFFSET 0) AS m),
     gone AS (
       SELECT m.record_uri FROM mine AS m
       WHERE m.record_uri <> ALL (v_refused) AND NOT EXISTS (SELECT FROM said AS s WHERE s.uri = m.record_uri))
-    SELECT p_places || ARRAY(
+    SELECT ARRAY(
       SELECT s.place::int FROM said AS s LEFT JOIN mine AS t ON t.record_uri = s.uri
       WHERE t.record_uri IS NULL OR (t.blocked_did::text IS NOT DISTINCT FROM s.subject AND (s.created_at IS NULL OR t.created_at::timestamptz IS NOT DISTINCT FROM s.created_at)) IS NOT TRUE),
       ARRAY(SELECT g.record_uri FROM gone AS g)
-    INTO p_places, v_gone;
+    INTO v_different, v_gone;
+    p_places := p_places || v_different;
     p_gone := p_gone || v_gone;
     p_gone_kinds := p_gone_kinds || array_fill(5285::smallint, ARRAY[cardinality(v_gone)]);
   END IF;
@@ -2632,15 +2728,17 @@ BEGIN
         WITH ORDINALITY AS o (uri, kind, cid, subject, subject_cid, created_at, rest, place)
       WHERE o.kind = 21370),
     mine AS MATERIALIZED (
-      SELECT t.uri AS record_uri, t.* FROM public.lists AS t WHERE (v_sorted OR t.creator_did = p_did) AND (t.uri) COLLATE "C" >= p_first AND (t.uri) COLLATE "C" < p_end),
+      SELECT m.* FROM unnest(p_did, p_first, p_end) AS x (did, first, last) CROSS JOIN LATERAL (
+        SELECT t.uri AS record_uri, t.* FROM public.lists AS t WHERE (v_sorted OR t.creator_did = x.did) AND (t.uri) COLLATE "C" >= x.first AND (t.uri) COLLATE "C" < x.last OFFSET 0) AS m),
     gone AS (
       SELECT m.record_uri FROM mine AS m
       WHERE m.record_uri <> ALL (v_refused) AND NOT EXISTS (SELECT FROM said AS s WHERE s.uri = m.record_uri))
-    SELECT p_places || ARRAY(
+    SELECT ARRAY(
       SELECT s.place::int FROM said AS s LEFT JOIN mine AS t ON t.record_uri = s.uri
       WHERE t.record_uri IS NULL OR (t.cid = s.cid) IS NOT TRUE),
       ARRAY(SELECT g.record_uri FROM gone AS g)
-    INTO p_places, v_gone;
+    INTO v_different, v_gone;
+    p_places := p_places || v_different;
     p_gone := p_gone || v_gone;
     p_gone_kinds := p_gone_kinds || array_fill(21371::smallint, ARRAY[cardinality(v_gone)]);
   END IF;
@@ -2650,18 +2748,20 @@ BEGIN
         WITH ORDINALITY AS o (uri, kind, cid, subject, subject_cid, created_at, rest, place)
       WHERE o.kind = 30516),
     mine AS MATERIALIZED (
-      SELECT t.uri AS record_uri, t.* FROM public.list_blocks AS t WHERE (v_sorted OR t.blocker_did = p_did) AND (t.uri) COLLATE "C" >= p_first AND (t.uri) COLLATE "C" < p_end
+      SELECT m.* FROM unnest(p_did, p_first, p_end) AS x (did, first, last) CROSS JOIN LATERAL (
+        SELECT t.uri AS record_uri, t.* FROM public.list_blocks AS t WHERE (v_sorted OR t.blocker_did = x.did) AND (t.uri) COLLATE "C" >= x.first AND (t.uri) COLLATE "C" < x.last
       UNION ALL SELECT d.uri, t.* FROM unified_worker.duplicate_records AS d,
         jsonb_populate_record(NULL::public.list_blocks, d.record) AS t
-      WHERE d.uri >= p_first AND d.uri < p_end AND d.collection = 'app.bsky.graph.listblock'),
+      WHERE d.uri >= x.first AND d.uri < x.last AND d.collection = 'app.bsky.graph.listblock' OFFSET 0) AS m),
     gone AS (
       SELECT m.record_uri FROM mine AS m
       WHERE m.record_uri <> ALL (v_refused) AND NOT EXISTS (SELECT FROM said AS s WHERE s.uri = m.record_uri))
-    SELECT p_places || ARRAY(
+    SELECT ARRAY(
       SELECT s.place::int FROM said AS s LEFT JOIN mine AS t ON t.record_uri = s.uri
       WHERE t.record_uri IS NULL OR (t.list_uri::text IS NOT DISTINCT FROM s.subject AND (s.created_at IS NULL OR t.created_at::timestamptz IS NOT DISTINCT FROM s.created_at)) IS NOT TRUE),
       ARRAY(SELECT g.record_uri FROM gone AS g)
-    INTO p_places, v_gone;
+    INTO v_different, v_gone;
+    p_places := p_places || v_different;
     p_gone := p_gone || v_gone;
     p_gone_kinds := p_gone_kinds || array_fill(30517::smallint, ARRAY[cardinality(v_gone)]);
   END IF;
@@ -2671,18 +2771,20 @@ BEGIN
         WITH ORDINALITY AS o (uri, kind, cid, subject, subject_cid, created_at, rest, place)
       WHERE o.kind = 10426),
     mine AS MATERIALIZED (
-      SELECT t.uri AS record_uri, t.* FROM public.list_items AS t WHERE (t.uri) COLLATE "C" >= p_first AND (t.uri) COLLATE "C" < p_end
+      SELECT m.* FROM unnest(p_did, p_first, p_end) AS x (did, first, last) CROSS JOIN LATERAL (
+        SELECT t.uri AS record_uri, t.* FROM public.list_items AS t WHERE (t.uri) COLLATE "C" >= x.first AND (t.uri) COLLATE "C" < x.last
       UNION ALL SELECT d.uri, t.* FROM unified_worker.duplicate_records AS d,
         jsonb_populate_record(NULL::public.list_items, d.record) AS t
-      WHERE d.uri >= p_first AND d.uri < p_end AND d.collection = 'app.bsky.graph.listitem'),
+      WHERE d.uri >= x.first AND d.uri < x.last AND d.collection = 'app.bsky.graph.listitem' OFFSET 0) AS m),
     gone AS (
       SELECT m.record_uri FROM mine AS m
       WHERE m.record_uri <> ALL (v_refused) AND NOT EXISTS (SELECT FROM said AS s WHERE s.uri = m.record_uri))
-    SELECT p_places || ARRAY(
+    SELECT ARRAY(
       SELECT s.place::int FROM said AS s LEFT JOIN mine AS t ON t.record_uri = s.uri
       WHERE t.record_uri IS NULL OR (t.cid = s.cid) IS NOT TRUE),
       ARRAY(SELECT g.record_uri FROM gone AS g)
-    INTO p_places, v_gone;
+    INTO v_different, v_gone;
+    p_places := p_places || v_different;
     p_gone := p_gone || v_gone;
     p_gone_kinds := p_gone_kinds || array_fill(10427::smallint, ARRAY[cardinality(v_gone)]);
   END IF;
@@ -2692,15 +2794,17 @@ BEGIN
         WITH ORDINALITY AS o (uri, kind, cid, subject, subject_cid, created_at, rest, place)
       WHERE o.kind = 9574),
     mine AS MATERIALIZED (
-      SELECT t.uri AS record_uri, t.* FROM public.starter_packs AS t WHERE (v_sorted OR t.creator_did = p_did) AND (t.uri) COLLATE "C" >= p_first AND (t.uri) COLLATE "C" < p_end),
+      SELECT m.* FROM unnest(p_did, p_first, p_end) AS x (did, first, last) CROSS JOIN LATERAL (
+        SELECT t.uri AS record_uri, t.* FROM public.starter_packs AS t WHERE (v_sorted OR t.creator_did = x.did) AND (t.uri) COLLATE "C" >= x.first AND (t.uri) COLLATE "C" < x.last OFFSET 0) AS m),
     gone AS (
       SELECT m.record_uri FROM mine AS m
       WHERE m.record_uri <> ALL (v_refused) AND NOT EXISTS (SELECT FROM said AS s WHERE s.uri = m.record_uri))
-    SELECT p_places || ARRAY(
+    SELECT ARRAY(
       SELECT s.place::int FROM said AS s LEFT JOIN mine AS t ON t.record_uri = s.uri
       WHERE t.record_uri IS NULL OR (t.cid = s.cid) IS NOT TRUE),
       ARRAY(SELECT g.record_uri FROM gone AS g)
-    INTO p_places, v_gone;
+    INTO v_different, v_gone;
+    p_places := p_places || v_different;
     p_gone := p_gone || v_gone;
     p_gone_kinds := p_gone_kinds || array_fill(9575::smallint, ARRAY[cardinality(v_gone)]);
   END IF;
@@ -2710,18 +2814,20 @@ BEGIN
         WITH ORDINALITY AS o (uri, kind, cid, subject, subject_cid, created_at, rest, place)
       WHERE o.kind = 28500),
     mine AS MATERIALIZED (
-      SELECT t.uri AS record_uri, t.* FROM public.verifications AS t WHERE (t.uri) COLLATE "C" >= p_first AND (t.uri) COLLATE "C" < p_end
+      SELECT m.* FROM unnest(p_did, p_first, p_end) AS x (did, first, last) CROSS JOIN LATERAL (
+        SELECT t.uri AS record_uri, t.* FROM public.verifications AS t WHERE (t.uri) COLLATE "C" >= x.first AND (t.uri) COLLATE "C" < x.last
       UNION ALL SELECT d.uri, t.* FROM unified_worker.duplicate_records AS d,
         jsonb_populate_record(NULL::public.verifications, d.record) AS t
-      WHERE d.uri >= p_first AND d.uri < p_end AND d.collection = 'app.bsky.graph.verification'),
+      WHERE d.uri >= x.first AND d.uri < x.last AND d.collection = 'app.bsky.graph.verification' OFFSET 0) AS m),
     gone AS (
       SELECT m.record_uri FROM mine AS m
       WHERE m.record_uri <> ALL (v_refused) AND NOT EXISTS (SELECT FROM said AS s WHERE s.uri = m.record_uri))
-    SELECT p_places || ARRAY(
+    SELECT ARRAY(
       SELECT s.place::int FROM said AS s LEFT JOIN mine AS t ON t.record_uri = s.uri
       WHERE t.record_uri IS NULL OR (t.cid = s.cid) IS NOT TRUE),
       ARRAY(SELECT g.record_uri FROM gone AS g)
-    INTO p_places, v_gone;
+    INTO v_different, v_gone;
+    p_places := p_places || v_different;
     p_gone := p_gone || v_gone;
     p_gone_kinds := p_gone_kinds || array_fill(28501::smallint, ARRAY[cardinality(v_gone)]);
   END IF;
@@ -2731,25 +2837,29 @@ BEGIN
         WITH ORDINALITY AS o (uri, kind, cid, subject, subject_cid, created_at, rest, place)
       WHERE o.kind = 2964),
     mine AS MATERIALIZED (
-      SELECT t.uri AS record_uri, t.* FROM public.labeler_services AS t WHERE (v_sorted OR t.creator_did = p_did) AND (t.uri) COLLATE "C" >= p_first AND (t.uri) COLLATE "C" < p_end),
+      SELECT m.* FROM unnest(p_did, p_first, p_end) AS x (did, first, last) CROSS JOIN LATERAL (
+        SELECT t.uri AS record_uri, t.* FROM public.labeler_services AS t WHERE (v_sorted OR t.creator_did = x.did) AND (t.uri) COLLATE "C" >= x.first AND (t.uri) COLLATE "C" < x.last OFFSET 0) AS m),
     gone AS (
       SELECT m.record_uri FROM mine AS m
       WHERE m.record_uri <> ALL (v_refused) AND NOT EXISTS (SELECT FROM said AS s WHERE s.uri = m.record_uri))
-    SELECT p_places || ARRAY(
+    SELECT ARRAY(
       SELECT s.place::int FROM said AS s LEFT JOIN mine AS t ON t.record_uri = s.uri
       WHERE t.record_uri IS NULL OR (t.cid = s.cid) IS NOT TRUE),
       ARRAY(SELECT g.record_uri FROM gone AS g)
-    INTO p_places, v_gone;
+    INTO v_different, v_gone;
+    p_places := p_places || v_different;
     p_gone := p_gone || v_gone;
     p_gone_kinds := p_gone_kinds || array_fill(2965::smallint, ARRAY[cardinality(v_gone)]);
   END IF;
-  IF (SELECT r.held FROM unified_worker.repos AS r WHERE r.did = p_did) THEN
-    PERFORM unified_worker.close_letters(p_did, l.path, NULL, false, p_rev) FROM (
-      SELECT DISTINCT d.path FROM unified_worker.dead_letters AS d
-      WHERE d.did = p_did AND d.rev <= p_rev AND NOT d.forged AND d.path >= v_from AND (d.path < v_to OR v_to = '')
-        AND d.path <> ALL (p_refused) AND NOT EXISTS (
-          SELECT FROM unnest(p_uri, p_cid) AS o (uri, cid)
-          WHERE o.cid = d.record_cid AND o.uri = 'at://' || p_did || '/' || d.path)) AS l;
+  IF EXISTS (SELECT FROM unified_worker.repos AS r WHERE r.did = ANY (p_did) AND r.held) THEN
+    PERFORM unified_worker.close_letters(l.did, l.path, NULL, false, l.rev) FROM (
+      SELECT DISTINCT x.did, d.path, x.rev FROM unnest(p_did, p_rev, p_first, p_end, p_words) AS x (did, rev, first, last, word)
+      JOIN unified_worker.dead_letters AS d ON d.did = x.did
+      WHERE x.word = 'ok' AND d.rev <= x.rev AND NOT d.forged
+        AND 'at://' || x.did || '/' || d.path >= x.first COLLATE "C" AND 'at://' || x.did || '/' || d.path < x.last COLLATE "C"
+        AND NOT EXISTS (
+          SELECT FROM unnest(p_kind, p_uri, p_cid) AS o (kind, uri, cid)
+          WHERE o.uri = 'at://' || x.did || '/' || d.path AND (o.kind = -1 OR o.cid = d.record_cid))) AS l;
   END IF;
 END $compare$;
 
@@ -3546,69 +3656,321 @@ BEGIN
   RETURN v_word;
 END $refuse$;
 
-CREATE OR REPLACE FUNCTION unified_worker.repair_settle(p_did text, p_claim int, p_filtered boolean, p_host int)
-RETURNS text LANGUAGE plpgsql AS $settle$
+CREATE OR REPLACE FUNCTION unified_worker.repair_set(
+  p_did text[], p_claim int[], p_rev text[], p_looks boolean, p_of int[], p_kind smallint[], p_uri text[], p_cid text[],
+  p_subject text[], p_subject_cid text[], p_created_at timestamptz[], p_rest jsonb[], p_times timestamptz[],
+  p_quiet boolean[],
+  OUT p_words text[], OUT p_left int[])
+LANGUAGE plpgsql AS $set$
 DECLARE
-  v_word text := unified_worker.repair_check(p_did, p_claim); v_repair unified_worker.repairs; v_sync smallint; v_reason text;
+  v_locked text; v_out text[] := '{}'; v_done text[] := '{}'; v_new text[]; v_held boolean; v_counted text[]; v_like_count text[] := '{}'; v_repost_count text[] := '{}'; v_reply_count text[] := '{}'; v_quote_count text[] := '{}';
 BEGIN
-  IF v_word <> 'ok' THEN
-    RETURN v_word;
+  v_locked := pg_advisory_xact_lock_shared(1456714798, 1073741826)::text;
+  p_words := ARRAY(SELECT unified_worker.repair_check(r.did, r.claim) FROM unnest(p_did, p_claim) AS r (did, claim));
+  p_left := '{}';
+  IF 'ok' <> ALL (p_words) THEN
+    RETURN;
+  ELSIF NOT 'ok' = ALL (p_words) THEN
+    v_out := ARRAY(SELECT o.uri FROM unnest(p_of, p_uri) AS o (of, uri) WHERE p_words[o.of] <> 'ok');
   END IF;
-  PERFORM set_config('synchronous_commit', 'on', true);
-  SELECT * INTO v_repair FROM unified_worker.repairs WHERE did = p_did;
-  UPDATE unified_worker.repos SET fetching = false, synced_at = now(), updated_at = now(),
-    filtered = p_filtered OR filtered AND v_repair.touched > 0,
-    sync = CASE sync WHEN 2 THEN 2 ELSE 1 END,
-    sync_reason = CASE sync WHEN 2 THEN sync_reason END, sync_at = CASE sync WHEN 2 THEN sync_at END,
-    refused_from = CASE sync WHEN 2 THEN refused_from END
-  WHERE did = p_did;
-  DELETE FROM unified_worker.touched WHERE did = p_did;
-  IF v_repair.kept > 0 THEN
-    PERFORM unified_worker.desynchronise(p_did, 'refused', true);
+  IF EXISTS (SELECT FROM unified_worker.repairs AS r WHERE r.did = ANY (p_did) AND r.touched > 0) THEN
+    v_out := v_out || ARRAY(
+      SELECT o.uri FROM unnest(p_of, p_uri) AS o (of, uri) WHERE (
+        SELECT t.rev > p_rev[o.of] FROM unified_worker.touched AS t
+        WHERE t.did = p_did[o.of] AND t.path = unified_worker.path_of(o.uri)));
   END IF;
-  SELECT r.sync, r.sync_reason INTO v_sync, v_reason FROM unified_worker.repos AS r WHERE r.did = p_did;
-  IF v_sync = 2 THEN
-    PERFORM unified_worker.repair_leave(p_did, NULL, 'wanted', v_reason,
-      least(2 ^ least(v_repair.failures, 11), 1440) * interval '1 minute', true);
-  ELSE
-    DELETE FROM unified_worker.repairs WHERE did = p_did;
+  IF EXISTS (SELECT FROM unified_worker.repos AS r WHERE r.did = ANY (p_did) AND r.held) THEN
+    v_out := v_out || ARRAY(SELECT d.uri FROM unified_worker.duplicate_records AS d WHERE d.uri = ANY (p_uri));
+    PERFORM unified_worker.close_letters(d.did, d.path, NULL, false, r.rev)
+    FROM unnest(p_did, p_rev) AS r (did, rev) JOIN unified_worker.dead_letters AS d ON d.did = r.did
+    WHERE d.record_cid IS NOT NULL AND d.rev <= r.rev AND 'at://' || d.did || '/' || d.path = ANY (p_uri)
+      AND 'at://' || d.did || '/' || d.path <> ALL (v_out);
   END IF;
-  UPDATE unified_worker.hosts SET repos_done = repos_done + 1, records_done = records_done + coalesce(v_repair.records, 0),
-    bytes_done = bytes_done + coalesce(v_repair.bytes, 0)
-  WHERE id = p_host;
-  RETURN 'ok';
-END $settle$;
+  IF EXISTS (SELECT FROM unified_worker.repos AS r WHERE r.did = ANY (p_did) AND NOT r.has_user) THEN
+    PERFORM unified_worker.lock(ARRAY(
+      SELECT r.handle FROM unified_worker.repos AS r WHERE r.did = ANY (p_did) AND NOT r.has_user));
+    PERFORM unified_worker.ensure_user(r.did, r.handle) FROM (
+      SELECT x.did, x.handle FROM unified_worker.repos AS x
+      WHERE x.did = ANY (p_did) AND NOT x.has_user AND p_words[array_position(p_did, x.did::text)] = 'ok' ORDER BY x.did) AS r;
+  END IF;
+  IF 602 = ANY (p_kind) THEN
+    WITH said AS MATERIALIZED (
+      SELECT o.* FROM unnest(p_of, p_kind, p_uri, p_cid, p_subject, p_subject_cid, p_created_at, p_rest, p_times, p_quiet)
+        AS o (of, kind, uri, cid, subject, subject_cid, created_at, rest, came, quiet)
+      WHERE o.kind = 602 AND o.uri <> ALL (v_out)),
+    new AS (
+      INSERT INTO public.likes AS t (uri, user_did, post_uri, subject_cid, via, created_at, indexed_at, commit_time, commit_seq, commit_rev) SELECT s.uri, p_did[s.of], s.subject, s.subject_cid, s.rest -> 'via', s.created_at, now(), s.came, NULL::bigint::text, p_rev[s.of] FROM said AS s ORDER BY s.uri
+      ON CONFLICT DO NOTHING RETURNING t.uri, t.user_did, t.post_uri, t.subject_cid, t.via, t.created_at, t.indexed_at, t.commit_time, t.commit_seq, t.commit_rev),
+    t AS MATERIALIZED (
+      SELECT n.*, s.cid AS said_cid, s.quiet AS said_quiet FROM new AS n JOIN said AS s ON s.uri = n.uri),
+    made_1 AS (
+      INSERT INTO public.post_viewer_states AS d (post_uri, viewer_did, like_uri, created_at, updated_at) SELECT t.post_uri AS post_uri, t.user_did AS viewer_did, t.uri AS like_uri, now() AS created_at, now() AS updated_at
+      FROM t  WHERE true ORDER BY post_uri, viewer_did
+      ON CONFLICT (post_uri, viewer_did) DO UPDATE SET like_uri = excluded.like_uri RETURNING d.*),
+    made_2 AS (
+      INSERT INTO public.notifications AS d (uri, recipient_did, author_did, reason, reason_subject, cid, created_at, indexed_at) SELECT t.uri || '#notification' AS uri, split_part(t.post_uri, '/', 3) AS recipient_did, t.user_did AS author_did, 'like' AS reason, t.post_uri AS reason_subject, t.said_cid AS cid, t.created_at AS created_at, now() AS indexed_at
+      FROM t  WHERE NOT t.said_quiet AND true AND split_part(t.post_uri, '/', 3) <> t.user_did AND length(t.uri) <= 499 ORDER BY uri
+      ON CONFLICT (uri) DO UPDATE SET recipient_did = excluded.recipient_did, author_did = excluded.author_did, reason = excluded.reason, reason_subject = excluded.reason_subject, cid = excluded.cid, created_at = excluded.created_at RETURNING d.*),
+    made_3 AS (
+      INSERT INTO public.notifications AS d (uri, recipient_did, author_did, reason, reason_subject, cid, created_at, indexed_at) SELECT t.uri || '#notification/like-via-repost' AS uri, split_part(unified_worker.referred(t.via, 'app.bsky.feed.repost'), '/', 3) AS recipient_did, t.user_did AS author_did, 'like-via-repost' AS reason, unified_worker.referred(t.via, 'app.bsky.feed.repost') AS reason_subject, t.said_cid AS cid, t.created_at AS created_at, now() AS indexed_at
+      FROM t  WHERE NOT t.said_quiet AND t.via IS NOT NULL AND split_part(unified_worker.referred(t.via, 'app.bsky.feed.repost'), '/', 3) <> t.user_did AND length(t.uri) <= 483 ORDER BY uri
+      ON CONFLICT (uri) DO UPDATE SET recipient_did = excluded.recipient_did, author_did = excluded.author_did, reason = excluded.reason, reason_subject = excluded.reason_subject, cid = excluded.cid, created_at = excluded.created_at RETURNING d.*)
+    SELECT ARRAY(SELECT t.uri FROM t), v_like_count || ARRAY(SELECT t.post_uri FROM t AS t WHERE true) INTO v_new, v_like_count;
+    v_done := v_done || v_new;
+  END IF;
+  IF 32492 = ANY (p_kind) THEN
+    WITH said AS MATERIALIZED (
+      SELECT o.* FROM unnest(p_of, p_kind, p_uri, p_cid, p_subject, p_subject_cid, p_created_at, p_rest, p_times, p_quiet)
+        AS o (of, kind, uri, cid, subject, subject_cid, created_at, rest, came, quiet)
+      WHERE o.kind = 32492 AND o.uri <> ALL (v_out)),
+    new AS (
+      INSERT INTO public.reposts AS t (uri, user_did, post_uri, subject_cid, via, created_at, indexed_at, commit_time, commit_seq, commit_rev) SELECT s.uri, p_did[s.of], s.subject, s.subject_cid, s.rest -> 'via', s.created_at, now(), s.came, NULL::bigint::text, p_rev[s.of] FROM said AS s ORDER BY s.uri
+      ON CONFLICT DO NOTHING RETURNING t.uri, t.user_did, t.post_uri, t.subject_cid, t.via, t.created_at, t.indexed_at, t.commit_time, t.commit_seq, t.commit_rev),
+    t AS MATERIALIZED (
+      SELECT n.*, s.cid AS said_cid, s.quiet AS said_quiet FROM new AS n JOIN said AS s ON s.uri = n.uri),
+    made_1 AS (
+      INSERT INTO public.post_viewer_states AS d (post_uri, viewer_did, repost_uri, created_at, updated_at) SELECT t.post_uri AS post_uri, t.user_did AS viewer_did, t.uri AS repost_uri, now() AS created_at, now() AS updated_at
+      FROM t  WHERE true ORDER BY post_uri, viewer_did
+      ON CONFLICT (post_uri, viewer_did) DO UPDATE SET repost_uri = excluded.repost_uri RETURNING d.*),
+    made_2 AS (
+      INSERT INTO public.feed_items AS d (uri, post_uri, originator_did, type, sort_at, cid, created_at, indexed_at) SELECT t.uri AS uri, t.post_uri AS post_uri, t.user_did AS originator_did, 'repost' AS type, least(t.created_at, t.commit_time) AS sort_at, coalesce(t.said_cid, t.subject_cid, '') AS cid, t.created_at AS created_at, now() AS indexed_at
+      FROM t  WHERE true ORDER BY uri
+      ON CONFLICT (uri) DO UPDATE SET post_uri = excluded.post_uri, originator_did = excluded.originator_did, type = excluded.type, sort_at = excluded.sort_at, cid = excluded.cid, created_at = excluded.created_at RETURNING d.*),
+    made_3 AS (
+      INSERT INTO public.notifications AS d (uri, recipient_did, author_did, reason, reason_subject, cid, created_at, indexed_at) SELECT t.uri || '#notification' AS uri, split_part(t.post_uri, '/', 3) AS recipient_did, t.user_did AS author_did, 'repost' AS reason, t.post_uri AS reason_subject, t.said_cid AS cid, t.created_at AS created_at, now() AS indexed_at
+      FROM t  WHERE NOT t.said_quiet AND true AND split_part(t.post_uri, '/', 3) <> t.user_did AND length(t.uri) <= 499 ORDER BY uri
+      ON CONFLICT (uri) DO UPDATE SET recipient_did = excluded.recipient_did, author_did = excluded.author_did, reason = excluded.reason, reason_subject = excluded.reason_subject, cid = excluded.cid, created_at = excluded.created_at RETURNING d.*),
+    made_4 AS (
+      INSERT INTO public.notifications AS d (uri, recipient_did, author_did, reason, reason_subject, cid, created_at, indexed_at) SELECT t.uri || '#notification/repost-via-repost' AS uri, split_part(unified_worker.referred(t.via, 'app.bsky.feed.repost'), '/', 3) AS recipient_did, t.user_did AS author_did, 'repost-via-repost' AS reason, unified_worker.referred(t.via, 'app.bsky.feed.repost') AS reason_subject, t.said_cid AS cid, t.created_at AS created_at, now() AS indexed_at
+      FROM t  WHERE NOT t.said_quiet AND t.via IS NOT NULL AND split_part(unified_worker.referred(t.via, 'app.bsky.feed.repost'), '/', 3) <> t.user_did AND length(t.uri) <= 481 ORDER BY uri
+      ON CONFLICT (uri) DO UPDATE SET recipient_did = excluded.recipient_did, author_did = excluded.author_did, reason = excluded.reason, reason_subject = excluded.reason_subject, cid = excluded.cid, created_at = excluded.created_at RETURNING d.*)
+    SELECT ARRAY(SELECT t.uri FROM t), v_repost_count || ARRAY(SELECT t.post_uri FROM t AS t WHERE true) INTO v_new, v_repost_count;
+    v_done := v_done || v_new;
+  END IF;
+  IF 14 = ANY (p_kind) THEN
+    WITH said AS MATERIALIZED (
+      SELECT o.* FROM unnest(p_of, p_kind, p_uri, p_cid, p_subject, p_subject_cid, p_created_at, p_rest, p_times, p_quiet)
+        AS o (of, kind, uri, cid, subject, subject_cid, created_at, rest, came, quiet)
+      WHERE o.kind = 14 AND o.uri <> ALL (v_out)),
+    new AS (
+      INSERT INTO public.posts AS t (uri, cid, author_did, text, langs, parent_uri, parent_cid, root_uri, root_cid, embed, facets, tags, search_vector, violates_thread_gate, violates_embedding_rules, has_thread_gate, has_post_gate, created_at, indexed_at, commit_time, commit_seq, commit_rev, self_labels) SELECT s.uri, s.cid, p_did[s.of], s.rest ->> 'text', s.rest -> 'langs', s.subject, s.subject_cid, s.rest ->> 'root', s.rest ->> 'root_cid', s.rest -> 'embed', s.rest -> 'facets', coalesce(s.rest -> 'tags', '[]'), to_tsvector('simple', coalesce(s.rest ->> 'search', s.rest ->> 'text')), false, false, false, false, s.created_at, now(), s.came, NULL::bigint::text, p_rev[s.of], s.rest -> 'labels' FROM said AS s ORDER BY s.uri
+      ON CONFLICT DO NOTHING RETURNING t.uri, t.cid, t.author_did, t.text, t.langs, t.parent_uri, t.parent_cid, t.root_uri, t.root_cid, t.embed, t.facets, t.tags, t.violates_thread_gate, t.violates_embedding_rules, t.has_thread_gate, t.has_post_gate, t.created_at, t.indexed_at, t.commit_time, t.commit_seq, t.commit_rev, t.self_labels),
+    t AS MATERIALIZED (
+      SELECT n.*, s.cid AS said_cid, s.quiet AS said_quiet FROM new AS n JOIN said AS s ON s.uri = n.uri),
+    made_1 AS (
+      INSERT INTO public.thread_contexts AS d (post_uri, created_at, updated_at) SELECT t.uri AS post_uri, now() AS created_at, now() AS updated_at
+      FROM t  WHERE t.parent_uri IS NOT NULL ORDER BY post_uri
+      ON CONFLICT (post_uri) DO NOTHING RETURNING d.*),
+    made_2 AS (
+      INSERT INTO public.quotes AS d (uri, cid, post_uri, quoted_uri, quoted_cid, created_at, indexed_at) SELECT t.uri || '#quote' AS uri, t.said_cid AS cid, t.uri AS post_uri, v_quoted AS quoted_uri, unified_worker.quoted_cid(t.embed) AS quoted_cid, t.created_at AS created_at, now() AS indexed_at
+      FROM t CROSS JOIN LATERAL (SELECT CASE WHEN t.embed ? 'record' AND length(t.uri) <= 506
+    THEN unified_worker.quoted(t.embed) END) AS q (v_quoted) WHERE v_quoted IS NOT NULL ORDER BY uri
+      ON CONFLICT (uri) DO UPDATE SET cid = excluded.cid, post_uri = excluded.post_uri, quoted_uri = excluded.quoted_uri, quoted_cid = excluded.quoted_cid, created_at = excluded.created_at RETURNING d.*),
+    made_4 AS (
+      INSERT INTO public.feed_items AS d (uri, post_uri, originator_did, type, sort_at, cid, created_at, indexed_at) SELECT t.uri AS uri, t.uri AS post_uri, t.author_did AS originator_did, CASE WHEN t.parent_uri IS NULL THEN 'post' ELSE 'reply' END AS type, least(t.created_at, t.commit_time) AS sort_at, t.said_cid AS cid, t.created_at AS created_at, now() AS indexed_at
+      FROM t  WHERE true ORDER BY uri
+      ON CONFLICT (uri) DO UPDATE SET post_uri = excluded.post_uri, originator_did = excluded.originator_did, type = excluded.type, sort_at = excluded.sort_at, cid = excluded.cid, created_at = excluded.created_at RETURNING d.*)
+    SELECT ARRAY(SELECT t.uri FROM t), v_reply_count || ARRAY(SELECT t.parent_uri FROM t AS t WHERE t.parent_uri LIKE 'at://did:%'), v_quote_count || ARRAY(SELECT t.quoted_uri FROM made_2 AS t WHERE true) INTO v_new, v_reply_count, v_quote_count;
+    v_done := v_done || v_new;
+  END IF;
+  IF 864 = ANY (p_kind) THEN
+    WITH said AS MATERIALIZED (
+      SELECT o.* FROM unnest(p_of, p_kind, p_uri, p_cid, p_subject, p_subject_cid, p_created_at, p_rest, p_times, p_quiet)
+        AS o (of, kind, uri, cid, subject, subject_cid, created_at, rest, came, quiet)
+      WHERE o.kind = 864 AND o.uri <> ALL (v_out)),
+    new AS (
+      INSERT INTO public.follows AS t (uri, follower_did, following_did, created_at, indexed_at, commit_time, commit_seq, commit_rev) SELECT s.uri, p_did[s.of], s.subject, s.created_at, now(), s.came, NULL::bigint::text, p_rev[s.of] FROM said AS s ORDER BY s.uri
+      ON CONFLICT DO NOTHING RETURNING t.uri, t.follower_did, t.following_did, t.created_at, t.indexed_at, t.commit_time, t.commit_seq, t.commit_rev),
+    t AS MATERIALIZED (
+      SELECT n.*, s.cid AS said_cid, s.quiet AS said_quiet FROM new AS n JOIN said AS s ON s.uri = n.uri),
+    made_0 AS (
+      INSERT INTO public.notifications AS d (uri, recipient_did, author_did, reason, reason_subject, cid, created_at, indexed_at) SELECT t.uri || '#notification' AS uri, t.following_did AS recipient_did, t.follower_did AS author_did, 'follow' AS reason, NULL AS reason_subject, t.said_cid AS cid, t.created_at AS created_at, now() AS indexed_at
+      FROM t  WHERE NOT t.said_quiet AND true AND t.following_did <> t.follower_did AND length(t.uri) <= 499 ORDER BY uri
+      ON CONFLICT (uri) DO UPDATE SET recipient_did = excluded.recipient_did, author_did = excluded.author_did, reason = excluded.reason, reason_subject = excluded.reason_subject, cid = excluded.cid, created_at = excluded.created_at RETURNING d.*)
+    SELECT ARRAY(SELECT t.uri FROM t) INTO v_new;
+    v_done := v_done || v_new;
+  END IF;
+  IF 13348 = ANY (p_kind) THEN
+    WITH said AS MATERIALIZED (
+      SELECT o.* FROM unnest(p_of, p_kind, p_uri, p_cid, p_subject, p_subject_cid, p_created_at, p_rest, p_times, p_quiet)
+        AS o (of, kind, uri, cid, subject, subject_cid, created_at, rest, came, quiet)
+      WHERE o.kind = 13348 AND o.uri <> ALL (v_out)),
+    new AS (
+      INSERT INTO public.generic_records AS t (uri, cid, author_did, record_type, record, created_at, indexed_at) SELECT s.uri, s.cid, p_did[s.of], split_part(s.uri, '/', 4), s.rest, s.created_at, now() FROM said AS s ORDER BY s.uri
+      ON CONFLICT DO NOTHING RETURNING t.uri, t.cid, t.author_did, t.record_type, t.record, t.created_at, t.indexed_at),
+    t AS MATERIALIZED (
+      SELECT n.*, s.cid AS said_cid, s.quiet AS said_quiet FROM new AS n JOIN said AS s ON s.uri = n.uri)
+    SELECT ARRAY(SELECT t.uri FROM t) INTO v_new;
+    v_done := v_done || v_new;
+  END IF;
+  IF 5284 = ANY (p_kind) THEN
+    WITH said AS MATERIALIZED (
+      SELECT o.* FROM unnest(p_of, p_kind, p_uri, p_cid, p_subject, p_subject_cid, p_created_at, p_rest, p_times, p_quiet)
+        AS o (of, kind, uri, cid, subject, subject_cid, created_at, rest, came, quiet)
+      WHERE o.kind = 5284 AND o.uri <> ALL (v_out)),
+    new AS (
+      INSERT INTO public.blocks AS t (uri, blocker_did, blocked_did, created_at, indexed_at, commit_time, commit_seq, commit_rev) SELECT s.uri, p_did[s.of], s.subject, s.created_at, now(), s.came, NULL::bigint::text, p_rev[s.of] FROM said AS s ORDER BY s.uri
+      ON CONFLICT DO NOTHING RETURNING t.uri, t.blocker_did, t.blocked_did, t.created_at, t.indexed_at, t.commit_time, t.commit_seq, t.commit_rev),
+    t AS MATERIALIZED (
+      SELECT n.*, s.cid AS said_cid, s.quiet AS said_quiet FROM new AS n JOIN said AS s ON s.uri = n.uri)
+    SELECT ARRAY(SELECT t.uri FROM t) INTO v_new;
+    v_done := v_done || v_new;
+  END IF;
+  IF 21370 = ANY (p_kind) THEN
+    WITH said AS MATERIALIZED (
+      SELECT o.* FROM unnest(p_of, p_kind, p_uri, p_cid, p_subject, p_subject_cid, p_created_at, p_rest, p_times, p_quiet)
+        AS o (of, kind, uri, cid, subject, subject_cid, created_at, rest, came, quiet)
+      WHERE o.kind = 21370 AND o.uri <> ALL (v_out)),
+    new AS (
+      INSERT INTO public.lists AS t (uri, cid, creator_did, name, purpose, description, avatar_url, created_at, indexed_at) SELECT s.uri, s.cid, p_did[s.of], s.rest ->> 'name', s.rest ->> 'purpose', s.rest ->> 'description', s.rest ->> 'avatar', s.created_at, now() FROM said AS s ORDER BY s.uri
+      ON CONFLICT DO NOTHING RETURNING t.uri, t.cid, t.creator_did, t.name, t.purpose, t.description, t.avatar_url, t.created_at, t.indexed_at),
+    t AS MATERIALIZED (
+      SELECT n.*, s.cid AS said_cid, s.quiet AS said_quiet FROM new AS n JOIN said AS s ON s.uri = n.uri)
+    SELECT ARRAY(SELECT t.uri FROM t) INTO v_new;
+    v_done := v_done || v_new;
+  END IF;
+  IF 30516 = ANY (p_kind) THEN
+    WITH said AS MATERIALIZED (
+      SELECT o.* FROM unnest(p_of, p_kind, p_uri, p_cid, p_subject, p_subject_cid, p_created_at, p_rest, p_times, p_quiet)
+        AS o (of, kind, uri, cid, subject, subject_cid, created_at, rest, came, quiet)
+      WHERE o.kind = 30516 AND o.uri <> ALL (v_out)),
+    new AS (
+      INSERT INTO public.list_blocks AS t (uri, blocker_did, list_uri, created_at, indexed_at) SELECT s.uri, p_did[s.of], s.subject, s.created_at, now() FROM said AS s ORDER BY s.uri
+      ON CONFLICT DO NOTHING RETURNING t.uri, t.blocker_did, t.list_uri, t.created_at, t.indexed_at),
+    t AS MATERIALIZED (
+      SELECT n.*, s.cid AS said_cid, s.quiet AS said_quiet FROM new AS n JOIN said AS s ON s.uri = n.uri)
+    SELECT ARRAY(SELECT t.uri FROM t) INTO v_new;
+    v_done := v_done || v_new;
+  END IF;
+  IF 9574 = ANY (p_kind) THEN
+    WITH said AS MATERIALIZED (
+      SELECT o.* FROM unnest(p_of, p_kind, p_uri, p_cid, p_subject, p_subject_cid, p_created_at, p_rest, p_times, p_quiet)
+        AS o (of, kind, uri, cid, subject, subject_cid, created_at, rest, came, quiet)
+      WHERE o.kind = 9574 AND o.uri <> ALL (v_out)),
+    new AS (
+      INSERT INTO public.starter_packs AS t (uri, cid, creator_did, name, description, list_uri, feeds, created_at, indexed_at) SELECT s.uri, s.cid, p_did[s.of], s.rest ->> 'name', s.rest ->> 'description', s.subject, s.rest -> 'feeds', s.created_at, now() FROM said AS s ORDER BY s.uri
+      ON CONFLICT DO NOTHING RETURNING t.uri, t.cid, t.creator_did, t.name, t.description, t.list_uri, t.feeds, t.created_at, t.indexed_at),
+    t AS MATERIALIZED (
+      SELECT n.*, s.cid AS said_cid, s.quiet AS said_quiet FROM new AS n JOIN said AS s ON s.uri = n.uri)
+    SELECT ARRAY(SELECT t.uri FROM t) INTO v_new;
+    v_done := v_done || v_new;
+  END IF;
+  INSERT INTO public.post_aggregations AS a (post_uri, like_count, repost_count, reply_count, quote_count, created_at, updated_at)
+  SELECT c.uri, sum(c.like_count), sum(c.repost_count), sum(c.reply_count), sum(c.quote_count), now(), now() FROM (
+    SELECT u AS uri, 1 AS like_count, 0 AS repost_count, 0 AS reply_count, 0 AS quote_count FROM unnest(v_like_count) AS u
+    UNION ALL SELECT u AS uri, 0 AS like_count, 1 AS repost_count, 0 AS reply_count, 0 AS quote_count FROM unnest(v_repost_count) AS u
+    UNION ALL SELECT u AS uri, 0 AS like_count, 0 AS repost_count, 1 AS reply_count, 0 AS quote_count FROM unnest(v_reply_count) AS u
+    UNION ALL SELECT u AS uri, 0 AS like_count, 0 AS repost_count, 0 AS reply_count, 1 AS quote_count FROM unnest(v_quote_count) AS u) AS c
+  GROUP BY c.uri ORDER BY c.uri COLLATE "C"
+  ON CONFLICT (post_uri) DO UPDATE SET like_count = a.like_count + excluded.like_count, repost_count = a.repost_count + excluded.repost_count, reply_count = a.reply_count + excluded.reply_count, quote_count = a.quote_count + excluded.quote_count, updated_at = now();
+  IF cardinality(v_done) < cardinality(p_uri) THEN
+    p_left := ARRAY(
+      SELECT o.place::int FROM unnest(p_uri) WITH ORDINALITY AS o (uri, place)
+      WHERE o.uri NOT IN (SELECT unnest(v_done)) ORDER BY o.place);
+  END IF;
+  IF p_looks AND cardinality(v_done) > 0 THEN
+    UPDATE unified_worker.repos SET unlooked = true WHERE did = ANY (p_did) AND NOT unlooked;
+  END IF;
+  SET CONSTRAINTS ALL IMMEDIATE;
+END $set$;
 
-CREATE OR REPLACE FUNCTION unified_worker.repair_leave(
-  p_did text, p_claim int, p_state text, p_reason text, p_after interval, p_failed boolean)
-RETURNS boolean LANGUAGE plpgsql AS $leave$
+CREATE OR REPLACE FUNCTION unified_worker.repair_look(p_kind smallint[], p_uri text[]) RETURNS void
+LANGUAGE plpgsql SET enable_hashjoin = off SET enable_mergejoin = off AS $look$
 DECLARE
-  v_host int;
+  v_locked text; v_uris text[]; v_uri text; v_meets text[] := '{}'; v_again boolean := false; v_left int; v_likes text[] := '{}'; v_posts text[] := '{}';
 BEGIN
-  PERFORM FROM unified_worker.repos WHERE did = p_did FOR UPDATE;
-  -- Of a backfill nobody waits for what is not there; of the network it would be millions.
-  UPDATE unified_worker.repairs SET reason = p_reason,
-    state = CASE WHEN p_state = 'unavailable' AND priority >= 20 THEN '' ELSE coalesce(p_state, '') END,
-    claim = claim + 1, holder = NULL, lease_until = NULL, failures = failures + p_failed::int, retry_at = now() + p_after
-  WHERE did = p_did AND claim = coalesce(p_claim, claim) RETURNING host INTO v_host;
-  IF NOT FOUND THEN
-    RETURN false;
+  PERFORM pg_advisory_lock(1456714798, 1073741824);
+  PERFORM pg_advisory_unlock(1456714798, 1073741824);
+  v_locked := pg_advisory_xact_lock_shared(1456714798, 1073741824)::text;
+  IF 602 = ANY (p_kind) THEN
+    v_uris := ARRAY(SELECT o.uri FROM unnest(p_kind, p_uri) AS o (kind, uri) WHERE o.kind = 602);
+    v_likes := ARRAY(SELECT t.uri FROM public.likes AS t WHERE t.uri = ANY (v_uris) AND (split_part(t.post_uri, '/', 4) <> 'app.bsky.feed.post' OR (SELECT split_part(p.root_uri, '/', 3) FROM public.posts AS p WHERE p.uri = t.post_uri) = t.user_did) ORDER BY t.uri);
+    v_meets := v_meets || ARRAY(SELECT unnest(ARRAY[t.post_uri]::text[]) FROM public.likes AS t WHERE t.uri = ANY (v_likes));
   END IF;
-  DELETE FROM unified_worker.repairs WHERE did = p_did AND state = '';
-  DELETE FROM unified_worker.touched WHERE did = p_did;
-  UPDATE unified_worker.repos SET fetching = false, sync = CASE sync WHEN 3 THEN 2 ELSE sync END WHERE did = p_did;
-  IF v_host IS NOT NULL AND (p_failed OR p_state = 'unavailable') THEN
-    UPDATE unified_worker.hosts SET failed = failed + p_failed::int, unavailable = unavailable + (p_state = 'unavailable')::int
-    WHERE id = v_host;
+  IF 14 = ANY (p_kind) THEN
+    v_uris := ARRAY(SELECT o.uri FROM unnest(p_kind, p_uri) AS o (kind, uri) WHERE o.kind = 14);
+    v_posts := ARRAY(SELECT t.uri FROM public.posts AS t WHERE t.uri = ANY (v_uris) AND ((SELECT l.uri FROM public.likes AS l
+        WHERE l.user_did = split_part(t.root_uri, '/', 3) AND l.post_uri = t.uri) IS NOT NULL OR (SELECT true FROM public.thread_gates AS g WHERE g.post_uri IN (t.uri, t.root_uri) LIMIT 1)
+      OR (SELECT true FROM public.post_gates AS g WHERE g.post_uri = t.uri LIMIT 1)
+      OR (SELECT true FROM public.quotes AS q JOIN public.post_gates AS g ON g.post_uri = q.quoted_uri
+        WHERE q.post_uri = t.uri LIMIT 1)
+      OR t.parent_uri <> t.root_uri AND (
+        SELECT true FROM public.posts AS p JOIN public.thread_gates AS g ON g.post_uri = coalesce(p.root_uri, p.uri)
+        WHERE p.uri = t.parent_uri LIMIT 1)) ORDER BY t.uri);
+    v_meets := v_meets || ARRAY(SELECT unnest(ARRAY[t.uri, t.parent_uri, t.root_uri, (SELECT q.quoted_uri FROM public.quotes AS q WHERE q.post_uri = t.uri)]::text[]) FROM public.posts AS t WHERE t.uri = ANY (v_posts));
   END IF;
-  RETURN true;
-END $leave$;
-
-CREATE OR REPLACE FUNCTION unified_worker.repair_reset(p_holder text) RETURNS bigint LANGUAGE sql AS $reset$
-  SELECT count(*) FILTER (WHERE unified_worker.repair_leave(x.did, x.claim, 'wanted', NULL, interval '0', false)) FROM (
-    SELECT did, claim FROM unified_worker.repairs
-    WHERE holder IS NOT NULL AND (holder = p_holder OR lease_until < now()) ORDER BY did) AS x;
-$reset$;
+  PERFORM unified_worker.lock(v_meets);
+  FOREACH v_uri IN ARRAY v_likes LOOP
+    DECLARE
+      r public.likes;
+    BEGIN
+      SELECT t.* INTO r FROM public.likes AS t WHERE t.uri = v_uri;
+      CONTINUE WHEN NOT FOUND;
+      IF split_part(r.post_uri, '/', 4) <> 'app.bsky.feed.post' THEN
+    IF split_part(r.post_uri, '/', 4) <> 'app.bsky.feed.post' THEN
+      PERFORM unified_worker.show_like_count(r.post_uri);
+    END IF;
+      END IF;
+      IF (SELECT split_part(p.root_uri, '/', 3) FROM public.posts AS p WHERE p.uri = r.post_uri) = r.user_did THEN
+    IF EXISTS (SELECT FROM public.posts AS p WHERE p.uri = r.post_uri AND split_part(p.root_uri, '/', 3) = r.user_did) THEN
+      UPDATE public.thread_contexts AS c SET root_author_like_uri = v_uri, updated_at = now() WHERE c.post_uri = r.post_uri;
+    END IF;
+      END IF;
+    END;
+  END LOOP;
+  FOREACH v_uri IN ARRAY v_posts LOOP
+    DECLARE
+      r public.posts;
+    BEGIN
+      SELECT t.* INTO r FROM public.posts AS t WHERE t.uri = v_uri;
+      CONTINUE WHEN NOT FOUND;
+      IF (SELECT l.uri FROM public.likes AS l
+            WHERE l.user_did = split_part(r.root_uri, '/', 3) AND l.post_uri = v_uri) IS NOT NULL THEN
+    IF r.parent_uri IS NOT NULL THEN
+      INSERT INTO public.thread_contexts AS c (post_uri, root_author_like_uri, created_at, updated_at)
+      VALUES (v_uri, (SELECT l.uri FROM public.likes AS l
+        WHERE l.user_did = split_part(r.root_uri, '/', 3) AND l.post_uri = v_uri), now(), now())
+      ON CONFLICT (post_uri) DO UPDATE SET root_author_like_uri = excluded.root_author_like_uri, updated_at = now();
+    ELSIF v_again THEN
+      DELETE FROM public.thread_contexts AS c WHERE c.post_uri = v_uri;
+    END IF;
+      END IF;
+      IF (SELECT true FROM public.thread_gates AS g WHERE g.post_uri IN (v_uri, r.root_uri) LIMIT 1)
+          OR (SELECT true FROM public.post_gates AS g WHERE g.post_uri = v_uri LIMIT 1)
+          OR (SELECT true FROM public.quotes AS q JOIN public.post_gates AS g ON g.post_uri = q.quoted_uri
+            WHERE q.post_uri = v_uri LIMIT 1)
+          OR r.parent_uri <> r.root_uri AND (
+            SELECT true FROM public.posts AS p JOIN public.thread_gates AS g ON g.post_uri = coalesce(p.root_uri, p.uri)
+            WHERE p.uri = r.parent_uri LIMIT 1) THEN
+    UPDATE public.posts AS p SET has_thread_gate = x.thread_gated, has_post_gate = x.post_gated,
+          violates_thread_gate = x.intrudes, violates_embedding_rules = x.embeds,
+          search_vector = coalesce(p.search_vector, to_tsvector('simple', left(p.text, 25000)))
+        FROM (
+          SELECT t.uri, g.post_uri IS NOT NULL AS thread_gated, e.post_uri IS NOT NULL AS post_gated,
+            CASE WHEN t.parent_uri IS NULL OR of_root.post_uri IS NULL THEN false
+              WHEN c.came < unified_worker.gate_since(t.root_uri) THEN t.violates_thread_gate  -- judged by a gate that was before
+              ELSE unified_worker.violates_thread_gate(t.root_uri, t.author_did, c.came) END
+              OR t.parent_uri IS NOT NULL AND t.parent_uri <> t.root_uri AND unified_worker.violates_parents_gate(
+                t.parent_uri, t.root_uri, t.author_did, c.came, t.violates_thread_gate) AS intrudes,
+            coalesce(unified_worker.disables_quotes(d.embedding_rules), false)
+              AND t.author_did <> split_part(q.quoted_uri, '/', 3) AS embeds
+          FROM (SELECT o.* FROM public.posts AS o WHERE o.uri = v_uri) AS t
+          CROSS JOIN LATERAL (SELECT coalesce(t.commit_time, unified_worker.tid_time(split_part(t.uri, '/', 5)), 'infinity')) AS c (came)
+          LEFT JOIN public.thread_gates AS g ON g.post_uri = t.uri
+          LEFT JOIN public.post_gates AS e ON e.post_uri = t.uri
+          LEFT JOIN public.thread_gates AS of_root ON of_root.post_uri = t.root_uri
+          LEFT JOIN public.quotes AS q ON q.post_uri = t.uri
+          LEFT JOIN public.post_gates AS d ON d.post_uri = q.quoted_uri) AS x
+        WHERE p.uri = x.uri AND (p.search_vector IS NULL OR
+          (p.has_thread_gate, p.has_post_gate, p.violates_thread_gate, p.violates_embedding_rules)
+            IS DISTINCT FROM (x.thread_gated, x.post_gated, x.intrudes, x.embeds));
+    IF (SELECT p.has_thread_gate FROM public.posts AS p WHERE p.uri = v_uri) THEN
+      PERFORM unified_worker.judge_thread(v_uri);
+    END IF;
+      END IF;
+    END;
+  END LOOP;
+END $look$;
 
 CREATE OR REPLACE FUNCTION unified_worker.apply_commit(
   p_mode int,

@@ -20,3 +20,7 @@ ALTER TABLE unified_worker.backfill
   ADD unavailable bigint NOT NULL DEFAULT 0;
 COMMENT ON COLUMN unified_worker.backfill.repos IS 'The sum of unified_worker.backfill_minutes since the beginning, as the columns
       after it.';
+
+ALTER TABLE unified_worker.repos ADD unlooked boolean NOT NULL DEFAULT false;
+COMMENT ON COLUMN unified_worker.repos.unlooked IS 'Records of it were written as sets, and it was not settled since: the next
+      repair looks once more for what others'' records have to do with them.';

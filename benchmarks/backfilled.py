@@ -1,0 +1,254 @@
+"""What it costs to bring whole repos into the tables: `python -m benchmarks.backfilled [--records N]`.
+
+Repos as people have them (likes, follows, posts, reposts, blocks; on posts that everybody likes) are compared and written as
+after a fetch: as sets, and in another database record by record, as deletions and updates are. All is in one process, as in the
+worker, whose stream writes 500 commits/s in one of the runs. CPU is that of this process and of PostgreSQL's.
+"""
+
+import argparse
+import asyncio
+import json
+import time
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from copy import copy
+from datetime import timedelta
+from random import Random
+from statistics import quantiles
+from typing import Any, NamedTuple
+
+import psutil
+
+from benchmarks.processes import child_folder, server_cpu
+from benchmarks.throughput import fresh_database
+from indexer.backfill.together import Together
+from indexer.database.repair import arrays, queue, steps
+from indexer.database.repair.bringing import Tables
+from indexer.database.repair.steps import Word
+from indexer.database.repair.writing import Job, Writing
+from indexer.embedded.programs import EmbeddedPostgres
+from indexer.embedded.server import PostgresServer
+from indexer.selection import EVERYTHING
+from relay_simulator.encoding import cid_of, tid
+from testing.commits import (
+    FOLLOW,
+    LIKE,
+    POST,
+    REPOST,
+    START,
+    Stream,
+    did,
+    follow,
+    like,
+    post,
+    put,
+    quoting,
+    ref,
+    replying,
+    uri,
+)
+from testing.database_side import Worker, opened
+from testing.garbage import BLOCK
+from testing.whole import Whole
+
+AT_ONCE = 64  # repos, as the worker fetches
+LARGE, SMALL = 2_000, 10  # records of a repo
+LIVE_RATE = 500  # commits a second
+EVERYBODY = 2_000  # accounts whose posts are liked
+REV, NEXT_REV = (tid(int((START + timedelta(days=days)).timestamp() * 1_000_000), 0) for days in (1, 2))
+
+ROWS, SETS, SAME, TOGETHER, BESIDE = "record by record", "sets", "right already", "small repos", "sets beside the stream"
+STORED = f"""
+SELECT {" + ".join(f"(SELECT count(*) FROM {table})" for table in ("likes", "reposts", "follows", "posts", "blocks"))}
+  + (SELECT count(*) FROM unified_worker.duplicate_records) AS records,
+  (SELECT count(*) FROM likes) AS likes, (SELECT sum(like_count) FROM post_aggregations) AS counted
+"""
+
+
+class Figure(NamedTuple):
+    """One run. `ours`, `theirs`: CPU µs a record, of this process and of PostgreSQL's. `p99`: ms of a commit of the stream."""
+
+    repos: int
+    records: int
+    seconds: float
+    ours: float
+    theirs: float
+    rss: int
+    p99: float | None
+
+    @property
+    def rate(self) -> float:
+        return self.records / self.seconds
+
+
+def repo(name: str, records: int, seed: int) -> Whole:
+    """The repo of this account."""
+    rng = Random(seed)
+    made: dict[str, Any] = {}
+    micros = int(START.timestamp() * 1_000_000)
+    for number in range(records):
+        subject = uri(f"n{int(EVERYBODY * rng.random() ** 2)}", tid(micros + rng.randrange(200) * 1_000_000, 0))
+        key, draw = tid(micros + number * 1_000_000, 0), rng.random()
+        if draw < 0.57:
+            made[f"{LIKE}/{key}"] = like(subject, number / 60)
+        elif draw < 0.75:
+            made[f"{FOLLOW}/{key}"] = follow(did(f"f{rng.randrange(10**9)}"), number / 60)
+        elif draw < 0.84:
+            made[f"{REPOST}/{key}"] = {**like(subject, number / 60), "$type": REPOST}
+        elif draw < 0.87:
+            made[f"{BLOCK}/{key}"] = {**follow(did(f"f{rng.randrange(10**9)}")), "$type": BLOCK}
+        else:
+            more = {"reply": replying(ref(subject))} if rng.random() < 0.45 else {}
+            more |= {"embed": quoting(ref(subject))} if rng.random() < 0.06 else {}
+            made[f"{POST}/{key}"] = post("This is what I wanted to say about it, and nothing more.", number / 60, **more)
+    return Whole(REV, made)
+
+
+async def written(worker: Worker, postmaster: int, repos: dict[str, Whole], *, live: bool = False) -> Figure:
+    """Brings these repos in, from the claim to the end."""
+    together = Together(Writing(Tables(worker.pool), EVERYTHING, notify=timedelta(days=7)))
+    await queue.want(worker.connection, list(map(did, repos)), "network", queue.NETWORK)
+    room = asyncio.Semaphore(AT_ONCE)
+    claims = {one.did: one.claim for one in await queue.claim(worker.connection, "bench", len(repos))}
+
+    async def one(name: str, whole: Whole) -> None:
+        async with room:
+            async with worker.pool.connection() as connection:
+                marked = await steps.mark(connection, claims[did(name)])
+            assert marked.word is Word.OK
+            ended = await together.write(Job(claims[did(name)], whole, proven=True))
+            assert ended.word in (Word.OK, Word.SAME), ended
+
+    def cpu() -> tuple[float, float]:
+        return time.process_time(), server_cpu(postmaster)
+
+    before, began = cpu(), time.monotonic()
+    async with stream(worker, live=live) as waits:
+        await asyncio.gather(*(one(name, whole) for name, whole in repos.items()))
+        seconds = time.monotonic() - began
+    ours, theirs = (after - start for after, start in zip(cpu(), before, strict=True))
+    records = sum(whole.records for whole in repos.values())
+    p99 = quantiles(waits, n=100)[98] * 1_000 if len(waits) > 100 else None
+    rss = psutil.Process().memory_info().rss
+    return Figure(len(repos), records, seconds, 1e6 * ours / records, 1e6 * theirs / records, rss, p99)
+
+
+@asynccontextmanager
+async def stream(worker: Worker, *, live: bool) -> AsyncGenerator[list[float]]:
+    """Live commits of likes meanwhile; how long each took, in seconds."""
+    waits: list[float] = []
+    if not live:
+        yield waits
+        return
+    commits, rng = Stream(10**6), Random(5)
+
+    async def keep_coming() -> None:
+        """All that is due in one call, as a lane does."""
+        began, number = time.monotonic(), 0
+        while True:
+            due = int((time.monotonic() - began) * LIVE_RATE)
+            some = range(number, min(due, number + 250))
+            likes = [like(uri(f"n{rng.randrange(EVERYBODY)}", tid(int(START.timestamp() * 1_000_000), 0))) for _ in some]
+            events = [commits.commit(f"l{each}", put(f"{LIKE}/1", liked)) for each, liked in zip(some, likes, strict=True)]
+            if events:
+                await worker.write(*events)
+                waits.extend(time.monotonic() - began - each / LIVE_RATE for each in some)
+            number = some.stop
+            await asyncio.sleep(max(0.0, began + (number + 1) / LIVE_RATE - time.monotonic()))
+
+    task = asyncio.create_task(keep_coming())
+    try:
+        yield waits
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+class Found(NamedTuple):
+    """`live`: the p99 of live commits with nothing beside them, in ms. The other figures are runs, by what is done."""
+
+    live: float | None
+    runs: dict[str, Figure]
+
+
+async def compare(server: PostgresServer, records: int) -> Found:
+    """Every way, one after the other, each on a database of its own; the same repos once more on the one of the sets."""
+    postmaster = server.pid
+    assert postmaster is not None
+    large = {f"w{number}": repo(f"w{number}", LARGE, number) for number in range(max(1, records // LARGE))}
+    small = {f"s{number}": repo(f"s{number}", SMALL, 10**6 + number) for number in range(max(1, records // 5 // SMALL))}
+    runs: dict[str, Figure] = {}
+    in_sets = arrays.IN_SETS
+    for name in (ROWS, SETS):
+        arrays.IN_SETS = in_sets if name == SETS else frozenset()
+        async with fresh_database(server) as url, opened(url, size=8) as worker:
+            runs[name] = await written(worker, postmaster, large)
+            if name == SETS:
+                runs[SAME] = await written(worker, postmaster, again(large))
+                runs[TOGETHER] = await written(worker, postmaster, small)
+            await sound(worker, [large, small] if name == SETS else [large])
+    async with fresh_database(server) as url, opened(url, size=8) as worker:
+        async with stream(worker, live=True) as waits:
+            await asyncio.sleep(5)
+        runs[BESIDE] = await written(worker, postmaster, large, live=True)
+    return Found(quantiles(waits, n=100)[98] * 1_000, runs)
+
+
+def again(repos: Mapping[str, Whole]) -> dict[str, Whole]:
+    """The same records at a later rev."""
+    later = {name: copy(whole) for name, whole in repos.items()}
+    for whole in later.values():
+        whole.rev, whole.data = NEXT_REV, cid_of(whole.data)
+    return later
+
+
+async def sound(worker: Worker, repos: Sequence[Mapping[str, Whole]]) -> None:
+    """Every record has its row, and every like is counted."""
+    row = await worker.connection.fetchrow(STORED)
+    assert row is not None
+    assert row["records"] == sum(whole.records for some in repos for whole in some.values())
+    assert row["likes"] == row["counted"]
+
+
+def lines(found: Found) -> list[str]:
+    """As `make bench` prints them."""
+    runs = found.runs
+    told = [
+        "Whole repos brought into the tables; CPU µs a record, of the process that writes and of PostgreSQL's.",
+        "",
+        f"{'':<26}{'repos':>8}{'records':>10}{'records/s':>11}{'repos/s':>9}{'Python µs':>11}{'PostgreSQL µs':>15}{'RSS':>9}",
+    ]
+    told += [
+        f"{name:<26}{run.repos:>8,}{run.records:>10,}{run.rate:>11,.0f}{run.repos / run.seconds:>9,.0f}{run.ours:>11.1f}"
+        f"{run.theirs:>15.1f}{run.rss / 1e6:>6.0f} MB"
+        for name, run in runs.items()
+    ]
+    live, beside = found.live or 0.0, runs[BESIDE].p99 or 0.0
+    return [
+        *told,
+        "",
+        f"Sets are {runs[SETS].rate / runs[ROWS].rate:.1f} times as fast as record by record. Live commits at {LIVE_RATE}/s: "
+        f"p99 {live:.1f} ms alone, {beside:.1f} ms beside sets.",
+    ]
+
+
+async def bench(records: int, *, as_json: bool) -> None:
+    """Measures and prints."""
+    with child_folder() as folder:
+        async with EmbeddedPostgres(folder / "postgres", settings={"shared_buffers": "1GB", "max_wal_size": "4GB"}) as server:
+            found = await compare(server, records)
+    runs = {name: run._asdict() | {"rate": run.rate} for name, run in found.runs.items()}
+    print(json.dumps({"live": found.live, "runs": runs}) if as_json else "\n".join(lines(found)))
+
+
+def main() -> None:
+    """Runs the command."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.backfilled")
+    parser.add_argument("--records", type=int, default=50_000, help="records of a run (%(default)s)")
+    parser.add_argument("--json", action="store_true", help="one line of JSON")
+    options = parser.parse_args()
+    asyncio.run(bench(options.records, as_json=options.json))
+
+
+if __name__ == "__main__":
+    main()

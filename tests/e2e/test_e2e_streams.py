@@ -1,0 +1,134 @@
+"""Workers that read a stream's server: tables equal the model's, whatever becomes of workers, ingester and server."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator
+from pathlib import Path
+
+import pytest
+
+from indexer.config.settings import Config
+from indexer.stream.ingest import Ingest
+from relay_simulator.server import RelayServer
+from testing.databases import connected, differences, settled
+from testing.processes import Process
+from testing.streams import Valkey, valkey
+from testing.traffic import traffic
+from testing.waiting import until
+from testing.workers import finished, running, settings
+from unified_worker import UnifiedWorker
+
+
+@pytest.fixture(autouse=True)
+def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:  # pyright: ignore[reportUnusedFunction]
+    monkeypatch.setattr("indexer.stream.ingest.UNIT", 0.02)
+    monkeypatch.setattr("indexer.stream.reading.UNIT", 0.02)
+    monkeypatch.setattr("indexer.stream.keeping.INTERVAL", 0.1)
+    monkeypatch.setattr("indexer.stream.keeping.KEPT", 1.0)
+    monkeypatch.setattr("indexer.stream.cursors.INTERVAL", 0.1)
+    monkeypatch.setattr("indexer.stream.partitions.TICK", 0.1)
+
+
+@contextlib.asynccontextmanager
+async def ingesting(database: str, url: str) -> AsyncGenerator[Ingest]:
+    config = Config.from_env(settings(database, url))
+    assert config.stream is not None
+    ingest = Ingest(config, config.stream)
+    await ingest.initialize()
+    task = asyncio.create_task(ingest.run())
+    try:
+        yield ingest
+        assert not task.done(), task
+    finally:
+        ingest.stop()
+        await asyncio.wait_for(task, 10)
+
+
+def partitions(worker: UnifiedWorker) -> set[int]:
+    return set(getattr(worker.session.watermark, "parts", {}))
+
+
+async def stored(database: str, relay_url: str, seq: int) -> None:
+    """Wait until each partition's cursor is stored at this seq."""
+    host = relay_url.partition("://")[2]
+    async with connected(database) as connection:
+
+        async def reached() -> bool:
+            rows = await connection.fetch("SELECT cursor FROM firehose_cursor WHERE service LIKE $1", f"{host}#%/64")
+            return len(rows) == 64 and all(row["cursor"] == str(seq) for row in rows)
+
+        await until(reached, f"each partition's cursor is stored at {seq}")
+    await settled(database)
+
+
+@pytest.mark.promise(2)
+async def test_workers_come_and_go_while_the_server_crashes(database: str) -> None:
+    """One worker, then two and three; one stops; the server is killed and started, and once it has lost all."""
+    stream = traffic(3_000, awkward=True)
+    async with valkey() as engine, RelayServer(stream.frames, rate=700) as relay, contextlib.AsyncExitStack() as workers:
+        url = engine.url(relay.url)
+        async with ingesting(database, url):
+            first = await workers.enter_async_context(running(database, url))
+            await until(lambda: len(partitions(first)) == 64, "the first worker has all partitions")
+            second = await workers.enter_async_context(running(database, url))
+            await until(lambda: len(partitions(first)) == len(partitions(second)) == 32, "two workers have half each")
+            async with running(database, url) as third:
+
+                def thirds() -> bool:
+                    parts = [partitions(worker) for worker in (first, second, third)]
+                    return max(map(len, parts)) == 22 and parts[0] | parts[1] | parts[2] == set(range(1, 65))
+
+                await until(thirds, "three workers have a third each, and nothing is left over")
+                engine.kill()
+                await engine.start()
+                at = third.metrics.finished
+                await until(lambda: third.metrics.finished > at, "the third worker reads again")
+            engine.kill()
+            engine.empty()
+            await engine.start()
+            await until(lambda: len(partitions(first)) == len(partitions(second)) == 32, "two workers have half each again")
+            await stored(database, relay.url, stream.last_seq)
+            assert first.metrics.gaps == second.metrics.gaps == 0
+            await nothing_left(engine, relay.url)
+    assert await differences(database, stream.model) == []
+
+
+async def nothing_left(engine: Valkey, relay_url: str) -> None:
+    """Wait until all is trimmed but the last entry of each partition."""
+
+    async def trimmed() -> bool:
+        return await engine.entries(relay_url) <= 64
+
+    await until(trimmed, "what PostgreSQL has is trimmed")
+
+
+@pytest.mark.promise(2)
+async def test_a_worker_that_is_killed_leaves_its_partitions_to_the_other(database: str, tmp_path: Path) -> None:
+    stream = traffic(1_500)
+    async with valkey() as engine, RelayServer(stream.frames, rate=500) as relay:
+        url = engine.url(relay.url)
+        async with ingesting(database, url), Process(tmp_path, **settings(database, url)) as killed:
+            await killed.says("Reading 64 of 64 partitions")
+            async with running(database, url) as worker:
+                await until(lambda: len(partitions(worker)) == 32, "two workers have half each")
+                killed.kill()
+                await until(lambda: len(partitions(worker)) == 64, "the other one has all")
+                await stored(database, relay.url, stream.last_seq)
+    assert await differences(database, stream.model) == []
+
+
+async def test_cursors_pass_from_the_relay_to_the_stream_and_back(database: str) -> None:
+    """A worker at the relay, then one at the server, then one at the relay: each continues where the last one was."""
+    stream = traffic(900)
+    async with valkey() as engine, RelayServer(stream.frames, rate=400) as relay:
+        url = engine.url(relay.url)
+        async with running(database, relay.url) as first:
+            await until(lambda: first.metrics.finished > 100, "the relay's events are written")
+        async with ingesting(database, url) as ingest, running(database, url) as second:
+            await until(lambda: second.metrics.finished > 100, "the stream's events are written")
+        async with running(database, relay.url) as third:
+            await finished(third, stream.last_seq)
+    assert ingest.metrics.finished + first.metrics.finished <= len(stream.frames)  # it began where the first one was
+    assert await differences(database, stream.model) == []
+    async with connected(database) as connection:
+        assert await connection.fetchval("SELECT count(*) FROM unified_worker.gaps") == 0
