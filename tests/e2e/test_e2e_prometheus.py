@@ -58,11 +58,15 @@ def ask(url: str, path: str, **parameters: str) -> Any:
             raise AssertionError(refused.read().decode()) from None
 
 
-OF_TRUST = [
-    f"unified_worker_{name}_total"
-    for name in ("verified", "bad_signatures", "settled", "doubts", "identity_lookups", "confirmations", "audited")
+OF_FIRSTS = [
+    f"unified_worker_{name}"
+    for name in (
+        *("verified_total", "bad_signatures_total", "settled_total", "doubts_total", "identity_lookups_total"),
+        *("confirmations_total", "audited_total"),
+        *("backfill_ended_total", "backfill_left", "backfill_repos", "backfill_eta_seconds"),
+    )
 ]
-"""Counters whose series appear with the first of their kind."""
+"""Metrics whose series appear with the first of their kind."""
 
 
 def result(url: str, expr: str) -> list[Any]:
@@ -93,9 +97,9 @@ def look(program: str, target: str, folder: Path) -> None:
         scraped_at = time.time()
 
         def empty() -> list[Query]:
-            """Nothing was started while it looked, and a worker with VERIFY=off has proven and asked nothing yet."""
+            """Nothing was started while it looked, and a worker with VERIFY=off has proven, asked and fetched nothing yet."""
             asked = (query for query in queries(RATE_INTERVAL) if query.place != "Starts")
-            of_others = (query for query in asked if not any(name in query.expr for name in OF_TRUST))
+            of_others = (query for query in asked if not any(name in query.expr for name in OF_FIRSTS))
             return [query for query in of_others if not result(url, query.expr)]
 
         # A rate needs two scrapes within its interval, which a loaded machine may have missed just now.

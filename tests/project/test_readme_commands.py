@@ -216,7 +216,13 @@ async def timeline_of_an_account(folder: Path, url: str) -> None:
     """Ask for an author's history, and for that of whom it follows; then its timeline goes back to before the worker."""
     ask, show = (command for command in TRIED if command.startswith(".venv/bin/python unified_worker.py backfill --embedded"))
     async with connected(url) as connection:
-        did = await connection.fetchval("SELECT author_did FROM posts ORDER BY indexed_at LIMIT 1")
+
+        async def first_author() -> str | None:
+            return await connection.fetchval("SELECT author_did FROM posts ORDER BY indexed_at LIMIT 1")
+
+        await until(first_author, "somebody has posted")
+        did = await first_author()
+        assert did is not None
         async with Shell(folder, ask.replace("did:plc:…", did)) as shell:
             assert await shell.ends() == 0, shell.output
             assert "Backfill 1 is asked for" in shell.output
