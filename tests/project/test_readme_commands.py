@@ -198,7 +198,7 @@ async def port_for_us() -> AsyncGenerator[None]:
 async def test_make_relay_and_make_follow_beside_it(installed: Path) -> None:
     """And, as the page on backfills says, from there to the timeline of an account."""
     (installed / "project" / ".env").write_text("HTTP_BIND=127.0.0.1:0\n")
-    few = "--now --rate 100 --accounts 100 --history 20"
+    few = "--now --rate 100 --accounts 100 --history 60"
     async with port_for_us(), Shell(installed, "make relay", RELAY=few) as relay:
         await relay.says(rf"100 new frames per second at ws://127\.0\.0\.1:{PORT}")
         async with Shell(installed, "make follow") as worker:
