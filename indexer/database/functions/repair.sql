@@ -69,7 +69,7 @@ END $mark$;
 -- The CAR is proven. From here on it counts for all that its rev covers: commits up to it are stale, also those that come later,
 -- and what went wrong with them before is in it. Until `repair_settle` its state says that it is not whole, whatever it was.
 -- p_proven: the account's key signed it. 'behind': the repo is further. 'same': nothing can be missing.
--- 'again': what was written meanwhile stood on forged commits.
+-- 'again': what was written meanwhile stood on forged commits. 'new': 'ok', and nothing of the repo was ever written here.
 CREATE OR REPLACE FUNCTION unified_worker.repair_begin(
   p_did text, p_claim int, p_rev text, p_data text, p_proven boolean, p_records bigint, p_bytes bigint)
 RETURNS text LANGUAGE plpgsql AS $begin$
@@ -102,7 +102,9 @@ BEGIN
       updated_at = now()
     WHERE did = p_did;
   END IF;
-  RETURN 'ok';
+  -- An application may have written rows without us.
+  RETURN CASE WHEN v_repo.rev = '' AND NOT v_repo.has_user AND NOT v_repo.held
+    AND (SELECT min(v.tables_by) = 'worker' FROM unified_worker.schema_version AS v) THEN 'new' ELSE 'ok' END;
 END $begin$;
 
 -- Everything is in. What went wrong since `repair_begin` stays. p_filtered: records were left out by COLLECTIONS.

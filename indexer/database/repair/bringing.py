@@ -52,7 +52,7 @@ class Tables:
     async def bring(self, parts: Sequence[Part], *, look_at_all: frozenset[str]) -> list[Brought]:
         """Bring in a slice of each of these repos, in the order of their DIDs. `look_at_all`: of these repos also those records
         may have been written just now that are there. Raises Stop if only an operator can help."""
-        found = await self.patiently(lambda on: steps.compare(on, parts))
+        found = await self._compared(parts)
         brought = [Brought(one.word) for one in found]
         for part, differs, one in zip(parts, found, brought, strict=True):
             for refusal in differs.refused:
@@ -64,6 +64,11 @@ class Tables:
             await self.write(part, [put for put in alone[part.terms.did] if not put.type.comes_last], one)
             one.counts["same"] += len(part.piece.records) - len(differs.refused) - len(differs.put)
         return brought
+
+    async def _compared(self, parts: Sequence[Part]) -> list[Differences]:
+        there = [part for part in parts if not part.new]
+        compared = iter(await self.patiently(lambda on: steps.compare(on, there)) if there else ())
+        return [steps.all_of(part) if part.new else next(compared) for part in parts]
 
     async def _set(
         self, parts: Sequence[Part], found: Sequence[Differences], brought: Sequence[Brought], look_at_all: frozenset[str]

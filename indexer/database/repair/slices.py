@@ -84,12 +84,14 @@ class Slice(NamedTuple):
 
 
 class Part(NamedTuple):
-    """A slice of a repo that is being repaired. `number`: of the claim. `rev`: letters up to it are closed; None: none are."""
+    """A slice of a repo that is being repaired. `number`: of the claim. `rev`: letters up to it are closed; None: none are.
+    `new`: as in Begun."""
 
     number: int
     rev: str | None
     piece: Slice
     terms: Terms
+    new: bool = False
 
 
 def slices(parts: Iterable[Sequence[Stored]], terms: Terms) -> Iterator[Slice]:

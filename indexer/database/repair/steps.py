@@ -104,19 +104,25 @@ class Fetched(NamedTuple):
 
 class Begun(NamedTuple):
     """`since`: from when on the account's records notify others (UTC); None: its repo was not followed before. `unlooked`: a
-    repair of before ended without having looked for others' rows."""
+    repair of before ended without having looked for others' rows. `new`: nothing of the repo was ever written here."""
 
     word: Word
     since: datetime | None
     unlooked: bool
+    new: bool
 
 
 async def begin(connection: Connection, repos: Sequence[Fetched]) -> list[Begun]:
     """The revs of these repos count from now on. They are in the order of their DIDs, as in all calls for several."""
     columns = zip(*((*one.claim, *one[1:]) for one in repos), strict=True)
     rows = await connection.fetch(BEGIN, *map(list, columns))
-    begun = {row["did"]: Begun(Word(row["word"]), row["since"], row["unlooked"]) for row in rows}
+    begun = {row["did"]: _begun(row["word"], row["since"], row["unlooked"]) for row in rows}
     return [begun[one.claim.did] for one in repos]
+
+
+def _begun(word: str, since: datetime | None, unlooked: bool) -> Begun:
+    new = word == "new"
+    return Begun(Word.OK if new else Word(word), since, unlooked, new)
 
 
 async def compare(connection: Connection, parts: Sequence[Part]) -> list[Differences]:
@@ -131,20 +137,22 @@ async def compare(connection: Connection, parts: Sequence[Part]) -> list[Differe
     before = 1
     for part, word in zip(parts, found["p_words"], strict=True):
         terms, records = part.terms, part.piece.records
-        refused = [one for one in records if isinstance(one, Refusal)]
-        put: list[Put] = []
-        for place, one in enumerate(records, before):
-            if place not in differs or isinstance(one, Refusal):
-                continue
-            with_row = slices.with_row(one, terms) if one.row is None else one
-            if isinstance(with_row, Put):
-                put.append(with_row)
-            else:
-                refused.append(with_row)
+        others = [one for place, one in enumerate(records, before) if place in differs or isinstance(one, Refusal)]
         before += len(records)
         here = [one for one in gone.get(terms.did, ()) if terms.selection.takes_collection(one.uri.split("/")[3])]
-        told.append(Differences(Word(word), put, here, refused))
+        told.append(_differences(Word(word), others, here, terms))
     return told
+
+
+def all_of(part: Part) -> Differences:
+    """A slice of which nothing can be there."""
+    return _differences(Word.OK, part.piece.records, (), part.terms)
+
+
+def _differences(word: Word, records: Sequence[Put | Refusal], gone: Sequence[Gone], terms: Terms) -> Differences:
+    with_rows = [slices.with_row(one, terms) if isinstance(one, Put) and one.row is None else one for one in records]
+    refused = [one for one in with_rows if isinstance(one, Refusal)]
+    return Differences(word, [one for one in with_rows if isinstance(one, Put)], gone, refused)
 
 
 async def write_set(connection: Connection, parts: Sequence[Part], records: Sequence[New]) -> tuple[list[Word], frozenset[int]]:

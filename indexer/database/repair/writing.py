@@ -63,7 +63,7 @@ class Ended(NamedTuple):
 
 @dataclass(slots=True)
 class Under:
-    """A repo under way. `word`: how it stands; OK until it ends. `unlooked`: as in Begun."""
+    """A repo under way. `word`: how it stands; OK until it ends. `unlooked`, `new`: as in Begun."""
 
     job: Job
     word: str = Word.OK
@@ -71,6 +71,7 @@ class Under:
     terms: Terms | None = None
     pieces: Iterator[Slice] = field(default_factory=lambda: iter(()))
     unlooked: bool = False
+    new: bool = False
     filtered: bool = False
     last: list[Put] = field(default_factory=list[Put])
     part: Part | None = None
@@ -84,7 +85,7 @@ class Under:
         if piece is None or self.terms is None:
             return None
         self.filtered |= piece.filtered
-        self.part = Part(self.job.claim.number, self.job.repo.rev, piece, self.terms)
+        self.part = Part(self.job.claim.number, self.job.repo.rev, piece, self.terms, self.new)
         return self.part
 
 
@@ -126,7 +127,7 @@ class Writing:
         ]
         begun = await self._tables.patiently(lambda on: steps.begin(on, fetched)) if fetched else []
         for one, now in zip(repos, begun, strict=True):
-            one.word, one.unlooked = now.word, now.unlooked
+            one.word, one.unlooked, one.new = now.word, now.unlooked, now.new
             one.terms = self._terms(one.job, now)
             one.pieces = slices(one.job.repo.slices(), one.terms)
         return [one for one in repos if one.word is Word.OK]

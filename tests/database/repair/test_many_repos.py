@@ -13,6 +13,7 @@ import pytest
 
 from indexer.database.repair import steps
 from indexer.database.repair.bringing import Tables
+from indexer.database.repair.slices import Part
 from indexer.database.repair.steps import Word
 from indexer.database.repair.writing import Ended, Job, Writing
 from indexer.selection import EVERYTHING
@@ -93,6 +94,35 @@ async def test_small_repos_in_one_set_each_end_as_they_would_alone(worker: Worke
     whole = await worker.column("SELECT did FROM unified_worker.repos WHERE sync = 1 AND NOT unlooked ORDER BY did")
     assert whole == [did(name) for name in ("empty", "n0", "n1", "n2", "n4", "twins")]
     await check(worker)
+
+
+async def test_only_what_was_never_here_is_written_without_comparing(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A commit that came while the repo was fetched may have written what was deleted before the repo was read."""
+    compare, compared = steps.compare, list[str]()
+
+    async def noted(on: Any, parts: Sequence[Part]) -> Any:
+        compared.extend(part.terms.did for part in parts)
+        return await compare(on, parts)
+
+    monkeypatch.setattr(steps, "compare", noted)
+    fresh, met = await marked(worker, "a"), await marked(worker, "b")
+    await worker.write(Stream().commit("b", put(f"{LIKE}/{key(1)}", like(uri("c", "1")))))
+    has = {f"{LIKE}/{key(2)}": like(uri("c", "1"))}
+    jobs = [Job(claim, Whole(REV, has), proven=True) for claim in (fresh, met)]
+    ended = await Writing(Tables(worker.pool), EVERYTHING, notify=WEEK).write(jobs)
+    assert [+one.counts for one in ended] == [Counter(put=1), Counter(put=1, gone=1)]
+    assert compared == [did("b")]
+    assert await worker.column("SELECT uri FROM likes ORDER BY uri") == [f"at://{did(name)}/{LIKE}/{key(2)}" for name in "ab"]
+    assert (await repaired(worker, "a", Whole(REV, {}))).counts == Counter(gone=1)
+    assert compared == [did("b"), did("a")]
+    await check(worker)
+
+
+async def test_what_an_application_wrote_before_us_is_compared(application: str) -> None:
+    async with opened(application) as worker:
+        await worker.write(Stream().commit("a", put(f"{LIKE}/{key(1)}", like(uri("c", "1")))))
+        await worker.connection.execute("DELETE FROM unified_worker.repos")
+        assert (await repaired(worker, "a", Whole(REV, {}))).counts == Counter(gone=1)
 
 
 class Killed(Exception):

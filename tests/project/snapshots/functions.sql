@@ -2428,7 +2428,9 @@ BEGIN
       updated_at = now()
     WHERE did = p_did;
   END IF;
-  RETURN 'ok';
+  -- An application may have written rows without us.
+  RETURN CASE WHEN v_repo.rev = '' AND NOT v_repo.has_user AND NOT v_repo.held
+    AND (SELECT min(v.tables_by) = 'worker' FROM unified_worker.schema_version AS v) THEN 'new' ELSE 'ok' END;
 END $begin$;
 
 CREATE OR REPLACE FUNCTION unified_worker.repair_settle(p_did text, p_claim int, p_filtered boolean, p_host int)
