@@ -46,7 +46,7 @@ async def test_an_account_that_moves_after_it_was_listed_comes_from_where_it_is(
 async def test_a_pause_and_an_end_come_within_seconds(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Case 30: while half of the servers stand still in the middle of a repo."""
     monkeypatch.setattr(repairs, "INTERVAL", 0.1)
-    settings = Settings(accounts=120, history=5, hosts=2)
+    settings = Settings(accounts=400, history=5, hosts=2)
     relay, ledger = RelayServer(), Ledger(settings)
     for one in ledger.noted(Generator(settings, ledger.archive).stream(30)):
         relay.append(one.frame)
@@ -55,7 +55,8 @@ async def test_a_pause_and_an_end_come_within_seconds(database: str, monkeypatch
         stalled = services.pds_urls[0].removeprefix("http://")
         services.faults.put(Altered("stall", 500), "getRepo", host=stalled)
         given = {"VERIFY": "full", "PLC_RATE": "1000", "BACKFILL": "repair", "AUDIT_RATE": "0"} | services.settings
-        async with running(database, relay.url, reset_cursor=False, **given) as worker:
+        slowly = {"BACKFILL_RECORDS_PER_SECOND": "60"}  # so that some are left when it is paused
+        async with running(database, relay.url, reset_cursor=False, **given, **slowly) as worker:
             await listings.ask(connection, listings.Kind.NETWORK, "")
             await until(lambda: worker.backfill.paces.in_flight >= 10, "all turns of the server that stands still are taken")
             await until(lambda: worker.metrics.repair_ends["done"] > 0, "the other one's repos come")

@@ -78,8 +78,9 @@ async def test_whoever_operates_it_sees_how_far_it_is_and_what_is_in_the_way(
                 )
 
             await until(fetched, "all is fetched", 120)
-            done = worker.metrics.repair_ends["done"]
-            await until(lambda: (shown(backfill) or {}).get("done") == done, "the page has all that was done")
+            ends = worker.metrics.repair_ends  # counted a moment after the tables have it
+            await until(lambda: (shown(backfill) or {}).get("done") == ends["done"], "the page has all that was done")
+            done = ends["done"]
             told = shown(backfill) or {}
             assert (told["idle"], told["left"], told["failed"]) == (True, 0, 0)
             assert line(backfill) is None

@@ -4,12 +4,10 @@ And the way back: an older version refuses a database of a newer schema, and cha
 """
 
 import functools
-import io
 import shutil
 import signal
 import subprocess
 import sys
-import tarfile
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -65,8 +63,8 @@ def process_of(version: Version, folder: Path) -> type[Process]:
     if archived.returncode != 0:
         pytest.skip(f"no history with {version.commit} here ({archived.stderr.decode().strip()[:80]})")
     place = folder / version.name
-    with tarfile.open(fileobj=io.BytesIO(archived.stdout)) as archive:
-        archive.extractall(place, filter="data")
+    place.mkdir()
+    subprocess.run(["tar", "-x", "-C", place], input=archived.stdout, check=True)  # Python's own knows filters from 3.11.4 on
     steps = "from indexer.database.migrations import MIGRATIONS; print(len(MIGRATIONS))"  # where they were until 0.1.0
     counted = subprocess.run([sys.executable, "-c", steps], cwd=place, capture_output=True, text=True, check=True)
     assert int(counted.stdout) == version.step

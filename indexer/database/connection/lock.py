@@ -99,14 +99,14 @@ class WorkerLock:
                     return
                 waits = self._on_standby is not None and others is None
                 holder = others or await connection.fetchval(HOLDER, lock_key(self._service))
+                if waits:
+                    self._stand_by(holder)
                 if waits and not marked:
                     marked = True
                     await connection.fetchval(TRY_SHARED, standby_key(self._service))
                 if others is None:
                     await self._end_silent(connection)
-            if waits:
-                self._stand_by(holder)
-            elif not told:
+            if not waits and not told:
                 told = True
                 log.warning(WAITING, self._service, holder, LOCK_PATIENCE)
             if not waits and time.monotonic() >= deadline:

@@ -174,6 +174,8 @@ def _counted(schema: str, columns: Sequence[str]) -> str:
         f"SELECT u AS uri, {', '.join(f'{int(name == counted)} AS {name}' for name in columns)} FROM unnest(v_{counted}) AS u"
         for counted in columns
     ]
+    if not columns:
+        return ""
     return COUNTED.format(
         schema=schema,
         columns=", ".join(columns),
