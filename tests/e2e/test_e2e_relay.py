@@ -61,7 +61,7 @@ async def test_duplicate_frames_and_old_stretches_again(database: str) -> None:
             frames += stream.frames[max(0, position - 100) : position + 1]
     async with RelayServer(frames) as relay, running(database, relay.url) as worker:
         await until(lambda: worker.metrics.finished == len(frames), "all frames are finished")
-        assert worker.session.watermark.cursor == stream.last_seq
+        await finished(worker, stream.last_seq)
     assert await differences(database, stream.model) == []
 
 

@@ -65,7 +65,8 @@ async def stored(database: str, relay_url: str, seq: int) -> None:
 async def test_workers_come_and_go_while_the_server_crashes(database: str) -> None:
     """One worker, then two and three; one stops; the server is killed and started, and once it has lost all."""
     stream = traffic(3_000, awkward=True)
-    async with valkey() as engine, RelayServer(stream.frames, rate=700) as relay, contextlib.AsyncExitStack() as workers:
+    begins, goes_on, ends = stream.frames[:1_200], stream.frames[1_200:2_100], stream.frames[2_100:]
+    async with valkey() as engine, RelayServer(begins, rate=700) as relay, contextlib.AsyncExitStack() as workers:
         url = engine.url(relay.url)
         async with ingesting(database, url):
             first = await workers.enter_async_context(running(database, url))
@@ -82,10 +83,14 @@ async def test_workers_come_and_go_while_the_server_crashes(database: str) -> No
                 engine.kill()
                 await engine.start()
                 at = third.metrics.finished
+                for frame in goes_on:
+                    relay.append(frame)
                 await until(lambda: third.metrics.finished > at, "the third worker reads again")
             engine.kill()
             engine.empty()
             await engine.start()
+            for frame in ends:
+                relay.append(frame)
             await until(lambda: len(partitions(first)) == len(partitions(second)) == 32, "two workers have half each again")
             await stored(database, relay.url, stream.last_seq)
             assert first.metrics.gaps == second.metrics.gaps == 0
