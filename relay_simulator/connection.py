@@ -5,7 +5,7 @@ Messages from server to client are not masked, so a frame goes out as it is behi
 
 import asyncio
 import struct
-from collections.abc import Iterable
+from collections.abc import Sequence
 from contextlib import suppress
 from urllib.parse import urlsplit
 
@@ -30,12 +30,14 @@ def message(payload: bytes | memoryview, opcode: Opcode = Opcode.BINARY) -> tupl
 
 
 class Connection:
-    """A client's socket. Raises ConnectionError from any method once the client has gone."""
+    """A client's socket; `newest` is the last frame that was sent. Raises ConnectionError from any method once the client has
+    gone."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
         self._writer = writer
         self._protocol = ServerProtocol(max_size=READ_BYTES)
+        self.newest: bytes | memoryview | None = None
 
     async def request(self) -> Request:
         """The client's opening request. Raises ConnectionError where there is none."""
@@ -81,9 +83,10 @@ class Connection:
         finally:
             writer.close()
 
-    async def send(self, frames: Iterable[bytes | memoryview]) -> None:
+    async def send(self, frames: Sequence[bytes | memoryview]) -> None:
         """Send frames, each a binary message, and wait while the client is behind."""
         self._write(b"".join(piece for frame in frames for piece in message(frame)))
+        self.newest = frames[-1] if frames else self.newest
         await self._writer.drain()
 
     async def say(self, payload: bytes, *, text: bool) -> None:

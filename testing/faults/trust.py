@@ -8,7 +8,7 @@ from typing import Any, cast
 import libipld
 
 from relay_simulator import keys
-from relay_simulator.encoding import encode
+from relay_simulator.encoding import encode, seq_of
 from relay_simulator.forge.edits import blocks_of, op_of, root_of, signed_by, with_blocks, with_commit_block, with_ops
 from relay_simulator.hosts.faults import Cut, HostFault, Slow, Status
 from relay_simulator.records import Record
@@ -57,16 +57,18 @@ FORGERIES: tuple[Callable[[Record], Record], ...] = (_own_key, _own_key, _other_
 async def _forged(scene: Scene, rng: Random) -> None:
     """Commits that are yet to come, and some that came, each told falsely: the honest ones must count all the same.
 
-    With the last message's seq: they come out of turn.
+    With the seq of the last message that the client was sent: they come out of turn, and it must miss nothing when it resumes.
     """
     for _ in range(FORGED):
         here = scene.feed.position
         sent = scene.feed.sent[min(max(here + rng.randrange(-100, 300), 0), len(scene.feed.sent) - 1)]
         header, payload = cast("list[Record]", libipld.decode_dag_cbor_multi(sent.frame))
         if isinstance(sent.truth, CommitTruth) and sent.truth.sound and sent.truth.ops and sent.truth.ops[0].record:
-            false = rng.choice(FORGERIES)(payload) | {"seq": scene.feed.sent[here - 1].truth.seq}
+            false = rng.choice(FORGERIES)(payload)
             for connection in list(scene.relay.open):
-                await connection.say(encode(header) + encode(false), text=False)
+                if connection.newest is not None:
+                    out_of_turn = false | {"seq": seq_of(bytes(connection.newest))}
+                    await connection.say(encode(header) + encode(out_of_turn), text=False)
         await asyncio.sleep(rng.uniform(0, 0.1))
 
 
