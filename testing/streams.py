@@ -41,10 +41,15 @@ class Valkey:
     async def start(self) -> None:
         """Start it, with what its folder holds; returns when it answers."""
         options = [word for name, value in self._options.items() for word in (f"--{name}", value)]
+        if "cluster-enabled" in self._options:  # otherwise 10,000 above its own, which may be no port any more
+            options += ["--cluster-port", str(free_port())]
         command = [str(get_binary_path()), "--port", str(self.port), "--dir", str(self._folder), *options]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
 
+        process = self._process
+
         async def answers() -> bool:
+            assert process.poll() is None, "the stream's server has ended at its start"
             try:
                 reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
             except OSError:

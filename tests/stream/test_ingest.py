@@ -8,12 +8,15 @@ from indexer.protocol.frames import decode
 from indexer.protocol.proving import did_of
 from indexer.stream.keys import PARTITIONS, partition_key, partition_of
 from indexer.stream.pieces import PIECE, Joining
+from indexer.stream.stored import Cursors, Stored
 from relay_simulator.encoding import Value, frame, seq_of
 from relay_simulator.server import RelayServer
 from testing.databases import connected
 from testing.streams import Valkey, ingesting, valkey
 from testing.traffic import traffic
 from testing.waiting import until
+
+TABLE = "CREATE TABLE firehose_cursor (service text PRIMARY KEY, cursor text, last_event_time text)"
 
 
 async def frames_in(engine: Valkey, relay_url: str) -> dict[int, list[bytes]]:
@@ -89,9 +92,7 @@ async def test_only_what_postgresql_has_is_trimmed(database: str, engine: Valkey
         number, frames = max((await frames_in(engine, relay.url)).items(), key=lambda part: len(part[1]))
         middle = seq_of(frames[len(frames) // 2])
         async with connected(database) as connection:
-            await connection.execute(
-                "CREATE TABLE firehose_cursor (service text PRIMARY KEY, cursor text, last_event_time text)"
-            )
+            await connection.execute(TABLE)
             await connection.execute("INSERT INTO firehose_cursor VALUES ($1, $2)", f"{host}#{number}/64", str(middle))
 
         async def trimmed() -> bool:
@@ -101,6 +102,40 @@ async def test_only_what_postgresql_has_is_trimmed(database: str, engine: Valkey
         after = await frames_in(engine, relay.url)
     assert after[number] == frames[len(frames) // 2 :]
     assert sum(map(len, after.values())) == len(stream.frames) - len(frames) // 2
+
+
+@pytest.mark.promise(2)
+async def test_what_postgresql_has_is_kept_a_while_all_the_same(
+    database: str, engine: Valkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A standby that takes over may have less of it."""
+    monkeypatch.setattr("indexer.stream.keeping.KEPT", 3_600.0)
+    cursors, looks = Stored.cursors, list[int]()
+
+    async def noted(stored: Stored) -> Cursors:
+        found = await cursors(stored)
+        looks.append(len(found.partitions))
+        return found
+
+    monkeypatch.setattr(Stored, "cursors", noted)
+    stream = traffic(100)
+    async with RelayServer(stream.frames) as relay, ingesting(database, engine.url(relay.url)):
+        await holds(engine, relay.url, stream.last_seq)
+        async with connected(database) as connection:
+            await connection.execute(TABLE)
+            host = relay.url.partition("://")[2]
+            services = [f"{host}#{number}/64" for number in range(1, 65)]
+            await connection.execute(
+                "INSERT INTO firehose_cursor SELECT s, $2 FROM unnest($1::text[]) AS s", services, str(stream.last_seq)
+            )
+        await until(lambda: looks.count(64) > 3, "it has seen that PostgreSQL has all")
+        assert await engine.entries(relay.url) == len(stream.frames)
+        monkeypatch.setattr("indexer.stream.keeping.KEPT", 0.1)
+
+        async def trimmed() -> bool:
+            return await engine.entries(relay.url) < len(stream.frames)
+
+        await until(trimmed, "what PostgreSQL has is trimmed")
 
 
 @pytest.mark.promise(5)
