@@ -29,7 +29,7 @@ follow: $(RUN)  ## as make run, but it follows make relay, and asks its director
 demo: $(DEV)  ## 30 seconds of a simulated relay, then what is in the database (DEMO='--seconds 300': longer)
 	@$(BIN)/python -m benchmarks.demo $(DEMO)
 
-test: $(DEV)  ## the test suite, under 5 minutes (T=tests/pipeline: only these; T='-k lanes'; PROMISE=2: of that promise)
+test: $(DEV)  ## the test suite, some 10 minutes (T=tests/pipeline: only these; T='-k lanes'; PROMISE=2: of that promise)
 	$(BIN)/python -m pytest -m "not soak" -n 4 --dist worksteal $(if $(PROMISE),--promise $(PROMISE)) $(T)
 
 soak: $(DEV)  ## the long runs
