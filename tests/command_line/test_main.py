@@ -225,7 +225,7 @@ class Broken(Cold):
 
     program = (
         "-c",
-        f"import sys; sys.path.insert(0, {str(ROOT)!r}); import unified_worker as w; w.Cursor.start = None; w.main()",
+        f"import sys; sys.path.insert(0, {str(ROOT)!r}); import unified_worker as w; w.Lifecycle.running = None; w.main()",
     )
 
 

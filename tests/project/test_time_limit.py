@@ -17,8 +17,20 @@ async def test_that_never_ends():
 def test_a_test_that_hangs_is_ended_and_named(tmp_path: Path) -> None:
     path = tmp_path / "test_hangs.py"
     path.write_text(HANGS)
-    options = ("-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-c", str(ROOT / "pyproject.toml"), "-o", "timeout=1")
+    options = (
+        "-q",
+        "--tb=short",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "no:xdist",
+        "-c",
+        str(ROOT / "pyproject.toml"),
+        "-o",
+        "timeout=1",
+    )
     command = [sys.executable, "-m", "pytest", *options, str(path)]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert done.returncode == 1, done.stdout + done.stderr
-    assert "::test_that_never_ends - Failed: Timeout" in done.stdout
+    assert "_ test_that_never_ends _" in done.stdout
+    assert "Timeout (>1.0s)" in done.stdout
