@@ -17,9 +17,9 @@ RUN pip install --require-hashes --only-binary :all: --no-compile --root-user-ac
     && python -m compileall -q --invalidation-mode unchecked-hash "$(python -c 'import site; print(site.getsitepackages()[0])')"
 
 COPY unified_worker.py .
-COPY indexer/ indexer/
+COPY unified_indexer/ unified_indexer/
 # Here, because the worker may not write into its own folder.
-RUN python -m compileall -q --invalidation-mode unchecked-hash unified_worker.py indexer
+RUN python -m compileall -q --invalidation-mode unchecked-hash unified_worker.py unified_indexer
 
 # Last, so that another commit's labels rebuild no layer. docs/releasing.md has the command that fills them in.
 ARG VERSION=0.2.0
@@ -43,6 +43,6 @@ EXPOSE 8080
 
 # Asks /healthz. The start period covers the tables of a first start and the wait for the database.
 HEALTHCHECK --interval=30s --timeout=10s --start-period=60s --retries=3 \
-    CMD ["python", "-m", "indexer.monitoring.healthcheck"]
+    CMD ["python", "-m", "unified_indexer.monitoring.healthcheck"]
 
 ENTRYPOINT ["python", "unified_worker.py"]

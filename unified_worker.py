@@ -13,36 +13,47 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from typing import assert_never
 
-from indexer.accounts.accounts import Accounts
-from indexer.backfill.backfill import Backfill
-from indexer.command_line import process
-from indexer.config.settings import Config
-from indexer.database.background.chosen import Choosing
-from indexer.database.background.runs import Run
-from indexer.database.background.tasks import background
-from indexer.database.connection.failures import DATABASE_ERRORS, Remedy, remedy
-from indexer.database.connection.keeper import Keeper
-from indexer.database.connection.pool import DatabasePool, LockLost
-from indexer.database.schema.ready import START_PATIENCE, make_ready
-from indexer.errors import describe
-from indexer.json import SafeJSONEncoder
-from indexer.lifecycle import Lifecycle, Phase
-from indexer.log.handler import warn_limited
-from indexer.metrics import Metrics
-from indexer.monitoring.gauges import Gauges
-from indexer.monitoring.progress import Progress
-from indexer.pipeline.lanes import Lane, Placed
-from indexer.pipeline.processor import EventProcessor
-from indexer.pipeline.session import Session
-from indexer.pipeline.watermark import Ticket
-from indexer.protocol.events import Account, Commit, Foreign, Identity, Ignored, Info, RepoEvent, StreamError, Sync, Unusable
-from indexer.protocol.proving import did_of
-from indexer.records import RECORD_TYPES
-from indexer.records.base.record_type import RecordType
-from indexer.relay.position import Stored
-from indexer.selection import Selection
-from indexer.stream import way_in
-from indexer.trust.trust import Trust
+from unified_indexer.accounts.accounts import Accounts
+from unified_indexer.backfill.backfill import Backfill
+from unified_indexer.command_line import process
+from unified_indexer.config.settings import Config
+from unified_indexer.database.background.chosen import Choosing
+from unified_indexer.database.background.runs import Run
+from unified_indexer.database.background.tasks import background
+from unified_indexer.database.connection.failures import DATABASE_ERRORS, Remedy, remedy
+from unified_indexer.database.connection.keeper import Keeper
+from unified_indexer.database.connection.pool import DatabasePool, LockLost
+from unified_indexer.database.schema.ready import START_PATIENCE, make_ready
+from unified_indexer.errors import describe
+from unified_indexer.json import SafeJSONEncoder
+from unified_indexer.lifecycle import Lifecycle, Phase
+from unified_indexer.log.handler import warn_limited
+from unified_indexer.metrics import Metrics
+from unified_indexer.monitoring.gauges import Gauges
+from unified_indexer.monitoring.progress import Progress
+from unified_indexer.pipeline.lanes import Lane, Placed
+from unified_indexer.pipeline.processor import EventProcessor
+from unified_indexer.pipeline.session import Session
+from unified_indexer.pipeline.watermark import Ticket
+from unified_indexer.protocol.events import (
+    Account,
+    Commit,
+    Foreign,
+    Identity,
+    Ignored,
+    Info,
+    RepoEvent,
+    StreamError,
+    Sync,
+    Unusable,
+)
+from unified_indexer.protocol.proving import did_of
+from unified_indexer.records import RECORD_TYPES
+from unified_indexer.records.base.record_type import RecordType
+from unified_indexer.relay.position import Stored
+from unified_indexer.selection import Selection
+from unified_indexer.stream import way_in
+from unified_indexer.trust.trust import Trust
 
 __all__ = ["DatabasePool", "EventProcessor", "SafeJSONEncoder", "UnifiedWorker", "main"]
 
@@ -288,7 +299,7 @@ class UnifiedWorker:
 
 
 def main() -> None:
-    """Run the command until a signal, then exit with 0; 1 and 2 are faults (`indexer.command_line.process`)."""
+    """Run the command until a signal, then exit with 0; 1 and 2 are faults (`unified_indexer.command_line.process`)."""
     sys.exit(process.main(UnifiedWorker, sys.argv[1:]))
 
 

@@ -21,14 +21,6 @@ import psutil
 
 from benchmarks.processes import child_folder, server_cpu
 from benchmarks.throughput import fresh_database
-from indexer.backfill.together import Together
-from indexer.database.repair import arrays, queue, steps
-from indexer.database.repair.bringing import Tables
-from indexer.database.repair.steps import Word
-from indexer.database.repair.writing import Job, Writing
-from indexer.embedded.programs import EmbeddedPostgres
-from indexer.embedded.server import PostgresServer
-from indexer.selection import EVERYTHING
 from relay_simulator.encoding import cid_of, tid
 from testing.commits import (
     FOLLOW,
@@ -50,6 +42,14 @@ from testing.commits import (
 from testing.database_side import Worker, opened
 from testing.garbage import BLOCK
 from testing.whole import Whole
+from unified_indexer.backfill.together import Together
+from unified_indexer.database.repair import arrays, queue, steps
+from unified_indexer.database.repair.bringing import Tables
+from unified_indexer.database.repair.steps import Word
+from unified_indexer.database.repair.writing import Job, Writing
+from unified_indexer.embedded.programs import EmbeddedPostgres
+from unified_indexer.embedded.server import PostgresServer
+from unified_indexer.selection import EVERYTHING
 
 AT_ONCE = 64  # repos, as the worker fetches
 LARGE, SMALL = 2_000, 10  # records of a repo

@@ -6,9 +6,9 @@ python -m benchmarks.bare runs the worker with them: its procedure then writes n
 import sys
 from dataclasses import replace
 
-from indexer.command_line import process
-from indexer.records import RECORD_TYPES
-from indexer.records.base.record_type import RecordType
+from unified_indexer.command_line import process
+from unified_indexer.records import RECORD_TYPES
+from unified_indexer.records.base.record_type import RecordType
 from unified_worker import UnifiedWorker
 
 JUDGED = {"violates_thread_gate", "violates_embedding_rules", "has_thread_gate", "has_post_gate"}  # columns told by other rows

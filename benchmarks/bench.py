@@ -26,11 +26,11 @@ from benchmarks.preload import preload
 from benchmarks.processes import child_folder
 from benchmarks.stream import Load, dids, make_stream
 from benchmarks.throughput import BARE_WORKER, CLASSIC, WORKER, Run, fresh_database, run_into
-from indexer.embedded.programs import EmbeddedPostgres
-from indexer.embedded.server import PostgresServer
-from indexer.records import RECORD_TYPES
-from indexer.records.base.record_type import RecordType
 from relay_simulator.mix import Mix
+from unified_indexer.embedded.programs import EmbeddedPostgres
+from unified_indexer.embedded.server import PostgresServer
+from unified_indexer.records import RECORD_TYPES
+from unified_indexer.records.base.record_type import RecordType
 
 LIVE_RATE = 2_000  # events a second: the most that the public relay has been seen to keep up
 FIVE_WORKER, FIVE_CLASSIC = "five types, no derived rows: worker", "five types, no derived rows: classic"

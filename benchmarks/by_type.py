@@ -18,17 +18,17 @@ import psutil
 from benchmarks.bare import BARE_TYPES
 from benchmarks.stream import make_stream
 from benchmarks.throughput import fresh_database
-from indexer.database.connection.sessions import SESSION_SETTINGS, Connection
-from indexer.database.write.apply import apply_all
-from indexer.database.write.batch import KINDS, OTHER, build
-from indexer.embedded.server import PostgresServer
-from indexer.pipeline.lanes import MAX_BATCH
-from indexer.protocol.events import Commit
-from indexer.protocol.frames import decode
-from indexer.records import RECORD_TYPES
-from indexer.records.base.record_type import RecordType
 from relay_simulator.frames_file import read_frames
 from relay_simulator.mix import Mix
+from unified_indexer.database.connection.sessions import SESSION_SETTINGS, Connection
+from unified_indexer.database.write.apply import apply_all
+from unified_indexer.database.write.batch import KINDS, OTHER, build
+from unified_indexer.embedded.server import PostgresServer
+from unified_indexer.pipeline.lanes import MAX_BATCH
+from unified_indexer.protocol.events import Commit
+from unified_indexer.protocol.frames import decode
+from unified_indexer.records import RECORD_TYPES
+from unified_indexer.records.base.record_type import RecordType
 
 WARM_UP = 20  # commits of each kind that don't count: plans are made
 FEWEST = 50  # commits that must be left of a kind for anything to be said of it

@@ -12,8 +12,8 @@ import asyncpg
 
 from benchmarks.processes import server_cpu
 from benchmarks.throughput import LOG_POSITION, Run, fresh_database, wrong_rows
-from indexer.embedded.server import PostgresServer
-from indexer.records.base.record_type import RecordType
+from unified_indexer.embedded.server import PostgresServer
+from unified_indexer.records.base.record_type import RecordType
 
 WRITERS = 2  # connections; the worker has as many lanes on two cores
 # What a table has but the worker's own columns don't fill is left out: generated and identity columns.

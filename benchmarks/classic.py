@@ -23,17 +23,17 @@ if TYPE_CHECKING:
     from asyncpg.prepared_stmt import PreparedStatement
 
 from benchmarks.bare import bare
-from indexer.config.settings import Config
-from indexer.database.connection.sessions import SESSION_SETTINGS, Connection
-from indexer.database.write.batch import Batch, build
-from indexer.metrics import Metrics
-from indexer.pipeline.lanes import MAX_QUEUED
-from indexer.protocol.events import Commit
-from indexer.protocol.frames import decode
-from indexer.records import follow, like, post, profile, repost
-from indexer.records.base.record_type import RecordType
-from indexer.relay.firehose import Firehose
-from indexer.relay.position import Position, Stored
+from unified_indexer.config.settings import Config
+from unified_indexer.database.connection.sessions import SESSION_SETTINGS, Connection
+from unified_indexer.database.write.batch import Batch, build
+from unified_indexer.metrics import Metrics
+from unified_indexer.pipeline.lanes import MAX_QUEUED
+from unified_indexer.protocol.events import Commit
+from unified_indexer.protocol.frames import decode
+from unified_indexer.records import follow, like, post, profile, repost
+from unified_indexer.records.base.record_type import RecordType
+from unified_indexer.relay.firehose import Firehose
+from unified_indexer.relay.position import Position, Stored
 
 PARAMETERS = {
     "p_did": "text",

@@ -15,8 +15,8 @@ from pathlib import Path
 import asyncpg
 
 from benchmarks.processes import ROOT, START_TIMEOUT, Child, ChildFailed, child, child_folder, hosts_settings, relay, relay_url
-from indexer.database.connection.sessions import Connection
-from indexer.embedded.programs import EmbeddedPostgres
+from unified_indexer.database.connection.sessions import Connection
+from unified_indexer.embedded.programs import EmbeddedPostgres
 
 RATE = 500  # events a second: a usual hour of the public relay
 ACCOUNTS = 2_000

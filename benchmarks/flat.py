@@ -20,9 +20,9 @@ from benchmarks.plot import Panel, draw
 from benchmarks.processes import START_TIMEOUT, Child, ChildFailed, child, child_folder, relay_url, server_cpu
 from benchmarks.small import FIRST_SEQ, rows
 from benchmarks.throughput import BARE_WORKER, LOG_POSITION, SLOWEST, fresh_database, wrong_rows
-from indexer.database.connection.sessions import Connection
-from indexer.embedded.programs import EmbeddedPostgres
-from indexer.embedded.server import PostgresServer
+from unified_indexer.database.connection.sessions import Connection
+from unified_indexer.embedded.programs import EmbeddedPostgres
+from unified_indexer.embedded.server import PostgresServer
 
 POLL = 0.1  # seconds
 MB = 1_000_000

@@ -19,10 +19,6 @@ from benchmarks.machine import describe
 from benchmarks.processes import START_TIMEOUT, child, child_folder, relay, relay_url
 from benchmarks.stream import MESSAGES
 from benchmarks.throughput import SLOWEST, WORKER, fresh_database
-from indexer.embedded.programs import EmbeddedPostgres
-from indexer.embedded.server import PostgresServer
-from indexer.identity.store import WRITE, State
-from indexer.protocol.keys import key_bytes, signing_key
 from relay_simulator import keys
 from relay_simulator.forge.forger import Forger
 from relay_simulator.forge.told import Forged
@@ -35,6 +31,10 @@ from testing.databases import differences
 from testing.forgeries import OUTCOMES, leave_handles_open
 from testing.model import Model
 from testing.waiting import until
+from unified_indexer.embedded.programs import EmbeddedPostgres
+from unified_indexer.embedded.server import PostgresServer
+from unified_indexer.identity.store import WRITE, State
+from unified_indexer.protocol.keys import key_bytes, signing_key
 
 SEED = 3
 PER_ACCOUNT = 10  # commits, so that most of them follow on one that was seen

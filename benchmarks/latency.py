@@ -17,10 +17,10 @@ import asyncpg
 
 from benchmarks.processes import POLL, START_TIMEOUT, Child, ChildFailed, child
 from benchmarks.throughput import SLOWEST, fresh_database
-from indexer.embedded.server import PostgresServer
 from relay_simulator.encoding import seq_of
 from relay_simulator.frames_file import read_frames
 from relay_simulator.server import RelayServer
+from unified_indexer.embedded.server import PostgresServer
 
 CONNECT_TIMEOUT = 30.0  # seconds
 CURSOR = "SELECT max(cursor::bigint) FROM firehose_cursor"

@@ -9,7 +9,7 @@ from pathlib import Path
 import asyncpg
 import psutil
 
-from indexer.embedded.server import PostgresServer
+from unified_indexer.embedded.server import PostgresServer
 
 SYNCS = 100  # of which the median counts
 SHOWN_SETTINGS = ("fsync", "shared_buffers", "max_wal_size", "checkpoint_timeout", "full_page_writes", "wal_compression")

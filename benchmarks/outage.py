@@ -11,8 +11,8 @@ import asyncpg
 from benchmarks.processes import START_TIMEOUT, ChildFailed, child, relay, relay_url
 from benchmarks.stream import Load
 from benchmarks.throughput import SLOWEST, fresh_database, here
-from indexer.embedded.server import PostgresServer
-from indexer.records.base.record_type import RecordType
+from unified_indexer.embedded.server import PostgresServer
+from unified_indexer.records.base.record_type import RecordType
 
 RATE = 350  # events a second: the public relay's mean
 OUTAGE = 3_600  # seconds

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import psutil
 
-from indexer.config.settings import SETTINGS
+from unified_indexer.config.settings import SETTINGS
 
 ROOT = Path(__file__).parents[1]
 STOP_TIMEOUT = 15.0  # seconds: longer than the worker's grace

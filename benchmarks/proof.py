@@ -13,17 +13,17 @@ from typing import Any, NamedTuple
 import libipld
 from atproto_crypto.verify import verify_signature
 
-from indexer.protocol import car, mst
-from indexer.protocol.events import Commit, Event, Sync, Unusable
-from indexer.protocol.frames import decode
-from indexer.protocol.keys import P256Key, SigningKey, signing_key
-from indexer.protocol.proof import Claim, Proof, prove, read_claim
-from indexer.protocol.proving import proven
-from indexer.protocol.signature import read_commit
 from relay_simulator.generator import Generator, Settings
 from relay_simulator.truth import CommitTruth
 from testing import search_tree
 from testing.frames import DATA, recorded
+from unified_indexer.protocol import car, mst
+from unified_indexer.protocol.events import Commit, Event, Sync, Unusable
+from unified_indexer.protocol.frames import decode
+from unified_indexer.protocol.keys import P256Key, SigningKey, signing_key
+from unified_indexer.protocol.proof import Claim, Proof, prove, read_claim
+from unified_indexer.protocol.proving import proven
+from unified_indexer.protocol.signature import read_commit
 
 REPETITIONS = 21
 

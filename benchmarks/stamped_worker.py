@@ -9,9 +9,9 @@ import sys
 import time
 from pathlib import Path
 
-from indexer.command_line import process
-from indexer.pipeline.watermark import Ticket, Watermark
-from indexer.relay.position import Stored
+from unified_indexer.command_line import process
+from unified_indexer.pipeline.watermark import Ticket, Watermark
+from unified_indexer.relay.position import Stored
 from unified_worker import UnifiedWorker
 
 NOTES: list[tuple[int, float]] = []

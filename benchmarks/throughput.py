@@ -11,12 +11,12 @@ import asyncpg
 
 from benchmarks.processes import POLL, ROOT, START_TIMEOUT, Child, ChildFailed, child, relay, relay_url, server_cpu
 from benchmarks.stream import EDGE, Load
-from indexer.database.connection.pool import DatabasePool
-from indexer.database.connection.sessions import Connection
-from indexer.database.schema.ready import make_ready
-from indexer.embedded.server import PostgresServer
-from indexer.records import RECORD_TYPES
-from indexer.records.base.record_type import RecordType
+from unified_indexer.database.connection.pool import DatabasePool
+from unified_indexer.database.connection.sessions import Connection
+from unified_indexer.database.schema.ready import make_ready
+from unified_indexer.embedded.server import PostgresServer
+from unified_indexer.records import RECORD_TYPES
+from unified_indexer.records.base.record_type import RecordType
 
 DATABASE = "bench"
 SLOWEST = 500  # commits a second: below that a run is given up

@@ -7,14 +7,14 @@ nor batches. What is left are the plain counts that its own log needs.
 import sys
 from collections.abc import Sequence
 
-from indexer.command_line import process
-from indexer.config.settings import Config
-from indexer.database.write.batch import Batch
-from indexer.database.write.outcome import Outcome
-from indexer.monitoring import history
-from indexer.pipeline.lanes import Lane
-from indexer.pipeline.processor import EventProcessor
-from indexer.pipeline.session import Session
+from unified_indexer.command_line import process
+from unified_indexer.config.settings import Config
+from unified_indexer.database.write.batch import Batch
+from unified_indexer.database.write.outcome import Outcome
+from unified_indexer.monitoring import history
+from unified_indexer.pipeline.lanes import Lane
+from unified_indexer.pipeline.processor import EventProcessor
+from unified_indexer.pipeline.session import Session
 from unified_worker import UnifiedWorker
 
 NEVER = 1e9  # seconds

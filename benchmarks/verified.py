@@ -25,13 +25,13 @@ from benchmarks.machine import describe
 from benchmarks.processes import START_TIMEOUT, ChildFailed, child, child_folder, relay, relay_url
 from benchmarks.stream import Load, make_stream
 from benchmarks.throughput import BARE_WORKER, SLOWEST, WORKER, Run, fresh_database, run_into
-from indexer.embedded.programs import EmbeddedPostgres
-from indexer.embedded.server import PostgresServer
-from indexer.identity import store
-from indexer.protocol.keys import key_bytes, signing_key
-from indexer.records import RECORD_TYPES
-from indexer.records.base.record_type import RecordType
 from relay_simulator.mix import Mix
+from unified_indexer.embedded.programs import EmbeddedPostgres
+from unified_indexer.embedded.server import PostgresServer
+from unified_indexer.identity import store
+from unified_indexer.protocol.keys import key_bytes, signing_key
+from unified_indexer.records import RECORD_TYPES
+from unified_indexer.records.base.record_type import RecordType
 
 RATE = 2_000  # events a second in the latency runs: the most that the public relay has been seen to keep up
 PDS = "https://pds.simulator.test"

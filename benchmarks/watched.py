@@ -12,7 +12,7 @@ import aiohttp
 from benchmarks.processes import Child
 from benchmarks.stream import Load
 from benchmarks.throughput import WORKER, Run, fresh_database, run_into
-from indexer.embedded.server import PostgresServer
+from unified_indexer.embedded.server import PostgresServer
 
 UNCOUNTED = ("-m", "benchmarks.uncounted")
 INTERVAL = 1.0  # seconds between two scrapes: fifteen times as often as Prometheus is set up to

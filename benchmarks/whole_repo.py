@@ -18,13 +18,13 @@ from random import Random
 from statistics import median
 from typing import NamedTuple
 
-from indexer.protocol.car import split
-from indexer.protocol.repo import RepoReader
 from relay_simulator import keys, tree
 from relay_simulator.encoding import car, car_section, cid_of, encode, signed_commit, tid, unsigned_commit
 from testing.fuzz.measure import peak
 from testing.signed import SEED, START
 from testing.whole_repos import NOW, OWNER, TemporaryFile
+from unified_indexer.protocol.car import split
+from unified_indexer.protocol.repo import RepoReader
 
 PIECE = 2**16  # bytes, about what a connection gives at once
 SMALL = 100_000_000  # bytes of a CAR that is also split the plain way, whole in memory

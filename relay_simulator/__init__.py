@@ -1,1 +1,1 @@
-"""A relay of our own, for tests, benchmarks and `make demo`. It imports nothing from `indexer`: it is an independent truth."""
+"""A relay of our own, for tests, benchmarks and `make demo`. It imports nothing of `unified_indexer`: an independent truth."""

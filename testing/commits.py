@@ -4,9 +4,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
-from indexer.protocol.events import Account, Commit, Identity, Unusable
-from indexer.protocol.frames import decode
 from relay_simulator.encoding import Value, car, car_section, cid_of, cid_text, encode, frame, signed_commit, tid, time_text
+from unified_indexer.protocol.events import Account, Commit, Identity, Unusable
+from unified_indexer.protocol.frames import decode
 
 POST, LIKE, REPOST = "app.bsky.feed.post", "app.bsky.feed.like", "app.bsky.feed.repost"
 FOLLOW, PROFILE = "app.bsky.graph.follow", "app.bsky.actor.profile"

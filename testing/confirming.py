@@ -5,17 +5,17 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from indexer.accounts.documents import Documents
-from indexer.identity.client import Client
-from indexer.identity.handles import Handles
-from indexer.identity.names import NameServer
-from indexer.identity.resolver import Identities
 from relay_simulator.generator import Settings
 from relay_simulator.hosts.ledger import Ledger
 from relay_simulator.hosts.services import Services
 from relay_simulator.truth import AccountTruth, CommitTruth
 from testing.commits import POST, Stream, post, put
 from testing.database_side import Worker, opened
+from unified_indexer.accounts.documents import Documents
+from unified_indexer.identity.client import Client
+from unified_indexer.identity.handles import Handles
+from unified_indexer.identity.names import NameServer
+from unified_indexer.identity.resolver import Identities
 
 FAST = 1_000.0  # look-ups a second
 TIME = "2026-07-01T12:00:00.000Z"

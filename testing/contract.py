@@ -3,14 +3,14 @@
 import json
 from collections.abc import Iterable
 
-from indexer.database.connection.sessions import Connection
-from indexer.protocol.events import Commit
-from indexer.records import RECORD_TYPES
-from indexer.records.base.derived_tables import DERIVED_TABLES
-from indexer.records.base.record_type import EVERY_OTHER, RecordType
 from testing.commits import Stream, post, put
 from testing.garbage import BLOCK, FOLLOW, GENERATOR, GENERIC, LABELER, LIKE, POST, REPOST
 from testing.samples import ME, SAMPLES, Record, Samples, facet, ref
+from unified_indexer.database.connection.sessions import Connection
+from unified_indexer.protocol.events import Commit
+from unified_indexer.records import RECORD_TYPES
+from unified_indexer.records.base.derived_tables import DERIVED_TABLES
+from unified_indexer.records.base.record_type import EVERY_OTHER, RecordType
 
 STATUS = "app.bsky.actor.status"  # of no type of its own
 
@@ -30,7 +30,7 @@ Snapshot = dict[str, list[str]]
 def samples_of(record_type: RecordType) -> Samples:
     """The samples of a record type; a failure that says where they belong if there are none."""
     collection = GENERIC if record_type.collection == EVERY_OTHER else record_type.collection
-    assert collection in SAMPLES, f"{collection} has a file in indexer/records and no records in testing/samples.py"
+    assert collection in SAMPLES, f"{collection} has a file in unified_indexer/records and no records in testing/samples.py"
     return SAMPLES[collection]
 
 

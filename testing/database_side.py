@@ -5,15 +5,15 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from indexer.database.connection.pool import DatabasePool
-from indexer.database.connection.sessions import Connection
-from indexer.database.schema.ready import find_ready, make_ready
-from indexer.database.write.writer import Writer
-from indexer.metrics import Metrics
-from indexer.pipeline.processor import EventProcessor
-from indexer.protocol.events import RepoEvent
-from indexer.records import RECORD_TYPES
 from testing.databases import connected
+from unified_indexer.database.connection.pool import DatabasePool
+from unified_indexer.database.connection.sessions import Connection
+from unified_indexer.database.schema.ready import find_ready, make_ready
+from unified_indexer.database.write.writer import Writer
+from unified_indexer.metrics import Metrics
+from unified_indexer.pipeline.processor import EventProcessor
+from unified_indexer.protocol.events import RepoEvent
+from unified_indexer.records import RECORD_TYPES
 
 TABLES = ("users", "posts", "likes", "reposts", "follows")
 # When a row was written is no part of what it says.

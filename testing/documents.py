@@ -7,7 +7,7 @@ ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted(
     str(path.relative_to(ROOT)) for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob(".github/**/*.md"))
 )
-CODE = [ROOT / "unified_worker.py", *sorted(ROOT.glob("indexer/**/*.py"))]
+CODE = [ROOT / "unified_worker.py", *sorted(ROOT.glob("unified_indexer/**/*.py"))]
 
 
 def read(name: str) -> str:

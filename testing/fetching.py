@@ -5,16 +5,6 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from indexer.accounts.documents import Documents
-from indexer.backfill.fetch import Fetcher
-from indexer.backfill.outcome import Failed
-from indexer.backfill.pace import Paces
-from indexer.backfill.turns import HostTurns
-from indexer.identity.client import Client
-from indexer.identity.downloads import Downloads
-from indexer.identity.names import NameServer
-from indexer.identity.resolver import Identities
-from indexer.protocol.repo import Repo
 from relay_simulator.archive import BlockOrder
 from relay_simulator.changes import Change
 from relay_simulator.encoding import cid_text
@@ -22,6 +12,16 @@ from relay_simulator.generator import Generator, Settings
 from relay_simulator.hosts.ledger import Ledger
 from relay_simulator.hosts.services import Services
 from testing.database_side import Worker, opened
+from unified_indexer.accounts.documents import Documents
+from unified_indexer.backfill.fetch import Fetcher
+from unified_indexer.backfill.outcome import Failed
+from unified_indexer.backfill.pace import Paces
+from unified_indexer.backfill.turns import HostTurns
+from unified_indexer.identity.client import Client
+from unified_indexer.identity.downloads import Downloads
+from unified_indexer.identity.names import NameServer
+from unified_indexer.identity.resolver import Identities
+from unified_indexer.protocol.repo import Repo
 
 FIRST = 1_000_001  # the stream's first seq
 

@@ -5,25 +5,25 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from indexer.accounts.crew import Crew
-from indexer.accounts.documents import Documents
-from indexer.backfill.finding import AT_ONCE, Finding
-from indexer.backfill.lists import Lists
-from indexer.backfill.pace import Paces
-from indexer.backfill.turns import HostTurns
-from indexer.database.repair import listings
-from indexer.database.repair.listings import Kind
-from indexer.identity.client import Client
-from indexer.identity.downloads import Downloads
-from indexer.identity.names import NameServer
-from indexer.identity.resolver import Identities
-from indexer.selection import Selection
 from relay_simulator.generator import Generator, Settings
 from relay_simulator.hosts.ledger import Ledger
 from relay_simulator.hosts.services import Services
 from relay_simulator.truth import Sent
 from testing.database_side import Worker, opened
 from testing.waiting import until
+from unified_indexer.accounts.crew import Crew
+from unified_indexer.accounts.documents import Documents
+from unified_indexer.backfill.finding import AT_ONCE, Finding
+from unified_indexer.backfill.lists import Lists
+from unified_indexer.backfill.pace import Paces
+from unified_indexer.backfill.turns import HostTurns
+from unified_indexer.database.repair import listings
+from unified_indexer.database.repair.listings import Kind
+from unified_indexer.identity.client import Client
+from unified_indexer.identity.downloads import Downloads
+from unified_indexer.identity.names import NameServer
+from unified_indexer.identity.resolver import Identities
+from unified_indexer.selection import Selection
 
 WANTED = """
 SELECT r.did, coalesce(h.url, '') FROM unified_worker.repairs AS r LEFT JOIN unified_worker.hosts AS h ON h.id = r.host

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from indexer.protocol.events import Account, Identity, RepoEvent
 from testing.commits import (
     FOLLOW,
     LIKE,
@@ -24,6 +23,7 @@ from testing.commits import (
 )
 from testing.database_side import Worker
 from testing.garbage import BLOCK, LIST, LIST_BLOCK, LIST_ITEM, POST_GATE, THREAD_GATE
+from unified_indexer.protocol.events import Account, Identity, RepoEvent
 
 DAY = 24 * 60
 

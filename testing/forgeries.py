@@ -2,8 +2,8 @@
 
 from typing import NamedTuple
 
-from indexer.protocol.failures import Failure
 from testing.model import UNDETERMINED, Model
+from unified_indexer.protocol.failures import Failure
 
 
 class Outcome(NamedTuple):

@@ -2,7 +2,7 @@
 
 import asyncpg
 
-from indexer.database.connection.sessions import SESSION_SETTINGS
+from unified_indexer.database.connection.sessions import SESSION_SETTINGS
 
 HOSTILE = {
     "default_transaction_isolation": "repeatable read",

@@ -6,10 +6,6 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
 from typing import Literal, NamedTuple
 
-from indexer.database.connection.sessions import Connection
-from indexer.protocol.events import Account, Identity, RepoEvent
-from indexer.records import RECORD_TYPES
-from indexer.records.base.derived_tables import DERIVED_TABLES
 from testing.commits import (
     LIKE,
     POST,
@@ -28,6 +24,10 @@ from testing.commits import (
     replying,
 )
 from testing.garbage import GENERATOR, LABELER, POST_GATE, THREAD_GATE, VERIFICATION
+from unified_indexer.database.connection.sessions import Connection
+from unified_indexer.protocol.events import Account, Identity, RepoEvent
+from unified_indexer.records import RECORD_TYPES
+from unified_indexer.records.base.derived_tables import DERIVED_TABLES
 
 TOKEN_LENGTH = 5  # characters: the names of all accounts of one pair begin with its token
 

@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from indexer.config.settings import Config
-from indexer.database.repair.standing import Done, Standing
-from indexer.monitoring.history import History
-from indexer.monitoring.http.exposition import Exposition
-from indexer.relay.position import Stored
+from unified_indexer.config.settings import Config
+from unified_indexer.database.repair.standing import Done, Standing
+from unified_indexer.monitoring.history import History
+from unified_indexer.monitoring.http.exposition import Exposition
+from unified_indexer.relay.position import Stored
 from unified_worker import UnifiedWorker
 
 ROOT = Path(__file__).parents[1]

@@ -12,7 +12,7 @@ import dns.rcode
 import dns.rdatatype
 import dns.rrset
 
-from indexer.identity.names import NameServer
+from unified_indexer.identity.names import NameServer
 
 
 class NameServerProtocol(asyncio.DatagramProtocol):

@@ -14,15 +14,15 @@ ROOT = Path(__file__).parents[1]
 # lost: the check finds each, and the rebuild brings it back.
 PROGRAM = """
 import asyncio, json, sys
-from indexer.database.recount.compare import KeySample, compare
-from indexer.database.recount.notifications import notifications
-from indexer.database.recount.rows import derived
-from indexer.database.connection.pool import DatabasePool
-from indexer.database.schema.ready import make_ready
-from indexer.database.background.rebuild import Rebuild
-from indexer.database.write.writer import Writer
-from indexer.protocol.frames import decode
-from indexer.records import RECORD_TYPES
+from unified_indexer.database.recount.compare import KeySample, compare
+from unified_indexer.database.recount.notifications import notifications
+from unified_indexer.database.recount.rows import derived
+from unified_indexer.database.connection.pool import DatabasePool
+from unified_indexer.database.schema.ready import make_ready
+from unified_indexer.database.background.rebuild import Rebuild
+from unified_indexer.database.write.writer import Writer
+from unified_indexer.protocol.frames import decode
+from unified_indexer.records import RECORD_TYPES
 from unified_worker import UnifiedWorker
 
 DERIVED = ("post_aggregations", "feed_items", "quotes", "post_viewer_states", "thread_contexts", "notifications")
@@ -67,9 +67,9 @@ asyncio.run(main(*sys.argv[1:]))
 
 def with_file(folder: Path, name: str, text: str) -> None:
     """A copy of the sources with one more file of a record type."""
-    shutil.copytree(ROOT / "indexer", folder / "indexer", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "unified_indexer", folder / "unified_indexer", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "unified_worker.py", folder)
-    (folder / "indexer" / "records" / name).write_text(text)
+    (folder / "unified_indexer" / "records" / name).write_text(text)
 
 
 def run(folder: Path, url: str, asked: list[str], *frames: bytes) -> list[Any]:

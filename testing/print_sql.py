@@ -5,8 +5,8 @@ tests/project/snapshots/functions.sql holds what it prints, so that a review see
 
 import sys
 
-from indexer.database.functions.install import functions
-from indexer.records import RECORD_TYPES
+from unified_indexer.database.functions.install import functions
+from unified_indexer.records import RECORD_TYPES
 
 HEADER = "-- The SQL functions of the shipped record types. Not a source: `python -m testing.print_sql` prints it.\n"
 

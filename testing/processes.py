@@ -89,7 +89,7 @@ class Process:
 class Hurried(Process):
     """The same, but after a signal it grants itself one second in place of nine."""
 
-    constants = MappingProxyType({"indexer.command_line.signals.GRACE": 1.0})
+    constants = MappingProxyType({"unified_indexer.command_line.signals.GRACE": 1.0})
 
 
 class Cold(Process):

@@ -1,4 +1,4 @@
-"""Merkle search trees, slow and plain: every node is checked whole and built again. `indexer.protocol.mst` is compared with it.
+"""Merkle search trees, slow and plain, each node checked and built again: `unified_indexer.protocol.mst` is compared with it.
 
 Sources: https://atproto.com/specs/repository (MST structure) and /specs/sync (operation inversion). A key's layer is the number
 of leading zero bits of its SHA-256, halved. Undoing a commit's ops on the nodes that it sent must give the tree of before
@@ -14,10 +14,10 @@ from typing import Any, TypeAlias, cast
 
 import libipld
 
-from indexer.errors import Rejected
-from indexer.protocol.car import CID_BYTES, DAG_CBOR_PREFIX
-from indexer.protocol.dag_cbor import decode
-from indexer.protocol.mst import Change
+from unified_indexer.errors import Rejected
+from unified_indexer.protocol.car import CID_BYTES, DAG_CBOR_PREFIX
+from unified_indexer.protocol.dag_cbor import decode
+from unified_indexer.protocol.mst import Change
 
 MAX_KEY_BYTES = 1024  # a record path has 830 at most; keys share prefixes, so that a block of 1 MB could hold 10 GB of them
 

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import psutil
 
-from indexer.embedded.cluster import Cluster, OsAccount
-from indexer.embedded.programs import programs, unprivileged_account
-from indexer.embedded.server import PostgresServer
+from unified_indexer.embedded.cluster import Cluster, OsAccount
+from unified_indexer.embedded.programs import programs, unprivileged_account
+from unified_indexer.embedded.server import PostgresServer
 
 DEBIAN_15 = Path("/usr/lib/postgresql/15/bin")
 HAS_15 = (DEBIAN_15 / "postgres").exists()

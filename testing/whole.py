@@ -4,14 +4,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, NamedTuple
 
-from indexer.database.repair import queue, steps
-from indexer.database.repair.bringing import Tables
-from indexer.database.repair.steps import Claim, Word
-from indexer.database.repair.writing import Ended, Job, Writing
-from indexer.selection import EVERYTHING, Selection
 from relay_simulator.encoding import cid_of, encode
 from testing.commits import did
 from testing.database_side import Worker
+from unified_indexer.database.repair import queue, steps
+from unified_indexer.database.repair.bringing import Tables
+from unified_indexer.database.repair.steps import Claim, Word
+from unified_indexer.database.repair.writing import Ended, Job, Writing
+from unified_indexer.selection import EVERYTHING, Selection
 
 WEEK = timedelta(days=7)
 

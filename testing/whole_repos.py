@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from random import Random
 
-from indexer.backfill import files
-from indexer.protocol.keys import SigningKey, signing_key
-from indexer.protocol.repo import Repo, RepoReader
 from relay_simulator import keys
 from relay_simulator.encoding import car, car_section, cid_of, signed_commit, tid, unsigned_commit
 from testing import search_tree
 from testing.signed import SEED, START
+from unified_indexer.backfill import files
+from unified_indexer.protocol.keys import SigningKey, signing_key
+from unified_indexer.protocol.repo import Repo, RepoReader
 
 NOW = datetime.fromtimestamp(START / 1e6, UTC)
 REV = tid(START, 3)

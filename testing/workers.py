@@ -4,9 +4,9 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator
 
-from indexer.config.settings import Config
 from testing.databases import settled
 from testing.waiting import DEADLINE, until
+from unified_indexer.config.settings import Config
 from unified_worker import UnifiedWorker
 
 

@@ -20,12 +20,12 @@ from secrets import token_hex
 import asyncpg
 import pytest
 
-from indexer.embedded.server import PostgresServer
 from testing.application_schema import TABLES
 from testing.database_side import Worker, opened
 from testing.databases import connected
 from testing.promises import select
 from testing.servers import FAST, HAS_15, SAFE, fast_parent, make_server, server_directory
+from unified_indexer.embedded.server import PostgresServer
 
 _numbers = itertools.count(1)
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from indexer.json import SafeJSONEncoder, dumps
+from unified_indexer.json import SafeJSONEncoder, dumps
 
 any_text = st.text(st.characters(exclude_categories=())) | st.text(st.sampled_from("\0\\u0a\ud800\udc00é"))
 scalars = st.none() | st.booleans() | st.integers(-(2**80), 2**80) | st.floats() | any_text

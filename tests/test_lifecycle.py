@@ -2,9 +2,9 @@
 
 import pytest
 
-from indexer.config.settings import Config
-from indexer.lifecycle import Lifecycle, Phase
 from testing.workers import settings
+from unified_indexer.config.settings import Config
+from unified_indexer.lifecycle import Lifecycle, Phase
 from unified_worker import UnifiedWorker
 
 

@@ -1,6 +1,6 @@
 """What the worker counts, where counting is more than adding one."""
 
-from indexer.metrics import RECONNECTS_KEPT, Metrics
+from unified_indexer.metrics import RECONNECTS_KEPT, Metrics
 
 
 def test_equal_reasons_to_reconnect_are_one_with_its_count_and_last_time() -> None:

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from indexer.selection import EVERYTHING, Selection
+from unified_indexer.selection import EVERYTHING, Selection
 
 COLLECTIONS = [
     "app.bsky.feed.post",

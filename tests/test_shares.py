@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from indexer.shares import WHOLE, Share, part_of
 from testing.commits import did
+from unified_indexer.shares import WHOLE, Share, part_of
 
 
 @given(st.text(max_size=40), st.integers(1, 64))

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import asyncpg
 
-from indexer.database.connection.pool import DatabasePool
-from indexer.database.schema.ready import make_ready
-from indexer.embedded.server import PostgresServer
-from indexer.records import RECORD_TYPES
 from testing.faults.witness import MINE
 from testing.servers import FAST, fast_parent, make_server, server_directory
+from unified_indexer.database.connection.pool import DatabasePool
+from unified_indexer.database.schema.ready import make_ready
+from unified_indexer.embedded.server import PostgresServer
+from unified_indexer.records import RECORD_TYPES
 
 # Commits reach the kernel either way, so fsync off loses nothing by kill -9. Few connections, so that they can be used up.
 SETTINGS = FAST | {"max_connections": "30", "max_wal_size": "96MB", "min_wal_size": "32MB", "shared_buffers": "64MB"}

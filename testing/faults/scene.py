@@ -11,7 +11,6 @@ from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
 
-from indexer.embedded.server import SOCKET, PostgresServer
 from relay_simulator.frames_file import FrameLog
 from relay_simulator.generator import Settings
 from relay_simulator.hosts.ledger import Ledger
@@ -25,6 +24,7 @@ from testing.faults.proxy import Proxy, to_port, to_socket
 from testing.faults.witness import GONE, MINE, Witness
 from testing.servers import MEMORY, make_server
 from testing.waiting import until
+from unified_indexer.embedded.server import SOCKET, PostgresServer
 
 RATE = 900.0  # messages a second
 FEW = 4  # messages at a time, while a commit is waited for

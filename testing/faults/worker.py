@@ -19,7 +19,7 @@ import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
 import unified_worker
-from indexer.database.connection import pool
+from unified_indexer.database.connection import pool
 
 CALL = r"CALL unified_worker\.apply_commits"
 SAVE = r"INSERT INTO \S*firehose_cursor"

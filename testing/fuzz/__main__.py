@@ -26,7 +26,7 @@ MISSING = "atheris is not installed: pip install -r requirements-fuzz.txt (it ha
 def _fuzz(target: str, seconds: int, folder: Path) -> None:
     """Runs one target in this process, and ends it. What atheris watches has to be imported under its eyes."""
     library: Any = import_module("atheris")
-    with library.instrument_imports(include=["indexer"]):
+    with library.instrument_imports(include=["unified_indexer"]):
         from testing.fuzz.mutations import changed, mutate
         from testing.fuzz.targets import TARGETS, within_bounds
     from testing.fuzz import corpus

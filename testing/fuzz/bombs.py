@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from typing import Any
 
-from indexer.protocol.frames import MAX_FRAME_BYTES
 from relay_simulator.encoding import car as car_of
 from relay_simulator.encoding import car_section, cid_of, encode, signed_commit
+from unified_indexer.protocol.frames import MAX_FRAME_BYTES
 
 DID = "did:plc:aaaabbbbccccddddeeeeffff"
 REV = "3mptbypluud2a"

@@ -6,12 +6,12 @@ from typing import Any, cast
 
 import libipld
 
-from indexer.protocol.repo import RepoReader
-from indexer.protocol.repo_failures import RepoError
 from relay_simulator.encoding import cid_of
 from testing import search_tree
 from testing.frames import encode
 from testing.whole_repos import NOW, OWNER, Made, TemporaryFile
+from unified_indexer.protocol.repo import RepoReader
+from unified_indexer.protocol.repo_failures import RepoError
 
 LINKS = ("l", "t", "v")
 PIECE = 1000

@@ -11,25 +11,25 @@ from typing import Any, cast
 import libipld
 import orjson
 
-from indexer import json
-from indexer.database.write.batch import BUCKETS, Batch, build
-from indexer.database.write.parameters import PARAMETERS
-from indexer.errors import Rejected
-from indexer.protocol import frames, mst
-from indexer.protocol.car import split
-from indexer.protocol.data_model import to_json_form
-from indexer.protocol.events import Commit, Event, Identity, RepoEvent, Unusable
-from indexer.protocol.failures import Effect, Failure
-from indexer.protocol.frames import decode
-from indexer.protocol.keys import SigningKey, signing_key
-from indexer.protocol.mst import Change
-from indexer.protocol.proof import Claim, prove
-from indexer.protocol.syntax import is_did, is_tid
 from relay_simulator import keys
 from testing import search_tree
 from testing.fuzz.bombs import commit, creations
 from testing.fuzz.repos import repo
 from testing.garbage import FIELDS, key_of
+from unified_indexer import json
+from unified_indexer.database.write.batch import BUCKETS, Batch, build
+from unified_indexer.database.write.parameters import PARAMETERS
+from unified_indexer.errors import Rejected
+from unified_indexer.protocol import frames, mst
+from unified_indexer.protocol.car import split
+from unified_indexer.protocol.data_model import to_json_form
+from unified_indexer.protocol.events import Commit, Event, Identity, RepoEvent, Unusable
+from unified_indexer.protocol.failures import Effect, Failure
+from unified_indexer.protocol.frames import decode
+from unified_indexer.protocol.keys import SigningKey, signing_key
+from unified_indexer.protocol.mst import Change
+from unified_indexer.protocol.proof import Claim, prove
+from unified_indexer.protocol.syntax import is_did, is_tid
 
 SEED, ACCOUNTS = 11, 60  # of the simulator's streams that are fuzzed
 SECONDS = 1.0  # CPU time for an input of up to 64 kB

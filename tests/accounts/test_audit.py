@@ -6,14 +6,14 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from indexer.accounts import audit_rows
-from indexer.accounts.audit import Audit, Audited, judged
-from indexer.accounts.audit_rows import Held, random_repo
-from indexer.protocol.syntax import is_did, tid_time
 from relay_simulator.encoding import tid
 from relay_simulator.hosts.faults import Status
 from testing.commits import START
 from testing.confirming import Scene, scene
+from unified_indexer.accounts import audit_rows
+from unified_indexer.accounts.audit import Audit, Audited, judged
+from unified_indexer.accounts.audit_rows import Held, random_repo
+from unified_indexer.protocol.syntax import is_did, tid_time
 
 
 def rev(minutes: float) -> str:

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from indexer.accounts.crew import Crew
+from unified_indexer.accounts.crew import Crew
 
 
 async def test_a_job_that_never_began_is_closed_with_its_crew() -> None:

@@ -6,13 +6,13 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from indexer.accounts import deletions, documents
-from indexer.accounts.deletions import Deletions
-from indexer.database.background.stuck import Stuck
-from indexer.database.background.wiper import Wiper
 from relay_simulator.hosts.faults import Altered, Cut, Slow, Status, Text
 from testing.confirming import Scene, scene
 from testing.waiting import until
+from unified_indexer.accounts import deletions, documents
+from unified_indexer.accounts.deletions import Deletions
+from unified_indexer.database.background.stuck import Stuck
+from unified_indexer.database.background.wiper import Wiper
 
 POSTS = "SELECT count(*) FROM posts WHERE author_did = $1"
 PENDING = "SELECT count(*) FROM unified_worker.deletions"

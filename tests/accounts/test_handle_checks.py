@@ -7,11 +7,11 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from indexer.accounts import documents, handle_checks
-from indexer.accounts.handle_checks import HandleChecks
 from relay_simulator.hosts.faults import Altered, Status
 from testing.confirming import Scene, scene
 from testing.waiting import until
+from unified_indexer.accounts import documents, handle_checks
+from unified_indexer.accounts.handle_checks import HandleChecks
 
 HANDLE = "SELECT handle FROM users WHERE did = $1"
 WAITING = "SELECT count(*) FROM unified_worker.handle_checks"

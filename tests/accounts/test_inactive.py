@@ -6,12 +6,12 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from indexer.accounts import inactive
-from indexer.accounts.inactive import Inactive
-from indexer.pipeline.processor import EventProcessor
 from testing.commits import POST, post, put
 from testing.confirming import Scene, scene
 from testing.waiting import until
+from unified_indexer.accounts import inactive
+from unified_indexer.accounts.inactive import Inactive
+from unified_indexer.pipeline.processor import EventProcessor
 
 HOUR_AGO = "UPDATE unified_worker.repos SET status_asked_at = status_asked_at - interval '61 minutes'"
 

@@ -4,16 +4,16 @@ from datetime import timedelta
 
 import pytest
 
-from indexer.accounts import documents
-from indexer.command_line.network_check import NetworkCheck
-from indexer.command_line.texts.status import account_text, status_text
-from indexer.config.settings import Config
-from indexer.database.status.account import account_status
-from indexer.database.status.database import status
 from relay_simulator.encoding import tid
 from relay_simulator.hosts.faults import Status
 from testing.commits import START
 from testing.confirming import Scene, scene
+from unified_indexer.accounts import documents
+from unified_indexer.command_line.network_check import NetworkCheck
+from unified_indexer.command_line.texts.status import account_text, status_text
+from unified_indexer.config.settings import Config
+from unified_indexer.database.status.account import account_status
+from unified_indexer.database.status.database import status
 
 CURSOR = "INSERT INTO firehose_cursor (service, cursor, last_event_time) VALUES ('relay.test', '1', $1)"
 FAST = 600  # repos a minute

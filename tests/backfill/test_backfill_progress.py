@@ -2,16 +2,16 @@
 
 import orjson
 
-from indexer.backfill import eta as module
-from indexer.backfill.eta import Eta, eta, share
-from indexer.backfill.pace import Paces
-from indexer.backfill.progress import Progress
-from indexer.database.repair import asked, listings, queue, standing
-from indexer.database.repair.standing import Done, Standing
-from indexer.metrics import Metrics
-from indexer.monitoring.fetching import line, shown
 from testing.commits import did
 from testing.database_side import Worker
+from unified_indexer.backfill import eta as module
+from unified_indexer.backfill.eta import Eta, eta, share
+from unified_indexer.backfill.pace import Paces
+from unified_indexer.backfill.progress import Progress
+from unified_indexer.database.repair import asked, listings, queue, standing
+from unified_indexer.database.repair.standing import Done, Standing
+from unified_indexer.metrics import Metrics
+from unified_indexer.monitoring.fetching import line, shown
 
 NOTHING = Standing(0, 0, 0, 0, 0, 0, 0, 0, 0, False, 0.0, 0.0, 0.0, 0.0, 0.0, 0, 0, 0, 0.0, Done())
 # 1,000 repos of 10,000 are left, of 100 records each; of late 10 repos and 2,000 records a second.

@@ -6,17 +6,17 @@ from typing import get_args
 
 import pytest
 
-from indexer.backfill import fetch as module
-from indexer.backfill import pace, turns
-from indexer.backfill.outcome import Failed, Kind
-from indexer.identity import downloads
-from indexer.protocol import repo, spool
-from indexer.protocol.repo import Head, Repo
 from relay_simulator.archive import BlockOrder
 from relay_simulator.changes import Change
 from relay_simulator.hosts.faults import Altered, Cut, HostFault, Limited, Redirect, Remaining, Slow, Status, Text
 from testing.fetching import FIRST, fetching
 from testing.waiting import until
+from unified_indexer.backfill import fetch as module
+from unified_indexer.backfill import pace, turns
+from unified_indexer.backfill.outcome import Failed, Kind
+from unified_indexer.identity import downloads
+from unified_indexer.protocol import repo, spool
+from unified_indexer.protocol.repo import Head, Repo
 
 MIDDLE = FIRST + 60
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from indexer.backfill.files import NoRoom, TemporaryFile, in_thread
+from unified_indexer.backfill.files import NoRoom, TemporaryFile, in_thread
 
 
 def test_what_is_written_is_read_at_any_place() -> None:

@@ -5,10 +5,6 @@ from dataclasses import replace
 
 import pytest
 
-from indexer.accounts.crew import Crew
-from indexer.database.repair import listings
-from indexer.database.repair.listings import Kind
-from indexer.selection import Selection
 from relay_simulator.changes import Change
 from relay_simulator.generator import Settings
 from relay_simulator.hosts.faults import Altered, HostFault, Limited, Slow, Status, Text
@@ -17,6 +13,10 @@ from relay_simulator.records import FOLLOW, POST
 from relay_simulator.truth import CommitTruth
 from testing.finding import scene
 from testing.waiting import DEADLINE
+from unified_indexer.accounts.crew import Crew
+from unified_indexer.database.repair import listings
+from unified_indexer.database.repair.listings import Kind
+from unified_indexer.selection import Selection
 
 NETWORK = Settings(accounts=60, history=10, hosts=4)
 NETWORK_WISH = listings.Wish("network", 30)

@@ -2,10 +2,10 @@
 
 import pytest
 
-from indexer.backfill.left_out import LeftOut, wider
-from indexer.selection import Selection
 from testing.commits import did
 from testing.database_side import Worker
+from unified_indexer.backfill.left_out import LeftOut, wider
+from unified_indexer.selection import Selection
 
 ADD = "INSERT INTO unified_worker.repos (did, rev, filtered, sync) VALUES ($1, '3aaaaaaaaaa22', $2, $3)"
 WANTED = "SELECT did FROM unified_worker.repairs ORDER BY did"
@@ -34,7 +34,7 @@ async def test_wider_collections_have_the_repos_fetched_that_lack_something(
     worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """28. Repos of which something was left out are not fetched for ever, but once when more is taken."""
-    monkeypatch.setattr("indexer.backfill.left_out.PART", 2)
+    monkeypatch.setattr("unified_indexer.backfill.left_out.PART", 2)
     for name in "abcde":
         await worker.connection.execute(ADD, did(name), name != "e", 1)
 

@@ -4,9 +4,6 @@ import time
 
 import pytest
 
-from indexer.backfill import repairs
-from indexer.database.repair import asked, listings, queue
-from indexer.metrics import Metrics
 from relay_simulator.changes import Change
 from relay_simulator.generator import Generator, Settings
 from relay_simulator.hosts.faults import Altered
@@ -18,6 +15,9 @@ from testing.fetching import FIRST, fetching
 from testing.waiting import until
 from testing.workers import running
 from tests.backfill.test_repairs import Repairing
+from unified_indexer.backfill import repairs
+from unified_indexer.database.repair import asked, listings, queue
+from unified_indexer.metrics import Metrics
 
 MIDDLE = FIRST + 60
 

@@ -2,10 +2,10 @@
 
 import pytest
 
-from indexer.backfill import pace
-from indexer.backfill.pace import Outcome, Paces, Parked
-from indexer.backfill.rates import Rate, read_rate
-from indexer.backfill.retries import DAY, pause
+from unified_indexer.backfill import pace
+from unified_indexer.backfill.pace import Outcome, Paces, Parked
+from unified_indexer.backfill.rates import Rate, read_rate
+from unified_indexer.backfill.retries import DAY, pause
 
 HOST, OTHER = "https://one.test", "https://two.test"
 

@@ -8,16 +8,16 @@ from typing import NamedTuple
 
 import pytest
 
-from indexer.backfill import room as room_module
-from indexer.backfill.allowance import Allowance
-from indexer.backfill.repairs import Repairs
-from indexer.backfill.room import Room
-from indexer.database.repair import queue
-from indexer.metrics import Metrics
-from indexer.selection import EVERYTHING, Selection
 from testing.database_side import Worker
 from testing.fetching import Fetching, fetching
 from testing.finding import nothing
+from unified_indexer.backfill import room as room_module
+from unified_indexer.backfill.allowance import Allowance
+from unified_indexer.backfill.repairs import Repairs
+from unified_indexer.backfill.room import Room
+from unified_indexer.database.repair import queue
+from unified_indexer.metrics import Metrics
+from unified_indexer.selection import EVERYTHING, Selection
 
 
 class Repairing(NamedTuple):

@@ -4,7 +4,7 @@ from itertools import count
 
 import pytest
 
-from indexer.backfill.walks import LEEWAY, MOST_BARREN, End, Walk
+from unified_indexer.backfill.walks import LEEWAY, MOST_BARREN, End, Walk
 
 
 def page(number: int, size: int = 10) -> list[str]:

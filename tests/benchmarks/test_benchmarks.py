@@ -23,10 +23,10 @@ from benchmarks.small import ACCOUNTS, account_of, record_of, small_frame
 from benchmarks.stream import dids, make_stream
 from benchmarks.throughput import BARE_WORKER, CLASSIC, WORKER, fresh_database, run_into
 from benchmarks.watched import compare
-from indexer.embedded.server import PostgresServer
-from indexer.protocol.events import Commit
-from indexer.protocol.frames import decode
 from relay_simulator.mix import Mix
+from unified_indexer.embedded.server import PostgresServer
+from unified_indexer.protocol.events import Commit
+from unified_indexer.protocol.frames import decode
 
 COMMITS = 1_000
 # More deletes, updates and duplicates than real traffic has, so that every statement of the classic design runs.

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from benchmarks.forged import KINDS, forged, report
-from indexer.embedded.server import PostgresServer
+from unified_indexer.embedded.server import PostgresServer
 
 
 async def test_the_rows_are_those_of_the_honest_commits(pg18: PostgresServer, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.verified import compare, lines, wrong
-from indexer.embedded.server import PostgresServer
+from unified_indexer.embedded.server import PostgresServer
 
 
 @pytest.mark.soak

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from indexer.command_line.commands import backfill
-from indexer.database.repair import asked, listings, standing
-from indexer.database.repair.listings import Kind
-from indexer.database.repair.standing import Done
-from indexer.errors import OperatorError, Stop
 from testing.database_side import Worker
 from testing.waiting import until
 from tests.command_line.test_letter_commands import Commands
+from unified_indexer.command_line.commands import backfill
+from unified_indexer.database.repair import asked, listings, standing
+from unified_indexer.database.repair.listings import Kind
+from unified_indexer.database.repair.standing import Done
+from unified_indexer.errors import OperatorError, Stop
 
 DIDS = [f"did:plc:{letter * 24}" for letter in "abcdef"]
 

@@ -8,20 +8,20 @@ from typing import Any
 
 import pytest
 
-from indexer.command_line import cli
-from indexer.config.settings import Config
-from indexer.database.dead_letters.queries import drop
-from indexer.database.functions.dead_letters import functions
-from indexer.database.functions.rebuild_steps import REBUILDING
-from indexer.database.schema.migrations import MIGRATIONS
-from indexer.errors import OperatorError, Stop
-from indexer.protocol.events import Unusable
-from indexer.protocol.frames import decode
 from testing.commits import LIKE, POST, Stream, delete, did, like, post, put
 from testing.database_side import Worker
 from testing.databases import connected
 from testing.waiting import until
 from tests.database.functions.test_dead_letters import check_sizes
+from unified_indexer.command_line import cli
+from unified_indexer.config.settings import Config
+from unified_indexer.database.dead_letters.queries import drop
+from unified_indexer.database.functions.dead_letters import functions
+from unified_indexer.database.functions.rebuild_steps import REBUILDING
+from unified_indexer.database.schema.migrations import MIGRATIONS
+from unified_indexer.errors import OperatorError, Stop
+from unified_indexer.protocol.events import Unusable
+from unified_indexer.protocol.frames import decode
 
 SUBJECT = f"at://{did('x')}/{POST}/1"
 
@@ -183,7 +183,7 @@ async def test_a_frame_that_another_letter_is_just_kept_with_stays(worker: Worke
 
 
 async def test_drop_by_reason_asks_for_a_yes(worker: Worker, run: Commands, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("indexer.database.dead_letters.queries.PAGE_SIZE", 2)
+    monkeypatch.setattr("unified_indexer.database.dead_letters.queries.PAGE_SIZE", 2)
     stream = Stream()
     await worker.write(
         *(stream.commit(name, put(f"{LIKE}/1", {"$type": LIKE}), put(f"{LIKE}/2", {"$type": POST})) for name in "abc")

@@ -12,15 +12,15 @@ import asyncpg
 import pytest
 
 import unified_worker
-from indexer.config.settings import SETTINGS, Config
-from indexer.embedded.server import PostgresServer
-from indexer.errors import OperatorError
 from relay_simulator.server import RelayServer
 from testing.authors import Author, liking
 from testing.databases import backends, connected, saved, stored_cursor
 from testing.processes import ROOT, Cold, Process
 from testing.traffic import traffic, traffic_of
 from testing.workers import running, settings
+from unified_indexer.config.settings import SETTINGS, Config
+from unified_indexer.embedded.server import PostgresServer
+from unified_indexer.errors import OperatorError
 from unified_worker import DatabasePool, EventProcessor, SafeJSONEncoder, UnifiedWorker
 
 SECRET = "hunter2geheim"
@@ -162,7 +162,7 @@ async def test_a_database_that_does_not_answer() -> None:
 
 async def test_a_second_worker_is_refused(tmp_path: Path, database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """It would race for the cursor. A worker of another relay may write into the same database."""
-    monkeypatch.setattr("indexer.database.connection.lock.LOCK_PATIENCE", 0.5)
+    monkeypatch.setattr("unified_indexer.database.connection.lock.LOCK_PATIENCE", 0.5)
     async with RelayServer() as relay, RelayServer() as other, running(database, relay.url):
         second = UnifiedWorker(Config.from_env(settings(database, relay.url)))
         with pytest.raises(OperatorError, match=r"another worker writes the events of .* \(pid [0-9]+, .*python"):

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from indexer.database.background.runs import Run
-from indexer.metrics import Metrics
 from testing.commits import LIKE, POST, Stream, did, like, post, put
 from testing.database_side import Worker
 from tests.command_line.test_letter_commands import Commands
+from unified_indexer.database.background.runs import Run
+from unified_indexer.metrics import Metrics
 
 # One of each thing that there may be.
 FILLED = """

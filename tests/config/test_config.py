@@ -11,14 +11,14 @@ from dotenv import dotenv_values
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from indexer.command_line.cli import parse
-from indexer.config.addresses import normalised_relay
-from indexer.config.chosen import Chosen
-from indexer.config.database_url import redacted
-from indexer.config.settings import SETTINGS, Address, Config
-from indexer.errors import OperatorError
-from indexer.shares import Share
-from indexer.version import VERSION
+from unified_indexer.command_line.cli import parse
+from unified_indexer.config.addresses import normalised_relay
+from unified_indexer.config.chosen import Chosen
+from unified_indexer.config.database_url import redacted
+from unified_indexer.config.settings import SETTINGS, Address, Config
+from unified_indexer.errors import OperatorError
+from unified_indexer.shares import Share
+from unified_indexer.version import VERSION
 
 ROOT = Path(__file__).parents[2]
 URL = "postgresql://user:hunter2@db.example:5432/app"

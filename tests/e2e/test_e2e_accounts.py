@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from indexer.accounts import deletions
 from relay_simulator.hosts.faults import Status
 from relay_simulator.truth import AccountTruth
 from testing.databases import connected
@@ -12,6 +11,7 @@ from testing.signed import SignedRepo
 from testing.verified import Network, like, network, verifying
 from testing.waiting import until
 from testing.workers import finished
+from unified_indexer.accounts import deletions
 
 TIME = "2026-07-01T12:00:00.000Z"
 LIKES = "SELECT count(*) FROM likes WHERE user_did = $1"

@@ -8,12 +8,12 @@ from typing import Any, cast
 import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 
-from indexer.records import RECORD_TYPES
 from relay_simulator.encoding import Value, frame, time_text
 from relay_simulator.server import RelayServer
 from testing.commits import POST, START, Stream, did, post, put
 from testing.databases import saved
 from tests.e2e.test_e2e_http import get, serving
+from unified_indexer.records import RECORD_TYPES
 
 COLLECTIONS = 100_000
 OPS = 200

@@ -10,8 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from indexer.database.repair import listings
-from indexer.database.repair.listings import Kind
 from relay_simulator.generator import Generator, Settings
 from relay_simulator.hosts.faults import Altered
 from relay_simulator.hosts.ledger import Ledger
@@ -23,6 +21,8 @@ from testing.processes import Process
 from testing.traffic import Traffic, traffic_of
 from testing.waiting import until
 from testing.workers import finished, running, settings
+from unified_indexer.database.repair import listings
+from unified_indexer.database.repair.listings import Kind
 
 EVENTS = 2_400
 KILLS = 8

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from indexer.embedded.server import PostgresServer
 from relay_simulator.server import RelayServer
 from testing.databases import connected, differences, stored_cursor
 from testing.traffic import traffic
 from testing.waiting import until
 from testing.workers import finished, running
 from tests.conftest import administer
+from unified_indexer.embedded.server import PostgresServer
 
 RATE = 1_000.0  # frames a second: the stream flows on while the dump is taken
 

@@ -45,7 +45,7 @@ async def test_only_chosen_accounts_are_in_the_tables(database: str, tmp_path: P
 
 
 async def test_whom_an_account_follows_is_indexed_from_then_on(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("indexer.database.background.chosen.INTERVAL", 0.05)
+    monkeypatch.setattr("unified_indexer.database.background.chosen.INTERVAL", 0.05)
     reader, friend, stranger = Author("reader"), Author("friend"), Author("stranger")
     record: Record = {"$type": FOLLOW, "subject": friend.did, "createdAt": "2026-07-01T00:00:00.000Z"}
     async with RelayServer() as relay, running(database, relay.url, ACCOUNTS=f"follows-of:{reader.did}") as worker:
@@ -66,8 +66,8 @@ async def test_whom_an_account_follows_is_indexed_from_then_on(database: str, mo
 
 async def test_the_history_of_whom_an_account_follows_is_fetched(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """From nothing: an account, and by its own repo all that it follows."""
-    monkeypatch.setattr("indexer.database.background.chosen.INTERVAL", 0.05)
-    monkeypatch.setattr("indexer.backfill.left_out.INTERVAL", 0.05)
+    monkeypatch.setattr("unified_indexer.database.background.chosen.INTERVAL", 0.05)
+    monkeypatch.setattr("unified_indexer.backfill.left_out.INTERVAL", 0.05)
     settings = Settings(accounts=60, history=80)
     ledger = Ledger(settings, upto=lambda: relay.sent_seq)
     stream = traffic_of(list(ledger.noted(Generator(settings, ledger.archive).stream(100))), "full")

@@ -36,7 +36,7 @@ for place in /usr /bin /sbin /lib /lib64 /etc /dev $PREFIXES; do
     fi
 done
 mkdir "$root/app"
-cp -r "$PROJECT/unified_worker.py" "$PROJECT/indexer" "$root/app"
+cp -r "$PROJECT/unified_worker.py" "$PROJECT/unified_indexer" "$root/app"
 mount -o remount,ro "$root"
 exec chroot --userspec=10001:10001 "$root" /usr/bin/env --chdir=/app -u PREFIXES -u PROJECT HOME=/app "$@"
 """
@@ -75,7 +75,7 @@ async def reachable(_needs_namespaces: None) -> AsyncIterator[str]:
 
 def healthcheck(bind: str) -> int:
     """The exit code of the image's HEALTHCHECK."""
-    command = [sys.executable, "-m", "indexer.monitoring.healthcheck"]
+    command = [sys.executable, "-m", "unified_indexer.monitoring.healthcheck"]
     return subprocess.run(command, cwd=ROOT, env={"HTTP_BIND": bind}).returncode
 
 

@@ -5,16 +5,16 @@ from functools import partial
 
 import pytest
 
-from indexer.config.settings import Config
-from indexer.embedded.server import PostgresServer
-from indexer.pipeline.session import Session
-from indexer.relay.position import Stored
 from relay_simulator.server import RelayServer
 from testing.databases import backends, connected, differences, terminate_backends
 from testing.servers import kill9
 from testing.traffic import Traffic, traffic
 from testing.waiting import until
 from testing.workers import finished, running, settings
+from unified_indexer.config.settings import Config
+from unified_indexer.embedded.server import PostgresServer
+from unified_indexer.pipeline.session import Session
+from unified_indexer.relay.position import Stored
 from unified_worker import UnifiedWorker
 
 CALLS = """

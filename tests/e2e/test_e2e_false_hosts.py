@@ -5,13 +5,13 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from indexer.identity.pace import BURST
 from relay_simulator import keys
 from relay_simulator.hosts.faults import Altered
 from testing.databases import connected
 from testing.signed import SignedRepo
 from testing.verified import ACCOUNTS, Network, like, network, signed_by, verifying
 from testing.workers import finished
+from unified_indexer.identity.pace import BURST
 from unified_worker import UnifiedWorker
 
 SECOND_KEY = keys.signer(0, 1_000_000)  # that false documents name besides the account's

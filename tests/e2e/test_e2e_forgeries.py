@@ -14,7 +14,6 @@ import asyncpg
 import libipld
 import pytest
 
-from indexer.embedded.server import PostgresServer
 from relay_simulator import keys
 from relay_simulator.changes import Change
 from relay_simulator.forge.forger import Forger
@@ -32,6 +31,7 @@ from testing.model import Model
 from testing.waiting import until
 from testing.workers import running
 from tests.conftest import fresh
+from unified_indexer.embedded.server import PostgresServer
 from unified_worker import UnifiedWorker
 
 ROTATED = range(4)  # numbers of accounts that have another key before anything is forged
@@ -156,7 +156,7 @@ def seen(pg18: PostgresServer) -> Iterator[Seen]:
     """One run, for all tests; in a loop of its own, since a test's ends with the test."""
     with pytest.MonkeyPatch.context() as patch, asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
         for task in ("database.background.wiper", "accounts.deletions", "accounts.handle_checks"):
-            patch.setattr(f"indexer.{task}.INTERVAL", 0.05)
+            patch.setattr(f"unified_indexer.{task}.INTERVAL", 0.05)
         patch.setenv("NO_PROXY", "127.0.0.1,localhost")
         yield runner.run(whole(pg18))
 

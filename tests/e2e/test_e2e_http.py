@@ -16,14 +16,6 @@ import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from indexer.embedded.server import PostgresServer
-from indexer.metrics import BATCH_BOUNDS, LATENCY_BOUNDS
-from indexer.monitoring.http.exposition import label
-from indexer.monitoring.http.live import MOST_STREAMS
-from indexer.monitoring.http.server import MOST_CONNECTIONS
-from indexer.monitoring.readiness import NAMES, reasons
-from indexer.records import RECORD_TYPES
-from indexer.version import VERSION
 from relay_simulator.faults import Refuse
 from relay_simulator.generator import Generator, Settings
 from relay_simulator.mix import Mix
@@ -35,6 +27,14 @@ from testing.servers import free_port
 from testing.traffic import traffic, traffic_of
 from testing.waiting import until
 from testing.workers import running, settings
+from unified_indexer.embedded.server import PostgresServer
+from unified_indexer.metrics import BATCH_BOUNDS, LATENCY_BOUNDS
+from unified_indexer.monitoring.http.exposition import label
+from unified_indexer.monitoring.http.live import MOST_STREAMS
+from unified_indexer.monitoring.http.server import MOST_CONNECTIONS
+from unified_indexer.monitoring.readiness import NAMES, reasons
+from unified_indexer.records import RECORD_TYPES
+from unified_indexer.version import VERSION
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
@@ -177,9 +177,11 @@ async def test_it_answers_before_the_database_does(tmp_path: Path) -> None:
 
 
 async def test_a_database_that_goes_or_hangs_is_told(private_server: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("indexer.monitoring.readiness.MOST_SILENCE", 1.0)
-    monkeypatch.setattr("indexer.database.connection.pool.PING_INTERVAL", 0.1)
-    monkeypatch.setattr("indexer.database.connection.pool.PING_TIMEOUT", 60.0)  # the silence is noticed before the lock is lost
+    monkeypatch.setattr("unified_indexer.monitoring.readiness.MOST_SILENCE", 1.0)
+    monkeypatch.setattr("unified_indexer.database.connection.pool.PING_INTERVAL", 0.1)
+    monkeypatch.setattr(
+        "unified_indexer.database.connection.pool.PING_TIMEOUT", 60.0
+    )  # the silence is noticed before the lock is lost
     stream = traffic(500)
 
     def amiss(names: list[str]) -> bool:

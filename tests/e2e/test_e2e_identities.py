@@ -6,7 +6,6 @@ from types import MappingProxyType
 
 from asyncpg import UndefinedTableError
 
-from indexer.protocol.keys import key_bytes, parse_multikey
 from relay_simulator.generator import Settings
 from relay_simulator.hosts.ledger import Ledger
 from relay_simulator.hosts.services import Services
@@ -16,6 +15,7 @@ from testing.signed import SEED
 from testing.verified import like, network
 from testing.waiting import until
 from testing.workers import settings
+from unified_indexer.protocol.keys import key_bytes, parse_multikey
 
 ACCOUNTS = 1_000
 PAGE = 50  # operations
@@ -27,10 +27,10 @@ class Paged(Process):
 
     constants = MappingProxyType(
         {
-            "indexer.identity.export.PAGE": PAGE,
-            "indexer.identity.following.PAGE": PAGE,
-            "indexer.identity.following.END_PAUSE": 0.1,
-            "indexer.command_line.commands.identities.TELL_INTERVAL": 0.3,
+            "unified_indexer.identity.export.PAGE": PAGE,
+            "unified_indexer.identity.following.PAGE": PAGE,
+            "unified_indexer.identity.following.END_PAUSE": 0.1,
+            "unified_indexer.command_line.commands.identities.TELL_INTERVAL": 0.3,
         }
     )
 

@@ -49,7 +49,7 @@ async def test_the_lines_of_a_run(database: str, tmp_path: Path) -> None:
 async def test_the_line_of_every_minute(
     database: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("indexer.monitoring.progress.STATUS_INTERVAL", 0.5)
+    monkeypatch.setattr("unified_indexer.monitoring.progress.STATUS_INTERVAL", 0.5)
     caplog.set_level(logging.INFO)
     stream = traffic(1_000, awkward=True)
     async with RelayServer(stream.frames) as relay, running(database, relay.url, DB_POOL_SIZE="3") as worker:

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from indexer.pipeline.lanes import MOST_LANES
 from relay_simulator.server import RelayServer
 from testing.authors import Author, liking, toggling
 from testing.databases import connected, differences, saved
 from testing.processes import Process
 from testing.traffic import traffic, traffic_of
 from testing.workers import finished, running, settings
+from unified_indexer.pipeline.lanes import MOST_LANES
 
 
 @pytest.mark.parametrize("size", ["1", "2", "20"])

@@ -6,15 +6,6 @@ import orjson
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from indexer.backfill import progress, room
-from indexer.command_line.cli import parse
-from indexer.command_line.commands import COMMANDS
-from indexer.config.settings import Config
-from indexer.database.repair import listings
-from indexer.monitoring.fetching import line, shown
-from indexer.monitoring.gauges import Gauges
-from indexer.monitoring.history import History
-from indexer.monitoring.http.exposition import Exposition
 from relay_simulator.generator import Generator, Settings
 from relay_simulator.hosts.faults import Limited, Status
 from relay_simulator.hosts.ledger import Ledger
@@ -23,6 +14,15 @@ from relay_simulator.server import RelayServer
 from testing.databases import connected
 from testing.waiting import until
 from testing.workers import running, settings
+from unified_indexer.backfill import progress, room
+from unified_indexer.command_line.cli import parse
+from unified_indexer.command_line.commands import COMMANDS
+from unified_indexer.config.settings import Config
+from unified_indexer.database.repair import listings
+from unified_indexer.monitoring.fetching import line, shown
+from unified_indexer.monitoring.gauges import Gauges
+from unified_indexer.monitoring.history import History
+from unified_indexer.monitoring.http.exposition import Exposition
 
 NETWORK = Settings(accounts=60, history=30, hosts=3)
 

@@ -61,7 +61,7 @@ FETCHING: dict[str, Any] = {
 class Brisk(Process):
     """The same, but a rate is taken over three seconds in place of ten."""
 
-    constants = MappingProxyType({"indexer.monitoring.history.RATE_OVER": 3})
+    constants = MappingProxyType({"unified_indexer.monitoring.history.RATE_OVER": 3})
 
 
 @contextlib.asynccontextmanager

@@ -6,8 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from indexer.errors import Stop
-from indexer.log.handler import RateLimited
 from relay_simulator.certificates import make_certificates
 from relay_simulator.encoding import error_frame
 from relay_simulator.faults import (
@@ -30,6 +28,8 @@ from testing.traffic import traffic, traffic_of
 from testing.waiting import until
 from testing.workers import finished, running, settings
 from tests.relay.test_connection import listening, moved
+from unified_indexer.errors import Stop
+from unified_indexer.log.handler import RateLimited
 
 
 @pytest.mark.parametrize("how", ["close", "abort"])

@@ -9,10 +9,6 @@ from typing import NamedTuple
 
 import pytest
 
-from indexer.command_line.cli import parse
-from indexer.command_line.commands import COMMANDS
-from indexer.config.settings import Config
-from indexer.errors import OperatorError
 from relay_simulator.generator import Generator, Settings
 from relay_simulator.hosts.faults import Altered, HostFault, Status
 from relay_simulator.hosts.ledger import Ledger
@@ -26,6 +22,10 @@ from testing.processes import Process
 from testing.traffic import traffic_of
 from testing.waiting import until
 from testing.workers import finished, running, settings
+from unified_indexer.command_line.cli import parse
+from unified_indexer.command_line.commands import COMMANDS
+from unified_indexer.config.settings import Config
+from unified_indexer.errors import OperatorError
 
 MIX = replace(Mix.realistic(), identity=0, handle_change=0, account=0, account_deleted=0)
 SETTINGS = Settings(accounts=30, history=0, mix=MIX)

@@ -6,17 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from indexer.database.background.rebuild import Rebuild
-from indexer.database.connection.pool import DatabasePool
-from indexer.database.schema.ready import make_ready
-from indexer.errors import OperatorError
-from indexer.records import RECORD_TYPES
 from relay_simulator.server import RelayServer
 from testing.application_schema import TABLES
 from testing.databases import connected, differences
 from testing.processes import Process
 from testing.traffic import traffic
 from testing.workers import finished, running, settings
+from unified_indexer.database.background.rebuild import Rebuild
+from unified_indexer.database.connection.pool import DatabasePool
+from unified_indexer.database.schema.ready import make_ready
+from unified_indexer.errors import OperatorError
+from unified_indexer.records import RECORD_TYPES
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "security.md").read_text(encoding="utf-8")
 EMPTY, APPLICATION, READER = re.findall(r"```sql\n(.*?)```", DOCUMENT, re.DOTALL)

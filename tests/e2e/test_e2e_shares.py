@@ -6,8 +6,6 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from indexer.config.settings import Config
-from indexer.errors import OperatorError
 from relay_simulator.encoding import seq_of
 from relay_simulator.server import RelayServer
 from testing.databases import connected, differences
@@ -15,6 +13,8 @@ from testing.processes import Process
 from testing.traffic import traffic
 from testing.waiting import until
 from testing.workers import finished, running, settings
+from unified_indexer.config.settings import Config
+from unified_indexer.errors import OperatorError
 from unified_worker import UnifiedWorker
 
 CURSORS = "SELECT split_part(service, '#', 2), cursor::bigint FROM firehose_cursor ORDER BY service"
@@ -38,7 +38,7 @@ async def refused(url: str, relay: RelayServer, said: str, **env: str) -> None:
 @pytest.mark.promise(4)
 async def test_two_then_three_then_one(database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One of two is killed in the middle of the stream; three go on, and then one: no event is lost, and none counts twice."""
-    monkeypatch.setattr("indexer.database.connection.lock.LOCK_PATIENCE", 0.5)
+    monkeypatch.setattr("unified_indexer.database.connection.lock.LOCK_PATIENCE", 0.5)
     stream = traffic(EVENTS, awkward=True, seed=15, accounts=400)
     third = EVENTS // 3
     first, second, last = stream.frames[:third], stream.frames[third : 2 * third], stream.frames[2 * third :]

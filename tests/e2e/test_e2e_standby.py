@@ -9,9 +9,6 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from indexer.command_line.texts.status import status_text
-from indexer.database.connection.lock import STANDING_BY
-from indexer.database.status.database import status
 from relay_simulator.encoding import seq_of
 from relay_simulator.server import RelayServer
 from testing.databases import connected, differences, saved, stored_cursor
@@ -19,6 +16,9 @@ from testing.processes import Process
 from testing.traffic import traffic
 from testing.waiting import until
 from testing.workers import settings
+from unified_indexer.command_line.texts.status import status_text
+from unified_indexer.database.connection.lock import STANDING_BY
+from unified_indexer.database.status.database import status
 
 SPARE = 3.0  # seconds that a busy machine may take besides
 STANDS_BY = STANDING_BY.partition("%")[0]

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from indexer.embedded.server import PostgresServer
 from relay_simulator.server import RelayServer
 from testing.authors import Author, liking
 from testing.databases import connected, differences, saved, stored_cursor
@@ -16,6 +15,7 @@ from testing.processes import Process
 from testing.traffic import traffic, traffic_of
 from testing.waiting import until
 from testing.workers import settings
+from unified_indexer.embedded.server import PostgresServer
 
 LIMIT = 10.0  # seconds that a stop may take, by the promise
 LIKES = 6_000

@@ -17,12 +17,12 @@ from unified_worker import UnifiedWorker
 
 @pytest.fixture(autouse=True)
 def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:  # pyright: ignore[reportUnusedFunction]
-    monkeypatch.setattr("indexer.stream.ingest.UNIT", 0.02)
-    monkeypatch.setattr("indexer.stream.reading.UNIT", 0.02)
-    monkeypatch.setattr("indexer.stream.keeping.INTERVAL", 0.1)
-    monkeypatch.setattr("indexer.stream.keeping.KEPT", 1.0)
-    monkeypatch.setattr("indexer.stream.cursors.INTERVAL", 0.1)
-    monkeypatch.setattr("indexer.stream.partitions.TICK", 0.1)
+    monkeypatch.setattr("unified_indexer.stream.ingest.UNIT", 0.02)
+    monkeypatch.setattr("unified_indexer.stream.reading.UNIT", 0.02)
+    monkeypatch.setattr("unified_indexer.stream.keeping.INTERVAL", 0.1)
+    monkeypatch.setattr("unified_indexer.stream.keeping.KEPT", 1.0)
+    monkeypatch.setattr("unified_indexer.stream.cursors.INTERVAL", 0.1)
+    monkeypatch.setattr("unified_indexer.stream.partitions.TICK", 0.1)
 
 
 def partitions(worker: UnifiedWorker) -> set[int]:

@@ -4,7 +4,6 @@ from datetime import UTC, datetime
 
 import pytest
 
-from indexer.monitoring.readiness import reasons
 from relay_simulator.records import POST, Record
 from relay_simulator.repository import written
 from relay_simulator.server import RelayServer
@@ -12,6 +11,7 @@ from testing.authors import SECOND, START, Author, liking
 from testing.databases import connected, differences
 from testing.traffic import traffic_of
 from testing.workers import finished, running
+from unified_indexer.monitoring.readiness import reasons
 
 YEAR = 365 * 86_400
 FAR = (datetime(2999, 1, 1, tzinfo=UTC) - datetime(2026, 7, 1, tzinfo=UTC)).total_seconds()

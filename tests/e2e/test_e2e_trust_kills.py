@@ -14,7 +14,6 @@ from types import MappingProxyType
 import pytest
 from asyncpg import UndefinedTableError
 
-from indexer.accounts import deletions
 from relay_simulator.changes import Change
 from relay_simulator.encoding import frame
 from relay_simulator.generator import Generator, Settings
@@ -30,6 +29,7 @@ from testing.model import Model
 from testing.processes import Process
 from testing.waiting import until
 from testing.workers import finished, running, settings
+from unified_indexer.accounts import deletions
 
 EVENTS = 600
 HALF = EVENTS // 2
@@ -58,10 +58,10 @@ class Quick(Process):
 
     constants = MappingProxyType(
         {
-            "indexer.identity.pace.PROBE_INTERVAL": 0.5,
-            "indexer.identity.asker.RETRY_PAUSE": 0.5,
-            "indexer.trust.settling.ROUND": 1.0,
-            "indexer.accounts.deletions.POSTPONE": deletions.POSTPONE.replace("'1 minute'", "'10 milliseconds'"),
+            "unified_indexer.identity.pace.PROBE_INTERVAL": 0.5,
+            "unified_indexer.identity.asker.RETRY_PAUSE": 0.5,
+            "unified_indexer.trust.settling.ROUND": 1.0,
+            "unified_indexer.accounts.deletions.POSTPONE": deletions.POSTPONE.replace("'1 minute'", "'10 milliseconds'"),
         }
     )
 

@@ -15,8 +15,6 @@ from pathlib import Path
 
 import pytest
 
-from indexer.database.schema.migrations import MIGRATIONS
-from indexer.database.schema.prepare import DERIVED_SINCE
 from relay_simulator.generator import Generator, Settings
 from relay_simulator.mix import Mix
 from relay_simulator.server import RelayServer
@@ -28,6 +26,8 @@ from testing.processes import ROOT, Cold, Process
 from testing.traffic import Traffic, traffic_of
 from testing.waiting import until
 from testing.workers import settings
+from unified_indexer.database.schema.migrations import MIGRATIONS
+from unified_indexer.database.schema.prepare import DERIVED_SINCE
 
 EVENTS = 2_400
 # So many are there from the start; more come when the older version has stored a cursor; the last ones come to the newer.
@@ -65,7 +65,7 @@ def process_of(version: Version, folder: Path) -> type[Process]:
     place = folder / version.name
     place.mkdir()
     subprocess.run(["tar", "-x", "-C", place], input=archived.stdout, check=True)  # Python's own knows filters from 3.11.4 on
-    steps = "from indexer.database.migrations import MIGRATIONS; print(len(MIGRATIONS))"  # where they were until 0.1.0
+    steps = "from indexer.database.migrations import MIGRATIONS; print(len(MIGRATIONS))"  # until 0.1.0, where they were
     counted = subprocess.run([sys.executable, "-c", steps], cwd=place, capture_output=True, text=True, check=True)
     assert int(counted.stdout) == version.step
 

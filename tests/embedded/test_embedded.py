@@ -12,21 +12,21 @@ from pathlib import Path
 import psutil
 import pytest
 
-from indexer.embedded import programs
-from indexer.embedded.cluster import spawn_as
-from indexer.embedded.programs import EmbeddedPostgres, unprivileged_account
-from indexer.embedded.server import PostgresServer
-from indexer.errors import OperatorError
 from testing.databases import connected
 from testing.servers import SAFE, alive, copy_cluster, kill9, make_server, server_directory
 from testing.waiting import until
+from unified_indexer.embedded import programs
+from unified_indexer.embedded.cluster import spawn_as
+from unified_indexer.embedded.programs import EmbeddedPostgres, unprivileged_account
+from unified_indexer.embedded.server import PostgresServer
+from unified_indexer.errors import OperatorError
 
 ROOT = Path(__file__).parents[2]
 # Starts an embedded server, says its process id, and waits to be killed.
 CHILD = """
 import asyncio, sys
 from pathlib import Path
-from indexer.embedded.programs import EmbeddedPostgres
+from unified_indexer.embedded.programs import EmbeddedPostgres
 
 async def main():
     async with EmbeddedPostgres(Path(sys.argv[1])) as server:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from indexer.identity.addresses import is_public
+from unified_indexer.identity.addresses import is_public
 
 PUBLIC = ["1.1.1.1", "93.184.215.14", "203.0.114.1", "2606:4700::1111", "2a00:1450:4001::1"]
 NOT_PUBLIC = [

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from indexer.identity import client as module
-from indexer.identity.client import IN_FLIGHT, PER_HOST, Client
-from indexer.identity.errors import FetchError, Gone, NotAllowed, NotFound, Refused, Unreachable
-from indexer.identity.turns import Turns
 from testing.name_server import NameServerProtocol, name_server
 from testing.waiting import until
 from testing.web_site import Site, answering, web_site
+from unified_indexer.identity import client as module
+from unified_indexer.identity.client import IN_FLIGHT, PER_HOST, Client
+from unified_indexer.identity.errors import FetchError, Gone, NotAllowed, NotFound, Refused, Unreachable
+from unified_indexer.identity.turns import Turns
 
 
 @pytest.fixture

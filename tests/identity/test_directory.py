@@ -4,15 +4,15 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from indexer.errors import Rejected
-from indexer.identity.client import Client
-from indexer.identity.directory import Directory, is_plc
-from indexer.identity.errors import FetchError, Gone, NotAllowed, NotFound, Refused, Unreachable
-from indexer.identity.web import WebDids, web_url
 from relay_simulator import keys
 from testing.frames import DID
 from testing.name_server import name_server
 from testing.web_site import Site, answering, telling, web_site
+from unified_indexer.errors import Rejected
+from unified_indexer.identity.client import Client
+from unified_indexer.identity.directory import Directory, is_plc
+from unified_indexer.identity.errors import FetchError, Gone, NotAllowed, NotFound, Refused, Unreachable
+from unified_indexer.identity.web import WebDids, web_url
 
 DOCUMENT = keys.did_document(DID, "alice.test", keys.signer(1, 0))
 OTHER = keys.did_document("did:plc:" + "b" * 24, "bob.test", keys.signer(1, 0))

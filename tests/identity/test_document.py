@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from indexer.errors import Rejected
-from indexer.identity.document import Identity, read_document, read_pds
-from indexer.protocol.keys import key_bytes, parse_multikey, read_key
 from relay_simulator import keys
 from testing.frames import DATA, DID, needs_recorded
+from unified_indexer.errors import Rejected
+from unified_indexer.identity.document import Identity, read_document, read_pds
+from unified_indexer.protocol.keys import key_bytes, parse_multikey, read_key
 
 K256, P256 = keys.signer(1, 0), keys.signer(1, 15)
 SOUND = keys.did_document(DID, "Alice.Example.com", K256)

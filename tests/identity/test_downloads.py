@@ -11,11 +11,11 @@ import pytest
 from aiohttp import ClientResponse, ClientTimeout, web
 from yarl import URL
 
-from indexer.identity import downloads
-from indexer.identity.client import Client
-from indexer.identity.downloads import Answer, Downloads, Told, patience
-from indexer.identity.errors import FetchError, NotAllowed, Unreachable
 from testing.web_site import Site, answering, telling, web_site
+from unified_indexer.identity import downloads
+from unified_indexer.identity.client import Client
+from unified_indexer.identity.downloads import Answer, Downloads, Told, patience
+from unified_indexer.identity.errors import FetchError, NotAllowed, Unreachable
 
 BODY = bytes(range(256)) * 2000
 GZIP = {"Content-Encoding": "gzip"}

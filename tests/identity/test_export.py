@@ -12,21 +12,21 @@ from aiohttp import web
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from indexer.errors import Rejected, Stop
-from indexer.identity import export, following, importing
-from indexer.identity.client import Client
-from indexer.identity.errors import Unreachable
-from indexer.identity.export import read_operation
-from indexer.identity.following import Log
-from indexer.identity.importing import Import, Progress
-from indexer.identity.key_cache import NoIdentity
-from indexer.identity.resolver import Identities
-from indexer.identity.store import State
-from indexer.protocol.keys import read_key
 from relay_simulator import keys
 from testing.database_side import Worker
 from testing.waiting import until
 from testing.web_site import Site, answering, web_site
+from unified_indexer.errors import Rejected, Stop
+from unified_indexer.identity import export, following, importing
+from unified_indexer.identity.client import Client
+from unified_indexer.identity.errors import Unreachable
+from unified_indexer.identity.export import read_operation
+from unified_indexer.identity.following import Log
+from unified_indexer.identity.importing import Import, Progress
+from unified_indexer.identity.key_cache import NoIdentity
+from unified_indexer.identity.resolver import Identities
+from unified_indexer.identity.store import State
+from unified_indexer.protocol.keys import read_key
 
 TIME = "2026-01-02T03:04:{:02}.000Z"
 

@@ -4,11 +4,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from indexer.identity.client import Client
-from indexer.identity.handles import Handles
 from testing.frames import DID
 from testing.name_server import NameServerProtocol, name_server
 from testing.web_site import Site, answering, web_site
+from unified_indexer.identity.client import Client
+from unified_indexer.identity.handles import Handles
 
 OTHER = "did:web:bob.test"
 

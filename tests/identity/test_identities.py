@@ -9,17 +9,17 @@ from typing import NamedTuple
 import pytest
 from aiohttp import web
 
-from indexer.database.connection.pool import DatabasePool
-from indexer.identity import asker, memory, pace, records, resolver
-from indexer.identity.client import Client
-from indexer.identity.document import Identity
-from indexer.identity.key_cache import NoIdentity
-from indexer.identity.resolver import Identities
-from indexer.protocol.keys import SigningKey
 from relay_simulator import keys
 from testing.database_side import Worker
 from testing.waiting import until
 from testing.web_site import Site, answering, telling, web_site
+from unified_indexer.database.connection.pool import DatabasePool
+from unified_indexer.identity import asker, memory, pace, records, resolver
+from unified_indexer.identity.client import Client
+from unified_indexer.identity.document import Identity
+from unified_indexer.identity.key_cache import NoIdentity
+from unified_indexer.identity.resolver import Identities
+from unified_indexer.protocol.keys import SigningKey
 
 FAST = 500  # look-ups a second
 DAY = 86_400

@@ -3,9 +3,9 @@
 import gc
 import tracemalloc
 
-from indexer.identity.key_cache import MOST_KEPT, Checked, KeyCache, Known, NoIdentity
-from indexer.protocol.keys import parse_multikey
 from relay_simulator import keys
+from unified_indexer.identity.key_cache import MOST_KEPT, Checked, KeyCache, Known, NoIdentity
+from unified_indexer.protocol.keys import parse_multikey
 
 KEYS = [parse_multikey(keys.signer(1, number).multibase) for number in (1, 2, 15)]
 

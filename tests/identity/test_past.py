@@ -9,18 +9,18 @@ from typing import Any
 
 import pytest
 
-from indexer.errors import Rejected
-from indexer.identity import past
-from indexer.identity.client import Client
-from indexer.identity.pace import BURST, Breaker, Pace
-from indexer.identity.past import MARGIN, MOST_HELD, Held, Pasts, read_past
-from indexer.identity.resolver import Identities
-from indexer.protocol.keys import SigningKey, key_bytes, parse_multikey
 from relay_simulator import keys
 from relay_simulator.encoding import time_text
 from relay_simulator.repository import tid
 from testing.database_side import Worker
 from testing.web_site import Handler, Site, answering, telling, web_site
+from unified_indexer.errors import Rejected
+from unified_indexer.identity import past
+from unified_indexer.identity.client import Client
+from unified_indexer.identity.pace import BURST, Breaker, Pace
+from unified_indexer.identity.past import MARGIN, MOST_HELD, Held, Pasts, read_past
+from unified_indexer.identity.resolver import Identities
+from unified_indexer.protocol.keys import SigningKey, key_bytes, parse_multikey
 
 DID = keys.did(1, 0)
 NOON = 1_782_907_200  # seconds since 1970

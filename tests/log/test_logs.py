@@ -16,8 +16,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from indexer.log.formats import JSONFormatter, LineFormatter
-from indexer.log.handler import MOST_WAITING, Outlet
+from unified_indexer.log.formats import JSONFormatter, LineFormatter
+from unified_indexer.log.handler import MOST_WAITING, Outlet
 
 ROOT = Path(__file__).parents[2]
 LINES = 3 * MOST_WAITING
@@ -176,7 +176,7 @@ def test_what_was_left_out_is_told_in_json(pipe: tuple[int, int]) -> None:
 
 def test_json_is_utf_8_whatever_the_locale() -> None:
     program = (
-        "from indexer.log.handler import configure; import logging; configure('INFO', log_format='json'); "
+        "from unified_indexer.log.handler import configure; import logging; configure('INFO', log_format='json'); "
         "logging.info('é 你 🙂')"
     )
     env = {"PYTHONIOENCODING": "latin-1", "TERM": "xterm"}
@@ -185,7 +185,7 @@ def test_json_is_utf_8_whatever_the_locale() -> None:
 
 
 def test_the_last_lines_are_written_at_the_end() -> None:
-    start = "from indexer.log.handler import configure; import logging; configure('INFO')"
+    start = "from unified_indexer.log.handler import configure; import logging; configure('INFO')"
     program = start + "\nfor n in range(900): logging.info(n)"
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, check=True)
     assert done.stdout.count(b"\n") == 900

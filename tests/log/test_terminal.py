@@ -16,18 +16,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from indexer.log.formats import LineFormatter
-from indexer.log.handler import MOST_WAITING, Outlet, complain, configure, show_status
-from indexer.log.terminal import cut
-from indexer.monitoring.terminal_line import Now, keep_showing, status_line
 from testing.screens import GO_ON, STOP, Screen
+from unified_indexer.log.formats import LineFormatter
+from unified_indexer.log.handler import MOST_WAITING, Outlet, complain, configure, show_status
+from unified_indexer.log.terminal import cut
+from unified_indexer.monitoring.terminal_line import Now, keep_showing, status_line
 
 ROOT = Path(__file__).parents[2]
 TIME = r"\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\]"
 NOW = Now("live", 350.4, 0.41, 2, 20, 12, 0, 1_234_567, 11_523.0)
 PROGRAM = """
 import logging, os, sys
-from indexer.log.handler import complain, configure, show_status
+from unified_indexer.log.handler import complain, configure, show_status
 configure('INFO')
 log = logging.getLogger()
 """
@@ -305,7 +305,7 @@ if 'background' in os.environ:
 
 
 async def test_the_newest_numbers_are_shown_until_the_end(screen: Screen, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("indexer.monitoring.terminal_line.INTERVAL", 0.01)
+    monkeypatch.setattr("unified_indexer.monitoring.terminal_line.INTERVAL", 0.01)
     configure("INFO", screen.stream)
     now = NOW
     showing = asyncio.create_task(keep_showing(lambda: now))

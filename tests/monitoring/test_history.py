@@ -6,23 +6,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from indexer.config.settings import Config
-from indexer.database.write.batch import build
-from indexer.database.write.outcome import APPLIED, STALE
-from indexer.metrics import LATENCY_BOUNDS, Histogram
-from indexer.monitoring.history import KEPT, History, quantile
-from indexer.monitoring.http import exposition
-from indexer.monitoring.http.exposition import Exposition
-from indexer.monitoring.observers import views
-from indexer.pipeline.recent_posts import INTERVAL, MOST_SHOWN, Newest
-from indexer.protocol.events import Commit
-from indexer.protocol.frames import decode
-from indexer.relay.position import Stored
 from relay_simulator.generator import Generator, Settings
 from relay_simulator.mix import Mix
 from relay_simulator.truth import CommitTruth, OpTruth
 from testing.waiting import until
 from testing.workers import settings
+from unified_indexer.config.settings import Config
+from unified_indexer.database.write.batch import build
+from unified_indexer.database.write.outcome import APPLIED, STALE
+from unified_indexer.metrics import LATENCY_BOUNDS, Histogram
+from unified_indexer.monitoring.history import KEPT, History, quantile
+from unified_indexer.monitoring.http import exposition
+from unified_indexer.monitoring.http.exposition import Exposition
+from unified_indexer.monitoring.observers import views
+from unified_indexer.pipeline.recent_posts import INTERVAL, MOST_SHOWN, Newest
+from unified_indexer.protocol.events import Commit
+from unified_indexer.protocol.frames import decode
+from unified_indexer.relay.position import Stored
 from unified_worker import UnifiedWorker
 
 
@@ -51,8 +51,8 @@ def test_nothing_has_no_quantile() -> None:
 
 async def test_rates_are_of_the_last_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1_000.0
-    monkeypatch.setattr("indexer.monitoring.history.monotonic", lambda: now)
-    monkeypatch.setattr("indexer.monitoring.history.time", lambda: now)
+    monkeypatch.setattr("unified_indexer.monitoring.history.monotonic", lambda: now)
+    monkeypatch.setattr("unified_indexer.monitoring.history.time", lambda: now)
     one = await worker()
     history, metrics = History(one.gauges), one.metrics
     assert (history.rate, history.latency(0.5), history.operations()) == (0.0, None, {})
@@ -139,7 +139,7 @@ async def test_a_fault_of_who_looks_on_is_told_and_stops_nothing(
         raise ZeroDivisionError
 
     monkeypatch.setattr(History, "take", broken)
-    monkeypatch.setattr("indexer.monitoring.history.INTERVAL", 0.001)
+    monkeypatch.setattr("unified_indexer.monitoring.history.INTERVAL", 0.001)
     one = await worker()
     async with views(one.config, one.gauges, None, 0.0):
         await until(lambda: "ZeroDivisionError" in caplog.text, "the fault is told")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from indexer.monitoring.http.hosts import Hosts
+from unified_indexer.monitoring.http.hosts import Hosts
 
 
 @pytest.mark.parametrize(

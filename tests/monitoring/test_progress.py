@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from indexer.log.formats import LineFormatter
-from indexer.log.handler import RateLimited, configure
-from indexer.metrics import Metrics
-from indexer.monitoring.progress import Progress
+from unified_indexer.log.formats import LineFormatter
+from unified_indexer.log.handler import RateLimited, configure
+from unified_indexer.metrics import Metrics
+from unified_indexer.monitoring.progress import Progress
 
 NOW = datetime(2025, 10, 13, 10, 15, 30, tzinfo=UTC)
 
@@ -39,7 +39,7 @@ class Setup:
         self.handler.emit = lambda record: self.lines.append(record.getMessage())
 
     def __enter__(self) -> "Setup":
-        self.logger = logging.getLogger("indexer.monitoring.progress")
+        self.logger = logging.getLogger("unified_indexer.monitoring.progress")
         self.logger.addHandler(self.handler)
         self.logger.setLevel(logging.INFO)
         return self
@@ -90,7 +90,7 @@ def test_a_line_looks_as_operators_search_for_it() -> None:
         with Setup() as it:
             it.clock.seconds += 10
             it.progress.finished(5_200)
-        logging.getLogger("indexer.other").debug("not at this level")
+        logging.getLogger("unified_indexer.other").debug("not at this level")
         logging.getLogger("websockets.client").info("of no interest")
         root.handlers[0].flush()
     finally:
@@ -177,7 +177,7 @@ def test_lines_are_at_least_a_second_apart_and_none_is_owed(steps: list[tuple[in
 def test_rate_limited_warnings_say_how_many_were_left_out(caplog: pytest.LogCaptureFixture) -> None:
     clock = Clock()
     limited = RateLimited(30.0, clock)
-    log = logging.getLogger("indexer.test")
+    log = logging.getLogger("unified_indexer.test")
     for number in range(5):
         limited.warn(log, "full", "lane %d is full", number)
     limited.warn(log, "other", "another one")

@@ -4,11 +4,11 @@ from collections.abc import Callable
 
 import pytest
 
-from indexer.config.settings import Config
-from indexer.monitoring.readiness import reasons
-from indexer.pipeline.lanes import lane_count
-from indexer.relay.position import Stored
 from testing.workers import settings
+from unified_indexer.config.settings import Config
+from unified_indexer.monitoring.readiness import reasons
+from unified_indexer.pipeline.lanes import lane_count
+from unified_indexer.relay.position import Stored
 from unified_worker import UnifiedWorker
 
 

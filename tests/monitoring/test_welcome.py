@@ -12,15 +12,15 @@ from urllib.parse import urlsplit
 import psutil
 import pytest
 
-from indexer.embedded.server import PostgresServer
-from indexer.metrics import Metrics
-from indexer.monitoring.welcome import first_events, greet
 from relay_simulator.server import RelayServer
 from testing.processes import Process
 from testing.servers import free_port, server_directory
 from testing.traffic import traffic
 from testing.waiting import until
 from testing.workers import finished, running, settings
+from unified_indexer.embedded.server import PostgresServer
+from unified_indexer.metrics import Metrics
+from unified_indexer.monitoring.welcome import first_events, greet
 
 RELAY = "wss://relay.test"
 
@@ -32,7 +32,7 @@ def log_seen(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) 
 
 
 def said(caplog: pytest.LogCaptureFixture) -> list[str]:
-    return [record.getMessage() for record in caplog.records if record.name == "indexer.monitoring.welcome"]
+    return [record.getMessage() for record in caplog.records if record.name == "unified_indexer.monitoring.welcome"]
 
 
 @contextlib.asynccontextmanager
@@ -81,8 +81,8 @@ async def test_the_first_events_are_told_and_the_query_shows_posts(
 async def test_a_relay_that_cannot_be_reached_is_told_once(
     database: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("indexer.monitoring.welcome.PATIENCE", 0.3)
-    monkeypatch.setattr("indexer.monitoring.welcome.LOOK", 0.01)
+    monkeypatch.setattr("unified_indexer.monitoring.welcome.PATIENCE", 0.3)
+    monkeypatch.setattr("unified_indexer.monitoring.welcome.LOOK", 0.01)
     nowhere = f"ws://127.0.0.1:{free_port()}"
     async with running(database, nowhere) as worker, watching(worker.metrics, lambda: False, nowhere) as watch:
         await until(lambda: bool(said(caplog)), "it is told")
@@ -97,7 +97,7 @@ async def test_a_relay_that_cannot_be_reached_is_told_once(
 async def test_a_silent_relay_is_told_from_one_that_is_not_there(
     database: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("indexer.monitoring.welcome.PATIENCE", 0.3)
+    monkeypatch.setattr("unified_indexer.monitoring.welcome.PATIENCE", 0.3)
     async with RelayServer() as relay, running(database, relay.url) as worker:
         await until(lambda: bool(relay.open), "the worker is connected")
         async with watching(worker.metrics, lambda: bool(relay.open), relay.url):
@@ -116,7 +116,7 @@ async def test_a_silent_relay_is_told_from_one_that_is_not_there(
 async def test_why_nothing_has_come(
     metrics: Metrics, what: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("indexer.monitoring.welcome.PATIENCE", 0.0)
+    monkeypatch.setattr("unified_indexer.monitoring.welcome.PATIENCE", 0.0)
     async with watching(metrics, lambda: False):
         await until(lambda: bool(said(caplog)), "it is told")
     assert what in said(caplog)[0]
@@ -126,7 +126,7 @@ async def test_why_nothing_has_come(
 async def test_after_a_late_start_the_first_event_is_told_as_well(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("indexer.monitoring.welcome.PATIENCE", 0.0)
+    monkeypatch.setattr("unified_indexer.monitoring.welcome.PATIENCE", 0.0)
     metrics = Metrics()
     metrics.events["commit"] += 1
     async with watching(metrics, lambda: True) as watch:

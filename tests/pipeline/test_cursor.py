@@ -5,15 +5,15 @@ from datetime import timedelta
 
 import pytest
 
-from indexer.errors import OperatorError
-from indexer.log.handler import RateLimited
-from indexer.pipeline.cursor import Cursor
-from indexer.pipeline.watermark import Watermark
-from indexer.protocol.events import Account, Identity
-from indexer.relay.gaps import Gap, StreamPosition
-from indexer.relay.position import Position, Stored
 from testing.commits import START, did
 from testing.database_side import Worker
+from unified_indexer.errors import OperatorError
+from unified_indexer.log.handler import RateLimited
+from unified_indexer.pipeline.cursor import Cursor
+from unified_indexer.pipeline.watermark import Watermark
+from unified_indexer.protocol.events import Account, Identity
+from unified_indexer.relay.gaps import Gap, StreamPosition
+from unified_indexer.relay.position import Position, Stored
 
 HOUR = timedelta(hours=1)
 
@@ -120,7 +120,9 @@ async def test_a_row_without_a_cursor_is_none(worker: Worker) -> None:
 async def test_a_cursor_that_can_t_be_saved_just_now_is_told_and_ends_nothing(
     worker: Worker, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("indexer.pipeline.cursor.warn_limited", RateLimited().warn)  # one that no other test has used up
+    monkeypatch.setattr(
+        "unified_indexer.pipeline.cursor.warn_limited", RateLimited().warn
+    )  # one that no other test has used up
     kept, watermark = cursor(worker), passed(Watermark(), 7)
     await kept.start("public", "live", forget=False)
     await worker.connection.execute(

@@ -5,13 +5,13 @@ from datetime import timedelta
 
 import pytest
 
-from indexer.errors import OperatorError
-from indexer.pipeline.cursor import Cursor
-from indexer.pipeline.watermark import Watermark
-from indexer.relay.position import Stored
-from indexer.shares import Share
 from testing.commits import START
 from testing.database_side import Worker
+from unified_indexer.errors import OperatorError
+from unified_indexer.pipeline.cursor import Cursor
+from unified_indexer.pipeline.watermark import Watermark
+from unified_indexer.relay.position import Stored
+from unified_indexer.shares import Share
 
 HOST = "relay.test"
 LATER = START + timedelta(hours=1)

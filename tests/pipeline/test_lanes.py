@@ -8,10 +8,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from indexer.pipeline import lanes as lanes_module
-from indexer.pipeline.lanes import BLOCK_BYTES, MAX_BATCH, MAX_BATCH_BYTES, MAX_QUEUED, MAX_QUEUED_BYTES, Lane, Lanes, Placed
-from indexer.pipeline.watermark import Ticket
-from indexer.protocol.events import Commit, Unusable
+from unified_indexer.pipeline import lanes as lanes_module
+from unified_indexer.pipeline.lanes import (
+    BLOCK_BYTES,
+    MAX_BATCH,
+    MAX_BATCH_BYTES,
+    MAX_QUEUED,
+    MAX_QUEUED_BYTES,
+    Lane,
+    Lanes,
+    Placed,
+)
+from unified_indexer.pipeline.watermark import Ticket
+from unified_indexer.protocol.events import Commit, Unusable
 
 
 def placed(seq: int, did: str = "did:plc:a", size: int = 1) -> Placed:

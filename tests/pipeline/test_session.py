@@ -4,10 +4,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from indexer.config.settings import Config
-from indexer.relay.position import Stored
 from relay_simulator.encoding import frame
 from testing.workers import settings
+from unified_indexer.config.settings import Config
+from unified_indexer.relay.position import Stored
 from unified_worker import UnifiedWorker
 
 START = datetime(2026, 7, 1, tzinfo=UTC)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from indexer.pipeline.watermark import Watermark
+from unified_indexer.pipeline.watermark import Watermark
 
 START = datetime(2026, 7, 1, tzinfo=UTC)
 seqs = st.none() | st.integers(0, 30)
@@ -64,7 +64,7 @@ def test_an_event_without_a_time_keeps_the_last_one() -> None:
 
 @pytest.mark.promise(5)
 async def test_what_arrives_behind_one_that_is_not_finished_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("indexer.pipeline.watermark.MAX_OPEN", 3)
+    monkeypatch.setattr("unified_indexer.pipeline.watermark.MAX_OPEN", 3)
     watermark = Watermark()
     first, *others = [watermark.arrive(seq, None) for seq in (1, 2, 3)]
     for ticket in others:

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("indexer", "relay_simulator", "benchmarks", "testing")
+PACKAGES = ("unified_indexer", "relay_simulator", "benchmarks", "testing")
 FILES = sorted([ROOT / "unified_worker.py", *(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))])
 TEST_FILES = sorted((ROOT / "tests").rglob("*.py"))
 MODULES = {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path for path in FILES}
-INDEXER = {name: path for name, path in MODULES.items() if name.split(".")[0] == "indexer"}
+INDEXER = {name: path for name, path in MODULES.items() if name.split(".")[0] == "unified_indexer"}
 PURE = {"asyncio", "asyncpg", "websockets", "uvloop", "socket", "logging", "os", "pathlib", "threading", "subprocess", "time"}
-BASE = "indexer.records.base"
+BASE = "unified_indexer.records.base"
 # Each folder of the package may import only those before it; the files at its top come before all of them.
 ORDER = (
     *("log", "embedded", "protocol", "config", "records"),
@@ -69,25 +69,34 @@ def users_of(library: str) -> set[str]:
 
 
 def test_there_is_something_to_look_at() -> None:
-    assert {"indexer.protocol.events", "indexer.errors", "indexer.records.like", "indexer.relay.firehose"} <= set(INDEXER)
+    assert {
+        "unified_indexer.protocol.events",
+        "unified_indexer.errors",
+        "unified_indexer.records.like",
+        "unified_indexer.relay.firehose",
+    } <= set(INDEXER)
 
 
 def test_the_protocol_is_pure() -> None:
     for name, path in INDEXER.items():
-        if name.startswith("indexer.protocol"):
+        if name.startswith("unified_indexer.protocol"):
             used = imports(path)
             assert not PURE & set(map(top, used)), name
-            above = {module for module in used if top(module) == "indexer" and not module.startswith("indexer.protocol")}
-            assert above <= {"indexer.errors"}, name
+            above = {
+                module
+                for module in used
+                if top(module) == "unified_indexer" and not module.startswith("unified_indexer.protocol")
+            }
+            assert above <= {"unified_indexer.errors"}, name
             assert not any(isinstance(node, ast.AsyncFunctionDef | ast.Await) for node in ast.walk(tree(path))), name
 
 
 def test_one_place_for_the_websocket() -> None:
-    assert users_of("websockets") == {f"indexer.relay.{name}" for name in ("firehose", "connection", "watchdog")}
+    assert users_of("websockets") == {f"unified_indexer.relay.{name}" for name in ("firehose", "connection", "watchdog")}
 
 
 def test_one_place_for_the_database() -> None:
-    outside = {name for name in users_of("asyncpg") if not name.startswith("indexer.database.")}
+    outside = {name for name in users_of("asyncpg") if not name.startswith("unified_indexer.database.")}
     assert outside == set()
     assert "asyncpg" not in map(top, imports(ROOT / "unified_worker.py"))
 
@@ -98,7 +107,7 @@ def test_only_the_worker_decides_what_it_is_doing() -> None:
         name
         for name, path in MODULES.items()
         for node in ast.walk(tree(path))
-        if isinstance(node, ast.ImportFrom) and node.module == "indexer.lifecycle"
+        if isinstance(node, ast.ImportFrom) and node.module == "unified_indexer.lifecycle"
         if "Lifecycle" in [alias.name for alias in node.names]
     }
     assert deciders == {"unified_worker"}
@@ -106,24 +115,30 @@ def test_only_the_worker_decides_what_it_is_doing() -> None:
 
 def test_one_place_for_http() -> None:
     assert users_of("prometheus_client")
-    assert all(name.startswith("indexer.monitoring.http.") for name in users_of("prometheus_client"))
-    outside = {name for name in users_of("aiohttp") if not name.startswith("indexer.monitoring.http.")}
-    assert outside == {f"indexer.identity.{name}" for name in ("answers", "client", "dialling", "downloads")}
-    assert users_of("dns") == {"indexer.identity.names"}
+    assert all(name.startswith("unified_indexer.monitoring.http.") for name in users_of("prometheus_client"))
+    outside = {name for name in users_of("aiohttp") if not name.startswith("unified_indexer.monitoring.http.")}
+    assert outside == {f"unified_indexer.identity.{name}" for name in ("answers", "client", "dialling", "downloads")}
+    assert users_of("dns") == {"unified_indexer.identity.names"}
 
 
 def test_one_place_for_processes() -> None:
-    assert users_of("subprocess") == {"indexer.embedded.cluster", "indexer.embedded.programs", "indexer.embedded.server"}
+    assert users_of("subprocess") == {
+        "unified_indexer.embedded.cluster",
+        "unified_indexer.embedded.programs",
+        "unified_indexer.embedded.server",
+    }
 
 
 def test_record_types_do_not_know_one_another() -> None:
-    files = {name: path for name, path in INDEXER.items() if re.fullmatch(r"indexer\.records\.[a-z]+", name) and name != BASE}
+    files = {
+        name: path for name, path in INDEXER.items() if re.fullmatch(r"unified_indexer\.records\.[a-z]+", name) and name != BASE
+    }
     assert len(files) >= 5
     for name, path in files.items():
         used = imports(path)
-        assert not used & (set(files) | {"indexer.records"}), name
+        assert not used & (set(files) | {"unified_indexer.records"}), name
         assert not {"asyncpg", "asyncio"} & set(map(top, used)), name
-        assert not any(module.startswith("indexer.database") for module in used), name
+        assert not any(module.startswith("unified_indexer.database") for module in used), name
 
 
 def test_only_what_makes_a_database_is_given_its_record_types() -> None:
@@ -135,20 +150,24 @@ def test_only_what_makes_a_database_is_given_its_record_types() -> None:
         if isinstance(node, ast.arg) and node.arg == "record_types"
     }
     assert given
-    assert all(name.startswith(("indexer.database.schema.", "indexer.database.functions.")) for name in given), given
+    assert all(
+        name.startswith(("unified_indexer.database.schema.", "unified_indexer.database.functions.")) for name in given
+    ), given
 
 
 def test_the_record_types_are_found_never_listed() -> None:
-    types = {name for name in INDEXER if re.fullmatch(r"indexer\.records\.[a-z]+", name) and name != BASE}
+    types = {name for name in INDEXER if re.fullmatch(r"unified_indexer\.records\.[a-z]+", name) and name != BASE}
     namers = {name for name, path in INDEXER.items() if imports(path) & types}
-    assert namers <= {"indexer.pipeline.processor"}  # its process_post, process_like … each name one; its dispatch does not
+    assert namers <= {
+        "unified_indexer.pipeline.processor"
+    }  # its process_post, process_like … each name one; its dispatch does not
 
 
 @pytest.mark.parametrize(
     ("package", "forbidden"),
     [
-        ("indexer", {"relay_simulator", "benchmarks", "tests", "unified_worker"}),
-        ("relay_simulator", {"indexer", "benchmarks", "tests", "unified_worker"}),
+        ("unified_indexer", {"relay_simulator", "benchmarks", "tests", "unified_worker"}),
+        ("relay_simulator", {"unified_indexer", "benchmarks", "tests", "unified_worker"}),
         ("benchmarks", {"tests"}),
     ],
 )

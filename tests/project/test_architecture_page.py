@@ -2,10 +2,10 @@
 
 import re
 
-from indexer.database.connection import failures, pool
 from testing.documents import ROOT, read
 from tests.project.test_architecture import ORDER
 from tests.project.test_packaging import requirements
+from unified_indexer.database.connection import failures, pool
 
 PAGE = read("docs/architecture.md")
 
@@ -17,12 +17,12 @@ def test_the_page_has_the_order_of_imports() -> None:
 
 def test_the_page_lists_every_folder_once() -> None:
     table = PAGE.partition("## The folders")[2].partition("###")[0]
-    listed = re.findall(r"^\| `indexer/([a-z_/]+)/` \|", table, re.MULTILINE)
+    listed = re.findall(r"^\| `unified_indexer/([a-z_/]+)/` \|", table, re.MULTILINE)
     assert sorted(listed) == sorted(folder.replace(".", "/") for folder in ORDER)
 
 
 def test_the_page_names_no_file_that_is_gone() -> None:
-    names = {path.name for path in ROOT.glob("indexer/**/*.py")}
+    names = {path.name for path in ROOT.glob("unified_indexer/**/*.py")}
     assert set(re.findall(r"`([a-z_]+\.py)`", PAGE)) - {"unified_worker.py", "__init__.py"} <= names
 
 

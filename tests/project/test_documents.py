@@ -9,7 +9,7 @@ import pytest
 
 from testing.documents import DOCUMENTS, ROOT, read, without_code
 
-FOLDERS = "indexer|tests|testing|benchmarks|relay_simulator|deploy|docs"
+FOLDERS = "unified_indexer|tests|testing|benchmarks|relay_simulator|deploy|docs"
 MOST_WORDS = 30  # of a sentence
 NO_PROSE = ("|", "#", "<!--", "![")
 ITEM = re.compile(r"(?:[-*] |\d+\. )")
@@ -63,7 +63,7 @@ def test_every_make_target_and_module_that_is_named_exists(name: str) -> None:
     targets = set(re.findall(r"^([a-z]+):", read("Makefile"), re.MULTILINE))
     text = read(name)
     assert set(re.findall(r"`make (?:[A-Z]+=\S+ )?([a-z]+)", text)) <= targets
-    for module in re.findall(r"python -m ((?:benchmarks|testing|relay_simulator|indexer)[\w.]*)", text):
+    for module in re.findall(r"python -m ((?:benchmarks|testing|relay_simulator|unified_indexer)[\w.]*)", text):
         assert find_spec(module) is not None, f"{name}: {module}"
 
 

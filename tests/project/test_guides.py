@@ -5,16 +5,16 @@ from collections.abc import Sequence
 
 import pytest
 
-from indexer.database.functions.dead_letters import MAX_FRAMES_BYTES, MAX_LETTERS_OF_A_DID, PENDING
-from indexer.database.schema.compatibility import needs
-from indexer.monitoring.readiness import NAMES
-from indexer.records import RECORD_TYPES
 from testing.application_schema import TABLES
 from testing.commits import FOLLOW, LIKE, POST, Stream, did, follow, like, post, put
 from testing.database_side import Worker, opened
 from testing.databases import connected
 from testing.documents import blocks, log_lines, read, said, settings, statements
 from testing.servers import FAST, fast_parent, make_server, server_directory
+from unified_indexer.database.functions.dead_letters import MAX_FRAMES_BYTES, MAX_LETTERS_OF_A_DID, PENDING
+from unified_indexer.database.schema.compatibility import needs
+from unified_indexer.monitoring.readiness import NAMES
+from unified_indexer.records import RECORD_TYPES
 
 MOVING = read("CONSOLIDATION_GUIDE.md")
 OPERATIONS = read("docs/operations.md")

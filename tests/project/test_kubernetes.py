@@ -5,8 +5,8 @@ from typing import Any
 
 import yaml
 
-from indexer.command_line import cli, signals
-from indexer.config.settings import SETTINGS
+from unified_indexer.command_line import cli, signals
+from unified_indexer.config.settings import SETTINGS
 
 FILE = Path(__file__).parents[2] / "deploy" / "kubernetes" / "unified-worker.yaml"
 

@@ -52,7 +52,7 @@ def test_a_mutant_that_rots_is_seen() -> None:
     assert len(faults(replace(sound, new=sound.old))) == 1
     assert len(faults(replace(sound, why=""))) == 1
     assert len(faults(replace(sound, old="no such text"))) == 1
-    assert len(faults(replace(sound, file="indexer/json.py", old="import json", new="import"))) == 1
+    assert len(faults(replace(sound, file="unified_indexer/json.py", old="import json", new="import"))) == 1
     assert faults(replace(sound, tests=("tests/test_json.py::test_gone",))) == [
         "there is no test tests/test_json.py::test_gone"
     ]

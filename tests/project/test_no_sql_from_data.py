@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-FILES = [*sorted((ROOT / "indexer").rglob("*.py")), ROOT / "unified_worker.py"]
+FILES = [*sorted((ROOT / "unified_indexer").rglob("*.py")), ROOT / "unified_worker.py"]
 # The methods of asyncpg's connections, prepared statements and pools that take a statement.
 METHODS = {"execute", "executemany", "fetch", "fetchval", "fetchrow", "fetchmany", "prepare", "copy_from_query", "cursor"}
 OF_CONNECTION = re.compile(r"(^|[._])(connection|conn|pool)$")

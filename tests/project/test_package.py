@@ -13,14 +13,14 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from indexer.command_line import program_name
-from indexer.version import VERSION
 from tests.project.test_packaging import requirements
+from unified_indexer.command_line import program_name
+from unified_indexer.version import VERSION
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 NAMES = (
-    *("pyproject.toml", "hatch_build.py", "README.md", "CHANGELOG.md", ".gitignore", "unified_worker.py", "indexer"),
+    *("pyproject.toml", "hatch_build.py", "README.md", "CHANGELOG.md", ".gitignore", "unified_worker.py", "unified_indexer"),
     *("requirements.txt", "requirements-embedded.txt", "requirements-dev.txt", "requirements.lock"),
     *("relay_simulator", "benchmarks", "tests", "deploy", "docs"),
 )
@@ -28,9 +28,9 @@ DATA = ("page.html", "page.css", "page.js")
 CODE = {".py", ".html", ".css", ".js", ".sql"}
 INFO = f"unified_worker-{VERSION}.dist-info"
 STATEMENTS = """
-from indexer.database.functions.install import functions
-from indexer.database.schema.migrations import MIGRATIONS
-from indexer.records import RECORD_TYPES
+from unified_indexer.database.functions.install import functions
+from unified_indexer.database.schema.migrations import MIGRATIONS
+from unified_indexer.records import RECORD_TYPES
 print(*functions("public", RECORD_TYPES), *MIGRATIONS)
 """
 EPOCH = {"SOURCE_DATE_EPOCH": "1764000000"}
@@ -45,11 +45,17 @@ def copied(folder: Path) -> Path:
             shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy(source, folder)
-    pages = folder / "indexer" / "pages"
+    pages = folder / "unified_indexer" / "pages"
     pages.mkdir()
     for name in DATA:
         (pages / name).write_text("data")
-    for stray in (".env", "indexer/.env", "indexer/notes.txt", "indexer/http.py~", "indexer/pages/page.pyc"):
+    for stray in (
+        ".env",
+        "unified_indexer/.env",
+        "unified_indexer/notes.txt",
+        "unified_indexer/http.py~",
+        "unified_indexer/pages/page.pyc",
+    ):
         (folder / stray).write_text("not for others")
     return folder
 
@@ -103,8 +109,8 @@ def installed(folder: Path, wheel: Path) -> Path:
 
 def test_the_wheel_holds_the_worker_with_its_data_and_nothing_else(wheel: Path) -> None:
     assert wheel.name == f"unified_worker-{VERSION}-py3-none-any.whl"
-    code = {str(path.relative_to(ROOT)) for path in (ROOT / "indexer").rglob("*") if path.suffix in CODE}
-    data = {f"indexer/pages/{name}" for name in DATA}
+    code = {str(path.relative_to(ROOT)) for path in (ROOT / "unified_indexer").rglob("*") if path.suffix in CODE}
+    data = {f"unified_indexer/pages/{name}" for name in DATA}
     info = {f"{INFO}/{name}" for name in ("METADATA", "WHEEL", "RECORD", "entry_points.txt")}
     with zipfile.ZipFile(wheel) as archive:
         assert set(archive.namelist()) == {"unified_worker.py"} | code | data | info
@@ -151,7 +157,7 @@ def test_the_sdist_holds_what_the_wheel_is_built_from(folder: Path, source: Path
     unpack(sdist, folder / "looked-at")
     (place,) = (folder / "looked-at").iterdir()
     found = {str(path.relative_to(place)) for path in place.rglob("*") if path.is_file()}
-    outside = {name for name in found if not name.startswith("indexer/")}
+    outside = {name for name in found if not name.startswith("unified_indexer/")}
     assert outside == {
         *("PKG-INFO", "pyproject.toml", "hatch_build.py", "README.md", "CHANGELOG.md", ".gitignore", "unified_worker.py"),
         *("requirements.txt", "requirements-embedded.txt"),
@@ -166,8 +172,10 @@ def test_the_command_tells_its_version_and_its_own_name(folder: Path, installed:
     usage = run(command, "status", "--help", cwd=folder, PYTHONPATH=str(installed))
     assert usage.stdout.startswith("usage: unified-worker status "), usage.stderr
     assert ".py" not in usage.stdout
-    where = run(sys.executable, "-c", "import indexer; print(indexer.__file__)", cwd=folder, PYTHONPATH=str(installed))
-    assert where.stdout.strip() == str(installed / "indexer" / "__init__.py")
+    where = run(
+        sys.executable, "-c", "import unified_indexer; print(unified_indexer.__file__)", cwd=folder, PYTHONPATH=str(installed)
+    )
+    assert where.stdout.strip() == str(installed / "unified_indexer" / "__init__.py")
 
 
 def test_what_is_installed_has_every_statement(folder: Path, installed: Path) -> None:
@@ -189,7 +197,7 @@ def test_the_command_ends_with_2_where_a_setting_is_missing(folder: Path, instal
 def test_the_remedy_of_a_check_is_what_one_can_type(folder: Path, installed: Path) -> None:
     asked = (
         "import sys; sys.argv[0] = '/bin/unified-worker'; "
-        "from indexer.command_line.program_name import line; print(line('rebuild-derived'))"
+        "from unified_indexer.command_line.program_name import line; print(line('rebuild-derived'))"
     )
     done = run(sys.executable, "-c", asked, cwd=folder, PYTHONPATH=str(installed))
     assert done.stdout == "unified-worker rebuild-derived\n", done.stderr

@@ -13,8 +13,8 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 
-from indexer.config.settings import SETTINGS
-from indexer.version import VERSION
+from unified_indexer.config.settings import SETTINGS
+from unified_indexer.version import VERSION
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = ROOT / "docker-compose.unified.yml"
@@ -126,7 +126,7 @@ def test_requirements_have_bounds_on_both_sides(name: str) -> None:
 def test_what_the_owner_fixed_is_needed_and_used(package: str, module: str) -> None:
     assert package in requirements("requirements.txt")
     use = re.compile(rf"^(from|import) {module}\b", re.MULTILINE)
-    assert any(use.search(path.read_text(encoding="utf-8")) for path in (ROOT / "indexer").rglob("*.py"))
+    assert any(use.search(path.read_text(encoding="utf-8")) for path in (ROOT / "unified_indexer").rglob("*.py"))
 
 
 def test_the_image_gets_no_embedded_database_and_no_test_tools() -> None:
@@ -241,7 +241,7 @@ def test_the_image_passes_signals_on_and_tells_its_health(dockerfile: list[tuple
     assert arguments(dockerfile, "ENTRYPOINT") == ['["python", "unified_worker.py"]']
     assert arguments(dockerfile, "STOPSIGNAL") == ["SIGTERM"]
     (health,) = arguments(dockerfile, "HEALTHCHECK")
-    assert health.endswith('CMD ["python", "-m", "indexer.monitoring.healthcheck"]')
+    assert health.endswith('CMD ["python", "-m", "unified_indexer.monitoring.healthcheck"]')
     assert "PYTHONUNBUFFERED=1" in arguments(dockerfile, "ENV")[0]
 
 
@@ -267,7 +267,7 @@ def test_the_image_is_the_same_whenever_it_is_built(dockerfile: list[tuple[str, 
 
 def test_the_image_holds_the_worker_and_nothing_else(dockerfile: list[tuple[str, str]], tmp_path: Path) -> None:
     copied = [rest.split()[0].rstrip("/") for rest in arguments(dockerfile, "COPY")]
-    assert copied == ["requirements.lock", "unified_worker.py", "indexer"]
+    assert copied == ["requirements.lock", "unified_worker.py", "unified_indexer"]
     ignored = (ROOT / ".dockerignore").read_text().splitlines()
     rules = [line for line in ignored if line and not line.startswith("#")]
     assert rules[0] == "*"

@@ -7,13 +7,13 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from indexer.config.settings import SETTINGS, Setting
-from indexer.records import RECORD_TYPES
-from indexer.records.base.record_type import EVERY_OTHER
 from testing.commits import Stream, delete, did, like, post, put
 from testing.database_side import opened
 from testing.documents import blocks, log_lines, read, said, statements
 from testing.new_type import run, with_file
+from unified_indexer.config.settings import SETTINGS, Setting
+from unified_indexer.records import RECORD_TYPES
+from unified_indexer.records.base.record_type import EVERY_OTHER
 
 README = read("README.md")
 ADDING = read("docs/adding-a-record-type.md")

@@ -9,7 +9,7 @@ import pytest
 PAGE = (Path(__file__).parents[2] / "docs" / "security.md").read_text(encoding="utf-8")
 ROWS = re.findall(r"^\| ([^|]+) \| ([^|]+) \| ([^|]*) \|$", PAGE, re.MULTILINE)
 CONSTANTS = [(bound, name) for _, bound, where in ROWS for name in re.findall(r"`([a-z_.]+\.[A-Z_]+)`", where)]
-SPECIAL = {"indexer.protocol.commits.MAX_SEQ": "64 bits", "indexer.relay.connection.READ_AHEAD": "one"}
+SPECIAL = {"unified_indexer.protocol.commits.MAX_SEQ": "64 bits", "unified_indexer.relay.connection.READ_AHEAD": "one"}
 
 
 def value_of(name: str) -> object:

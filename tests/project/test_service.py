@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from indexer.command_line import program_name, signals
-from indexer.config.settings import SETTINGS, Config
-from indexer.pipeline import lanes
+from unified_indexer.command_line import program_name, signals
+from unified_indexer.config.settings import SETTINGS, Config
+from unified_indexer.pipeline import lanes
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "systemd"
 UNIT = FOLDER / "unified-worker.service"

@@ -8,11 +8,11 @@ import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from indexer.database.schema.tables import FIREHOSE_CURSOR
-from indexer.records import RECORD_TYPES
-from indexer.records.base.derived_tables import DERIVED_TABLES
 from testing.database_side import Worker
 from testing.documents import blocks, read
+from unified_indexer.database.schema.tables import FIREHOSE_CURSOR
+from unified_indexer.records import RECORD_TYPES
+from unified_indexer.records.base.derived_tables import DERIVED_TABLES
 
 RECORDS, BOOKKEEPING, _ = blocks(read("docs/tables.md"), "mermaid")
 # Where a column of a name leads, by its longest ending here.

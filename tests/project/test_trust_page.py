@@ -2,8 +2,8 @@
 
 import re
 
-from indexer.protocol.failures import Effect, Failure
 from testing.documents import read
+from unified_indexer.protocol.failures import Effect, Failure
 
 ROW = re.compile(r"^\| `([a-z_]+)` \| [^|]+ \| ([^|]+) \| [^|]+ \|$", re.MULTILINE)
 SAID = {

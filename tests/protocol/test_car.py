@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from indexer.errors import Rejected
-from indexer.protocol.car import split
 from testing.frames import car, cid_of, encode, section, varint
+from unified_indexer.errors import Rejected
+from unified_indexer.protocol.car import split
 
 BLOCKS = [encode({"n": n, "text": "x" * (n * 60)}) for n in range(8)]
 ROOT = cid_of(BLOCKS[0])

@@ -1,12 +1,12 @@
 import pytest
 
-from indexer.protocol.chain import Stored, commit_failure, sync_failure, verdict
-from indexer.protocol.events import Verdict
-from indexer.protocol.failures import Effect, Failure
-from indexer.protocol.proof import prove, read_claim
 from relay_simulator.encoding import cid_of
 from relay_simulator.repository import written
 from testing.signed import Payload, SignedRepo, blocks_of
+from unified_indexer.protocol.chain import Stored, commit_failure, sync_failure, verdict
+from unified_indexer.protocol.events import Verdict
+from unified_indexer.protocol.failures import Effect, Failure
+from unified_indexer.protocol.proof import prove, read_claim
 
 LIKE = "app.bsky.feed.like"
 OTHER = cid_of(b"another tree")

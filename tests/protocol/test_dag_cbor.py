@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from indexer.protocol.dag_cbor import MAX_VALUES, decode, decode_frame, overclaims
 from testing.frames import encode
+from unified_indexer.protocol.dag_cbor import MAX_VALUES, decode, decode_frame, overclaims
 
 MEGABYTE = 10**6
 LISTS = b"".join(b"\x9a" + (MEGABYTE - 5 * n).to_bytes(4, "big") for n in range(900)) + bytes(MEGABYTE)

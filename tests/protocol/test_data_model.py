@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from indexer.errors import Rejected
-from indexer.protocol.data_model import MAX_DEPTH, to_json_form
 from testing.frames import cid_of, encode, needs_vectors, vector
+from unified_indexer.errors import Rejected
+from unified_indexer.protocol.data_model import MAX_DEPTH, to_json_form
 
 LINK = cid_of(b"x")
 LINK_TEXT = libipld.encode_cid(LINK)

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from indexer.protocol.events import Account, Commit, Event, Foreign, Identity, Sync, Unusable
-from indexer.protocol.frames import decode
-from indexer.protocol.proving import did_of
-from indexer.shares import Share
 from testing.frames import COMMIT_HEADER, DID, commit_frame, commit_payload, encode, frame, like
+from unified_indexer.protocol.events import Account, Commit, Event, Foreign, Identity, Sync, Unusable
+from unified_indexer.protocol.frames import decode
+from unified_indexer.protocol.proving import did_of
+from unified_indexer.shares import Share
 
 SHARES = Share(1, 3).siblings()
 MESSAGE = commit_frame({"app.bsky.feed.like/1": like(1)})

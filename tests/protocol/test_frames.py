@@ -3,8 +3,9 @@ from typing import Any
 
 import pytest
 
-from indexer.protocol.car import split
-from indexer.protocol.events import (
+from testing.frames import COMMIT_HEADER, DID, LIKE, REV, TIME, car, cid_of, commit_frame, commit_payload, encode, frame, like
+from unified_indexer.protocol.car import split
+from unified_indexer.protocol.events import (
     Account,
     Commit,
     Event,
@@ -17,10 +18,9 @@ from indexer.protocol.events import (
     Sync,
     Unusable,
 )
-from indexer.protocol.frames import decode
-from indexer.protocol.proof import read_claim
-from indexer.protocol.syntax import tid_time
-from testing.frames import COMMIT_HEADER, DID, LIKE, REV, TIME, car, cid_of, commit_frame, commit_payload, encode, frame, like
+from unified_indexer.protocol.frames import decode
+from unified_indexer.protocol.proof import read_claim
+from unified_indexer.protocol.syntax import tid_time
 
 INSTANT = datetime(2026, 7, 4, 14, 38, 7, 517000, UTC)
 RECORDS: dict[str, Any] = {f"{LIKE}/{n}": like(n) for n in range(3)}

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from indexer.protocol import frames
-from indexer.protocol.events import Commit, Event, RefusedOp, Unusable
-from indexer.protocol.frames import decode
-from indexer.protocol.salvage import salvage
-from indexer.protocol.syntax import is_did, is_tid
 from testing.frames import COMMIT_HEADER, DID, LIKE, REV, commit_frame, commit_payload, encode, frame, like
+from unified_indexer.protocol import frames
+from unified_indexer.protocol.events import Commit, Event, RefusedOp, Unusable
+from unified_indexer.protocol.frames import decode
+from unified_indexer.protocol.salvage import salvage
+from unified_indexer.protocol.syntax import is_did, is_tid
 
 REASONS = set(frames.__doc__.replace(",", " ").split()) if frames.__doc__ else set[str]()
 RECORDS: dict[str, Any] = {f"{LIKE}/{n}": like(n) for n in range(3)}

@@ -8,10 +8,19 @@ from coincurve import PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from indexer.errors import Rejected
-from indexer.protocol.keys import K256Key, P256Key, SigningKey, k256_key, p256_key, parse_did_key, parse_multikey, signing_key
 from relay_simulator import keys
 from testing.frames import DID, needs_vectors, vector
+from unified_indexer.errors import Rejected
+from unified_indexer.protocol.keys import (
+    K256Key,
+    P256Key,
+    SigningKey,
+    k256_key,
+    p256_key,
+    parse_did_key,
+    parse_multikey,
+    signing_key,
+)
 
 K256, P256 = keys.signer(1, 0), keys.signer(1, 15)
 K256_TYPE, P256_TYPE = "EcdsaSecp256k1VerificationKey2019", "EcdsaSecp256r1VerificationKey2019"

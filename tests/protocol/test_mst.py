@@ -5,12 +5,12 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from indexer.errors import Rejected
-from indexer.protocol import car, mst, mst_node
-from indexer.protocol.mst import Change, PartialTree
 from relay_simulator import tree
 from testing import search_tree
 from testing.frames import cid_of, encode, needs_recorded, needs_vectors, recorded, vector, vector_lines
+from unified_indexer.errors import Rejected
+from unified_indexer.protocol import car, mst, mst_node
+from unified_indexer.protocol.mst import Change, PartialTree
 
 VALUE = cid_of(b"value")
 OTHER = cid_of(b"other")

@@ -4,15 +4,15 @@ from typing import Any
 import libipld
 import pytest
 
-from indexer.errors import Rejected
-from indexer.protocol.failures import Effect, Failure
-from indexer.protocol.keys import SigningKey, signing_key
-from indexer.protocol.proof import Proof, prove, prove_sync, read_claim
 from relay_simulator.encoding import cid_of, encode, signed_commit
 from relay_simulator.repository import Draft, written
 from testing import search_tree
 from testing.frames import DATA, needs_recorded, recorded
 from testing.signed import K256, P256, Payload, SignedRepo, blocks_of, with_commit_block
+from unified_indexer.errors import Rejected
+from unified_indexer.protocol.failures import Effect, Failure
+from unified_indexer.protocol.keys import SigningKey, signing_key
+from unified_indexer.protocol.proof import Proof, prove, prove_sync, read_claim
 
 LIKE, POST = "app.bsky.feed.like", "app.bsky.feed.post"
 OTHER = cid_of(b"another record")

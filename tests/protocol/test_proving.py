@@ -2,13 +2,13 @@
 
 import pytest
 
-from indexer.protocol.events import Commit, Sync, Unusable, Verdict
-from indexer.protocol.failures import Failure
-from indexer.protocol.frames import decode
-from indexer.protocol.proving import assumed_stale, did_of, proven
 from relay_simulator.encoding import car, car_section, cid_of, encode
 from relay_simulator.repository import Draft, written
 from testing.signed import Payload, SignedRepo, blocks_of
+from unified_indexer.protocol.events import Commit, Sync, Unusable, Verdict
+from unified_indexer.protocol.failures import Failure
+from unified_indexer.protocol.frames import decode
+from unified_indexer.protocol.proving import assumed_stale, did_of, proven
 
 LIKE = "app.bsky.feed.like"
 EXTRA: Payload = {"seq": 5, "time": "2026-07-01T12:00:00.000Z", "tooBig": False}

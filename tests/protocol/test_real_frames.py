@@ -5,10 +5,10 @@ from typing import Any
 
 import libipld
 
-from indexer.protocol.data_model import to_json_form
-from indexer.protocol.events import Account, Commit, Unusable
-from indexer.protocol.frames import decode
 from testing.frames import DATA, needs_recorded, recorded
+from unified_indexer.protocol.data_model import to_json_form
+from unified_indexer.protocol.events import Account, Commit, Unusable
+from unified_indexer.protocol.frames import decode
 
 
 @needs_recorded

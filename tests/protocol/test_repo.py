@@ -10,10 +10,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from indexer.protocol import block_places, repo_records, repo_tree, spool
-from indexer.protocol.mst_node import layer_of
-from indexer.protocol.repo import Repo, RepoReader
-from indexer.protocol.repo_failures import RepoError, RepoFailure
 from relay_simulator import tree
 from relay_simulator.archive import BlockOrder, Snapshot
 from relay_simulator.encoding import car, car_section, cid_of, cid_text, encode
@@ -22,6 +18,10 @@ from relay_simulator.repository import written
 from testing.frames import needs_recorded, recorded
 from testing.signed import P256, SEED, START, SignedRepo
 from testing.whole_repos import NOW, OWNER, REV, Account, TemporaryFile, made, read
+from unified_indexer.protocol import block_places, repo_records, repo_tree, spool
+from unified_indexer.protocol.mst_node import layer_of
+from unified_indexer.protocol.repo import Repo, RepoReader
+from unified_indexer.protocol.repo_failures import RepoError, RepoFailure
 
 LIKES = [f"app.bsky.feed.like/3k{n:05d}".encode() for n in range(300)]
 OTHERS = [f"{name}/{n}".encode() for name in ("app.bsky.graph.follow", "com.example.a", "com.example.a-b.c") for n in range(60)]

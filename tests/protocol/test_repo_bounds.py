@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from indexer.protocol import block_places, repo, repo_records, repo_tree
-from indexer.protocol.mst_node import layer_of
-from indexer.protocol.repo import RepoReader
-from indexer.protocol.repo_failures import RepoError, RepoFailure
 from testing import search_tree
 from testing.frames import cid_of, encode, section
 from testing.whole_repos import NOW, OWNER, Made, TemporaryFile, made, read
+from unified_indexer.protocol import block_places, repo, repo_records, repo_tree
+from unified_indexer.protocol.mst_node import layer_of
+from unified_indexer.protocol.repo import RepoReader
+from unified_indexer.protocol.repo_failures import RepoError, RepoFailure
 
 ROOT = Path(__file__).parents[2]
 KEYS = [f"app.bsky.feed.like/3k{n:05d}".encode() for n in range(400)]

@@ -7,15 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from indexer.protocol.mst_node import layer_of, shared_prefix
-from indexer.protocol.repo import RepoReader
-from indexer.protocol.repo_failures import RepoError, RepoFailure
 from relay_simulator.encoding import car_section, tid
 from testing import search_tree
 from testing.frames import car as car_with_roots
 from testing.frames import cid_of, encode, section, varint
 from testing.signed import START
 from testing.whole_repos import NOW, OWNER, Account, Made, TemporaryFile, made, read
+from unified_indexer.protocol.mst_node import layer_of, shared_prefix
+from unified_indexer.protocol.repo import RepoReader
+from unified_indexer.protocol.repo_failures import RepoError, RepoFailure
 
 KEYS = [f"app.bsky.feed.like/3k{n:05d}".encode() for n in range(200)]
 LAYERS = {key: layer_of(key) for key in KEYS}

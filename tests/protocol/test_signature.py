@@ -5,11 +5,11 @@ import libipld
 import pytest
 from coincurve import PrivateKey
 
-from indexer.errors import Rejected
-from indexer.protocol import car
-from indexer.protocol.keys import k256_key, signing_key
-from indexer.protocol.signature import read_commit
 from testing.frames import DATA, DID, REV, cid_of, encode, needs_recorded, recorded
+from unified_indexer.errors import Rejected
+from unified_indexer.protocol import car
+from unified_indexer.protocol.keys import k256_key, signing_key
+from unified_indexer.protocol.signature import read_commit
 
 SECRET: Any = PrivateKey(bytes(31) + b"\x07")
 KEY = k256_key(SECRET.public_key.format())

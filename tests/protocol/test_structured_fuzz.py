@@ -11,16 +11,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from indexer.errors import Rejected
-from indexer.protocol.events import Commit
-from indexer.protocol.frames import decode
-from indexer.protocol.mst import Change, invert
-from indexer.protocol.mst_node import layer_of, shared_prefix
 from relay_simulator.encoding import cid_of
 from testing.frames import encode
 from testing.fuzz import corpus, targets
 from testing.fuzz.bombs import BOMBS, commit, creations, record
 from testing.fuzz.mutations import changed, mutate, parts_of
+from unified_indexer.errors import Rejected
+from unified_indexer.protocol.events import Commit
+from unified_indexer.protocol.frames import decode
+from unified_indexer.protocol.mst import Change, invert
+from unified_indexer.protocol.mst_node import layer_of, shared_prefix
 
 LINK = cid_of(b"x")
 

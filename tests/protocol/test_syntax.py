@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from indexer.protocol.syntax import (
+from testing.frames import needs_vectors, vector_lines
+from unified_indexer.protocol.syntax import (
     AtUri,
     first_tid,
     is_did,
@@ -19,7 +20,6 @@ from indexer.protocol.syntax import (
     tid_second,
     tid_time,
 )
-from testing.frames import needs_vectors, vector_lines
 
 
 def is_at_uri(text: str) -> bool:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from indexer.records.base.columns import Column, author, created, flag, json, key, subject, subject_cid, text
 from testing.documents import ROOT
+from unified_indexer.records.base.columns import Column, author, created, flag, json, key, subject, subject_cid, text
 
 KEY = 'text COLLATE "C"'
 
@@ -47,7 +47,7 @@ def test_what_a_column_has_besides_is_passed_on() -> None:
     assert json("x", optional=True).optional
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "indexer" / "records").glob("*.py")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted((ROOT / "unified_indexer" / "records").glob("*.py")), ids=lambda path: path.stem)
 def test_a_record_file_writes_no_such_column_by_hand(path: Path) -> None:
     by_hand = re.compile(r"""value="(v_rest ->>? '\w+'|v_subject|v_subject_cid|v_created_at)\"""")
     assert not by_hand.search(path.read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""What every record type keeps to, whichever file of indexer/records it is: a new file is tested without another line here.
+"""What every record type of unified_indexer/records keeps to: a new file is tested without another line here.
 
 The databases of this module are emptied for each test, not made anew.
 """
@@ -15,15 +15,6 @@ import pytest
 import pytest_asyncio
 from hypothesis import HealthCheck, given, seed, settings
 
-from indexer.database.background.rebuild import Rebuild
-from indexer.database.background.wiper import wipe_step
-from indexer.database.recount.compare import compare
-from indexer.database.recount.notifications import notifications
-from indexer.database.recount.rows import derived
-from indexer.embedded.server import PostgresServer
-from indexer.protocol.events import Account
-from indexer.records import RECORD_TYPES
-from indexer.records.base.record_type import RecordType
 from testing.application_schema import TABLES
 from testing.commits import START, Stream, delete, did, put
 from testing.contract import EMPTY, WAITING, Snapshot, changes, samples_of, snapshot, world
@@ -32,6 +23,15 @@ from testing.databases import connected
 from testing.garbage import DID as SOMEONE
 from testing.garbage import GENERIC, PROFILE, key_of, records
 from testing.samples import ME
+from unified_indexer.database.background.rebuild import Rebuild
+from unified_indexer.database.background.wiper import wipe_step
+from unified_indexer.database.recount.compare import compare
+from unified_indexer.database.recount.notifications import notifications
+from unified_indexer.database.recount.rows import derived
+from unified_indexer.embedded.server import PostgresServer
+from unified_indexer.protocol.events import Account
+from unified_indexer.records import RECORD_TYPES
+from unified_indexer.records.base.record_type import RecordType
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 SLOW = (HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example)

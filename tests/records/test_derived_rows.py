@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from indexer.database.background.rebuild import Rebuild
 from relay_simulator.encoding import tid
 from testing.commits import (
     FOLLOW,
@@ -28,6 +27,7 @@ from testing.commits import (
 from testing.database_side import Worker
 from testing.garbage import GENERATOR, LIST, LIST_ITEM, POST_GATE, THREAD_GATE
 from testing.samples import facet, ref
+from unified_indexer.database.background.rebuild import Rebuild
 
 A, B, C = did("a"), did("b"), did("c")
 ROOT = f"at://{A}/{POST}/1"

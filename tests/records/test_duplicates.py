@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from indexer.embedded.server import PostgresServer
 from testing.application_schema import TABLES
 from testing.commits import CID, FOLLOW, LIKE, POST, REPOST, Op, Stream, at, delete, did, follow, like, post, put, repost
 from testing.database_side import Worker, opened
 from testing.databases import connected
 from testing.garbage import VERIFICATION
+from unified_indexer.embedded.server import PostgresServer
 
 TABLE_OF = {LIKE: ("likes", "user_did", "post_uri"), REPOST: ("reposts", "user_did", "post_uri")}
 TABLE_OF[FOLLOW] = ("follows", "follower_did", "following_did")

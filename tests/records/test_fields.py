@@ -11,12 +11,6 @@ from typing import Any
 
 import pytest
 
-from indexer.database.write.batch import KINDS, row_of
-from indexer.errors import Rejected
-from indexer.protocol.data_model import to_json_form
-from indexer.records import RECORD_TYPES
-from indexer.records.base.record_type import EVERY_OTHER
-from indexer.records.base.values import RecordAddress, Row
 from relay_simulator.encoding import Value, cid_of, cid_text, encode
 from testing.garbage import (
     BLOCK,
@@ -38,6 +32,12 @@ from testing.garbage import (
     URI,
     VERIFICATION,
 )
+from unified_indexer.database.write.batch import KINDS, row_of
+from unified_indexer.errors import Rejected
+from unified_indexer.protocol.data_model import to_json_form
+from unified_indexer.records import RECORD_TYPES
+from unified_indexer.records.base.record_type import EVERY_OTHER
+from unified_indexer.records.base.values import RecordAddress, Row
 
 PAGE = Path(__file__).parents[2] / "docs" / "tables.md"
 AT = RecordAddress(DID, "3222222222222", URI)

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, seed, settings
 
-from indexer.metrics import Metrics
 from testing.commits import FOLLOW, LIKE, POST, PROFILE, Stream, did, follow, like, post, put
 from testing.database_side import Worker
 from testing.garbage import any_record, key_of
 from testing.model import LIST_ITEM, POST_GATE, THREAD_GATE
+from unified_indexer.metrics import Metrics
 
 COUNT = 600
 OWN = (LIST_ITEM, POST_GATE, THREAD_GATE)  # they point at what is the account's own: the garbage's is someone's

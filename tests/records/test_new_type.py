@@ -14,11 +14,11 @@ POST_URI = f"at://{did('a')}/app.bsky.feed.post/1"
 FILE = '''
 """app.bsky.actor.status: what an account is doing, and with whom."""
 
-from indexer.records.base.effects import count, notification
-from indexer.records.base.columns import CID, CREATED_AT, INDEXED_AT, URI, author, subject, text
-from indexer.records.base.fields import created_at, required_did, required_text
-from indexer.records.base.record_type import RecordType
-from indexer.records.base.values import Record, RecordAddress, Row
+from unified_indexer.records.base.effects import count, notification
+from unified_indexer.records.base.columns import CID, CREATED_AT, INDEXED_AT, URI, author, subject, text
+from unified_indexer.records.base.fields import created_at, required_did, required_text
+from unified_indexer.records.base.record_type import RecordType
+from unified_indexer.records.base.values import Record, RecordAddress, Row
 
 
 def row(record: Record, _at: RecordAddress) -> Row:
@@ -51,11 +51,11 @@ RECORD = RecordType(
 PRAISE_FILE = '''
 """app.bsky.feed.praise: a post that praises another, and answers and quotes it."""
 
-from indexer.records.base.effects import Derived, Effect, count, feed_item, viewer_state
-from indexer.records.base.columns import CID, COMMIT, CREATED_AT, INDEXED_AT, URI, author, subject, subject_cid
-from indexer.records.base.fields import created_at, strong_ref
-from indexer.records.base.record_type import RecordType
-from indexer.records.base.values import Record, RecordAddress, Row
+from unified_indexer.records.base.effects import Derived, Effect, count, feed_item, viewer_state
+from unified_indexer.records.base.columns import CID, COMMIT, CREATED_AT, INDEXED_AT, URI, author, subject, subject_cid
+from unified_indexer.records.base.fields import created_at, strong_ref
+from unified_indexer.records.base.record_type import RecordType
+from unified_indexer.records.base.values import Record, RecordAddress, Row
 
 AUTHOR, SUBJECT = "{user_did}", "{post_uri}"
 QUOTE = {

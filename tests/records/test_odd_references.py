@@ -7,9 +7,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from indexer.records.post import quoted
 from testing.commits import POST, Stream, did, like, post, put
 from testing.database_side import Worker
+from unified_indexer.records.post import quoted
 
 HERE = f"at://{did('x')}/{POST}/1"
 DECOY = f"at://{did('decoy')}/{POST}/1"

@@ -11,15 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import indexer.records
-from indexer.database.write.batch import KIND_REFUSED, KINDS, OTHER, build, row_of
-from indexer.errors import Rejected
-from indexer.protocol.data_model import to_json_form
-from indexer.protocol.events import Commit, RecordOp
-from indexer.records import RECORD_TYPES, find
-from indexer.records.base.fields import MAX_SEARCH_BYTES, created_at, search_text
-from indexer.records.base.values import RecordAddress, Row
-from indexer.selection import Selection
+import unified_indexer.records
 from relay_simulator.encoding import cid_of, encode
 from testing.garbage import (
     CID,
@@ -36,6 +28,14 @@ from testing.garbage import (
     any_record,
     anything,
 )
+from unified_indexer.database.write.batch import KIND_REFUSED, KINDS, OTHER, build, row_of
+from unified_indexer.errors import Rejected
+from unified_indexer.protocol.data_model import to_json_form
+from unified_indexer.protocol.events import Commit, RecordOp
+from unified_indexer.records import RECORD_TYPES, find
+from unified_indexer.records.base.fields import MAX_SEARCH_BYTES, created_at, search_text
+from unified_indexer.records.base.values import RecordAddress, Row
+from unified_indexer.selection import Selection
 
 TIME = datetime(2026, 7, 1, tzinfo=UTC)
 REF = {"uri": URI, "cid": CID}
@@ -91,7 +91,7 @@ def test_any_map_is_a_row_or_refused_by_name(record_type: Any, fields: dict[str,
 
 
 def test_the_types_are_found_by_looking() -> None:
-    files = [path.stem for path in (Path(indexer.records.__file__).parent).glob("*.py") if path.stem != "__init__"]
+    files = [path.stem for path in (Path(unified_indexer.records.__file__).parent).glob("*.py") if path.stem != "__init__"]
     assert len(find()) == len(files) >= 16
     assert {POST, LIKE, REPOST, FOLLOW, PROFILE} < {found.collection for found in RECORD_TYPES}
     kinds = [kind for found in RECORD_TYPES for kind in (found.kind, found.kind + 1)]

@@ -5,10 +5,10 @@ from collections.abc import Iterable
 
 import pytest
 
-from indexer.database.functions.install import functions
-from indexer.records import RECORD_TYPES
-from indexer.records.base.record_type import RecordType
-from indexer.records.base.sql_names import NAMES
+from unified_indexer.database.functions.install import functions
+from unified_indexer.records import RECORD_TYPES
+from unified_indexer.records.base.record_type import RecordType
+from unified_indexer.records.base.sql_names import NAMES
 
 NAME = re.compile(r"\b[pv]_[a-z_]+\b")
 FUNCTION = re.compile(r"FUNCTION unified_worker\.(\w+)\(")

@@ -10,12 +10,12 @@ from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 import psutil
 import pytest
 
-from indexer.metrics import Metrics
-from indexer.relay.backoff import Backoff
-from indexer.relay.connection import MAX_QUOTED_CHARACTERS
-from indexer.relay.firehose import Firehose
-from indexer.relay.position import Position, Stored
-from indexer.relay.redirects import followed
+from unified_indexer.metrics import Metrics
+from unified_indexer.relay.backoff import Backoff
+from unified_indexer.relay.connection import MAX_QUOTED_CHARACTERS
+from unified_indexer.relay.firehose import Firehose
+from unified_indexer.relay.position import Position, Stored
+from unified_indexer.relay.redirects import followed
 
 Speech = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 DEADLINE = 60.0  # seconds

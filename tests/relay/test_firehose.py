@@ -18,13 +18,13 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
-from indexer.config.addresses import SUBSCRIBE_PATH
-from indexer.errors import OperatorError
-from indexer.metrics import Metrics
-from indexer.relay.backoff import MAX_RETRY_AFTER, Backoff, retry_after
-from indexer.relay.connection import CLOSE_TIMEOUT, MAX_MESSAGE_BYTES
-from indexer.relay.firehose import Firehose
-from indexer.relay.position import Position, Stored
+from unified_indexer.config.addresses import SUBSCRIBE_PATH
+from unified_indexer.errors import OperatorError
+from unified_indexer.metrics import Metrics
+from unified_indexer.relay.backoff import MAX_RETRY_AFTER, Backoff, retry_after
+from unified_indexer.relay.connection import CLOSE_TIMEOUT, MAX_MESSAGE_BYTES
+from unified_indexer.relay.firehose import Firehose
+from unified_indexer.relay.position import Position, Stored
 
 Script = Callable[[ServerConnection, int | None], Awaitable[None]]
 DEADLINE = 60.0  # seconds: a test that waits longer has failed
@@ -34,7 +34,7 @@ UNIT = 0.001  # seconds: the back-off's second, shortened
 @pytest.fixture(autouse=True)
 def _no_proxy(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:  # pyright: ignore[reportUnusedFunction]
     monkeypatch.setenv("NO_PROXY", "localhost,127.0.0.1")
-    caplog.set_level(logging.INFO, "indexer.relay.firehose")
+    caplog.set_level(logging.INFO, "unified_indexer.relay.firehose")
 
 
 class Relay:
@@ -430,7 +430,9 @@ async def test_stop_before_the_start() -> None:
 
 
 async def test_stop_while_connecting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("indexer.relay.connection.OPEN_TIMEOUT", 10 * DEADLINE)  # so that nothing but the stop ends the attempt
+    monkeypatch.setattr(
+        "unified_indexer.relay.connection.OPEN_TIMEOUT", 10 * DEADLINE
+    )  # so that nothing but the stop ends the attempt
     accepted: list[asyncio.StreamWriter] = []
 
     async def mute(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from indexer.config.settings import Config
-from indexer.errors import Stop
-from indexer.protocol.events import Unusable
-from indexer.protocol.frames import decode
-from indexer.relay.gaps import MAX_DROP, MAX_JUMP, StreamPosition
-from indexer.relay.position import Position, Stored
 from relay_simulator.encoding import frame
+from unified_indexer.config.settings import Config
+from unified_indexer.errors import Stop
+from unified_indexer.protocol.events import Unusable
+from unified_indexer.protocol.frames import decode
+from unified_indexer.relay.gaps import MAX_DROP, MAX_JUMP, StreamPosition
+from unified_indexer.relay.position import Position, Stored
 from unified_worker import UnifiedWorker
 
 START = datetime(2026, 7, 1, tzinfo=UTC)
@@ -229,7 +229,7 @@ async def test_a_broken_frame_with_a_wild_seq_moves_nothing() -> None:
 @pytest.mark.promise(5)
 async def test_what_one_lane_writes_behind_another_that_can_t_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lanes bound what waits in them; what was written meanwhile waits for the first of the stuck lane, as tickets."""
-    monkeypatch.setattr("indexer.pipeline.watermark.MAX_OPEN", 3)
+    monkeypatch.setattr("unified_indexer.pipeline.watermark.MAX_OPEN", 3)
     worker = UnifiedWorker(
         Config.from_env({"DATABASE_URL": "postgresql://user@localhost/none", "RELAY_URL": "ws://relay.test"})
     )

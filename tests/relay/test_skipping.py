@@ -4,9 +4,9 @@ import logging
 
 import pytest
 
-from indexer.metrics import Metrics
-from indexer.relay.position import Position, Stored
-from indexer.relay.skipping import REFUSALS, Skipping
+from unified_indexer.metrics import Metrics
+from unified_indexer.relay.position import Position, Stored
+from unified_indexer.relay.skipping import REFUSALS, Skipping
 
 TOO_BIG, NOT_UTF8 = 1009, 1007
 

@@ -6,14 +6,14 @@ from statistics import median_low
 
 import pytest
 
-from indexer.config.settings import Config
-from indexer.relay import stream_time
-from indexer.relay.position import Stored
-from indexer.relay.stream_time import ENOUGH, WINDOW, StreamTime
 from relay_simulator.encoding import frame, time_text
 from relay_simulator.records import Record
 from testing.authors import SECOND, START, Author, liking
 from testing.workers import settings
+from unified_indexer.config.settings import Config
+from unified_indexer.relay import stream_time
+from unified_indexer.relay.position import Stored
+from unified_indexer.relay.stream_time import ENOUGH, WINDOW, StreamTime
 from unified_worker import UnifiedWorker
 
 BEGIN = datetime(2026, 7, 1, tzinfo=UTC)

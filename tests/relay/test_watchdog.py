@@ -9,8 +9,8 @@ import pytest
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.server import ServerConnection, serve
 
-from indexer.relay.connection import open_connection
-from indexer.relay.watchdog import Watchdog
+from unified_indexer.relay.connection import open_connection
+from unified_indexer.relay.watchdog import Watchdog
 
 DEADLINE = 60.0  # seconds
 

@@ -10,14 +10,6 @@ from typing import Any
 import libipld
 import pytest
 
-from indexer.errors import Rejected
-from indexer.protocol.car import split
-from indexer.protocol.chain import Stored, commit_failure, sync_failure, verdict
-from indexer.protocol.events import Commit, Sync, Unusable
-from indexer.protocol.failures import Effect, Failure
-from indexer.protocol.frames import decode
-from indexer.protocol.keys import SigningKey, signing_key
-from indexer.protocol.proof import prove, prove_sync, read_claim
 from relay_simulator import keys
 from relay_simulator.__main__ import main
 from relay_simulator.encoding import seq_of
@@ -28,6 +20,14 @@ from relay_simulator.frames_file import read_frames
 from relay_simulator.generator import Generator, Settings
 from relay_simulator.truth import CommitTruth, IdentityTruth, Sent
 from testing.forgeries import OUTCOMES, Outcome
+from unified_indexer.errors import Rejected
+from unified_indexer.protocol.car import split
+from unified_indexer.protocol.chain import Stored, commit_failure, sync_failure, verdict
+from unified_indexer.protocol.events import Commit, Sync, Unusable
+from unified_indexer.protocol.failures import Effect, Failure
+from unified_indexer.protocol.frames import decode
+from unified_indexer.protocol.keys import SigningKey, signing_key
+from unified_indexer.protocol.proof import prove, prove_sync, read_claim
 
 SETTINGS = Settings(seed=3, accounts=200, history=50)
 SAID = {"false-deletion", "false-handle", "identity-flood"}  # no signature belongs to these

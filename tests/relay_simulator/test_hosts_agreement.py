@@ -5,20 +5,20 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from indexer.errors import Rejected
-from indexer.identity.client import Client
-from indexer.identity.directory import Directory
-from indexer.identity.document import Identity
-from indexer.identity.errors import Gone, NotFound
-from indexer.identity.handles import Handles
-from indexer.identity.names import NameServer
-from indexer.identity.web import WebDids
 from relay_simulator import keys
 from relay_simulator.generator import Settings
 from relay_simulator.hosts.faults import Altered
 from relay_simulator.hosts.ledger import Ledger
 from relay_simulator.hosts.services import Services
 from testing.servers import free_port
+from unified_indexer.errors import Rejected
+from unified_indexer.identity.client import Client
+from unified_indexer.identity.directory import Directory
+from unified_indexer.identity.document import Identity
+from unified_indexer.identity.errors import Gone, NotFound
+from unified_indexer.identity.handles import Handles
+from unified_indexer.identity.names import NameServer
+from unified_indexer.identity.web import WebDids
 
 ACCOUNTS = 18  # number 15 has a P-256 key
 

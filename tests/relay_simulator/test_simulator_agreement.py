@@ -7,15 +7,15 @@ from typing import Any, cast
 import libipld
 import pytest
 
-from indexer.database.write import batch
-from indexer.protocol import car, frames, mst
-from indexer.protocol.events import Commit, Unusable
-from indexer.protocol.keys import signing_key
-from indexer.protocol.signature import read_commit
 from relay_simulator.generator import Generator, Settings
 from relay_simulator.mix import Mix
 from relay_simulator.truth import AccountTruth, CommitTruth
 from testing.model import Model
+from unified_indexer.database.write import batch
+from unified_indexer.protocol import car, frames, mst
+from unified_indexer.protocol.events import Commit, Unusable
+from unified_indexer.protocol.keys import signing_key
+from unified_indexer.protocol.signature import read_commit
 
 ONLY_ODD = replace(
     Mix.awkward(), like=5, repost=1, post=1, follow=1, odd=500, missing_block=10, future=3, too_big=0, resend=0, huge=0.1

@@ -12,13 +12,13 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from indexer.protocol.events import Commit
-from indexer.protocol.frames import decode
 from relay_simulator.encoding import frame, seq_of
 from relay_simulator.feed import Feed, RecentFrames, first_seq
 from relay_simulator.generator import Generator, Settings
 from relay_simulator.server import PATH, RelayServer
 from testing.processes import spawned
+from unified_indexer.protocol.events import Commit
+from unified_indexer.protocol.frames import decode
 
 PROJECT = Path(__file__).parents[2]
 DEADLINE = 60.0  # seconds that any one step may take on a busy machine

@@ -4,15 +4,15 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from indexer.relay.backoff import Backoff
 from testing.streams import Valkey, valkey
+from unified_indexer.relay.backoff import Backoff
 
 
 @pytest.fixture(autouse=True)
 def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:  # pyright: ignore[reportUnusedFunction]
-    monkeypatch.setattr("indexer.relay.firehose.Backoff", lambda: Backoff(unit=0.01))
-    monkeypatch.setattr("indexer.stream.ingest.UNIT", 0.02)
-    monkeypatch.setattr("indexer.stream.keeping.INTERVAL", 0.05)
+    monkeypatch.setattr("unified_indexer.relay.firehose.Backoff", lambda: Backoff(unit=0.01))
+    monkeypatch.setattr("unified_indexer.stream.ingest.UNIT", 0.02)
+    monkeypatch.setattr("unified_indexer.stream.keeping.INTERVAL", 0.05)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
 
 

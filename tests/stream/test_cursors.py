@@ -5,14 +5,14 @@ from collections.abc import AsyncGenerator
 
 import pytest
 
-from indexer.config.stream_url import PARTITIONS
-from indexer.database.connection.pool import DatabasePool
-from indexer.relay.gaps import Gap, StreamPosition
-from indexer.shares import Share
-from indexer.stream.cursors import Cursors
-from indexer.stream.partitions import Partitions, Place
 from testing.database_side import Worker
 from testing.databases import connected
+from unified_indexer.config.stream_url import PARTITIONS
+from unified_indexer.database.connection.pool import DatabasePool
+from unified_indexer.relay.gaps import Gap, StreamPosition
+from unified_indexer.shares import Share
+from unified_indexer.stream.cursors import Cursors
+from unified_indexer.stream.partitions import Partitions, Place
 
 HOST = "relay.example"
 

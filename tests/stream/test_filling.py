@@ -6,17 +6,17 @@ from typing import Any
 
 import pytest
 
-from indexer.metrics import Metrics
-from indexer.relay.firehose import Firehose
-from indexer.relay.position import Position, Stored
-from indexer.stream import filling as module
-from indexer.stream.engine import Engine, EngineLost, Reply
-from indexer.stream.filling import Filling
-from indexer.stream.keys import PARTITIONS, TRIM, own_key, partition_key, partition_of
-from indexer.stream.partitions import Partition, Partitions, Place
-from indexer.stream.reading import Reader
 from relay_simulator.encoding import Value, frame, seq_of
 from testing.streams import Valkey
+from unified_indexer.metrics import Metrics
+from unified_indexer.relay.firehose import Firehose
+from unified_indexer.relay.position import Position, Stored
+from unified_indexer.stream import filling as module
+from unified_indexer.stream.engine import Engine, EngineLost, Reply
+from unified_indexer.stream.filling import Filling
+from unified_indexer.stream.keys import PARTITIONS, TRIM, own_key, partition_key, partition_of
+from unified_indexer.stream.partitions import Partition, Partitions, Place
+from unified_indexer.stream.reading import Reader
 
 HOST, RELAY = "relay.test", "ws://relay.test"
 DID = "did:plc:" + "a" * 24
@@ -67,7 +67,7 @@ async def test_the_cursor_is_that_of_the_last_frame_that_the_server_has(
     engine: Valkey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The connection ends behind the first batch, while more was read."""
-    monkeypatch.setattr("indexer.stream.pending.MAX_BATCH", 2)
+    monkeypatch.setattr("unified_indexer.stream.pending.MAX_BATCH", 2)
     assert module.BACK > 1, "a start goes back further than that"
     connection, puts = await opened(engine), list[int]()
     ask = connection.ask
@@ -98,8 +98,8 @@ async def test_what_is_trimmed_stays_marked_when_the_database_goes_back(engine: 
 @pytest.mark.promise(2)
 async def test_a_partition_of_which_more_is_there_is_not_passed(engine: Valkey, monkeypatch: pytest.MonkeyPatch) -> None:
     """The relay's cursor is far ahead of what one read brings."""
-    monkeypatch.setattr("indexer.stream.reading.LEAST", 1)
-    monkeypatch.setattr("indexer.stream.reading.AT_ONCE", 1)
+    monkeypatch.setattr("unified_indexer.stream.reading.LEAST", 1)
+    monkeypatch.setattr("unified_indexer.stream.reading.AT_ONCE", 1)
     frames = [account(seq) for seq in (10, 20, 30, 40, 50)]
     await ended(await filled(frames), await opened(engine))
     await engine.ask("HSET", own_key(HOST), "cursor", 1_000)

@@ -2,19 +2,19 @@
 
 import pytest
 
-from indexer.errors import OperatorError
-from indexer.protocol.events import Account, Commit, Identity, Sync, Unusable
-from indexer.protocol.frames import decode
-from indexer.protocol.proving import did_of
-from indexer.stream.keys import PARTITIONS, partition_key, partition_of
-from indexer.stream.pieces import PIECE, Joining
-from indexer.stream.stored import Cursors, Stored
 from relay_simulator.encoding import Value, frame, seq_of
 from relay_simulator.server import RelayServer
 from testing.databases import connected
 from testing.streams import Valkey, ingesting, valkey
 from testing.traffic import traffic
 from testing.waiting import until
+from unified_indexer.errors import OperatorError
+from unified_indexer.protocol.events import Account, Commit, Identity, Sync, Unusable
+from unified_indexer.protocol.frames import decode
+from unified_indexer.protocol.proving import did_of
+from unified_indexer.stream.keys import PARTITIONS, partition_key, partition_of
+from unified_indexer.stream.pieces import PIECE, Joining
+from unified_indexer.stream.stored import Cursors, Stored
 
 TABLE = "CREATE TABLE firehose_cursor (service text PRIMARY KEY, cursor text, last_event_time text)"
 
@@ -84,7 +84,7 @@ async def test_after_each_crash_of_the_server_nothing_is_missing_and_nothing_twi
 
 @pytest.mark.promise(2)
 async def test_only_what_postgresql_has_is_trimmed(database: str, engine: Valkey, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("indexer.stream.keeping.KEPT", 0.3)
+    monkeypatch.setattr("unified_indexer.stream.keeping.KEPT", 0.3)
     stream = traffic(300)
     async with RelayServer(stream.frames) as relay, ingesting(database, engine.url(relay.url)):
         await holds(engine, relay.url, stream.last_seq)
@@ -109,7 +109,7 @@ async def test_what_postgresql_has_is_kept_a_while_all_the_same(
     database: str, engine: Valkey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A standby that takes over may have less of it."""
-    monkeypatch.setattr("indexer.stream.keeping.KEPT", 3_600.0)
+    monkeypatch.setattr("unified_indexer.stream.keeping.KEPT", 3_600.0)
     cursors, looks = Stored.cursors, list[int]()
 
     async def noted(stored: Stored) -> Cursors:
@@ -130,7 +130,7 @@ async def test_what_postgresql_has_is_kept_a_while_all_the_same(
             )
         await until(lambda: looks.count(64) > 3, "it has seen that PostgreSQL has all")
         assert await engine.entries(relay.url) == len(stream.frames)
-        monkeypatch.setattr("indexer.stream.keeping.KEPT", 0.1)
+        monkeypatch.setattr("unified_indexer.stream.keeping.KEPT", 0.1)
 
         async def trimmed() -> bool:
             return await engine.entries(relay.url) < len(stream.frames)

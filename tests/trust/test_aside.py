@@ -4,11 +4,11 @@ from datetime import UTC, datetime
 
 import pytest
 
-from indexer.pipeline.lanes import Lane, Placed
-from indexer.pipeline.watermark import Ticket
-from indexer.protocol.events import Sync, Unusable
-from indexer.trust import aside as aside_module
-from indexer.trust.aside import MAX_MESSAGES, MAX_OF_ONE, Aside
+from unified_indexer.pipeline.lanes import Lane, Placed
+from unified_indexer.pipeline.watermark import Ticket
+from unified_indexer.protocol.events import Sync, Unusable
+from unified_indexer.trust import aside as aside_module
+from unified_indexer.trust.aside import MAX_MESSAGES, MAX_OF_ONE, Aside
 
 A, B = "did:plc:a", "did:plc:b"
 START = datetime(2026, 7, 1, tzinfo=UTC)

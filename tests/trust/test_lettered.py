@@ -2,9 +2,9 @@
 
 import pytest
 
-from indexer.trust import lettered
-from indexer.trust.lettered import Lettered
 from testing.database_side import Worker
+from unified_indexer.trust import lettered
+from unified_indexer.trust.lettered import Lettered
 
 LETTER = """
 INSERT INTO unified_worker.dead_letters (did, rev, path, seq, reason, detail, frame_sha256, forged)
@@ -13,7 +13,7 @@ VALUES ($1, 'r', 'p', 1, $2, '', '\\x00', true)
 
 
 async def test_letters_of_the_sessions_before_are_known(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("indexer.database.dead_letters.unproven.AT_ONCE", 2)
+    monkeypatch.setattr("unified_indexer.database.dead_letters.unproven.AT_ONCE", 2)
     for number in range(5):
         await worker.connection.execute(LETTER, f"did:{number}", "unproven")
     await worker.connection.execute(LETTER, "did:other", "bad_signature")

@@ -2,10 +2,10 @@
 
 import pytest
 
-from indexer.database.connection.pool import DatabasePool
-from indexer.trust import revs as revs_module
-from indexer.trust.revs import Revs
 from testing.database_side import Worker
+from unified_indexer.database.connection.pool import DatabasePool
+from unified_indexer.trust import revs as revs_module
+from unified_indexer.trust.revs import Revs
 
 A, B, C = "did:plc:a", "did:plc:b", "did:plc:c"
 

@@ -5,14 +5,6 @@ from typing import Any
 
 import pytest
 
-from indexer.command_line.retry_run import Retrying
-from indexer.config.settings import Config
-from indexer.database.dead_letters.queries import Choice
-from indexer.identity.key_cache import NoIdentity
-from indexer.protocol.events import Unusable
-from indexer.protocol.keys import SigningKey
-from indexer.protocol.proving import Provable
-from indexer.trust import settling
 from relay_simulator import keys
 from relay_simulator.encoding import car, car_section, cid_of, signed_commit, unsigned_commit
 from relay_simulator.hosts.faults import Cut, Slow, Status
@@ -21,6 +13,14 @@ from testing.signed import SEED, SignedRepo
 from testing.verified import ACCOUNTS, Network, like, network, signed_by, verifying
 from testing.waiting import until
 from testing.workers import finished
+from unified_indexer.command_line.retry_run import Retrying
+from unified_indexer.config.settings import Config
+from unified_indexer.database.dead_letters.queries import Choice
+from unified_indexer.identity.key_cache import NoIdentity
+from unified_indexer.protocol.events import Unusable
+from unified_indexer.protocol.keys import SigningKey
+from unified_indexer.protocol.proving import Provable
+from unified_indexer.trust import settling
 from unified_worker import UnifiedWorker
 
 
@@ -167,8 +167,8 @@ async def test_a_key_of_before_counts_for_nothing_that_was_written_later(databas
 async def test_where_the_log_of_an_account_can_t_be_read_its_commit_waits_as_a_letter(
     database: str, net: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("indexer.trust.settling.ROUND", 0.2)
-    monkeypatch.setattr("indexer.identity.pace.PROBE_INTERVAL", 0.2)
+    monkeypatch.setattr("unified_indexer.trust.settling.ROUND", 0.2)
+    monkeypatch.setattr("unified_indexer.identity.pace.PROBE_INTERVAL", 0.2)
     alice = net.repo(1)
     payload = alice.commit(like("a"))
     net.rotate(alice)
@@ -192,7 +192,7 @@ async def test_a_letter_of_a_new_key_is_applied_when_the_directory_names_it(
     database: str, net: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By the next worker, too, which knows the old key alone."""
-    monkeypatch.setattr("indexer.trust.settling.ROUND", 0.2)
+    monkeypatch.setattr("unified_indexer.trust.settling.ROUND", 0.2)
     alice = net.repo(1)
     async with verifying(database, net) as worker:
         await known(worker, alice)
@@ -238,9 +238,9 @@ async def has_all(url: str, worker: UnifiedWorker, net: Network, alice: SignedRe
 @pytest.fixture
 def _probed(monkeypatch: pytest.MonkeyPatch) -> None:
     """A directory that failed is asked again at once."""
-    monkeypatch.setattr("indexer.identity.pace.FAILURES", 1_000)
-    monkeypatch.setattr("indexer.identity.asker.RETRY_PAUSE", 0.0)
-    monkeypatch.setattr("indexer.trust.settling.INTERVAL", 3_600.0)  # nothing else settles
+    monkeypatch.setattr("unified_indexer.identity.pace.FAILURES", 1_000)
+    monkeypatch.setattr("unified_indexer.identity.asker.RETRY_PAUSE", 0.0)
+    monkeypatch.setattr("unified_indexer.trust.settling.INTERVAL", 3_600.0)  # nothing else settles
 
 
 @pytest.mark.promise(7)
@@ -273,7 +273,7 @@ async def test_where_letters_may_not_go_first_yet_what_comes_later_waits_with_th
     database: str, net: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They have gone first within the last minute."""
-    monkeypatch.setattr("indexer.trust.lettered.Lettered.take", never)
+    monkeypatch.setattr("unified_indexer.trust.lettered.Lettered.take", never)
     alice = net.repo(1)
     async with verifying(database, net) as worker:
         await kept_then_answered(net, alice, worker)
@@ -283,7 +283,7 @@ async def test_where_letters_may_not_go_first_yet_what_comes_later_waits_with_th
         assert worker.metrics.doubts == {}
     assert await rkeys(database) == ["a"]
     assert await letters(database) == [("unproven", True)] * 4
-    monkeypatch.setattr("indexer.trust.settling.INTERVAL", 0.2)
+    monkeypatch.setattr("unified_indexer.trust.settling.INTERVAL", 0.2)
     async with verifying(database, net) as worker:
         await until(lambda: are_there(database, "abcde"), "all are applied", 60)
         assert worker.metrics.doubts == {}
@@ -305,8 +305,8 @@ async def test_a_key_that_comes_between_two_letters_lets_none_overtake_the_other
     alice = net.repo(1)
     async with verifying(database, net) as worker:
         await kept_then_answered(net, alice, worker)
-    monkeypatch.setattr("indexer.trust.settling.ROUND", 0.2)
-    monkeypatch.setattr("indexer.trust.settling.INTERVAL", 0.2)
+    monkeypatch.setattr("unified_indexer.trust.settling.ROUND", 0.2)
+    monkeypatch.setattr("unified_indexer.trust.settling.INTERVAL", 0.2)
     judge = settling.judged
     keys: list[SigningKey | NoIdentity | None] = []
 
@@ -372,7 +372,7 @@ async def test_where_nothing_unproven_is_applied_a_commit_waits_for_its_key(data
 async def test_what_waited_in_vain_is_a_dead_letter_until_the_key_comes(
     database: str, net: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("indexer.trust.verifier.PATIENCE", 0.2)
+    monkeypatch.setattr("unified_indexer.trust.verifier.PATIENCE", 0.2)
     alice = net.repo(1)
     net.services.faults.put(Cut(), "directory")
     async with verifying(database, net, VERIFY_UNPROVEN="hold") as worker:

@@ -12,19 +12,19 @@ from urllib.parse import parse_qs, urlsplit
 import asyncpg
 import pytest
 
-from indexer.database.connection import lock as lock_module
-from indexer.database.connection import pool as pool_module
-from indexer.database.connection.pool import DatabasePool, LockLost
-from indexer.database.connection.sessions import SESSION_SETTINGS
-from indexer.database.schema.ready import make_ready
-from indexer.database.write.writer import Writer
-from indexer.embedded.server import SOCKET
-from indexer.errors import OperatorError
-from indexer.records import RECORD_TYPES
 from testing.commits import POST, Stream, did, post, put
 from testing.database_side import Worker, opened
 from testing.databases import connected
 from testing.faults.proxy import Proxy, to_socket
+from unified_indexer.database.connection import lock as lock_module
+from unified_indexer.database.connection import pool as pool_module
+from unified_indexer.database.connection.pool import DatabasePool, LockLost
+from unified_indexer.database.connection.sessions import SESSION_SETTINGS
+from unified_indexer.database.schema.ready import make_ready
+from unified_indexer.database.write.writer import Writer
+from unified_indexer.embedded.server import SOCKET
+from unified_indexer.errors import OperatorError
+from unified_indexer.records import RECORD_TYPES
 
 ADVISORY = """
 SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND database = (

@@ -9,12 +9,12 @@ from pathlib import Path
 import asyncpg.connection
 import pytest
 
-from indexer.database.connection.sessions import SESSION_SETTINGS
-from indexer.embedded.programs import unprivileged_account
-from indexer.embedded.server import PostgresServer, spawn_as
-from indexer.errors import OperatorError
 from testing.database_side import opened
 from testing.servers import server_directory
+from unified_indexer.database.connection.sessions import SESSION_SETTINGS
+from unified_indexer.embedded.programs import unprivileged_account
+from unified_indexer.embedded.server import PostgresServer, spawn_as
+from unified_indexer.errors import OperatorError
 
 PGBOUNCER = shutil.which("pgbouncer") or "/usr/sbin/pgbouncer"
 pytestmark = pytest.mark.skipif(

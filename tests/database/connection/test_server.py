@@ -15,20 +15,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from indexer.config.database_url import faults_of
-from indexer.database.connection import pool as module
-from indexer.database.connection.pool import DatabasePool, LockLost
-from indexer.database.connection.server import HOST_TIMEOUT, AnotherServer, Server, hosts, ready_session
-from indexer.database.connection.sessions import Connection
-from indexer.database.schema.ready import make_ready
-from indexer.database.write.writer import Writer
-from indexer.embedded.server import PostgresServer
-from indexer.errors import OperatorError
-from indexer.records import RECORD_TYPES
 from testing.commits import LIKE, Stream, did, like, put
 from testing.databases import connected
 from testing.servers import SAFE, make_server, server_directory
 from testing.waiting import until
+from unified_indexer.config.database_url import faults_of
+from unified_indexer.database.connection import pool as module
+from unified_indexer.database.connection.pool import DatabasePool, LockLost
+from unified_indexer.database.connection.server import HOST_TIMEOUT, AnotherServer, Server, hosts, ready_session
+from unified_indexer.database.connection.sessions import Connection
+from unified_indexer.database.schema.ready import make_ready
+from unified_indexer.database.write.writer import Writer
+from unified_indexer.embedded.server import PostgresServer
+from unified_indexer.errors import OperatorError
+from unified_indexer.records import RECORD_TYPES
 
 WRITABLE = "target_session_attrs=read-write"
 LANES = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'unified-worker%' AND pid <> $1"

@@ -3,18 +3,18 @@
 import asyncpg
 import pytest
 
-from indexer.database.connection.pool import DatabasePool
-from indexer.database.connection.sessions import SESSION_SETTINGS, settle
-from indexer.database.schema.ready import make_ready
-from indexer.errors import OperatorError
-from indexer.metrics import Metrics
-from indexer.pipeline.processor import EventProcessor
-from indexer.records import RECORD_TYPES
 from testing.commits import LIKE, POST, Stream, did, like, put
 from testing.database_side import Worker
 from testing.databases import connected
 from testing.hostile import HOSTILE, change
 from tests.database.schema.test_schema import write_story
+from unified_indexer.database.connection.pool import DatabasePool
+from unified_indexer.database.connection.sessions import SESSION_SETTINGS, settle
+from unified_indexer.database.schema.ready import make_ready
+from unified_indexer.errors import OperatorError
+from unified_indexer.metrics import Metrics
+from unified_indexer.pipeline.processor import EventProcessor
+from unified_indexer.records import RECORD_TYPES
 
 
 async def story(url: str) -> object:

@@ -15,15 +15,15 @@ from typing import NamedTuple
 import asyncpg
 import pytest
 
-from indexer.database.connection.pool import DatabasePool
-from indexer.database.connection.tls import tls_fault
-from indexer.database.schema.ready import START_PATIENCE, make_ready
-from indexer.embedded.programs import unprivileged_account
-from indexer.errors import OperatorError
-from indexer.records import RECORD_TYPES
 from relay_simulator.certificates import Certificates, make_certificates
 from testing.processes import Process
 from testing.servers import FAST, HAS_15, fast_parent, free_port, make_server, server_directory
+from unified_indexer.database.connection.pool import DatabasePool
+from unified_indexer.database.connection.tls import tls_fault
+from unified_indexer.database.schema.ready import START_PATIENCE, make_ready
+from unified_indexer.embedded.programs import unprivileged_account
+from unified_indexer.errors import OperatorError
+from unified_indexer.records import RECORD_TYPES
 
 PASSWORD = "hunter2geheim"
 HBA = """

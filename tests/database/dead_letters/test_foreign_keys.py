@@ -4,14 +4,14 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from indexer.database.background.waiting import Pending
-from indexer.database.write.apply import apply_one
-from indexer.database.write.batch import build
-from indexer.database.write.parameters import Mode
 from testing.application_schema import TABLES
 from testing.commits import FOLLOW, LIKE, POST, Stream, delete, did, follow, like, post, put
 from testing.database_side import Worker, opened
 from testing.databases import connected
+from unified_indexer.database.background.waiting import Pending
+from unified_indexer.database.write.apply import apply_one
+from unified_indexer.database.write.batch import build
+from unified_indexer.database.write.parameters import Mode
 
 SUBJECT = f"at://{did('author')}/{POST}/1"
 KEY = "ALTER TABLE likes ADD CONSTRAINT likes_post FOREIGN KEY (post_uri) REFERENCES posts (uri) ON DELETE CASCADE"

@@ -10,22 +10,22 @@ from typing import Any
 
 import pytest
 
-from indexer.command_line.retry_run import Retrying
-from indexer.config.settings import Config
-from indexer.database.background.waiting import Pending
-from indexer.database.dead_letters.queries import Choice, frames
-from indexer.database.dead_letters.retry import Fate, Verdict, retry
-from indexer.database.write.batch import KINDS
-from indexer.errors import Rejected, Stop
-from indexer.protocol.events import Account, RepoEvent, Unusable
-from indexer.protocol.frames import decode
-from indexer.selection import EVERYTHING, Selection
 from relay_simulator.encoding import Value, frame, tid
 from testing.commits import LIKE, POST, PROFILE, Op, Stream, delete, did, like, post, profile, put
 from testing.database_side import Worker
 from testing.databases import connected
 from tests.database.functions.test_dead_letters import check_sizes
 from tests.database.functions.test_meetings import HELD, held
+from unified_indexer.command_line.retry_run import Retrying
+from unified_indexer.config.settings import Config
+from unified_indexer.database.background.waiting import Pending
+from unified_indexer.database.dead_letters.queries import Choice, frames
+from unified_indexer.database.dead_letters.retry import Fate, Verdict, retry
+from unified_indexer.database.write.batch import KINDS
+from unified_indexer.errors import Rejected, Stop
+from unified_indexer.protocol.events import Account, RepoEvent, Unusable
+from unified_indexer.protocol.frames import decode
+from unified_indexer.selection import EVERYTHING, Selection
 
 SUBJECT = f"at://{did('x')}/{POST}/1"
 NO_LIKES = "ALTER TABLE likes ADD CONSTRAINT refusing CHECK (false) NOT VALID"
@@ -73,10 +73,10 @@ def clumsy(monkeypatch: pytest.MonkeyPatch, **faults: Any) -> Generator[None]:
 
             patch.setitem(KINDS, LIKE, (kind, replace(record_type, row=refusing)))
         if "ops" in faults:
-            patch.setattr("indexer.protocol.commits.MAX_BLOCKS_BYTES", 0)
+            patch.setattr("unified_indexer.protocol.commits.MAX_BLOCKS_BYTES", 0)
         if "frames" in faults:
-            patch.setattr("indexer.protocol.frames.MAX_FRAME_BYTES", 0)
-            patch.setattr("indexer.protocol.frames.salvage", nothing)
+            patch.setattr("unified_indexer.protocol.frames.MAX_FRAME_BYTES", 0)
+            patch.setattr("unified_indexer.protocol.frames.salvage", nothing)
         yield
 
 
@@ -441,7 +441,7 @@ async def test_which_letters_are_chosen(worker: Worker, monkeypatch: pytest.Monk
 
 
 async def test_letters_of_one_frame_are_tried_once_however_many(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("indexer.database.dead_letters.queries.PAGE_SIZE", 2)
+    monkeypatch.setattr("unified_indexer.database.dead_letters.queries.PAGE_SIZE", 2)
     await worker.write(Stream().commit("a", *(put(f"{LIKE}/{n}", {"$type": LIKE}) for n in range(7))))
     assert await retried(worker) == {("missing_field", REFUSED): 7}
     assert {letter[2] for letter in await letters(worker)} == {2}

@@ -5,24 +5,24 @@ from typing import Any
 
 import pytest
 
-from indexer.config.chosen import Chosen
-from indexer.database.background.chosen import Choosing
-from indexer.database.background.rebuild import Rebuild
-from indexer.database.background.sweeper import Sweeper
-from indexer.database.background.waiting import Pending
-from indexer.database.background.wiper import Wiper, wipe_step
-from indexer.database.functions.accounts import MOST_REFUSED
-from indexer.database.recount.compare import compare
-from indexer.database.recount.notifications import notifications
-from indexer.database.write.writer import Writer
-from indexer.log.handler import RateLimited
-from indexer.metrics import Metrics
-from indexer.pipeline.processor import EventProcessor
-from indexer.selection import Selection
 from testing.commits import FOLLOW, LIKE, POST, PROFILE, Stream, at, delete, did, follow, like, post, profile, put
 from testing.database_side import Worker, opened
 from testing.garbage import VERIFICATION
 from testing.waiting import until
+from unified_indexer.config.chosen import Chosen
+from unified_indexer.database.background.chosen import Choosing
+from unified_indexer.database.background.rebuild import Rebuild
+from unified_indexer.database.background.sweeper import Sweeper
+from unified_indexer.database.background.waiting import Pending
+from unified_indexer.database.background.wiper import Wiper, wipe_step
+from unified_indexer.database.functions.accounts import MOST_REFUSED
+from unified_indexer.database.recount.compare import compare
+from unified_indexer.database.recount.notifications import notifications
+from unified_indexer.database.write.writer import Writer
+from unified_indexer.log.handler import RateLimited
+from unified_indexer.metrics import Metrics
+from unified_indexer.pipeline.processor import EventProcessor
+from unified_indexer.selection import Selection
 
 REPO = "SELECT active, status, wiping, sync_reason, filtered, rev FROM unified_worker.repos WHERE did = $1"
 
@@ -197,8 +197,8 @@ async def test_who_forbids_it_is_not_indexed(both_worker: Worker) -> None:
 async def test_what_can_not_be_read_leaves_the_choice_as_it_was(
     worker: Worker, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("indexer.database.background.chosen.INTERVAL", 0.02)
-    monkeypatch.setattr("indexer.database.background.chosen.warn_limited", RateLimited().warn)
+    monkeypatch.setattr("unified_indexer.database.background.chosen.INTERVAL", 0.02)
+    monkeypatch.setattr("unified_indexer.database.background.chosen.warn_limited", RateLimited().warn)
     selection = Selection()
     choosing = Choosing(worker.pool, selection, Chosen())
     await worker.connection.execute("INSERT INTO user_settings VALUES ($1, true)", did("a"))
@@ -250,7 +250,7 @@ async def test_a_wipe_that_is_refused_is_that_account_s_alone(
     held = f"at://{did('a')}/{POST}/70"
     await worker.connection.execute(BOOKMARKS.replace("$post", f"'{held}'"))
     await worker.write(stream.account("a", False, "deleted"), stream.account("b", False, "deleted"))
-    monkeypatch.setattr("indexer.database.background.wiper.warn_limited", RateLimited().warn)
+    monkeypatch.setattr("unified_indexer.database.background.wiper.warn_limited", RateLimited().warn)
     wiper = Wiper(worker.pool)
     for _ in range(10):
         if not await wiper.turn():
@@ -332,7 +332,7 @@ async def test_at_rest_a_deleted_account_has_no_notifications(both_worker: Worke
 
 
 async def test_a_step_of_a_sweep_that_is_refused_is_its_accounts_alone(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("indexer.database.background.sweeper.ACCOUNTS_PER_STEP", 1)
+    monkeypatch.setattr("unified_indexer.database.background.sweeper.ACCOUNTS_PER_STEP", 1)
     stream = Stream()
     for name in "ab":
         await worker.write(stream.account(name, False, "deleted"))

@@ -4,16 +4,16 @@ import random
 
 import pytest
 
-from indexer.database.background.wiper import Wiper
-from indexer.database.recount.accounts import deletions, handles
-from indexer.database.recount.compare import compare as recount
-from indexer.protocol.events import Account, Identity
 from relay_simulator.encoding import time_text
 from relay_simulator.truth import AccountTruth, CommitTruth, IdentityTruth, OpTruth
 from testing.commits import CID, POST, Stream, did, post, put
 from testing.database_side import Worker, opened
 from testing.model import Model
 from testing.model.compare import compare
+from unified_indexer.database.background.wiper import Wiper
+from unified_indexer.database.recount.accounts import deletions, handles
+from unified_indexer.database.recount.compare import compare as recount
+from unified_indexer.protocol.events import Account, Identity
 
 NAMES, HANDLES = "abcd", ("x.test", "y.test", "handle.invalid")
 STATES = [(True, None), (False, "deactivated"), (False, "deleted"), (False, "deleted")]

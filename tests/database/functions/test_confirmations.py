@@ -5,9 +5,9 @@ from datetime import datetime
 
 import pytest
 
-from indexer.database.background.wiper import Wiper
 from testing.commits import POST, PROFILE, Stream, did, post, profile, put
 from testing.database_side import Worker, opened
+from unified_indexer.database.background.wiper import Wiper
 
 REPO = "SELECT active, status, wiping, sync_reason IS NOT NULL FROM unified_worker.repos WHERE did = $1"
 SINCE = "SELECT since FROM unified_worker.deletions WHERE did = $1"

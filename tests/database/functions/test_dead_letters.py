@@ -4,14 +4,14 @@ from hashlib import sha256
 
 import pytest
 
-from indexer.database.background.sweeper import Sweeper
-from indexer.database.functions.dead_letters import MAX_FRAMES_BYTES, MAX_LETTERS_OF_A_DID, functions
-from indexer.log.handler import RateLimited
-from indexer.protocol.events import Commit, RefusedOp, Unusable
-from indexer.protocol.frames import decode
 from relay_simulator.encoding import Value, frame
 from testing.commits import LIKE, POST, PROFILE, Op, Stream, delete, did, like, post, profile, put
 from testing.database_side import Worker
+from unified_indexer.database.background.sweeper import Sweeper
+from unified_indexer.database.functions.dead_letters import MAX_FRAMES_BYTES, MAX_LETTERS_OF_A_DID, functions
+from unified_indexer.log.handler import RateLimited
+from unified_indexer.protocol.events import Commit, RefusedOp, Unusable
+from unified_indexer.protocol.frames import decode
 
 BAD = {"$type": LIKE}  # a like without its subject
 LETTER = "SELECT did, rev, path, seq, reason, attempts FROM unified_worker.dead_letters ORDER BY id"
@@ -235,7 +235,9 @@ async def test_operations_without_a_path_close_no_letters_of_each_other(worker: 
 async def test_frames_that_are_dropped_among_refused_commits_are_told_too(
     worker: Worker, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("indexer.pipeline.processor.warn_limited", RateLimited().warn)  # one that no other test has used up
+    monkeypatch.setattr(
+        "unified_indexer.pipeline.processor.warn_limited", RateLimited().warn
+    )  # one that no other test has used up
     await worker.connection.execute("ALTER TABLE posts ADD CHECK (text <> 'bad')")
     await bound(worker, of_a_did=1)
     stream = Stream()

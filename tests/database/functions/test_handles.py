@@ -4,13 +4,13 @@ from datetime import UTC, datetime
 
 import pytest
 
-from indexer.database.schema import tables
-from indexer.database.schema.migrations import MIGRATIONS
-from indexer.database.schema.prepare import OWN_SCHEMA, OWN_VERSION
-from indexer.records import RECORD_TYPES
 from testing.commits import POST, PROFILE, Stream, did, post, profile, put
 from testing.database_side import Worker, opened
 from testing.databases import connected
+from unified_indexer.database.schema import tables
+from unified_indexer.database.schema.migrations import MIGRATIONS
+from unified_indexer.database.schema.prepare import OWN_SCHEMA, OWN_VERSION
+from unified_indexer.records import RECORD_TYPES
 
 HANDLES = "SELECT right(did, 1), handle FROM users ORDER BY 1"
 PLACES = "SELECT did, handle, handle_place, place_relay, place_seq FROM unified_worker.repos ORDER BY did"

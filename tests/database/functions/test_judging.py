@@ -6,16 +6,16 @@ from typing import Any
 
 import pytest
 
-from indexer.database.background import judge
-from indexer.database.background.judge import Judge
-from indexer.database.background.rebuild import Rebuild
-from indexer.database.functions.judging import AT_ONCE
-from indexer.database.write.batch import last_ops
-from indexer.database.write.writer import Writer
 from testing.commits import LIKE, POST, Stream, at, delete, did, like, post, put
 from testing.database_side import Worker
 from testing.garbage import POST_GATE, THREAD_GATE
 from testing.samples import facet
+from unified_indexer.database.background import judge
+from unified_indexer.database.background.judge import Judge
+from unified_indexer.database.background.rebuild import Rebuild
+from unified_indexer.database.functions.judging import AT_ONCE
+from unified_indexer.database.write.batch import last_ops
+from unified_indexer.database.write.writer import Writer
 
 A = did("a")
 ROOT = f"at://{A}/{POST}/1"

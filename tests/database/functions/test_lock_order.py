@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from indexer.database.functions.references import LOCK_CLASS
-from indexer.database.write.batch import bucket
 from testing.commits import LIKE, POST, Op, Stream, delete, did, like, post, put
 from testing.database_side import Worker
 from testing.databases import connected
 from testing.samples import ref
+from unified_indexer.database.functions.references import LOCK_CLASS
+from unified_indexer.database.write.batch import bucket
 
 # Who waits for one of these locks, and which of them it has by then.
 TAKEN = """

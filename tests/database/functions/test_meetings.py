@@ -11,15 +11,15 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from indexer.database.background.wiper import wipe_step
-from indexer.database.write.outcome import APPLIED
-from indexer.database.write.writer import Writer
-from indexer.protocol.events import RepoEvent
 from testing.commits import Stream, put
 from testing.database_side import Worker, opened
 from testing.databases import connected
 from testing.garbage import GENERIC
 from testing.meetings import MEETINGS, TOKEN_LENGTH, WITHOUT_LOCK, Act, Meeting, Pair, Wipe, by, outcomes
+from unified_indexer.database.background.wiper import wipe_step
+from unified_indexer.database.write.outcome import APPLIED
+from unified_indexer.database.write.writer import Writer
+from unified_indexer.protocol.events import RepoEvent
 
 ROUNDS = 1_100
 AT_ONCE = 2  # pairs in a batch: few, so that both lanes begin together often
@@ -139,7 +139,7 @@ async def test_both_in_flight(database: str, monkeypatch: pytest.MonkeyPatch, ma
         assert await wrong("m", with_another) == []
 
         await worker.connection.execute(NO_MEETING)
-        monkeypatch.setattr("indexer.database.write.batch.bucket", no_meeting)
+        monkeypatch.setattr("unified_indexer.database.write.batch.bucket", no_meeting)
         if make not in WITHOUT_LOCK:
             assert await wrong("n", lambda act: act)
 

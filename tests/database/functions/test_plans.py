@@ -6,17 +6,17 @@ from typing import Any
 
 import asyncpg
 
-from indexer.database.background.wiper import wipe_step
-from indexer.database.connection.sessions import Connection
-from indexer.database.write.apply import apply_all
-from indexer.database.write.batch import build
-from indexer.database.write.outcome import APPLIED
-from indexer.protocol.events import Account, Identity, RepoEvent
-from indexer.records import RECORD_TYPES
 from testing.commits import START, Stream, delete, put
 from testing.contract import samples_of, world
 from testing.database_side import Worker
 from testing.samples import ME
+from unified_indexer.database.background.wiper import wipe_step
+from unified_indexer.database.connection.sessions import Connection
+from unified_indexer.database.write.apply import apply_all
+from unified_indexer.database.write.batch import build
+from unified_indexer.database.write.outcome import APPLIED
+from unified_indexer.protocol.events import Account, Identity, RepoEvent
+from unified_indexer.records import RECORD_TYPES
 
 # The tables are nearly empty here: whatever plan there is without reading a whole table is taken.
 EXPLAINED = """

@@ -9,18 +9,6 @@ from typing import Any
 
 import pytest
 
-from indexer.database.background.rebuild import Rebuild
-from indexer.database.connection.pool import DatabasePool
-from indexer.database.connection.sessions import Connection
-from indexer.database.functions.rebuild_steps import ONE_REBUILD, REBUILDING, Step
-from indexer.database.schema import tables
-from indexer.database.schema.migrations import MIGRATIONS
-from indexer.database.schema.prepare import OWN_SCHEMA, OWN_VERSION
-from indexer.database.schema.ready import make_ready
-from indexer.errors import Stop
-from indexer.protocol.events import Account
-from indexer.records import RECORD_TYPES
-from indexer.records.base.derived_tables import DERIVED_TABLES
 from relay_simulator.server import RelayServer
 from testing import application_schema
 from testing.commits import (
@@ -54,6 +42,18 @@ from testing.processes import Process
 from testing.traffic import traffic
 from testing.waiting import until
 from testing.workers import finished, running, settings
+from unified_indexer.database.background.rebuild import Rebuild
+from unified_indexer.database.connection.pool import DatabasePool
+from unified_indexer.database.connection.sessions import Connection
+from unified_indexer.database.functions.rebuild_steps import ONE_REBUILD, REBUILDING, Step
+from unified_indexer.database.schema import tables
+from unified_indexer.database.schema.migrations import MIGRATIONS
+from unified_indexer.database.schema.prepare import OWN_SCHEMA, OWN_VERSION
+from unified_indexer.database.schema.ready import make_ready
+from unified_indexer.errors import Stop
+from unified_indexer.protocol.events import Account
+from unified_indexer.records import RECORD_TYPES
+from unified_indexer.records.base.derived_tables import DERIVED_TABLES
 
 # What a rebuild is to bring back: all but ids, when a row was written, the CIDs that no record table holds, and what was read.
 DERIVED = {

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from indexer.database.functions import sql_files
 from testing.documents import ROOT
+from unified_indexer.database.functions import sql_files
 
-FILES = sorted((ROOT / "indexer").rglob("*.sql"))
+FILES = sorted((ROOT / "unified_indexer").rglob("*.sql"))
 FUNCTIONS = [path for path in FILES if path.parent.name == "functions"]
 COMMENTS = re.compile(r"^--.*\n", re.MULTILINE)
 PLACEHOLDER = re.compile(r"\{([a-z]\w*)\}")

@@ -6,19 +6,19 @@ from itertools import product
 import libipld
 import pytest
 
-from indexer.database.functions.dead_letters import functions
-from indexer.database.functions.states import REASONS
-from indexer.database.write.apply import apply_one
-from indexer.database.write.batch import build
-from indexer.database.write.parameters import Mode
-from indexer.protocol.chain import Stored, commit_failure, sync_failure
-from indexer.protocol.events import Commit, Sync, Unusable, Verdict
-from indexer.protocol.failures import Effect, Failure
-from indexer.protocol.mst_node import EMPTY_TREE
 from relay_simulator.encoding import cid_of, tid
 from testing.commits import LIKE, POST, START, Stream, did, post, put
 from testing.database_side import Worker
 from testing.model.states import MORE_TELLING_FIRST
+from unified_indexer.database.functions.dead_letters import functions
+from unified_indexer.database.functions.states import REASONS
+from unified_indexer.database.write.apply import apply_one
+from unified_indexer.database.write.batch import build
+from unified_indexer.database.write.parameters import Mode
+from unified_indexer.protocol.chain import Stored, commit_failure, sync_failure
+from unified_indexer.protocol.events import Commit, Sync, Unusable, Verdict
+from unified_indexer.protocol.failures import Effect, Failure
+from unified_indexer.protocol.mst_node import EMPTY_TREE
 
 OLD, OURS, NEWER = (tid(minute * 60_000_000, 0) for minute in (1, 2, 3))
 TREE, OTHER = cid_of(b"our tree"), cid_of(b"another tree")

@@ -4,13 +4,13 @@ from typing import Any
 
 import pytest
 
-from indexer.database.background.rebuild import Rebuild
-from indexer.database.recount.compare import compare
-from indexer.database.recount.rows import gates
 from testing.commits import FOLLOW, POST, Stream, delete, follow, put
 from testing.database_side import Worker
 from testing.garbage import THREAD_GATE
 from tests.records.test_derived_rows import A, C, gate, notices, reply, violating
+from unified_indexer.database.background.rebuild import Rebuild
+from unified_indexer.database.recount.compare import compare
+from unified_indexer.database.recount.rows import gates
 
 ROOT = put(f"{POST}/1", {"$type": POST, "text": "root", "createdAt": "2026-07-01T12:00:00Z"})
 FOLLOWED = {"$type": "following"}

@@ -4,19 +4,19 @@ import re
 
 import pytest
 
-from indexer.command_line.commands.check import Check
-from indexer.config.settings import Config
-from indexer.database.background.rebuild import Rebuild
-from indexer.database.recount.bookkeeping import books
-from indexer.database.recount.compare import COMPARE, PLANS, KeySample, Scope, compare
-from indexer.database.recount.notifications import notifications
-from indexer.database.recount.rows import derived
-from indexer.records import RECORD_TYPES
 from testing.commits import LIKE, POST, REPOST, Stream, did, like, put
 from testing.database_side import Worker
 from testing.databases import connected
 from testing.model import GENERATOR, LABELER
 from tests.database.functions.test_rebuild import NOBODY, tell, uri
+from unified_indexer.command_line.commands.check import Check
+from unified_indexer.config.settings import Config
+from unified_indexer.database.background.rebuild import Rebuild
+from unified_indexer.database.recount.bookkeeping import books
+from unified_indexer.database.recount.compare import COMPARE, PLANS, KeySample, Scope, compare
+from unified_indexer.database.recount.notifications import notifications
+from unified_indexer.database.recount.rows import derived
+from unified_indexer.records import RECORD_TYPES
 
 KINDS = {
     kind.name: kind
@@ -235,7 +235,7 @@ async def test_a_sample_is_of_random_keys_and_the_same_by_its_seed(worker: Worke
 async def test_a_look_that_takes_too_long_is_told(
     worker: Worker, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("indexer.database.recount.compare.SAMPLE_TIMEOUT", "300ms")
+    monkeypatch.setattr("unified_indexer.database.recount.compare.SAMPLE_TIMEOUT", "300ms")
     await told(worker)
     async with connected(worker.pool.url) as other, other.transaction():
         await other.execute("LOCK TABLE labeler_services")

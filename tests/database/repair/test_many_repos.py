@@ -11,12 +11,6 @@ from typing import Any
 
 import pytest
 
-from indexer.database.repair import steps
-from indexer.database.repair.bringing import Tables
-from indexer.database.repair.slices import Part
-from indexer.database.repair.steps import Word
-from indexer.database.repair.writing import Ended, Job, Writing
-from indexer.selection import EVERYTHING
 from relay_simulator.encoding import tid
 from testing.commits import (
     FOLLOW,
@@ -41,6 +35,12 @@ from testing.database_side import Worker, opened
 from testing.garbage import GENERATOR, LIST, THREAD_GATE
 from testing.whole import WEEK, Whole, marked, repaired, written
 from tests.database.repair.test_repair import check
+from unified_indexer.database.repair import steps
+from unified_indexer.database.repair.bringing import Tables
+from unified_indexer.database.repair.slices import Part
+from unified_indexer.database.repair.steps import Word
+from unified_indexer.database.repair.writing import Ended, Job, Writing
+from unified_indexer.selection import EVERYTHING
 
 REV = tid(int(START.timestamp() * 1_000_000) + 10**12, 0)
 

@@ -12,19 +12,6 @@ from typing import Any, cast
 
 import pytest
 
-from indexer.database.background.rebuild import Rebuild
-from indexer.database.connection.pool import DatabasePool
-from indexer.database.connection.sessions import Connection
-from indexer.database.dead_letters import unproven
-from indexer.database.recount.bookkeeping import books
-from indexer.database.recount.compare import compare
-from indexer.database.recount.notifications import notifications
-from indexer.database.recount.rows import derived
-from indexer.database.repair import queue, steps
-from indexer.database.repair.steps import Word
-from indexer.embedded.server import PostgresServer
-from indexer.protocol.events import Verdict
-from indexer.selection import Selection
 from relay_simulator.encoding import tid
 from testing.commits import (
     FOLLOW,
@@ -54,6 +41,19 @@ from testing.contract import ROWS, WAITING, Snapshot, changes, snapshot
 from testing.database_side import Worker, opened
 from testing.whole import Whole, marked, repaired, written
 from tests.conftest import fresh
+from unified_indexer.database.background.rebuild import Rebuild
+from unified_indexer.database.connection.pool import DatabasePool
+from unified_indexer.database.connection.sessions import Connection
+from unified_indexer.database.dead_letters import unproven
+from unified_indexer.database.recount.bookkeeping import books
+from unified_indexer.database.recount.compare import compare
+from unified_indexer.database.recount.notifications import notifications
+from unified_indexer.database.recount.rows import derived
+from unified_indexer.database.repair import queue, steps
+from unified_indexer.database.repair.steps import Word
+from unified_indexer.embedded.server import PostgresServer
+from unified_indexer.protocol.events import Verdict
+from unified_indexer.selection import Selection
 
 LATER = 1_000  # seconds after START, and the seq of that time: after all that the records say of their own
 BY_COMMIT = re.compile(r'"commit_(rev|seq|time)": [^,]*, ')
@@ -129,7 +129,7 @@ async def test_what_was_missed_is_mended_deletions_included(
     worker: Worker, other: Worker, size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Case 2."""
-    monkeypatch.setattr("indexer.database.repair.bringing.WRITTEN_AT_ONCE", size)
+    monkeypatch.setattr("unified_indexer.database.repair.bringing.WRITTEN_AT_ONCE", size)
     paths = list(REPO)
     stream = Stream(LATER)
     for one in (worker, other):

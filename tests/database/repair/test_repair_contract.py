@@ -1,4 +1,4 @@
-"""What every record type keeps to when its repo is repaired, whichever file of indexer/records it is.
+"""What every record type keeps to when its repo is repaired, whichever file of unified_indexer/records it is.
 
 The databases of this module are emptied for each test, not made anew.
 """
@@ -11,9 +11,6 @@ from itertools import permutations
 import pytest
 import pytest_asyncio
 
-from indexer.embedded.server import PostgresServer
-from indexer.records import RECORD_TYPES
-from indexer.records.base.record_type import RecordType
 from relay_simulator.encoding import tid
 from testing.application_schema import TABLES
 from testing.commits import START, Stream, at, put
@@ -22,6 +19,9 @@ from testing.database_side import Worker, opened
 from testing.databases import connected
 from testing.samples import ME
 from testing.whole import Whole, repaired
+from unified_indexer.embedded.server import PostgresServer
+from unified_indexer.records import RECORD_TYPES
+from unified_indexer.records.base.record_type import RecordType
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 BY_COMMIT = re.compile(r'"commit_(rev|seq|time)": ("[^"]*"|null), ')

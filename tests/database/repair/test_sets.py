@@ -13,8 +13,6 @@ from typing import Any
 
 import pytest
 
-from indexer.database.connection.sessions import Connection
-from indexer.database.repair.steps import Word
 from relay_simulator.encoding import tid
 from testing import meetings
 from testing.commits import START, Stream, at
@@ -23,6 +21,8 @@ from testing.databases import connected
 from testing.garbage import POST_GATE, THREAD_GATE
 from testing.meetings import TOKEN_LENGTH, Meeting, Pair, Wipe, outcomes
 from testing.whole import Whole, repaired
+from unified_indexer.database.connection.sessions import Connection
+from unified_indexer.database.repair.steps import Word
 
 REV = tid(int((START + timedelta(days=100)).timestamp() * 1_000_000), 0)
 LATER = at(10_000)  # later than all that is live, and before REV

@@ -4,10 +4,10 @@ import logging
 
 import pytest
 
-from indexer.database.schema.advice import advice
-from indexer.records import RECORD_TYPES
 from testing.database_side import opened
 from testing.databases import connected
+from unified_indexer.database.schema.advice import advice
+from unified_indexer.records import RECORD_TYPES
 
 
 async def test_an_application_s_database_is_told_once_and_heeds_it(application: str, caplog: pytest.LogCaptureFixture) -> None:

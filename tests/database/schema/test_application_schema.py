@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import pytest
 
-from indexer.database.connection.sessions import Connection
 from testing.databases import connected
+from unified_indexer.database.connection.sessions import Connection
 
 PAGE = Path(__file__).parents[3] / "../shared/schema.md"
 # What the page says of whole families of columns, by the end of the name; a column's own word goes before it.

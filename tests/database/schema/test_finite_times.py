@@ -4,17 +4,17 @@ from datetime import UTC, datetime
 
 import pytest
 
-from indexer.database.recount.bookkeeping import books
-from indexer.database.recount.compare import compare
-from indexer.database.schema import tables
-from indexer.database.schema.finite_times import SINCE
-from indexer.database.schema.migrations import MIGRATIONS
-from indexer.database.schema.prepare import OWN_SCHEMA, OWN_VERSION
-from indexer.protocol.syntax import parse_datetime
-from indexer.records import RECORD_TYPES
 from testing.commits import FOLLOW, LIKE, POST, PROFILE, Stream, did, follow, like, post, profile, put
 from testing.database_side import Worker, opened
 from testing.databases import connected
+from unified_indexer.database.recount.bookkeeping import books
+from unified_indexer.database.recount.compare import compare
+from unified_indexer.database.schema import tables
+from unified_indexer.database.schema.finite_times import SINCE
+from unified_indexer.database.schema.migrations import MIGRATIONS
+from unified_indexer.database.schema.prepare import OWN_SCHEMA, OWN_VERSION
+from unified_indexer.protocol.syntax import parse_datetime
+from unified_indexer.records import RECORD_TYPES
 
 ENDS = (
     *("0001-01-01T00:00:00Z", "0001-01-01T00:00:00.0000001Z", "0001-01-01T05:00:00+05:00"),

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from indexer.database.schema import migrations
 from testing.documents import ROOT
+from unified_indexer.database.schema import migrations
 
-FOLDER = ROOT / "indexer" / "database" / "schema" / "migrations"
+FOLDER = ROOT / "unified_indexer" / "database" / "schema" / "migrations"
 # By file, the start of its SHA-256. A step gets its line when it is added; after its release the line never changes.
 STEPS = {
     "0001_repos_and_dead_letters.sql": "31e25398bc96d4b7",

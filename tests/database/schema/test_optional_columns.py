@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 
-from indexer.database.schema.migrations import MIGRATIONS
-from indexer.database.schema.prepare import OWN_SCHEMA, OWN_VERSION
-from indexer.errors import OperatorError
-from indexer.records import RECORD_TYPES
 from testing.application_schema import TABLES
 from testing.commits import POST, Stream, delete, did, post, put
 from testing.database_side import Worker, opened
 from testing.databases import connected
 from testing.garbage import POST_GATE, THREAD_GATE
+from unified_indexer.database.schema.migrations import MIGRATIONS
+from unified_indexer.database.schema.prepare import OWN_SCHEMA, OWN_VERSION
+from unified_indexer.errors import OperatorError
+from unified_indexer.records import RECORD_TYPES
 
 ROOT = f"at://{did('a')}/{POST}/1"
 FOLLOWERS = {"$type": f"{THREAD_GATE}#followerRule"}

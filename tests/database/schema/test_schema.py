@@ -7,17 +7,6 @@ from dataclasses import replace
 import asyncpg
 import pytest
 
-from indexer.database.connection.pool import DatabasePool
-from indexer.database.schema import prepare, tables
-from indexer.database.schema.migrations import MIGRATIONS
-from indexer.database.schema.prepare import OWN_SCHEMA, OWN_VERSION
-from indexer.database.schema.ready import make_ready
-from indexer.embedded.server import PostgresServer
-from indexer.errors import OperatorError
-from indexer.pipeline.cursor import Cursor
-from indexer.pipeline.watermark import Watermark
-from indexer.records import RECORD_TYPES
-from indexer.records.base.record_type import RecordType
 from testing.application_schema import CATALOG, TABLES
 from testing.commits import (
     CID,
@@ -40,6 +29,17 @@ from testing.commits import (
 from testing.database_side import Worker, opened
 from testing.databases import connected
 from tests.conftest import fresh
+from unified_indexer.database.connection.pool import DatabasePool
+from unified_indexer.database.schema import prepare, tables
+from unified_indexer.database.schema.migrations import MIGRATIONS
+from unified_indexer.database.schema.prepare import OWN_SCHEMA, OWN_VERSION
+from unified_indexer.database.schema.ready import make_ready
+from unified_indexer.embedded.server import PostgresServer
+from unified_indexer.errors import OperatorError
+from unified_indexer.pipeline.cursor import Cursor
+from unified_indexer.pipeline.watermark import Watermark
+from unified_indexer.records import RECORD_TYPES
+from unified_indexer.records.base.record_type import RecordType
 
 
 async def test_who_made_the_tables_is_kept(any_database: str) -> None:

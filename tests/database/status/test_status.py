@@ -6,19 +6,22 @@ from typing import Any
 
 import pytest
 
-from indexer.command_line.texts import status as texts
-from indexer.database.background.runs import KEPT, Run
-from indexer.database.background.sizes import KEPT_DAYS, Sizes, measure
-from indexer.database.background.stuck import Stuck
-from indexer.database.connection.sessions import Connection
-from indexer.database.schema.migrations import MIGRATIONS
-from indexer.database.schema.prepare import OWN_SCHEMA, OWN_VERSION
-from indexer.database.status import account
-from indexer.database.status import read_only as look_module
-from indexer.database.status.account import account_status as ask_account
-from indexer.database.status.database import status
-from indexer.database.status.read_only import read_only
-from indexer.database.status.results import (
+from testing.commits import LIKE, POST, Stream, did, like, post, put
+from testing.database_side import Worker
+from testing.databases import connected
+from unified_indexer.command_line.texts import status as texts
+from unified_indexer.database.background.runs import KEPT, Run
+from unified_indexer.database.background.sizes import KEPT_DAYS, Sizes, measure
+from unified_indexer.database.background.stuck import Stuck
+from unified_indexer.database.connection.sessions import Connection
+from unified_indexer.database.schema.migrations import MIGRATIONS
+from unified_indexer.database.schema.prepare import OWN_SCHEMA, OWN_VERSION
+from unified_indexer.database.status import account
+from unified_indexer.database.status import read_only as look_module
+from unified_indexer.database.status.account import account_status as ask_account
+from unified_indexer.database.status.database import status
+from unified_indexer.database.status.read_only import read_only
+from unified_indexer.database.status.results import (
     AccountStatus,
     Deletion,
     Fetching,
@@ -30,12 +33,9 @@ from indexer.database.status.results import (
     Repos,
     Status,
 )
-from indexer.errors import OperatorError, Stop, describe
-from indexer.formatting import duration, size
-from indexer.metrics import Metrics
-from testing.commits import LIKE, POST, Stream, did, like, post, put
-from testing.database_side import Worker
-from testing.databases import connected
+from unified_indexer.errors import OperatorError, Stop, describe
+from unified_indexer.formatting import duration, size
+from unified_indexer.metrics import Metrics
 
 LIKED = f"at://{did('b')}/{POST}/1"
 

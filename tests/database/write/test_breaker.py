@@ -5,11 +5,11 @@ import logging
 
 import pytest
 
-from indexer.database.write import breaker as breaker_module
-from indexer.database.write.breaker import Breaker
 from testing.commits import LIKE, POST, Stream, did, like, post, put
 from testing.database_side import Worker, opened
 from testing.databases import connected
+from unified_indexer.database.write import breaker as breaker_module
+from unified_indexer.database.write.breaker import Breaker
 
 
 class Clock:

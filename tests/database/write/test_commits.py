@@ -6,14 +6,14 @@ import itertools
 import asyncpg
 import pytest
 
-from indexer.database.write.outcome import APPLIED, Outcome, Result
-from indexer.database.write.writer import Writer
-from indexer.protocol.events import Account, Commit, Sync, Unusable
-from indexer.selection import Selection
 from relay_simulator.encoding import tid
 from testing.commits import CID, FOLLOW, LIKE, POST, PROFILE, Stream, delete, did, follow, like, post, profile, put
 from testing.database_side import Worker, opened
 from testing.databases import connected
+from unified_indexer.database.write.outcome import APPLIED, Outcome, Result
+from unified_indexer.database.write.writer import Writer
+from unified_indexer.protocol.events import Account, Commit, Sync, Unusable
+from unified_indexer.selection import Selection
 
 URI = f"at://{did('author')}/{POST}/1"
 

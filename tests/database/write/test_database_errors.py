@@ -8,17 +8,17 @@ from hashlib import sha256
 import asyncpg
 import pytest
 
-from indexer.database.connection.failures import Remedy, remedy
-from indexer.database.connection.pool import LockLost
-from indexer.database.connection.sessions import Connection
-from indexer.embedded.server import PostgresServer
-from indexer.errors import Stop
-from indexer.protocol.events import Commit
-from indexer.protocol.frames import decode
 from testing.commits import LIKE, POST, Stream, delete, did, like, post, put
 from testing.database_side import Worker, opened
 from testing.databases import connected
 from testing.servers import kill9
+from unified_indexer.database.connection.failures import Remedy, remedy
+from unified_indexer.database.connection.pool import LockLost
+from unified_indexer.database.connection.sessions import Connection
+from unified_indexer.embedded.server import PostgresServer
+from unified_indexer.errors import Stop
+from unified_indexer.protocol.events import Commit
+from unified_indexer.protocol.frames import decode
 
 # Raises `state` for a row of `posts` whose text is 'bad', `times` times; a sequence counts, since it is not rolled back.
 RAISING = """

@@ -4,12 +4,12 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from indexer.embedded.server import PostgresServer
-from indexer.protocol.events import Commit, RepoEvent, Unusable
 from testing.commits import POST, Stream, post, put
 from testing.database_side import Worker, opened
 from testing.databases import connected
 from testing.servers import SAFE, kill9, make_server, server_directory
+from unified_indexer.embedded.server import PostgresServer
+from unified_indexer.protocol.events import Commit, RepoEvent, Unusable
 
 ENDINGS = ("applied", "stale", "fork", "refused", "kept", "stale and broken")
 

@@ -6,17 +6,17 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
-from indexer.database.functions.references import LOCK_CLASS
-from indexer.database.write.batch import bucket, build
-from indexer.database.write.outcome import APPLIED, Outcome
-from indexer.database.write.writer import Writer
-from indexer.embedded.server import PostgresServer
-from indexer.protocol.events import Commit
 from testing.commits import LIKE, POST, Stream, did, like, post, put
 from testing.database_side import Worker, opened
 from testing.databases import connected
 from tests.conftest import fresh
 from tests.database.functions.test_lock_order import WAITS
+from unified_indexer.database.functions.references import LOCK_CLASS
+from unified_indexer.database.write.batch import bucket, build
+from unified_indexer.database.write.outcome import APPLIED, Outcome
+from unified_indexer.database.write.writer import Writer
+from unified_indexer.embedded.server import PostgresServer
+from unified_indexer.protocol.events import Commit
 
 WORDS = " ".join(f"word{n}" for n in range(20_000))
 SECONDS = 3.0

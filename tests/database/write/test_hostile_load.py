@@ -8,12 +8,12 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from indexer.database.functions import dead_letters
-from indexer.protocol.events import Identity
-from indexer.protocol.frames import decode
 from relay_simulator.encoding import frame
 from testing.commits import LIKE, Stream, at, did, put
 from testing.database_side import Worker
+from unified_indexer.database.functions import dead_letters
+from unified_indexer.protocol.events import Identity
+from unified_indexer.protocol.frames import decode
 
 MOST = 12  # times as long
 

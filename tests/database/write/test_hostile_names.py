@@ -4,17 +4,6 @@ from typing import Any
 
 import pytest
 
-from indexer.config.chosen import Chosen
-from indexer.database.background.chosen import Choosing
-from indexer.database.background.rebuild import Rebuild
-from indexer.database.background.wiper import wipe_step
-from indexer.embedded.server import PostgresServer
-from indexer.errors import OperatorError
-from indexer.pipeline.cursor import Cursor
-from indexer.pipeline.watermark import Watermark
-from indexer.protocol.events import Account
-from indexer.protocol.frames import decode
-from indexer.selection import Selection
 from relay_simulator.encoding import frame
 from testing.application_schema import TABLES
 from testing.commits import LIKE, POST, PROFILE, START, Stream, at, delete, did, like, post, profile, put
@@ -23,6 +12,17 @@ from testing.database_side import Worker, opened
 from testing.databases import connected
 from tests.conftest import fresh
 from tests.database.schema.test_schema import write_story
+from unified_indexer.config.chosen import Chosen
+from unified_indexer.database.background.chosen import Choosing
+from unified_indexer.database.background.rebuild import Rebuild
+from unified_indexer.database.background.wiper import wipe_step
+from unified_indexer.embedded.server import PostgresServer
+from unified_indexer.errors import OperatorError
+from unified_indexer.pipeline.cursor import Cursor
+from unified_indexer.pipeline.watermark import Watermark
+from unified_indexer.protocol.events import Account
+from unified_indexer.protocol.frames import decode
+from unified_indexer.selection import Selection
 
 LIST, GENERIC = "app.bsky.graph.list", "com.example.thing"
 TEXTS = [

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 
 import pytest
 
-from indexer.database.write.outcome import APPLIED
-from indexer.database.write.writer import Writer
-from indexer.protocol.events import Commit
 from testing.commits import LIKE, POST, REPOST, Op, Stream, delete, did, like, post, put, repost
 from testing.database_side import opened
 from testing.databases import connected
+from unified_indexer.database.write.outcome import APPLIED
+from unified_indexer.database.write.writer import Writer
+from unified_indexer.protocol.events import Commit
 
 LANES, ACCOUNTS, COMMITS = 4, 15, 8  # so many accounts a lane, so many commits each
 OPS = 10

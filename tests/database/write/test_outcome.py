@@ -4,11 +4,11 @@ import re
 
 import pytest
 
-from indexer.database.functions.install import functions
-from indexer.database.write.outcome import APPLIED, BY_WORD, Outcome, Result, parse, parse_all
-from indexer.errors import Stop
-from indexer.protocol.failures import Effect, Failure
-from indexer.records import RECORD_TYPES
+from unified_indexer.database.functions.install import functions
+from unified_indexer.database.write.outcome import APPLIED, BY_WORD, Outcome, Result, parse, parse_all
+from unified_indexer.errors import Stop
+from unified_indexer.protocol.failures import Effect, Failure
+from unified_indexer.records import RECORD_TYPES
 
 DECIDING = ("apply_commit", "apply_message", "apply_account", "apply_identity", "keep_wiping", "keep_forged")
 DOUBTS = {str(failure) for failure in Failure if failure.effect in (Effect.DESYNCHRONISED, Effect.NOTED)}

@@ -9,15 +9,15 @@ from typing import Any
 import libipld
 import pytest
 
-from indexer.database.connection.sessions import Connection
-from indexer.database.write.apply import apply_all, apply_one
-from indexer.database.write.batch import Batch, build
-from indexer.database.write.parameters import PARAMETERS, Mode, call_with
-from indexer.protocol.events import Unusable, Verdict
-from indexer.protocol.failures import Failure
 from relay_simulator.encoding import cid_of
 from testing.commits import POST, Stream, did, post, put
 from testing.database_side import Worker
+from unified_indexer.database.connection.sessions import Connection
+from unified_indexer.database.write.apply import apply_all, apply_one
+from unified_indexer.database.write.batch import Batch, build
+from unified_indexer.database.write.parameters import PARAMETERS, Mode, call_with
+from unified_indexer.protocol.events import Unusable, Verdict
+from unified_indexer.protocol.failures import Failure
 
 NAMES = """
 SELECT proargnames[:pronargs] AS names, pg_get_function_arguments(oid) AS arguments,

@@ -1,0 +1,137 @@
+"""Handles, checked both ways: the account's DID document names the handle, and the handle leads to the account.
+
+Who is to be checked stands in `unified_worker.handle_checks`, where each #identity puts its account; documents that are looked
+up for another reason bring a handle along, which is checked too if it says something new. However many #identity come, no more
+are checked than the pace allows, and each account once.
+"""
+
+import asyncio
+import logging
+from typing import Protocol
+
+from unified_indexer.accounts.crew import Crew
+from unified_indexer.accounts.documents import Documents, Source
+from unified_indexer.database.connection.failures import DATABASE_ERRORS
+from unified_indexer.database.connection.pool import DatabasePool
+from unified_indexer.identity.document import Identity
+from unified_indexer.identity.handles import HandleVerdict
+from unified_indexer.identity.key_cache import NoIdentity
+from unified_indexer.identity.pace import Pace
+from unified_indexer.log.handler import warn_limited
+from unified_indexer.metrics import Metrics
+
+log = logging.getLogger(__name__)
+
+INTERVAL = 1.0  # seconds
+RATE = 5.0  # checks a second
+AT_ONCE = 16  # accounts
+MOST_SEEN = 10_000  # handles of documents that came by themselves; the newest
+MOST_ATTEMPTS = 10  # some four hours
+
+DUE = """
+SELECT did FROM unified_worker.handle_checks WHERE retry_at <= now() AND did <> ALL ($2::text[]) ORDER BY asked LIMIT $1
+"""
+# Not what the last check has said already, within the day.
+NEWS = """
+SELECT did FROM unified_worker.repos WHERE did = $1
+  AND (coalesce(handle_checked_at < now() - interval '24 hours', true) OR (handle_verified AND handle IS DISTINCT FROM $2))
+"""
+SETTLE = "SELECT unified_worker.settle_handle($1, $2)"
+DONE = "DELETE FROM unified_worker.handle_checks WHERE did = $1"
+POSTPONE = """
+WITH late AS (DELETE FROM unified_worker.handle_checks WHERE did = $1 AND attempts >= $2 RETURNING did)
+UPDATE unified_worker.handle_checks SET attempts = attempts + 1,
+  retry_at = now() + least(2 ^ least(attempts, 10), 60) * interval '1 minute'
+WHERE did = $1 AND attempts < $2
+"""
+
+
+class Handles(Protocol):
+    """Who finds out whether a handle leads to a DID."""
+
+    async def settle(self, handle: str, did: str) -> HandleVerdict:
+        """Whether this handle is this DID's."""
+        ...
+
+
+class HandleChecks:
+    """Checks handles for as long as the worker runs."""
+
+    def __init__(self, pool: DatabasePool, metrics: Metrics, source: Source, documents: Documents, handles: Handles) -> None:
+        self._pool = pool
+        self._counts = metrics.confirmations
+        self._documents = documents
+        self._handles = handles
+        self._pace = Pace(RATE)
+        self._seen: dict[str, str | None] = {}  # the handle of each document that came by itself, the newest last
+        source.subscribe(self._saw)
+
+    def _saw(self, did: str, document: Identity | NoIdentity) -> None:
+        if isinstance(document, Identity):
+            self._seen.pop(did, None)
+            self._seen[did] = document.handle
+            if len(self._seen) > MOST_SEEN:
+                del self._seen[next(iter(self._seen))]
+
+    async def keep_checking(self) -> None:
+        """Check those that wait, until cancelled."""
+        async with Crew(AT_ONCE) as crew:
+            while True:
+                await asyncio.sleep(INTERVAL)
+                try:
+                    await self.turn(crew)
+                except DATABASE_ERRORS as error:
+                    warn_limited(log, "handles", "Could not read which handles to check (%s); trying again", error)
+
+    async def turn(self, crew: Crew) -> None:
+        """Start some checks: of accounts that an #identity named, then of documents that came by themselves."""
+        async with self._pool.connection() as connection:
+            due = await connection.fetch(DUE, min(crew.room, int(RATE)), crew.under_way)
+        for row in due:
+            await self._pace.turn()
+            crew.start(row["did"], self._asked(row["did"]))
+        for did in list(reversed(self._seen))[: min(crew.room, int(RATE))]:
+            if did not in self._seen:  # its check began while this one waited for its turn
+                continue
+            handle = self._seen.pop(did)
+            if did not in crew.under_way:
+                await self._pace.turn()
+                crew.start(did, self._came(did, handle))
+
+    async def _asked(self, did: str) -> None:
+        """Check an account that an #identity named, by its document of now."""
+        document = await self._documents.fresh(did)
+        try:
+            settled = isinstance(document, NoIdentity)  # nothing leads to it, and nothing of it is provable: nothing changes
+            if isinstance(document, Identity):
+                self._seen.pop(did, None)
+                settled = await self._check(did, document.handle)
+            async with self._pool.connection() as connection:
+                if settled:
+                    await connection.execute(DONE, did)
+                else:
+                    await connection.execute(POSTPONE, did, MOST_ATTEMPTS)
+        except DATABASE_ERRORS as error:
+            warn_limited(log, "handle", "Could not settle the handle of %s (%s); trying again", did, error)
+
+    async def _came(self, did: str, handle: str | None) -> None:
+        """Check a handle that came along with a document, if it says something new of an account that is known."""
+        try:
+            async with self._pool.connection() as connection:
+                news = await connection.fetchval(NEWS, did, handle)
+            if news is not None:
+                await self._check(did, handle)
+        except DATABASE_ERRORS as error:
+            warn_limited(log, "handle", "Could not settle the handle of %s (%s); trying again", did, error)
+
+    async def _check(self, did: str, handle: str | None) -> bool:
+        """Ask for a handle and settle it; False if nobody could be asked, which changes nothing."""
+        verdict = "mismatched" if handle is None else await self._handles.settle(handle, did)
+        if verdict == "unknown":
+            self._counts["handle_unanswered"] += 1
+            return False
+        verified = handle if verdict == "verified" else None
+        self._counts["handle_refuted" if verified is None else "handle_verified"] += 1
+        async with self._pool.connection() as connection:
+            await connection.fetchval(SETTLE, did, verified)
+        return True

@@ -1,0 +1,94 @@
+"""The command line of `unified-worker`, or `python unified_worker.py`."""
+
+import argparse
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from unified_indexer.command_line import program_name
+from unified_indexer.command_line.command import Command
+from unified_indexer.command_line.commands import COMMANDS
+from unified_indexer.config.settings import SETTINGS
+from unified_indexer.version import VERSION
+
+EMBEDDED_DIR = Path("data/postgres")
+
+
+@dataclass(frozen=True, slots=True)
+class Arguments:
+    """The parsed command line. `embedded` is the folder of the embedded PostgreSQL (None: use DATABASE_URL). `command` is
+    None for the worker itself; `options` belong to the worker or the command."""
+
+    embedded: Path | None
+    options: argparse.Namespace
+    command: Command | None = None
+
+
+def parse(argv: Sequence[str]) -> Arguments:
+    """Parse the arguments after the program's name. Exits with 0 after --help and --version, with 2 on anything unknown."""
+    command = COMMANDS.get(argv[0]) if argv else None
+    if command is not None:
+        parser = _parser(
+            prog=f"{program_name.name()} {command.name}",
+            description=command.description,
+            epilog=f"It uses the settings {' and '.join(('DATABASE_URL', *command.needs))}.",
+        )
+        command.add_options(parser)
+        options = parser.parse_args(argv[1:])
+        return Arguments(options.embedded, options, command)
+    parser = _parser(
+        prog=program_name.name(),
+        description="Follow a relay's event stream and write it into PostgreSQL, one transaction per repo commit.",
+        epilog=f"{_commands()}\n\n{_settings()}",
+    )
+    parser.add_argument("--version", action="version", version=f"{program_name.INSTALLED} {VERSION}")
+    parser.add_argument(
+        "--reset-cursor", action="store_true", help="remove the stored cursor of this relay, and start from CURSOR instead"
+    )
+    parser.add_argument(
+        "--hold",
+        action="store_true",
+        help="if an operator must decide (exit code 1): report it, in /readyz too, and wait for a signal instead of exiting; "
+        "for supervisors that restart the worker whatever its exit code, like Docker",
+    )
+    parser.add_argument(
+        "--standby", action="store_true", help="like STANDBY=on: wait for another worker's end, and take its place"
+    )
+    if argv and not argv[0].startswith("-"):
+        parser.error(f"unknown command {argv[0][:40]!r}: write one of {', '.join(COMMANDS)}, or no command to run the worker")
+    options = parser.parse_args(argv)
+    return Arguments(options.embedded, options)
+
+
+def _parser(prog: str, description: str, epilog: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=prog,
+        description=description,
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "--embedded",
+        metavar="DIR",
+        nargs="?",
+        type=Path,
+        const=EMBEDDED_DIR,
+        help=f"run an embedded PostgreSQL, with its data in DIR (./{EMBEDDED_DIR}), instead of using DATABASE_URL",
+    )
+    return parser
+
+
+def _commands() -> str:
+    lines = ["commands, as the first word (each has its own --help):"]
+    return "\n".join([*lines, *(f"  {command.name:<20}{command.summary}" for command in COMMANDS.values())])
+
+
+def _settings() -> str:
+    paragraphs = ["settings, from the environment or from .env in the working directory (the environment has priority):"]
+    for setting in SETTINGS:
+        default = f"[{setting.default}] " if setting.default else ""
+        meaning = textwrap.fill(default + setting.meaning, 96, initial_indent=" " * 22, subsequent_indent=" " * 22)
+        paragraphs.append(f"  {setting.name:<20}{meaning[22:]}")
+    return "\n".join(paragraphs)

@@ -1,0 +1,226 @@
+"""The database connections: an asyncpg pool, of which one connection holds the worker's lock.
+
+The lock (lock.py) says that no other worker writes this relay's cursor into this database. The cursor is saved on the lock's
+own connection, so a worker that lost its lock can't save one. With a pool of one connection lanes share that one.
+"""
+
+import asyncio
+import math
+import time
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+
+from unified_indexer.database.connection.failures import DATABASE_ERRORS, READ_ONLY, Unavailable, sqlstate
+from unified_indexer.database.connection.lock import WorkerLock
+from unified_indexer.database.connection.server import CONNECT_TIMEOUT, HOST_TIMEOUT, Server, hosts, ready_session
+from unified_indexer.database.connection.sessions import SESSION_SETTINGS, Connection
+from unified_indexer.errors import OperatorError
+from unified_indexer.shares import WHOLE, Share
+
+if TYPE_CHECKING:
+    from asyncpg.pool import Pool, PoolConnectionProxy
+
+# What asyncpg raises for a connection that the server ended while it lay idle: the server's last word has been read, the end of
+# the socket has not, so the connection still passes for open.
+ENDED_UNNOTICED = asyncpg.InternalClientError
+
+# A server that is silent is noticed within 15 s. Both begin when the connection is free: a call of ours may take long.
+PING_INTERVAL = 5.0  # seconds between two questions whether the server is still there
+PING_TIMEOUT = 9.0  # seconds for the answer
+
+PING = "SELECT 1"
+SETTINGS_IN_FORCE = "SELECT name, setting FROM pg_catalog.pg_settings WHERE name = ANY($1)"
+
+POOLER = (
+    "DATABASE_URL leads to a connection pooler that does not pass session settings on (pgbouncer in transaction mode?): "
+    "point it at PostgreSQL itself, because session locks and settings are lost behind a pooler"
+)
+
+
+class LockLost(Exception):
+    """The connection that holds the worker's lock is gone: what was not saved must be read again."""
+
+
+class DatabasePool:
+    """The connections of one process: asyncpg's pool, the worker's lock on it, and the connections that stages borrow.
+
+    `url`: a PostgreSQL connection string. `size`: connections at most, the lock's included. `name`: the relay's host.
+    `durable`: whether a call returns only when its commits are on disk. `exclusive`: whether the lock is taken; who writes no
+    cursor does without. `share`: the part of the relay's accounts that the lock is for. `on_standby`: as WorkerLock's.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        size: int,
+        name: str,
+        durable: bool,
+        exclusive: bool = True,
+        share: Share = WHOLE,
+        on_standby: Callable[[], None] | None = None,
+    ) -> None:
+        self.size = size
+        self.durable = durable
+        self.url = url
+        self.name = name
+        self.service = share.service(name)
+        self.lock = WorkerLock(name, share, on_standby)
+        self.answered_at = -math.inf  # when the lock's connection answered last, by time.monotonic
+        self._exclusive = exclusive
+        self._pool: Pool[Any] | None = None
+        self._server: Server | None = None  # where the lock is
+        self._lock_connection: PoolConnectionProxy[Any] | None = None
+        self._lost: asyncio.Event = asyncio.Event()
+        self._turn = asyncio.Lock()  # the lock's connection serves one statement at a time
+
+    @property
+    def busy(self) -> int:
+        """The number of connections in use; the lock's connection counts while a statement runs on it."""
+        if self._pool is None:
+            return 0
+        lent = self._pool.get_size() - self._pool.get_idle_size() - (self._lock_connection is not None)
+        return lent + self._turn.locked()
+
+    async def open(self) -> None:
+        """Connect to the first host that accepts us, and take the lock there. Raises OperatorError for a pooler, or if another
+        worker holds the lock.
+
+        Raises what the last host answered, if none takes us; one that is silent costs HOST_TIMEOUT where others are named.
+        """
+        candidates = hosts(self.url)
+        patience = CONNECT_TIMEOUT if len(candidates) == 1 else HOST_TIMEOUT
+        for url in candidates[:-1]:
+            with suppress(*DATABASE_ERRORS):
+                await self._connect(url, patience)
+                break
+        else:
+            await self._connect(candidates[-1], patience)
+        async with self.lock_connection() as connection:
+            await self._refuse_poolers(connection)
+            if self._exclusive:
+                await self.lock.take(connection)
+
+    async def _connect(self, url: str, patience: float) -> None:
+        """A pool on this one host, and the connection in it that is to hold the lock."""
+        self.terminate()
+        self._server = None
+        self._pool = await asyncpg.create_pool(
+            url,
+            min_size=0,
+            max_size=self.size,
+            max_inactive_connection_lifetime=0,
+            timeout=patience,
+            server_settings=SESSION_SETTINGS,
+            init=self._ready,
+            reset=_no_reset,
+        )
+        connection = await self._pool.acquire(timeout=patience)
+        lost = asyncio.Event()
+        connection.add_termination_listener(lambda _connection: lost.set())
+        self._lock_connection, self._lost = connection, lost
+
+    async def _ready(self, connection: "Connection") -> None:
+        """Every new connection: its session is set up, and it leads where the lock's does."""
+        self._server = await ready_session(connection, self._server)
+
+    def terminate(self) -> None:
+        """Close all connections at once: everything that matters was committed before."""
+        if self._pool is not None:
+            self._pool.terminate()
+            self._pool = None
+            self._lock_connection = None
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncGenerator["Connection"]:
+        """Borrow a connection to write with; waits while all are in use."""
+        pool = self._pool  # `terminate` may come while the connection is lent
+        if pool is None:
+            raise LockLost
+        if self.size == 1:
+            async with self.lock_connection() as connection:
+                yield connection
+            return
+        with _cancellation_heeded():
+            try:
+                connection = await pool.acquire(timeout=CONNECT_TIMEOUT)
+            except DATABASE_ERRORS as error:
+                if self._lost.is_set():
+                    raise LockLost from None  # the lock's server is gone: a new one is chosen with a new lock
+                raise Unavailable(f"no connection: {error or type(error).__name__}") from None
+            try:
+                yield connection
+            except (asyncpg.PostgresError, asyncpg.DataError) as error:
+                if sqlstate(error) == READ_ONLY:
+                    connection.terminate()  # a primary no more: another connection may lead to the new one
+                raise  # otherwise an answer: the connection is sound, or knows that it is closed
+            except BaseException:
+                connection.terminate()  # something may still run on it, and giving it back would wait for that
+                raise
+            finally:
+                await pool.release(connection)
+
+    @asynccontextmanager
+    async def lock_connection(self) -> AsyncGenerator["Connection"]:
+        """Borrow the connection that holds the lock: what is written on it is written by the lock's holder."""
+        async with self._turn:
+            connection = self._lock_connection
+            if connection is None or self._lost.is_set():
+                raise LockLost
+            with _cancellation_heeded():
+                try:
+                    yield connection
+                    self.answered_at = time.monotonic()
+                except ENDED_UNNOTICED:
+                    connection.terminate()
+                    raise LockLost from None
+                except DATABASE_ERRORS:
+                    if self._lost.is_set() or connection.is_closed():
+                        raise LockLost from None
+                    raise
+
+    async def watch(self) -> None:
+        """Raise LockLost when the lock's connection ends or no longer answers; never returns.
+
+        A network that loses all packets ends a connection for neither side: who waits for an answer would wait for ever.
+        """
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(PING_INTERVAL):
+                    await self._lost.wait()
+                    raise LockLost
+            try:
+                async with self.lock_connection() as connection, asyncio.timeout(PING_TIMEOUT):
+                    await connection.fetchval(PING)
+            except TimeoutError:
+                raise LockLost from None
+            except DATABASE_ERRORS:
+                pass  # an answer: a statement that was cancelled, a time-out
+
+    async def _refuse_poolers(self, connection: "Connection") -> None:
+        """A pooler drops session settings: those of this session must be the ones that were asked for."""
+        asked = {
+            name: value for name, value in SESSION_SETTINGS.items() if name in ("synchronous_commit", "lock_timeout", "jit")
+        }
+        in_force = {row["name"]: row["setting"] for row in await connection.fetch(SETTINGS_IN_FORCE, list(asked))}
+        if in_force != asked:
+            raise OperatorError([POOLER])
+
+
+@contextmanager
+def _cancellation_heeded() -> Generator[None]:
+    """asyncpg may answer a cancellation with an error of its own; what was cancelled in here ends all the same."""
+    task = asyncio.current_task()
+    before = task.cancelling() if task else 0  # not always 0: a TaskGroup that failed leaves its mark on its task
+    try:
+        yield
+    finally:
+        if task and task.cancelling() > before:
+            raise asyncio.CancelledError
+
+
+async def _no_reset(_connection: object) -> None:
+    """Settings are the session's own and nothing is left behind by a call, so giving a connection back costs no round trip."""

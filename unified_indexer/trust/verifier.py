@@ -1,0 +1,211 @@
+"""The verifying stage: of a lane's batch, what its accounts' keys prove is written, in order.
+
+What is known to be stale is not proven. A signature that the known key did not make may be a newer key's, or an older one's if
+the commit is as old: the directory is asked once for each. Meanwhile that account's events wait aside, and other accounts' go
+on. A commit whose key is not known is applied as unproven, or waits (VERIFY_UNPROVEN). What is refused becomes an Unusable,
+with its reason and the whole frame; what was refused because nobody answered goes first once somebody does.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from typing import NamedTuple
+
+from unified_indexer.config.settings import Level
+from unified_indexer.database.connection.failures import DATABASE_ERRORS, Remedy, remedy
+from unified_indexer.database.connection.pool import DatabasePool
+from unified_indexer.database.write.outcome import Outcome, Result
+from unified_indexer.errors import Stop
+from unified_indexer.identity.resolver import Identities
+from unified_indexer.log.handler import warn_limited
+from unified_indexer.metrics import Metrics
+from unified_indexer.pipeline.lanes import Lane, Placed
+from unified_indexer.protocol.events import Identity, RepoEvent, Unusable
+from unified_indexer.protocol.failures import Failure
+from unified_indexer.protocol.keys import K256Key, P256Key
+from unified_indexer.protocol.proving import Provable, assumed_stale, did_of, is_anothers, proven, refused
+from unified_indexer.trust.aside import Aside
+from unified_indexer.trust.lettered import Lettered
+from unified_indexer.trust.revs import Revs
+
+log = logging.getLogger(__name__)
+
+PATIENCE = (
+    30.0  # seconds that an account's events wait for its key at most, where none is applied without (VERIFY_UNPROVEN=hold)
+)
+PAUSE = 0.5  # seconds between two attempts to read what the database knows
+
+UNMOVED = frozenset({Result.REFUSED, Result.STALE_MESSAGE, Result.NO_NEWS})  # after these the repo may have an older rev
+
+
+class Question(NamedTuple):
+    """Whose key is to be asked for, because of which event. `patience`: seconds to wait for it; None for one question.
+    `letters`: the key is known; what was kept of the account goes first."""
+
+    did: str
+    lane: Lane
+    event: Provable
+    patience: float | None = None
+    letters: bool = False
+
+
+class Verifier:
+    """One session's. `hold`: what can't be proven waits, and is kept as a dead letter at last."""
+
+    def __init__(
+        self,
+        pool: DatabasePool,
+        identities: Identities,
+        metrics: Metrics,
+        level: Level,
+        settle_letters: Callable[[str], Awaitable[None]],
+        *,
+        hold: bool,
+    ) -> None:
+        self._identities = identities
+        self._settle_letters = settle_letters
+        self._lettered = Lettered(pool)
+        self._metrics = metrics
+        self._level = level
+        self._hold = hold
+        self._revs = Revs(pool)
+        self._aside = Aside()
+        self._questions: asyncio.Queue[Question] = asyncio.Queue()
+
+    @property
+    def aside(self) -> int:
+        """Events that wait for their accounts' keys."""
+        return len(self._aside)
+
+    async def run(self) -> None:
+        """Ask for the keys that are waited for, until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            while True:
+                tasks.create_task(self._ask(await self._questions.get()))
+
+    async def verify(self, lane: Lane, batch: list[Placed]) -> list[Placed]:
+        """What of a lane's batch is to be written now, in its order: proven, unproven, or refused."""
+        # At once, before anything is waited for: what comes back goes in front of the lane, where nothing may overtake it.
+        batch = [left for placed in batch if (left := self._behind_others(placed)) is not None]
+        await self._load(batch)
+        return [ready for placed in batch if (ready := self._judged(lane, placed)) is not None]
+
+    def written(self, batch: Sequence[Placed], outcomes: Sequence[Outcome]) -> None:
+        """Note what became of what was to be written."""
+        for placed, outcome in zip(batch, outcomes, strict=True):
+            event = placed.event
+            if isinstance(event, Provable) and outcome.result not in UNMOVED:
+                self._revs.written(did_of(event), event.rev)
+
+    async def _load(self, batch: Sequence[Placed]) -> None:
+        """Reads what the database knows of these repos, and of those accounts whose keys are needed.
+
+        It waits for the database as long as it takes: the next stage could not go on without it either.
+        """
+        events = [placed.event for placed in batch if isinstance(placed.event, Provable)]
+        while True:
+            try:
+                await self._lettered.load()
+                await self._revs.load({did_of(event) for event in events})
+                await self._identities.load(
+                    {did_of(event) for event in events if not self._revs.includes(did_of(event), event.rev)}
+                )
+                return
+            except DATABASE_ERRORS as error:
+                if remedy(error) is not Remedy.RETRY:
+                    raise Stop(f"the database does not let repos and identities be read ({error})") from None
+                warn_limited(log, "verify", "Could not read revs and keys (%s); trying again", error)
+            await asyncio.sleep(PAUSE)
+
+    def _judged(self, lane: Lane, placed: Placed) -> Placed | None:
+        """The event with its proof or refusal; None while it waits aside."""
+        left = self._behind_others(placed)
+        if left is None:
+            return None
+        event = left.event
+        if isinstance(event, Identity):
+            self._identities.stale(event.did)
+        if not isinstance(event, Provable):
+            return left
+        did = did_of(event)
+        if self._revs.includes(did, event.rev):
+            self._metrics.verified["stale"] += 1
+            return left._replace(event=assumed_stale(event))
+        if left.answered is None and self._identities.is_stale(did) and self._wait(left, Question(did, lane, event)):
+            return None
+        judged = self._proven(lane, left, event)
+        return None if judged is None else left._replace(event=judged)
+
+    def _proven(self, lane: Lane, placed: Placed, event: Provable) -> RepoEvent | None:
+        did = did_of(event)
+        key = self._identities.known(did)
+        # Applied unproven, it would overtake what was kept of its account: that is out of date then, and lost.
+        if key is None and (self._hold or did in self._lettered):
+            if placed.answered is None and self._wait(placed, Question(did, lane, event, PATIENCE)):
+                return None
+            return self._refused(refused(event, Failure.UNPROVEN, "its account's key is not known yet"))
+        if not isinstance(key, K256Key | P256Key | None):
+            return self._refused(refused(event, Failure.NO_IDENTITY, key.reason))
+        # Without a key in any case: only a tree that is proven lets one signature prove what came before it.
+        full = self._level == "full" or key is None
+        judged = proven(event, key, full=full, former=lambda: self._identities.former(did, event.rev))
+        if not isinstance(judged, Unusable):
+            if key is not None and did in self._lettered:
+                if self._lettered.take(did) and self._wait(placed, Question(did, lane, event, letters=True)):
+                    return None
+                return self._refused(refused(event, Failure.UNPROVEN, "what was kept of its account goes first"))
+            self._metrics.verified["unproven" if key is None else "proven"] += 1
+            return judged
+        if judged.reason == Failure.BAD_SIGNATURE and not placed.answered:
+            if placed.answered is None and self._wait(placed, Question(did, lane, event)):
+                return None
+            judged = refused(event, Failure.UNPROVEN, "another key signed it than the last one that is known")
+        return self._refused(judged)
+
+    def _refused(self, event: Unusable) -> Unusable:
+        self._metrics.verified["refused"] += 1
+        if event.reason == Failure.UNPROVEN:
+            self._lettered.note(event.did or "")
+        if event.reason == Failure.BAD_SIGNATURE:
+            self._metrics.bad_signature_at(self._identities.pds(event.did or ""))
+        warn_limited(
+            log, f"refused {event.reason}", "A commit is not what its account signed (%s), so nothing of it is applied: %s %s",
+            event.reason, event.did, event.rev,
+        )  # fmt: skip
+        return event
+
+    def _behind_others(self, placed: Placed) -> Placed | None:
+        """None for an event that waits with those of its account; without room for it, it proves nothing."""
+        did, event = did_of(placed.event), placed.event
+        if did not in self._aside:
+            return placed
+        if self._aside.put(did, placed):
+            return None
+        if not isinstance(event, Provable):
+            return placed
+        return placed._replace(
+            event=self._refused(refused(event, Failure.UNPROVEN, "too many of its account wait for its key"))
+        )
+
+    def _wait(self, placed: Placed, question: Question) -> bool:
+        """Whether there is room for the event to wait until that is answered."""
+        if not self._aside.put(question.did, placed):
+            return False
+        self._questions.put_nowait(question)
+        return True
+
+    async def _ask(self, question: Question) -> None:
+        did = question.did
+        if question.letters:
+            await self._settle_letters(did)
+            self._aside.back(did, question.lane, answered=None)
+            return
+        if question.patience is None:
+            self._metrics.refreshes += 1
+            key = await self._identities.refresh(did)
+        else:
+            key = await self._identities.wait(did, question.patience)
+        answered = key is not None
+        if isinstance(key, K256Key | P256Key) and is_anothers(question.event, key):
+            answered = await self._identities.past(did)
+        self._aside.back(did, question.lane, answered=answered)
