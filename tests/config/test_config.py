@@ -36,6 +36,8 @@ def test_defaults() -> None:
         relay_url="wss://bsky.network",
         relay_host="bsky.network",
         stream=None,
+        publish=None,
+        publish_length=1_000_000,
         db_pool_size=20,
         log_level="INFO",
         cursor="live",

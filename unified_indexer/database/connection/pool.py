@@ -16,7 +16,7 @@ import asyncpg
 from unified_indexer.database.connection.failures import DATABASE_ERRORS, READ_ONLY, Unavailable, sqlstate
 from unified_indexer.database.connection.lock import WorkerLock
 from unified_indexer.database.connection.server import CONNECT_TIMEOUT, HOST_TIMEOUT, Server, hosts, ready_session
-from unified_indexer.database.connection.sessions import SESSION_SETTINGS, Connection
+from unified_indexer.database.connection.sessions import PUBLISH, SESSION_SETTINGS, Connection
 from unified_indexer.errors import OperatorError
 from unified_indexer.shares import WHOLE, Share
 
@@ -49,7 +49,8 @@ class DatabasePool:
 
     `url`: a PostgreSQL connection string. `size`: connections at most, the lock's included. `name`: the relay's host.
     `durable`: whether a call returns only when its commits are on disk. `exclusive`: whether the lock is taken; who writes no
-    cursor does without. `share`: the part of the relay's accounts that the lock is for. `on_standby`: as WorkerLock's.
+    cursor does without. `publishes`: whether what is written is noted for PUBLISH. `share`: the part of the relay's accounts
+    that the lock is for. `on_standby`: as WorkerLock's.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class DatabasePool:
         name: str,
         durable: bool,
         exclusive: bool = True,
+        publishes: bool = False,
         share: Share = WHOLE,
         on_standby: Callable[[], None] | None = None,
     ) -> None:
@@ -71,6 +73,7 @@ class DatabasePool:
         self.lock = WorkerLock(name, share, on_standby)
         self.answered_at = -math.inf  # when the lock's connection answered last, by time.monotonic
         self._exclusive = exclusive
+        self._publishes = publishes
         self._pool: Pool[Any] | None = None
         self._server: Server | None = None  # where the lock is
         self._lock_connection: PoolConnectionProxy[Any] | None = None
@@ -126,6 +129,8 @@ class DatabasePool:
     async def _ready(self, connection: "Connection") -> None:
         """Every new connection: its session is set up, and it leads where the lock's does."""
         self._server = await ready_session(connection, self._server)
+        if self._publishes:
+            await connection.execute(PUBLISH)
 
     def terminate(self) -> None:
         """Close all connections at once: everything that matters was committed before."""
