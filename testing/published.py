@@ -1,14 +1,24 @@
-"""A consumer of the stream that PUBLISH fills, as docs/publishing.md has it, and what it must have seen."""
+"""A consumer of the stream that PUBLISH fills: that of docs/publishing.md, watched for what comes out of order."""
 
 import asyncio
+import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
-
-import orjson
 
 from testing.streams import Valkey
 from unified_indexer.publishing.entries import stream_key
 from unified_indexer.stream.engine import Engine, EngineLost
+
+PAGE = Path(__file__).parents[1] / "docs" / "publishing.md"
+
+
+def of_page() -> dict[str, Any]:
+    """The functions of the page's example."""
+    (example,) = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(compile(example, str(PAGE), "exec"), names)  # noqa: S102
+    return names
 
 
 class Consumer:
@@ -23,11 +33,11 @@ class Consumer:
         self.entries = 0
         self.repeated = 0
         self.told: set[tuple[str, str]] = set()  # DID and rev of each commit
-        self.repaired: set[str] = set()
         self.faults: list[str] = []
         self._engine = engine
         self._key = stream_key(host)
         self._after = b"0"
+        self._page = of_page()
 
     @property
     def uris(self) -> set[str]:
@@ -54,31 +64,16 @@ class Consumer:
             self.entries += taken
             engine.close()
 
-    def lost(self) -> None:
-        """The server was emptied: what it has is read from its beginning."""
-        self._after = b"0"
-
-    def _take(self, entry: Mapping[str, Any]) -> None:
-        did, rev, kind = entry["did"], entry["rev"], entry["kind"]
+    def _take(self, entry: Mapping[str, str]) -> None:
+        did, rev, commit = entry["did"], entry["rev"], entry["kind"] == "commit"
         last = self.revs.get(did, "")
-        if kind == "repaired":
-            self.repaired.add(did)
-            return
-        if rev < last or (kind == "commit" and rev == last):
+        if rev < last or (commit and rev == last):
             self.repeated += 1
-            if kind == "commit" and (did, rev) not in self.told:
+            if commit and (did, rev) not in self.told:
                 self.faults.append(f"{did}: {rev} came for the first time after {last}")
-            return
-        self.revs[did] = rev
-        mine = self.live.setdefault(did, set())
-        if kind == "account":
-            if entry["status"] == "deleted":
-                mine.clear()
-            return
-        if kind == "commit":
+        if commit:
             self.told.add((did, rev))
-        for op in orjson.loads(entry["ops"]):
-            (mine.add if op["action"] == "put" else mine.discard)(op["uri"])
+        self._page["take"](entry, self.live, self.revs, None)
 
 
 async def following(consumer: Consumer, expected: set[str], seconds: float = 30) -> None:

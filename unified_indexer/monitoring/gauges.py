@@ -146,6 +146,17 @@ class Gauges:
         return None if since is None else max(0.0, (datetime.now(UTC) - since).total_seconds())
 
     @property
+    def publishes(self) -> bool:
+        """Whether other services are told what is written."""
+        return self._stages.config.publish is not None
+
+    @property
+    def publish_failing(self) -> float:
+        """Seconds for which the server of PUBLISH has taken nothing; 0 while it does."""
+        since = self.metrics.publish_failing_since
+        return 0.0 if since is None else monotonic() - since
+
+    @property
     def verify(self) -> str:
         """What is proven of commits: off, signatures or full."""
         return self._stages.config.verify

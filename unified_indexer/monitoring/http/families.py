@@ -11,6 +11,7 @@ from unified_indexer.backfill.backfill import Backfill
 from unified_indexer.backfill.eta import eta
 from unified_indexer.metrics import Histogram, Metrics
 from unified_indexer.monitoring.fetching import hindrance
+from unified_indexer.monitoring.gauges import Gauges
 
 PREFIX = "unified_worker"
 HINDRANCES = ("paused", "stream", "disk", "size")
@@ -69,3 +70,11 @@ def of_backfill(backfill: Backfill, metrics: Metrics) -> Iterator[Metric]:
     yield gauge("backfill_left", "Repos that are to be fetched, also those not found yet, as far as is known", standing.left)
     if (known := eta(standing)) is not None:
         yield labelled_gauge("backfill_eta_seconds", "When all is fetched, at least and at most", "bound", known._asdict())
+
+
+def of_publishing(gauges: Gauges) -> Iterator[Metric]:
+    """What other services are told."""
+    metrics = gauges.metrics
+    yield counter("published", "Entries that the server of PUBLISH has taken from this worker", metrics.published)
+    yield gauge("publish_waiting", "Entries of all workers that wait for that server", metrics.publish_waiting)
+    yield gauge("publish_failing_seconds", "Time for which it has taken nothing, 0 while it does", gauges.publish_failing)
