@@ -37,7 +37,9 @@ class Query(NamedTuple):
 
 def exposition() -> str:
     """What /metrics answers once an event is written, though nothing runs."""
-    worker = UnifiedWorker(Config.from_env({"DATABASE_URL": "postgresql://nobody@127.0.0.1/nothing", "PUBLISH": "redis://127.0.0.1"}))
+    worker = UnifiedWorker(
+        Config.from_env({"DATABASE_URL": "postgresql://nobody@127.0.0.1/nothing", "PUBLISH": "redis://127.0.0.1"})
+    )
     now = datetime.now(UTC)
     worker.metrics.unproven_since = now
     worker.begin(Stored())

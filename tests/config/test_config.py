@@ -167,6 +167,8 @@ def test_every_fault_at_once() -> None:
         ACCOUNTS="/nowhere",
         STANDBY="yes",
         SHARE="1",
+        PUBLISH="http://user:hunter2@host",
+        PUBLISH_LENGTH="0",
         IDLE_TIMEOUT="nan",
         HTTP_BIND="8080",
         HTTP_HOSTS="http://worker.example",
@@ -199,6 +201,10 @@ def test_every_fault_at_once() -> None:
         *(("CURSOR", value) for value in ("now", "-1", "1.0", str(2**63), "1_000", "²")),
         *(("IDLE_TIMEOUT", value) for value in ("-1", "0.5", "inf", "1e9", "1m")),
         *(("SHARE", value) for value in ("0/1", "2/1", "1/65", "1/0", "1-2", "1/2/3", "one/two", "-1/2")),
+        *(
+            ("PUBLISH", value)
+            for value in ("host", "redis://h:0", "redis+sentinel://h", "redis://a,b", "redis://h/x", "redis://h?relay=x")
+        ),
         *(("READY_LAG_SECONDS", value) for value in ("-1", "0.5", "inf", "3e9")),
         *(
             ("HTTP_BIND", value)

@@ -64,6 +64,7 @@ async def test_a_consumer_has_what_the_tables_have_whatever_is_killed(database: 
     assert await differences(database, stream.model) == []
 
 
+@pytest.mark.promise(2)
 async def test_a_server_that_is_away_loses_nothing_and_is_told_once(
     database: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -89,6 +90,7 @@ async def test_a_server_that_is_away_loses_nothing_and_is_told_once(
     assert caplog.text.count("takes nothing") == 1
 
 
+@pytest.mark.promise(2)
 async def test_entries_stay_until_the_server_has_them_on_its_disk(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that comes back without its last entries, or with nothing at all, is told them again."""
     stream = traffic(400)

@@ -89,8 +89,8 @@ SETTINGS = (
     Setting(
         "PUBLISH",
         "",
-        "The Redis or Valkey server whose stream is told of each commit that was written, as redis://user:password@host:6379/0 "
-        "(rediss:// with TLS). Empty: nobody is told.",
+        "The Redis or Valkey server whose stream gets an entry per commit that was written, as "
+        "redis://user:password@host:6379/0 (rediss:// with TLS). Empty: none.",
     ),
     Setting("PUBLISH_LENGTH", "1000000", f"About how many entries that stream keeps, 1000 to {MAX_PUBLISH_LENGTH}."),
     Setting("IDLE_TIMEOUT", "60", "Reconnect after this many seconds without an event. 0: never."),
@@ -200,7 +200,7 @@ class Config:
     synchronous_commit: bool
     standby: bool  # whether to wait for another worker's lock for as long as it takes
     share: Share  # which part of the accounts
-    publish: StreamAddress | None = field(repr=False)  # the server that is told what was written
+    publish: StreamAddress | None = field(repr=False)  # the server that gets an entry per commit
     publish_length: int  # entries
     idle_timeout: float  # seconds; 0 = off
     collections: tuple[str, ...]  # NSIDs, prefixes that end in '.*', or '*'

@@ -69,7 +69,7 @@ class Values:
             return None
 
     def publish(self) -> StreamAddress | None:
-        """The server that is told what was written."""
+        """The server whose stream gets an entry per commit."""
         text = self.text("PUBLISH")
         try:
             return publish_address(text) if text else None

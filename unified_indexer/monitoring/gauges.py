@@ -147,7 +147,7 @@ class Gauges:
 
     @property
     def publishes(self) -> bool:
-        """Whether other services are told what is written."""
+        """Whether other services can follow what is written."""
         return self._stages.config.publish is not None
 
     @property

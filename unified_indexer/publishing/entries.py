@@ -13,11 +13,11 @@ def stream_key(host: str) -> str:
 
 def fields(row: Row) -> list[Word] | None:
     """Names and values in turn; None where nothing was written, because every operation was refused."""
-    told: list[Word] = ["kind", row.what, "did", row.did, "rev", row.rev, "seq", "" if row.seq is None else row.seq]
+    said: list[Word] = ["kind", row.what, "did", row.did, "rev", row.rev, "seq", "" if row.seq is None else row.seq]
     if row.what == "account":
-        return [*told, "active", int(bool(row.active)), "status", row.status or ""]
+        return [*said, "active", int(bool(row.active)), "status", row.status or ""]
     if row.kinds is None or row.uris is None or row.cids is None:
-        return told
+        return said
     ops: list[dict[str, str]] = []
     for kind, uri, cid in zip(row.kinds, row.uris, row.cids, strict=True):
         if kind < 0 or uri is None:  # refused: kept among the dead letters
@@ -26,4 +26,4 @@ def fields(row: Row) -> list[Word] | None:
             ops.append({"action": "delete", "uri": uri})
         else:
             ops.append({"action": "put", "uri": uri, "cid": cid or ""})
-    return [*told, "ops", orjson.dumps(ops)] if ops else None
+    return [*said, "ops", orjson.dumps(ops)] if ops else None

@@ -1,7 +1,7 @@
 """From the outbox into the stream, in the order of each repo: one of the workers does it for all.
 
-What is read is on disk before it is told. It stays in the outbox for KEPT seconds after the server has it: a server that is
-killed loses what it has not written to its own disk. If the last entry is not there any more, all of it is told again.
+What is read is on disk before it is sent. It stays in the outbox for KEPT seconds after the server has it: a server that is
+killed loses what it has not written to its own disk. If the last entry is not there any more, all of it is sent again.
 """
 
 import asyncio
@@ -45,7 +45,7 @@ class Publisher:
         self._backoff = Backoff(unit=UNIT)
         self._place = Place()
         self._last: bytes | None = None  # the id of the entry that the server acknowledged last
-        self._told: deque[tuple[float, list[int]]] = deque()  # when, and which rows are to be deleted KEPT seconds later
+        self._sent: deque[tuple[float, list[int]]] = deque()  # when, and which rows are to be deleted KEPT seconds later
 
     async def keep_publishing(self) -> None:
         """Publish, from one failure of the server or the database to the next, until cancelled."""
@@ -73,9 +73,9 @@ class Publisher:
             await look(engine)
             if self._last is not None:
                 (there,) = await engine.ask(("XRANGE", self._key, self._last, self._last))
-                if not there:  # the server has lost its end: all that is in the outbox is told again
+                if not there:  # the server has lost its end: all that is in the outbox is sent again
                     self._place, self._last = Place(), None
-                    self._told.clear()
+                    self._sent.clear()
             while True:
                 if await self._turn(engine) < AT_ONCE:
                     await asyncio.sleep(INTERVAL)
@@ -91,7 +91,7 @@ class Publisher:
         if rows:
             await self._put(engine, rows)
         else:
-            await engine.ask(("PING",))  # a server that is gone may have lost what it was told
+            await engine.ask(("PING",))  # a server that is gone may have lost what it was sent
         if self._metrics.publish_failing_since is not None:
             self._metrics.publish_failing_since = None
             log.info("Publishing to %s again", self._address)
@@ -110,12 +110,12 @@ class Publisher:
             self._last = ids[-1]
             self._metrics.published += len(entries)
         self._place.passed(rows)
-        self._told.append((monotonic(), [row.id for row in rows]))
+        self._sent.append((monotonic(), [row.id for row in rows]))
 
     async def _clear_away(self) -> None:
         ids: list[int] = []
-        while self._told and monotonic() - self._told[0][0] > KEPT and len(ids) < DELETED_AT_ONCE:
-            ids += self._told.popleft()[1]
+        while self._sent and monotonic() - self._sent[0][0] > KEPT and len(ids) < DELETED_AT_ONCE:
+            ids += self._sent.popleft()[1]
         if ids:
             async with self._pool.connection() as connection:
                 await outbox.delete(connection, ids, self._place.after)

@@ -49,7 +49,7 @@ class Publishing:
             engine.close()
 
     def work(self) -> list[Coroutine[Any, Any, object]]:
-        """What every worker does beside its stream, until cancelled."""
+        """What every worker does while it reads, until cancelled."""
         return [] if self._address is None else [self._keep_counting()]
 
     def once_for_all(self) -> list[Coroutine[Any, Any, object]]:
@@ -80,4 +80,4 @@ class Publishing:
             )
         elif not self._room.is_set() and waiting < MOST_WAITING:
             self._room.set()
-            log.info("The server of PUBLISH takes entries again: writing goes on")
+            log.info("The server of PUBLISH takes entries again: writing continues")

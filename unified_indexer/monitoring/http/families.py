@@ -73,7 +73,7 @@ def of_backfill(backfill: Backfill, metrics: Metrics) -> Iterator[Metric]:
 
 
 def of_publishing(gauges: Gauges) -> Iterator[Metric]:
-    """What other services are told."""
+    """What other services can follow."""
     metrics = gauges.metrics
     yield counter("published", "Entries that the server of PUBLISH has taken from this worker", metrics.published)
     yield gauge("publish_waiting", "Entries of all workers that wait for that server", metrics.publish_waiting)
