@@ -201,10 +201,6 @@ def test_every_fault_at_once() -> None:
         *(("CURSOR", value) for value in ("now", "-1", "1.0", str(2**63), "1_000", "²")),
         *(("IDLE_TIMEOUT", value) for value in ("-1", "0.5", "inf", "1e9", "1m")),
         *(("SHARE", value) for value in ("0/1", "2/1", "1/65", "1/0", "1-2", "1/2/3", "one/two", "-1/2")),
-        *(
-            ("PUBLISH", value)
-            for value in ("host", "redis://h:0", "redis+sentinel://h", "redis://a,b", "redis://h/x", "redis://h?relay=x")
-        ),
         *(("READY_LAG_SECONDS", value) for value in ("-1", "0.5", "inf", "3e9")),
         *(
             ("HTTP_BIND", value)
@@ -559,3 +555,16 @@ def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_the_version_is_the_projects() -> None:
     assert tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"] == VERSION
+
+
+# ── PUBLISH
+
+
+@pytest.mark.parametrize(
+    "text", ["host", "redis://h:0", "redis+sentinel://h", "redis://user:hunter2@a,b", "redis://h/x", "redis://h?relay=x"]
+)
+def test_an_unusable_publish_names_the_remedy_and_no_password(text: str) -> None:
+    (fault,) = faults(PUBLISH=text)
+    assert fault.startswith("PUBLISH ")
+    assert "redis://user:password@host:6379/0" in fault
+    assert "hunter2" not in fault
