@@ -1,4 +1,4 @@
-"""A pooler between us and PostgreSQL: one that leaves each connection a session of its own is as good as none; others are refused.
+"""A pooler between us and PostgreSQL: one with a session per connection is as good as none, others are refused.
 
 pgbouncer drops what is sent with a connection, so there the settings are set in the session. In transaction mode sessions are
 everybody's: the lock would be nobody's, and our settings those of other programs. So that is found out before any is set.
