@@ -1,14 +1,11 @@
 """The worker's settings: environment and .env in, one checked value out; all faults in one message."""
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal
 
-from dotenv import dotenv_values
-
 from unified_indexer.config.chosen import Chosen
+from unified_indexer.config.environment import environment
 from unified_indexer.config.stream_url import StreamAddress
 from unified_indexer.config.values import MOST_SHARES, Address, Values
 from unified_indexer.errors import OperatorError
@@ -215,6 +212,7 @@ class Config:
     allow_private_hosts: bool
     dns_servers: tuple[tuple[str, int], ...]  # address and port; none: the system's
     hints: tuple[str, ...] = field(default=(), compare=False)  # what is usable, and perhaps not what was meant
+    faults: tuple[str, ...] = ()  # what is unusable, and has a stand-in here; empty but for who asked for it
 
     @property
     def service(self) -> str:
@@ -233,15 +231,18 @@ class Config:
                 return seq
 
     @classmethod
-    def from_env(cls, env: Mapping[str, str] | None = None, *, embedded: bool = False) -> "Config":
+    def from_env(cls, env: Mapping[str, str] | None = None, *, embedded: bool = False, tolerant: bool = False) -> "Config":
         """Read the settings from `env`; without it, from the process's environment and ./.env, where the environment has
         priority.
 
-        An empty value counts as not set. `embedded`: DATABASE_URL is neither needed nor looked at.
+        An empty value counts as not set. `embedded`: DATABASE_URL is neither needed nor looked at. `tolerant`: faults are not
+        raised, but left in `faults`; an address is empty then, or None.
 
         Raises OperatorError, naming every fault and its remedy at once, never a password.
         """
-        values = Values(_environment() if env is None else env, _DEFAULTS)
+        given, unreadable = environment(_OFF) if env is None else (env, None)
+        values = Values(given, _DEFAULTS)
+        values.faults += [unreadable] if unreadable else []
         database_url = "" if embedded else values.database_url()
         stream = values.stream()
         relay_url = values.relay_url(stream)
@@ -279,18 +280,8 @@ class Config:
             allow_private_hosts=values.switch("ALLOW_PRIVATE_HOSTS"),
             dns_servers=values.name_servers("DNS_SERVERS"),
             hints=values.hints(),
+            faults=tuple(values.faults),
         )
-        if values.faults:
+        if values.faults and not tolerant:
             raise OperatorError(values.faults)
         return config
-
-
-def _environment() -> dict[str, str]:
-    path = Path(".env")
-    try:
-        # No interpolation: a password may hold ${.
-        written = dotenv_values(path, interpolate=False) if path.is_file() else {}
-    except (OSError, UnicodeDecodeError) as error:
-        raise OperatorError([f".env cannot be read ({type(error).__name__}); make it a readable text file in UTF-8"]) from None
-    sources = (written, os.environ)
-    return {n: value or "" for source in sources for n, value in source.items() if (value and value.strip()) or n in _OFF}

@@ -14,7 +14,7 @@ from unified_indexer.config.addresses import (
     perhaps_without_tls,
 )
 from unified_indexer.config.chosen import Chosen, chosen
-from unified_indexer.config.database_url import faults_of
+from unified_indexer.config.database_url import faults_of, redacted
 from unified_indexer.config.misspelt import misspelt
 from unified_indexer.config.stream_url import PARTITIONS, StreamAddress, is_stream, stream_address
 from unified_indexer.protocol.syntax import is_nsid
@@ -24,6 +24,11 @@ Choice = TypeVar("Choice", bound=str)
 
 MOST_SHARES = 64  # beyond that a worker would do little but decode what is others'
 MAX_SEQ = 2**63 - 1  # a seq is a 64-bit integer
+
+
+def _shown(text: str) -> str:
+    """The beginning of a URL that is none of ours; somebody may have written a password into it."""
+    return (redacted(text) if "://" in text else text)[:40]
 
 
 class Address(NamedTuple):
@@ -91,7 +96,7 @@ class Values:
             if choice.lower() == text.lower():
                 return choice
         self.faults.append(f"{name} is {text[:40]!r}; write one of {', '.join(choices)}")
-        return choices[0]
+        return next(choice for choice in choices if choice.lower() == self._defaults[name].lower())
 
     def cursor(self) -> Literal["live", "oldest"] | int:
         text = self.text("CURSOR").lower()
@@ -141,7 +146,7 @@ class Values:
                 origins += [http_origin(part)] if part.strip() else []
             except ValueError:
                 self.faults.append(
-                    f"{name} is {part.strip()[:40]!r}; write https://host or http://host:port, separated by commas"
+                    f"{name} is {_shown(part.strip())!r}; write https://host or http://host:port, separated by commas"
                 )
         return tuple(dict.fromkeys(origins))
 
@@ -150,7 +155,7 @@ class Values:
         try:
             return None if text.lower() == "pds" else http_origin(text)
         except ValueError:
-            self.faults.append(f"{name} is {text[:40]!r}; write pds, or https://host of a mirror")
+            self.faults.append(f"{name} is {_shown(text)!r}; write pds, or https://host of a mirror")
             return None
 
     def name_servers(self, name: str) -> tuple[tuple[str, int], ...]:
