@@ -27,7 +27,7 @@ MAX_SEQ = 2**63 - 1  # a seq is a 64-bit integer
 
 
 def _shown(text: str) -> str:
-    """The beginning of a URL that is none of ours; somebody may have written a password into it."""
+    """The beginning of a URL that can not be used; somebody may have written a password into it."""
     return (redacted(text) if "://" in text else text)[:40]
 
 
