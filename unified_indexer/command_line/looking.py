@@ -205,7 +205,7 @@ class Looking:
         if self._seq is None:
             return [Finding("ok", "cursor", f"a start resumes after seq {cursor}")]
         if self._seq < cursor:
-            text = f"seq {cursor} is stored, but the relay is at {self._seq}: has it begun its numbers again? See --reset-cursor"
+            text = f"seq {cursor} is stored, but the relay is at {self._seq}: does it count from 1 again? See --reset-cursor"
             return [Finding("warning", "cursor", text)]
         return [Finding("ok", "cursor", f"a start resumes after seq {cursor}, {self._seq - cursor:,} behind the relay")]
 
