@@ -1,7 +1,7 @@
 """`config check`: what a start would find, looked at side by side, with nothing written anywhere."""
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Coroutine
 from pathlib import Path
 from typing import Literal, NamedTuple
 from urllib.parse import urlsplit
@@ -58,15 +58,18 @@ class Looking:
     async def findings(self) -> list[Finding]:
         """Look; return a finding for each thing, in the order of a start."""
         config = self._config
-        relay = ("relay", self._relay()) if config.stream is None else ("stream", self._stream(config.stream))
         found = await asyncio.gather(
             _bounded("database", self._data(), "fault"),
-            *([_bounded(*relay)] if config.relay_url else []),
+            *([] if self._has_fault("RELAY_URL") else [self._source()]),
             *(_bounded("directory", self._directory(url)) for url in config.plc_urls),
             *(_bounded("dns", self._names(servers)) for servers in [[NameServer(*one)] for one in config.dns_servers] or [[]]),
             _bounded("http", self._http()),
         )
         return [*self._settings(), *(finding for findings in found for finding in findings), *self._place()]
+
+    def _source(self) -> Coroutine[None, None, list[Finding]]:
+        stream = self._config.stream
+        return _bounded("relay", self._relay()) if stream is None else _bounded("stream", self._stream(stream))
 
     def _settings(self) -> list[Finding]:
         found = [Finding("fault", "settings", fault) for fault in self._config.faults]
@@ -210,7 +213,7 @@ class Looking:
         return [Finding("ok", "cursor", f"a start resumes after seq {cursor}, {self._seq - cursor:,} behind the relay")]
 
     def _has_fault(self, name: str) -> bool:
-        return any(fault.startswith(f"{name} ") for fault in self._config.faults)
+        return any(fault.startswith(name) for fault in self._config.faults)
 
 
 async def _bounded(part: str, work: Awaitable[list[Finding]], late: State = "warning") -> list[Finding]:

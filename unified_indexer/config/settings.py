@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from unified_indexer.config.chosen import Chosen
-from unified_indexer.config.environment import environment
+from unified_indexer.config.environment import environment, with_files
 from unified_indexer.config.stream_url import StreamAddress
 from unified_indexer.config.values import MOST_SHARES, Address, Values
 from unified_indexer.errors import OperatorError
@@ -28,12 +28,13 @@ MAX_READY_LAG = 86_400.0 * 30  # seconds
 @dataclass(frozen=True, slots=True)
 class Setting:
     """One environment variable: its name, its default as it would be written (empty: none), and what it means. `off`: an empty
-    value says so; of any other setting it counts as not set."""
+    value says so; of any other setting it counts as not set. `secret`: it may hold a password, so a file may hold it."""
 
     name: str
     default: str
     meaning: str
     off: bool = False
+    secret: bool = False
 
 
 SETTINGS = (
@@ -41,12 +42,14 @@ SETTINGS = (
         "DATABASE_URL",
         "",
         "The PostgreSQL database, as postgresql://user:password@host:5432/database. Required, except with --embedded.",
+        secret=True,
     ),
     Setting(
         "RELAY_URL",
         "wss://bsky.network",
         "The relay to follow: a host, or a ws:// or wss:// URL. Or the Redis or Valkey server that holds its stream, as "
         "redis://user:password@host:6379/0?relay=wss://bsky.network (rediss:// with TLS).",
+        secret=True,
     ),
     Setting("DB_POOL_SIZE", "20", f"The largest number of open connections to the database, 1 to {MAX_POOL_SIZE}."),
     Setting("LOG_LEVEL", "INFO", "The lowest level that is logged: DEBUG, INFO, WARNING or ERROR."),
@@ -171,6 +174,7 @@ Level = Literal["off", "signatures", "full"]
 Fetching = Literal["off", "repair", "network"]
 FETCHING: tuple[Fetching, ...] = ("off", "repair", "network")
 LEVELS: tuple[Level, ...] = ("off", "signatures", "full")
+SECRETS = tuple(setting.name for setting in SETTINGS if setting.secret)
 _OFF = {setting.name for setting in SETTINGS if setting.off}
 _DEFAULTS = {setting.name: setting.default for setting in SETTINGS}
 
@@ -240,9 +244,10 @@ class Config:
 
         Raises OperatorError, naming every fault and its remedy at once, never a password.
         """
-        given, unreadable = environment(_OFF) if env is None else (env, None)
-        values = Values(given, _DEFAULTS)
-        values.faults += [unreadable] if unreadable else []
+        written, unreadable = environment(_OFF) if env is None else (env, None)
+        given, faults = with_files(written, SECRETS[embedded:])  # the first is DATABASE_URL
+        values = Values(given, _DEFAULTS, SECRETS)
+        values.faults += [unreadable, *faults] if unreadable else faults
         database_url = "" if embedded else values.database_url()
         stream = values.stream()
         relay_url = values.relay_url(stream)
