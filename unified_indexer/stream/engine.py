@@ -140,9 +140,10 @@ class Engine:
         if word in PASSING or CROWDED in said:
             return EngineLost(quoted)
         if word in RIGHTS:
-            keys = "firehose:*" if self.address.relay else "indexed:*"
+            page, keys = ("streams", "firehose:*") if self.address.relay else ("publishing", "indexed:*")
             written = f"{self.address.setting} ({self.address.example})"
-            remedy = f"write user and password into {written}, and allow that user the keys {keys}"
+            allowed = f"the keys {keys} and the commands that docs/{page}.md lists"
+            remedy = f"write user and password into {written}, and allow that user {allowed}"
             return OperatorError([f"the stream's server refuses us ({quoted}): {remedy}"])
         if word in CLUSTER:
             return OperatorError([CLUSTERED])

@@ -12,6 +12,7 @@ from unified_indexer.backfill.eta import eta
 from unified_indexer.metrics import Histogram, Metrics
 from unified_indexer.monitoring.fetching import hindrance
 from unified_indexer.monitoring.gauges import Gauges
+from unified_indexer.stream.partitions import Partitions
 
 PREFIX = "unified_worker"
 HINDRANCES = ("paused", "stream", "disk", "size")
@@ -70,6 +71,17 @@ def of_backfill(backfill: Backfill, metrics: Metrics) -> Iterator[Metric]:
     yield gauge("backfill_left", "Repos that are to be fetched, also those not found yet, as far as is known", standing.left)
     if (known := eta(standing)) is not None:
         yield labelled_gauge("backfill_eta_seconds", "When all is fetched, at least and at most", "bound", known._asdict())
+
+
+def of_stream(stream: Partitions) -> Iterator[Metric]:
+    """The stream's server, and this worker's part of it."""
+    yield gauge("stream_partitions", "Partitions that this worker reads", len(stream.parts))
+    yield gauge("stream_workers", "Workers that share the partitions", stream.workers)
+    if stream.memory is not None:
+        yield gauge(
+            "stream_memory_ratio", "Memory of the stream's server that is in use, as a share of its limit", stream.memory
+        )
+    yield gauge("stream_full", "1 while the relay is not read, because that server is nearly full", stream.full)
 
 
 def of_publishing(gauges: Gauges) -> Iterator[Metric]:
