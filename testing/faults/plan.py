@@ -45,8 +45,10 @@ def _company(deck: Iterator[str], size: int) -> list[str]:
 
 
 def _can_meet(names: Sequence[str]) -> bool:
-    """No directory knows the accounts that some kinds put into the stream."""
+    """No directory knows the accounts that some kinds put into the stream; and several workers are hard enough to follow."""
     kinds = [KINDS[name] for name in names]
+    if len(kinds) > 1 and any(kind.family == "several" for kind in kinds):
+        return False
     return not any("directory" in kind.needs for kind in kinds) or not any(kind.family == "account" for kind in kinds)
 
 
