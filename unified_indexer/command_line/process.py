@@ -40,9 +40,9 @@ def main(make: Callable[[Config, bool], StreamWorker], argv: Sequence[str]) -> i
     """Run a command, or the worker that `make(config, reset_cursor)` returns; return the exit code."""
     open_standard()
     sys.excepthook = _unforeseen
-    arguments = cli.parse(argv)
     code = 0
     try:
+        arguments = cli.parse(argv)  # imports all commands: a Ctrl-C may come meanwhile
         config = Config.from_env(embedded=arguments.embedded is not None)
         # What a command finds goes to stdout, alone; the worker's log is what it has to say.
         handler.configure(config.log_level, sys.stdout if arguments.command is None else sys.stderr, config.log_format)
