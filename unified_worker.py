@@ -51,6 +51,7 @@ from unified_indexer.protocol.proving import did_of
 from unified_indexer.records import RECORD_TYPES
 from unified_indexer.records.base.record_type import RecordType
 from unified_indexer.relay.position import Stored
+from unified_indexer.relay.until import Until
 from unified_indexer.selection import Selection
 from unified_indexer.stream import way_in
 from unified_indexer.trust.trust import Trust
@@ -60,6 +61,7 @@ __all__ = ["DatabasePool", "EventProcessor", "SafeJSONEncoder", "UnifiedWorker",
 log = logging.getLogger("unified_worker")
 
 START_PAUSE = 1.0  # seconds between two attempts to start
+REACHED = "Reached --until %s: everything up to seq %s is in the database, and the cursor is stored there"
 
 
 class UnifiedWorker:
@@ -68,8 +70,9 @@ class UnifiedWorker:
 
     record_types: Sequence[RecordType] = RECORD_TYPES
 
-    def __init__(self, config: Config, reset_cursor: bool = False) -> None:
+    def __init__(self, config: Config, reset_cursor: bool = False, until: Until | None = None) -> None:
         self.config = config
+        self._until = until
         self.metrics = Metrics()
         self._lifecycle = Lifecycle()
         self.pool = DatabasePool(
@@ -218,10 +221,17 @@ class UnifiedWorker:
                 tasks.create_task(self._write(session, lane))
 
     async def _read(self, session: Session) -> None:
-        """Takes in frames until `stop`, then closes the lanes."""
-        async with aclosing(session.firehose.frames()) as frames:
-            async for frame in frames:
-                await self.on_message_handler(frame)
+        """Takes in frames until `stop`, or --until, then closes the lanes."""
+        until, position = self._until, session.position
+        if until is None or not until.reached(position.seq, position.time):
+            async with aclosing(session.firehose.frames()) as frames:
+                async for frame in frames:
+                    await self.on_message_handler(frame)
+                    if until is not None and until.reached(position.seq, position.time):
+                        break
+        if until is not None and await session.stored(lambda: self.phase.stopping):
+            log.info(REACHED, until, session.watermark.cursor)
+            self.stop(f"--until {until}")
         session.lanes.close()
 
     async def on_message_handler(self, frame: bytes) -> None:
@@ -229,6 +239,8 @@ class UnifiedWorker:
         session = self.session
         await session.watermark.room()
         event = session.decode(frame)
+        if self._until is not None and self._until.is_before(event):
+            return
         self.metrics.events[type(event).__name__.lower()] += 1
         match event:
             case Commit() | Sync() | Identity() | Account():

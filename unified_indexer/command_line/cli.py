@@ -11,6 +11,7 @@ from unified_indexer.command_line.command import Command
 from unified_indexer.command_line.commands import COMMANDS
 from unified_indexer.config.environment import in_file
 from unified_indexer.config.settings import SECRETS, SETTINGS
+from unified_indexer.relay.until import Until
 from unified_indexer.version import VERSION
 
 EMBEDDED_DIR = Path("data/postgres")
@@ -56,10 +57,24 @@ def parse(argv: Sequence[str]) -> Arguments:
     parser.add_argument(
         "--standby", action="store_true", help="like STANDBY=on: wait for another worker's end, and take its place"
     )
+    parser.add_argument(
+        "--until",
+        metavar="SEQ|TIME",
+        type=_until,
+        help="end, with exit code 0, when all events up to this seq, or this time of the stream (2026-11-29T22:00:00Z), are in "
+        "the database and the cursor is stored there",
+    )
     if argv and not argv[0].startswith("-"):
         parser.error(f"unknown command {argv[0][:40]!r}: write one of {', '.join(COMMANDS)}, or no command to run the worker")
     options = parser.parse_args(argv)
     return Arguments(options.embedded, options)
+
+
+def _until(text: str) -> Until:
+    try:
+        return Until(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _parser(prog: str, description: str, epilog: str) -> argparse.ArgumentParser:
