@@ -46,5 +46,6 @@ faults/                `make faults`: relay, network, database and process fail
 fuzz/                  `make fuzz`: hostile bytes
 mutants/               `make mutants`: known small bugs
 print_sql.py           `make sql`: every function that the worker installs
+print_man.py           the man page
 dependency_audit.py    known vulnerabilities of what is installed, for `make check`
 """

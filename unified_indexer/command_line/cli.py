@@ -31,14 +31,33 @@ def parse(argv: Sequence[str]) -> Arguments:
     """Parse the arguments after the program's name. Exits with 0 after --help and --version, with 2 on anything unknown."""
     command = COMMANDS.get(argv[0]) if argv else None
     if command is not None:
-        parser = _parser(
-            prog=f"{program_name.name()} {command.name}",
-            description=command.description,
-            epilog=f"It uses the settings {' and '.join(('DATABASE_URL', *command.needs))}.",
-        )
-        command.add_options(parser)
-        options = parser.parse_args(argv[1:])
+        options = _of_command(command).parse_args(argv[1:])
+        options.tree = tree
         return Arguments(options.embedded, options, command)
+    parser = _of_worker()
+    if argv and not argv[0].startswith("-"):
+        parser.error(f"unknown command {argv[0][:40]!r}: write one of {', '.join(COMMANDS)}, or no command to run the worker")
+    options = parser.parse_args(argv)
+    return Arguments(options.embedded, options)
+
+
+def tree() -> tuple[dict[str, argparse.ArgumentParser], dict[str, str]]:
+    """Every parser by its command's name, the worker's own first (its name is empty); and each command's line."""
+    parsers = {"": _of_worker()} | {name: _of_command(command) for name, command in COMMANDS.items()}
+    return parsers, {name: command.summary for name, command in COMMANDS.items()}
+
+
+def _of_command(command: Command) -> argparse.ArgumentParser:
+    parser = _parser(
+        prog=f"{program_name.name()} {command.name}",
+        description=command.description,
+        epilog=f"It uses the settings {' and '.join(('DATABASE_URL', *command.needs))}.",
+    )
+    command.add_options(parser)
+    return parser
+
+
+def _of_worker() -> argparse.ArgumentParser:
     parser = _parser(
         prog=program_name.name(),
         description="Follow a relay's event stream and write it into PostgreSQL, one transaction per repo commit.",
@@ -64,10 +83,7 @@ def parse(argv: Sequence[str]) -> Arguments:
         help="end, with exit code 0, when all events up to this seq, or this time of the stream (2026-11-29T22:00:00Z), are in "
         "the database and the cursor is stored there",
     )
-    if argv and not argv[0].startswith("-"):
-        parser.error(f"unknown command {argv[0][:40]!r}: write one of {', '.join(COMMANDS)}, or no command to run the worker")
-    options = parser.parse_args(argv)
-    return Arguments(options.embedded, options)
+    return parser
 
 
 def _until(text: str) -> Until:
