@@ -34,6 +34,7 @@ from unified_indexer.monitoring.progress import Progress
 from unified_indexer.pipeline.lanes import Lane, Placed
 from unified_indexer.pipeline.processor import EventProcessor
 from unified_indexer.pipeline.session import Session
+from unified_indexer.pipeline.traced import Traces
 from unified_indexer.pipeline.watermark import Ticket
 from unified_indexer.protocol.events import (
     Account,
@@ -73,6 +74,7 @@ class UnifiedWorker:
     def __init__(self, config: Config, reset_cursor: bool = False, until: Until | None = None) -> None:
         self.config = config
         self._until = until
+        self._traces = Traces(config)
         self.metrics = Metrics()
         self._lifecycle = Lifecycle()
         self.pool = DatabasePool(
@@ -95,7 +97,13 @@ class UnifiedWorker:
             upto=lambda: self.gauges.written_time,
         )
         self.backfill = Backfill(
-            config, self.pool, self.metrics, self.selection, self.trust, crowded=lambda: self.gauges.crowded
+            config,
+            self.pool,
+            self.metrics,
+            self.selection,
+            self.trust,
+            crowded=lambda: self.gauges.crowded,
+            spans=self._traces.spans,
         )
         self.processor = EventProcessor(
             self.pool,
@@ -149,6 +157,7 @@ class UnifiedWorker:
         before = self.last_session
         start = self.config.start if before is None else before.position.start
         self.last_session = way_in.session_of(self.config, self.metrics, stored, start)
+        self._traces.begin(self.last_session)
         self.trust.begin()
         self.keeper.begin()
         self._lifecycle.running()
@@ -194,6 +203,7 @@ class UnifiedWorker:
                     self._run.keep_noting(),
                     *self.trust.work(),
                     *self.accounts.work(),
+                    *self._traces.work(),
                     self._keep_house(),
                 )
             ]
@@ -284,11 +294,16 @@ class UnifiedWorker:
     async def _write(self, session: Session, lane: Lane) -> None:
         """Applies what a lane holds, batch by batch, until it is closed and empty."""
         while batch := await lane.take():
+            traced = self._traces.batch(lane.number, batch)
             batch = await self.trust.verify(lane, batch)
             if not batch:  # all of it waits for keys
                 continue
+            if traced is not None:
+                traced.verified()
             outcomes = await self.processor.process_batch(self._first_lane + lane.number, [placed.event for placed in batch])
             self.trust.written(batch, outcomes)
+            if traced is not None:
+                traced.written(len(batch))
             for placed in batch:
                 session.watermark.finish(placed.ticket)
             self.metrics.batch_finished([placed.ticket.arrived_at for placed in batch])
