@@ -223,7 +223,7 @@ async def _bounded(part: str, work: Awaitable[list[Finding]], late: State = "war
     except TimeoutError:
         return [Finding(late, part, f"no answer within {LIMIT:.0f} s")]
     except OperatorError as error:
-        return [Finding("fault", part, fault) for fault in error.faults]
+        return [Finding("fault", part, printable(fault)) for fault in error.faults]
 
 
 def _nothing() -> None:
