@@ -1,6 +1,6 @@
 """Traces, where an operator asks for them: spans of batches and fetches, sent to a collector.
 
-An extra of the OpenTelemetry project would bring ten packages or sixteen; what is needed of its protocol is otlp.py.
+Why without the packages of the OpenTelemetry project: docs/decisions/0015-traces-without-a-package.md.
 
 spans.py    a span, and those that wait to be sent
 otlp.py     spans as OTLP's JSON
