@@ -115,7 +115,11 @@ async def test_a_collector_that_is_away_or_refuses_is_told_of_once_and_dropped(
     spans = Spans()
     async with collecting() as collector:
         sending = asyncio.create_task(Sending(spans, collector.url, "relay").run())
+        assert await Sending(spans, collector.url, "relay").look() is None  # as `config check` asks
+        assert collector.requests.pop()["resourceSpans"][0]["scopeSpans"][0]["spans"] == []
         collector.status = 503
+        assert await Sending(spans, collector.url, "relay").look() == "HTTP 503"
+        collector.requests.clear()
         spans.root("batch", 1, {})
         await until(lambda: bool(collector.requests) and bool(caplog.messages), "it was refused")
         assert "did not take 1 spans (HTTP 503)" in caplog.messages[0]

@@ -4,13 +4,14 @@ import asyncio
 import logging
 import os
 import socket
+from collections.abc import Sequence
 from contextlib import suppress
 
 from aiohttp import ClientError, ClientSession, ClientTimeout, DummyCookieJar
 
 from unified_indexer.log.handler import warn_limited
 from unified_indexer.tracing.otlp import body
-from unified_indexer.tracing.spans import Spans
+from unified_indexer.tracing.spans import Span, Spans
 from unified_indexer.version import VERSION
 
 log = logging.getLogger(__name__)
@@ -37,9 +38,14 @@ class Sending:
             "relay": relay,
         }
 
+    async def look(self) -> str | None:
+        """Why the collector takes no spans: asked once, with none. None if it takes them."""
+        async with _session() as session:
+            return await self._refusal(session, [])
+
     async def run(self) -> None:
         """Send, until cancelled; then what is left."""
-        session = ClientSession(headers=HEADERS, cookie_jar=DummyCookieJar(), timeout=TIMEOUT)
+        session = _session()
         try:
             while True:
                 await asyncio.sleep(INTERVAL)
@@ -56,11 +62,16 @@ class Sending:
 
     async def _send(self, session: ClientSession) -> None:
         spans = self._spans.take(MOST)
+        if (why := await self._refusal(session, spans)) is not None:
+            warn_limited(log, "traces", AWAY, self._url, len(spans), why)
+
+    async def _refusal(self, session: ClientSession, spans: Sequence[Span]) -> str | None:
         try:
             async with session.post(self._url, data=body(spans, self._resource), allow_redirects=False) as answer:
-                if answer.status == 200:
-                    return
-                why = f"HTTP {answer.status}"
+                return None if answer.status == 200 else f"HTTP {answer.status}"
         except (ClientError, OSError) as error:  # TimeoutError is an OSError
-            why = str(error) or type(error).__name__
-        warn_limited(log, "traces", AWAY, self._url, len(spans), why)
+            return str(error) or type(error).__name__
+
+
+def _session() -> ClientSession:
+    return ClientSession(headers=HEADERS, cookie_jar=DummyCookieJar(), timeout=TIMEOUT)
