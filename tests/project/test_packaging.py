@@ -248,9 +248,9 @@ def test_the_image_passes_signals_on_and_tells_its_health(dockerfile: list[tuple
 def test_the_image_says_what_it_is_and_claims_nothing_that_it_does_not_know(dockerfile: list[tuple[str, str]]) -> None:
     (label,) = arguments(dockerfile, "LABEL")
     labels = dict(re.findall(r'org\.opencontainers\.image\.(\w+)="([^"]+)"', label))
-    assert labels.keys() == {"title", "description", "licenses", "version", "revision", "created"}
+    assert labels.keys() == {"title", "description", "licenses", "version", "revision", "created", "source"}
     defaults = dict(argument.split("=") for argument in arguments(dockerfile, "ARG"))
-    assert defaults == {"VERSION": VERSION, "REVISION": "unknown", "CREATED": "unknown"}
+    assert defaults == {"VERSION": VERSION, "REVISION": "unknown", "CREATED": "unknown", "SOURCE": "unknown"}
     assert all(labels[name.lower()] == f"${name}" for name in defaults)
 
 
