@@ -30,6 +30,7 @@ streams.py             a Valkey server of the test's own, to use and to kill
 workers.py             a whole worker in this process
 processes.py           a whole worker as a process of its own
 warm.py                the same without the half second that Python needs to read the program
+stand_in.py            the image's base, made of this machine's files
 name_server.py         a name server on loopback
 new_type.py            a worker of sources with one more record type
 waiting.py             a condition with a deadline
