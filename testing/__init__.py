@@ -40,6 +40,7 @@ What people see:
 browser.py             a headless browser on the live page
 screens.py             a pseudo-terminal and its screen
 documents.py           the documents, taken apart
+site.py                the documents, as their site has them
 monitoring.py          rules and dashboards as they are deployed
 promises.py            the promises, and the tests and mutants of each
 Oracles and programs:

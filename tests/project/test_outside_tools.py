@@ -5,9 +5,11 @@ All of it needs an index of packages. docs/releasing.md says when it is run.
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 
@@ -65,6 +67,38 @@ def test_the_manifests_are_what_kubernetes_takes() -> None:
     said = outside("kubernetes-validate==1.37.0", "kubernetes-validate", "--strict", *files)
     objects = sum(len(re.findall(r"^kind: ", file.read_text(encoding="utf-8"), re.MULTILINE)) for file in files)
     assert said.count(" passed for resource ") == objects
+
+
+def test_every_link_of_the_site_leads_somewhere(tmp_path: Path) -> None:
+    """`make docs`, in an environment of its own; then each page as a reader's browser has it."""
+    for name in ("Makefile", "mkdocs.yml", "mkdocs_hooks.py", "requirements-docs.lock", *ROOT.glob("*.md"), "docs", "testing"):
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, tmp_path / source.name)
+        else:
+            shutil.copy(source, tmp_path)
+    command = ["make", "docs", f"PYTHON={sys.executable}"]
+    done = subprocess.run(command, cwd=tmp_path, env={"PATH": os.environ["PATH"]}, capture_output=True, text=True)
+    if "No matching distribution found" in done.stderr:
+        pytest.skip(f"no index can be reached ({done.stderr.strip()[-200:]})")
+    assert done.returncode == 0, done.stderr
+    site = tmp_path / "build" / "site"
+    html = {page: page.read_text(encoding="utf-8") for page in site.rglob("index.html")}
+    names = {page: set(re.findall(r' (?:id|name)="?([^" >]+)', text)) for page, text in html.items()}
+    assert len(html) > 40
+    links = 0
+    for page, text in html.items():
+        for target in re.findall(r'<(?:a|img|link|script)[^>]* (?:href|src)="?([^" >]+)', text):
+            path, _, anchor = unquote(target).partition("#")
+            if re.match(r"[a-z]+:|//", path):
+                continue
+            found = (page.parent / path).resolve() if path else page
+            found = found / "index.html" if found.is_dir() else found
+            assert found.exists(), f"{page}: {target}"
+            assert not anchor or found not in names or anchor in names[found], f"{page}: {target}"
+            links += 1
+    assert links > 1_000
+    assert sum(text.count('<pre class="mermaid">') for text in html.values()) == 5
 
 
 class Installed(Cold):

@@ -103,7 +103,8 @@ def requirements(name: str) -> dict[str, Requirement]:
 
 
 @pytest.mark.parametrize(
-    "name", ["requirements.txt", "requirements-embedded.txt", "requirements-dev.txt", "requirements-fuzz.txt"]
+    "name",
+    ["requirements.txt", "requirements-embedded.txt", "requirements-dev.txt", "requirements-fuzz.txt", "requirements-docs.txt"],
 )
 def test_requirements_have_bounds_on_both_sides(name: str) -> None:
     found = requirements(name)

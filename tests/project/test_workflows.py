@@ -19,6 +19,7 @@ NAMES = sorted(path.name for path in FOLDER.glob("*.yml"))
 MORE = {
     ("release.yml", "publish"): {"id-token": "write", "attestations": "write"},
     ("release.yml", "image"): {"contents": "read", "packages": "write", "id-token": "write", "attestations": "write"},
+    ("site.yml", "publish"): {"pages": "write", "id-token": "write"},
 }
 READ = {"contents": "read"}
 
@@ -38,7 +39,7 @@ def step_with(job: dict[str, Any], action: str) -> dict[str, Any]:
 
 
 def test_there_are_the_workflows_that_are_held_here() -> None:
-    assert {"ci.yml", "release.yml"} <= set(NAMES)
+    assert {"ci.yml", "release.yml", "site.yml"} == set(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)
