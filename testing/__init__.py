@@ -51,5 +51,6 @@ fuzz/                  `make fuzz`: hostile bytes
 mutants/               `make mutants`: known small bugs
 proof/                 `make proof`: the long runs, and the page that keeps their results
 print_sql.py           `make sql`: every function that the worker installs
+print_man.py           the man page
 dependency_audit.py    known vulnerabilities of what is installed, for `make check`
 """

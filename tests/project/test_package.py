@@ -30,6 +30,7 @@ NAMES = (
 DATA = ("page.html", "page.css", "page.js")
 CODE = {".py", ".html", ".css", ".js", ".sql", ".typed"}
 INFO = f"unified_worker-{VERSION}.dist-info"
+MAN = f"unified_worker-{VERSION}.data/data/share/man/man1/unified-worker.1"  # pip puts it below its prefix
 STATEMENTS = """
 from unified_indexer.database.functions.install import functions
 from unified_indexer.database.schema.migrations import MIGRATIONS
@@ -116,7 +117,7 @@ def test_the_wheel_holds_the_worker_with_its_data_and_nothing_else(wheel: Path) 
     data = {f"unified_indexer/pages/{name}" for name in DATA}
     info = {f"{INFO}/{name}" for name in ("METADATA", "WHEEL", "RECORD", "entry_points.txt")}
     with zipfile.ZipFile(wheel) as archive:
-        assert set(archive.namelist()) == {"unified_worker.py"} | code | data | info
+        assert set(archive.namelist()) == {"unified_worker.py", MAN} | code | data | info
 
 
 def test_the_wheel_asks_for_what_the_requirements_name(wheel: Path) -> None:
@@ -180,7 +181,7 @@ def test_the_sdist_holds_what_the_wheel_is_built_from(folder: Path, source: Path
     outside = {name for name in found if not name.startswith("unified_indexer/")}
     assert outside == {
         *("PKG-INFO", "pyproject.toml", "hatch_build.py", "README.md", "CHANGELOG.md", ".gitignore", "unified_worker.py"),
-        *("requirements.txt", "requirements-embedded.txt"),
+        *("requirements.txt", "requirements-embedded.txt", "deploy/man/unified-worker.1"),
     }
     assert {Path(name).suffix for name in found - outside} <= CODE
 

@@ -38,6 +38,7 @@ NOT_HERE = {
     'echo "POSTGRES_PASSWORD=$(openssl rand -hex 24)" >> .env': "only the compose file reads it",
     "docker compose -f docker-compose.unified.yml up -d": "no Docker engine is here; test_packaging.py looks at the file",
     "docker compose -f docker-compose.unified.yml logs -f unified-worker": "the same",
+    "python unified_worker.py --until 2026-11-29T22:00:00Z": "it waits for that time; test_e2e_until.py runs it",
     "python unified_worker.py config check": "beside a worker it ends with 2; test_config_command.py runs it",
     "python unified_worker.py identities import https://plc.directory": "it needs the internet, and hours",
     'pg_dump --format=custom --file=unified.dump "$DATABASE_URL"': "test_e2e_backup.py does it while a worker runs",
