@@ -32,6 +32,7 @@ streams.py             a Valkey server of the test's own, to use and to kill
 workers.py             a whole worker in this process
 processes.py           a whole worker as a process of its own
 warm.py                the same without the half second that Python needs to read the program
+stand_in.py            the image's base, made of this machine's files
 name_server.py         a name server on loopback
 new_type.py            a worker of sources with one more record type
 waiting.py             a condition with a deadline
@@ -39,6 +40,7 @@ What people see:
 browser.py             a headless browser on the live page
 screens.py             a pseudo-terminal and its screen
 documents.py           the documents, taken apart
+site.py                the documents, as their site has them
 monitoring.py          rules and dashboards as they are deployed
 promises.py            the promises, and the tests and mutants of each
 Oracles and programs:

@@ -35,6 +35,7 @@ PLACEHOLDER = "postgresql://user:password@host/database"
 LEFT_OUT = shutil.ignore_patterns(".*", "__pycache__", "data", "build", "dist", "*.egg-info")  # what a clone lacks
 NOT_HERE = {
     "make test": "it is the suite that this test is part of",
+    'echo "POSTGRES_PASSWORD=$(openssl rand -hex 24)" >> .env': "only the compose file reads it",
     "docker compose -f docker-compose.unified.yml up -d": "no Docker engine is here; test_packaging.py looks at the file",
     "docker compose -f docker-compose.unified.yml logs -f unified-worker": "the same",
     "python unified_worker.py --until 2026-11-29T22:00:00Z": "it waits for that time; test_e2e_until.py runs it",
