@@ -29,6 +29,7 @@ web_site.py            a web server on loopback that answers as a test says
 whole.py               the repair of a repo, step by step
 whole_repos.py         whole repos, signed, as CARs in any order, sound or with something wrong
 streams.py             a Valkey server of the test's own, to use and to kill
+published.py           a consumer of what the worker tells other services
 workers.py             a whole worker in this process
 processes.py           a whole worker as a process of its own
 warm.py                the same without the half second that Python needs to read the program

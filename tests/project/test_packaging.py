@@ -147,6 +147,8 @@ def test_compose_follows_the_specification(compose: dict[str, Any]) -> None:
         "postgres": [],
         "unified-worker": [],
         "unified-worker-standby": ["standby"],
+        "valkey": ["stream"],
+        "unified-ingester": ["stream"],
         "prometheus": ["monitoring"],
         "grafana": ["monitoring"],
     }
@@ -156,6 +158,17 @@ def test_the_worker_that_stands_by_is_the_same_but_for_its_port(compose: dict[st
     first, second = (compose["services"][name] for name in ("unified-worker", "unified-worker-standby"))
     changed = {"profiles": ["standby"], "command": ["--hold", "--standby"]}
     assert {**first, **changed} == {**second, "ports": first["ports"]}
+
+
+def test_the_stream_s_server_is_one_that_the_ingester_takes(compose: dict[str, Any]) -> None:
+    server, ingester, worker = (compose["services"][name] for name in ("valkey", "unified-ingester", "unified-worker"))
+    options = dict(zip(server["command"][1::2], server["command"][2::2], strict=True))
+    assert options["--maxmemory-policy"] == "noeviction"
+    assert options["--appendonly"] == "yes"
+    assert "--maxmemory" in options
+    assert "ports" not in server
+    assert ingester["environment"] == worker["environment"]
+    assert ingester["command"] == ["ingest"]
 
 
 @pytest.mark.parametrize("name", ["prometheus", "grafana"])
