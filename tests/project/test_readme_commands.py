@@ -34,6 +34,8 @@ PORT = 2471  # of `make relay`
 PLACEHOLDER = "postgresql://user:password@host/database"
 LEFT_OUT = shutil.ignore_patterns(".*", "__pycache__", "data", "build", "dist", "*.egg-info")  # what a clone lacks
 NOT_HERE = {
+    "python unified_worker.py psql": "it waits for somebody to type; test_schema_command.py opens it",
+    "python unified_worker.py schema --diagram": "test_schema_command.py does it",
     "make test": "it is the suite that this test is part of",
     "docker compose -f docker-compose.unified.yml up -d": "no Docker engine is here; test_packaging.py looks at the file",
     "docker compose -f docker-compose.unified.yml logs -f unified-worker": "the same",

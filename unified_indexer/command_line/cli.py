@@ -32,7 +32,8 @@ def parse(argv: Sequence[str]) -> Arguments:
         parser = _parser(
             prog=f"{program_name.name()} {command.name}",
             description=command.description,
-            epilog=f"It uses the settings {' and '.join(('DATABASE_URL', *command.needs))}.",
+            epilog=f"It uses the settings {' and '.join((*('DATABASE_URL',) * command.asks_database, *command.needs))}.",
+            database=command.asks_database,
         )
         command.add_options(parser)
         options = parser.parse_args(argv[1:])
@@ -61,7 +62,7 @@ def parse(argv: Sequence[str]) -> Arguments:
     return Arguments(options.embedded, options)
 
 
-def _parser(prog: str, description: str, epilog: str) -> argparse.ArgumentParser:
+def _parser(prog: str, description: str, epilog: str, *, database: bool = True) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=prog,
         description=description,
@@ -69,6 +70,9 @@ def _parser(prog: str, description: str, epilog: str) -> argparse.ArgumentParser
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
+    if not database:
+        parser.set_defaults(embedded=None)
+        return parser
     parser.add_argument(
         "--embedded",
         metavar="DIR",

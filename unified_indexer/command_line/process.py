@@ -43,7 +43,8 @@ def main(make: Callable[[Config, bool], StreamWorker], argv: Sequence[str]) -> i
     arguments = cli.parse(argv)
     code = 0
     try:
-        config = Config.from_env(embedded=arguments.embedded is not None)
+        asks_database = arguments.command is None or arguments.command.asks_database
+        config = Config.from_env(embedded=arguments.embedded is not None or not asks_database)
         # What a command finds goes to stdout, alone; the worker's log is what it has to say.
         handler.configure(config.log_level, sys.stdout if arguments.command is None else sys.stderr, config.log_format)
         for hint in config.hints:

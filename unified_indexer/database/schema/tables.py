@@ -82,7 +82,8 @@ def names(record_types: Sequence[RecordType]) -> list[str]:
 
 
 def _table(schema: str, name: str, columns: Sequence[str]) -> str:
-    return f"CREATE TABLE IF NOT EXISTS {schema}.{name} ({', '.join(columns)})"
+    inner = ",\n  ".join(columns)
+    return f"CREATE TABLE IF NOT EXISTS {schema}.{name} (\n  {inner}\n)"
 
 
 def _indexes(schema: str, table: str, indexes: Sequence[str]) -> list[str]:

@@ -33,8 +33,8 @@ REMEDIES = {
 }
 TRY_AGAIN = "the next start tries again; DROP SCHEMA unified_views CASCADE makes room"
 
+PATIENCE = "SET LOCAL lock_timeout = '2s';"
 OPEN = """
-SET LOCAL lock_timeout = '2s';
 DO $$ BEGIN
   IF to_regnamespace('unified_views') IS NULL THEN CREATE SCHEMA unified_views; END IF;
 END $$;
@@ -122,7 +122,7 @@ async def _done(connection: Connection, text: str) -> asyncpg.PostgresError | No
     """Carry out these statements, all or none of them; return what the server says against them."""
     try:
         async with connection.transaction():
-            await connection.execute(text)
+            await connection.execute(f"{PATIENCE}{text}")
     except asyncpg.PostgresError as error:
         if remedy(error) is Remedy.RETRY and sqlstate(error) not in (LOCKED, DEPENDED_ON):
             raise
