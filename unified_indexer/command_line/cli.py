@@ -9,7 +9,8 @@ from pathlib import Path
 from unified_indexer.command_line import program_name
 from unified_indexer.command_line.command import Command
 from unified_indexer.command_line.commands import COMMANDS
-from unified_indexer.config.settings import SETTINGS
+from unified_indexer.config.environment import in_file
+from unified_indexer.config.settings import SECRETS, SETTINGS
 from unified_indexer.version import VERSION
 
 EMBEDDED_DIR = Path("data/postgres")
@@ -32,8 +33,7 @@ def parse(argv: Sequence[str]) -> Arguments:
         parser = _parser(
             prog=f"{program_name.name()} {command.name}",
             description=command.description,
-            epilog=f"It uses the settings {' and '.join((*('DATABASE_URL',) * command.asks_database, *command.needs))}.",
-            database=command.asks_database,
+            epilog=f"It uses the settings {' and '.join(('DATABASE_URL', *command.needs))}.",
         )
         command.add_options(parser)
         options = parser.parse_args(argv[1:])
@@ -62,7 +62,7 @@ def parse(argv: Sequence[str]) -> Arguments:
     return Arguments(options.embedded, options)
 
 
-def _parser(prog: str, description: str, epilog: str, *, database: bool = True) -> argparse.ArgumentParser:
+def _parser(prog: str, description: str, epilog: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=prog,
         description=description,
@@ -70,9 +70,6 @@ def _parser(prog: str, description: str, epilog: str, *, database: bool = True) 
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    if not database:
-        parser.set_defaults(embedded=None)
-        return parser
     parser.add_argument(
         "--embedded",
         metavar="DIR",
@@ -90,7 +87,11 @@ def _commands() -> str:
 
 
 def _settings() -> str:
-    paragraphs = ["settings, from the environment or from .env in the working directory (the environment has priority):"]
+    files = f"{', '.join(map(in_file, SECRETS))}: the path of a file that holds the value in place of the variable."
+    paragraphs = [
+        "settings, from the environment or from .env in the working directory (the environment has priority);",
+        f"{files}\n",
+    ]
     for setting in SETTINGS:
         default = f"[{setting.default}] " if setting.default else ""
         meaning = textwrap.fill(default + setting.meaning, 96, initial_indent=" " * 22, subsequent_indent=" " * 22)

@@ -33,5 +33,5 @@ COMMAND = Command(
     description=DESCRIPTION,
     run=run,
     add_options=add_options,
-    asks_database=False,
+    only_looks=True,
 )
