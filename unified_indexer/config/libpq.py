@@ -1,7 +1,6 @@
 """DATABASE_URL for PostgreSQL's own programs: as environment variables, which other users of the machine cannot read."""
 
 import re
-from collections.abc import Mapping
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 # https://www.postgresql.org/docs/current/libpq-envars.html
@@ -30,7 +29,7 @@ VARIABLES = {
 }
 
 
-def environment_of(url: str) -> Mapping[str, str]:
+def environment_of(url: str) -> dict[str, str]:
     """The variables by which libpq connects to the database of a usable DATABASE_URL as asyncpg does.
 
     What stands before the `?` has priority, as there. The password of a client's key has no variable: psql asks for it.

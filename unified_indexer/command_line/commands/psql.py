@@ -1,6 +1,8 @@
 """The command `unified_worker.py psql`: a terminal on the configured or the embedded database."""
 
+import os
 from argparse import ArgumentParser, Namespace
+from pathlib import Path
 
 from unified_indexer.command_line.command import Command
 from unified_indexer.config.libpq import environment_of
@@ -22,7 +24,8 @@ def add_options(parser: ArgumentParser) -> None:
 async def run(config: Config, options: Namespace) -> int:
     """Run psql until it ends; return its exit code."""
     program = psql.find(embedded=options.embedded is not None)
-    return await psql.run(program, options.arguments, environment_of(config.database_url))
+    beside = f"{Path(program).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"  # \\! pg_dump: of psql's own version
+    return await psql.run(program, options.arguments, environment_of(config.database_url) | {"PATH": beside})
 
 
 COMMAND = Command(
