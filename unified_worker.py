@@ -128,7 +128,7 @@ class UnifiedWorker:
         """Connect, take the lock, prepare the schema and begin a session. `patience` (s): how long to wait for a silent
         database."""
         while True:
-            schema = await make_ready(self.pool, self.record_types, patience)
+            schema = await make_ready(self.pool, self.record_types, patience, self.config.partitions)
             try:
                 await self.choosing.start(schema)
                 stored = await self.cursor.start(schema, self.config.cursor, forget=self._reset_cursor)

@@ -14,6 +14,7 @@ from unified_indexer.config.settings import SECRETS, SETTINGS
 from unified_indexer.version import VERSION
 
 EMBEDDED_DIR = Path("data/postgres")
+MOST_PARTITIONS = 32  # each is locked for a look-up by URI, and a server has 64 locks for each connection that it allows
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,14 @@ def parse(argv: Sequence[str]) -> Arguments:
     parser.add_argument(
         "--standby", action="store_true", help="like STANDBY=on: wait for another worker's end, and take its place"
     )
+    parser.add_argument(
+        "--partitions",
+        metavar="N",
+        type=_partitions,
+        default=0,
+        help="at the first start, on an empty database: divide likes, reposts, follows and blocks into N tables each, by the "
+        f"hash of the author's DID (2 to {MOST_PARTITIONS})",
+    )
     if argv and not argv[0].startswith("-"):
         parser.error(f"unknown command {argv[0][:40]!r}: write one of {', '.join(COMMANDS)}, or no command to run the worker")
     options = parser.parse_args(argv)
@@ -79,6 +88,12 @@ def _parser(prog: str, description: str, epilog: str) -> argparse.ArgumentParser
         help=f"run an embedded PostgreSQL, with its data in DIR (./{EMBEDDED_DIR}), instead of using DATABASE_URL",
     )
     return parser
+
+
+def _partitions(text: str) -> int:
+    if not text.isdecimal() or not 2 <= int(text) <= MOST_PARTITIONS:
+        raise argparse.ArgumentTypeError(f"write a whole number from 2 to {MOST_PARTITIONS}")
+    return int(text)
 
 
 def _commands() -> str:

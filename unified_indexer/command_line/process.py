@@ -84,6 +84,7 @@ async def _serve(make: Callable[[Config, bool], StreamWorker], config: Config, a
             return await arguments.command.run(config, arguments.options)
         if arguments.options.standby:
             config = replace(config, standby=True)
+        config = replace(config, partitions=arguments.options.partitions)
         log.info("unified-worker %s starts: %s into %s", VERSION, config.relay_url, redacted(config.database_url))
         worker = make(config, arguments.options.reset_cursor)
         async with views(config, worker.gauges, server, began):
