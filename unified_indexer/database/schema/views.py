@@ -114,8 +114,8 @@ async def install(connection: Connection, schema: str, record_types: Sequence[Re
         return
     if fault is not None:
         level = logging.INFO if sqlstate(fault) == NO_RIGHT else logging.WARNING
-        remedies = REMEDIES.get(sqlstate(fault), TRY_AGAIN)
-        log.log(level, "The views in the schema unified_views are not as they should be (%s): %s", fault, remedies)
+        said, cure = " ".join(str(fault).split()), REMEDIES.get(sqlstate(fault), TRY_AGAIN)
+        log.log(level, "The views in the schema unified_views are not as they should be (%s): %s", said, cure)
 
 
 async def _done(connection: Connection, text: str) -> asyncpg.PostgresError | None:
