@@ -143,7 +143,7 @@ class UnifiedWorker:
         database."""
         await self.publishing.check()
         while True:
-            schema = await make_ready(self.pool, self.record_types, patience)
+            schema = await make_ready(self.pool, self.record_types, patience, self.config.partitions)
             try:
                 await self.choosing.start(schema)
                 stored = await self.cursor.start(schema, self.config.cursor, forget=self._reset_cursor)

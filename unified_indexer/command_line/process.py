@@ -85,6 +85,7 @@ async def _serve(make: Callable[[Config, bool, Until | None], StreamWorker], con
             return await arguments.command.run(config, arguments.options)
         if arguments.options.standby:
             config = replace(config, standby=True)
+        config = replace(config, partitions=arguments.options.partitions)
         log.info("unified-worker %s starts: %s into %s", VERSION, config.relay_url, redacted(config.database_url))
         if (until := arguments.options.until) is not None and config.stream is not None:
             raise OperatorError(["--until is for a relay's own stream; of a stream's server each partition has its own place"])

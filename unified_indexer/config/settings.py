@@ -233,6 +233,7 @@ class Config:
     otlp_endpoint: str | None  # http(s)://host[:port] of a collector
     hints: tuple[str, ...] = field(default=(), compare=False)  # what is usable, and perhaps not what was meant
     faults: tuple[str, ...] = ()  # what is unusable, and has a stand-in here; empty but for who asked for it
+    partitions: int = 0  # of the tables that can be divided by author; 0 = as they are
 
     @property
     def service(self) -> str:
