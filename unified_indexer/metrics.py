@@ -99,7 +99,7 @@ class Metrics:
     def reconnecting(self, why: str) -> None:
         """Count a reconnect. `why` may be the relay's own words, which the page shows."""
         self.reconnects += 1
-        why = printable(why[:MOST_OF_A_REASON])
+        why = printable(why if len(why) <= MOST_OF_A_REASON else f"{why[: MOST_OF_A_REASON - 1]}…")
         times = 1
         for known in [one for one in self.last_reconnects if one.why == why]:
             self.last_reconnects.remove(known)

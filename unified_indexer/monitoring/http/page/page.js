@@ -6,12 +6,14 @@ const KEPT = 900; // samples: 15 minutes
 const YOUNG = 30; // seconds: a worker of that age that has seen no event yet is not stalled, but starting
 const FIRST = ["not_connected", "lag"]; // the only reasons of a worker that has never been connected
 
-const WORDS = { ready: "Live", behind: "Catching up", starting: "Starting", standby: "Standing by", stalled: "Stalled", lost: "Lost" };
+const WORDS = { ready: "Live", behind: "Catching up", starting: "Starting", standby: "Standing by", stopping: "Stopping", stalled: "Stalled", lost: "Lost" };
 const REASONS = { stopping: "Stopping", decision: "A decision is needed", database: "Database", not_connected: "Relay not connected", lag: "Behind" };
 const ICONS = {
   ready: ["#1a9c4b", "M9 16.5l5 5 9-11"],
   behind: ["#c77c02", "M16 9v8l5 4"],
   starting: ["#3b78c9", "M10 16h.1M16 16h.1M22 16h.1"],
+  standby: ["#3b78c9", "M12 10v12M20 10v12"],
+  stopping: ["#6a737d", "M11 11h10v10h-10z"],
   stalled: ["#d12c20", "M16 8v10M16 23.5v.1"],
   lost: ["#d12c20", "M11 11l10 10M21 11l-10 10"],
 };
@@ -82,6 +84,7 @@ function tick() {
 function state() {
   if (!now) return Date.now() / 1000 - opened > SILENCE ? "lost" : null;
   if (Date.now() / 1000 - heard > SILENCE) return "lost";
+  if (because("stopping")) return "stopping";
   const young = now.lag === null && now.uptime < YOUNG;
   return now.state === "stalled" && (young || notYet()) ? "starting" : now.state;
 }
@@ -91,12 +94,13 @@ function notYet() {
   return !now.was_connected && now.reasons.some(reason => reason.name === "not_connected") && now.reasons.every(reason => FIRST.includes(reason.name));
 }
 
+const because = name => now.reasons.some(reason => reason.name === name);
+
 function showState() {
   const name = state();
   if (name === null) return;
   document.documentElement.dataset.state = name;
-  const stopping = name !== "lost" && now.reasons.some(reason => reason.name === "stopping");
-  const word = stopping ? "Stopping" : name === "starting" && notYet() ? "Not connected yet" : WORDS[name];
+  const word = name === "starting" && notYet() ? "Not connected yet" : name === "stalled" && because("decision") ? "Decision needed" : WORDS[name];
   set($("word"), word);
   set($("detail"), detail(name));
   const shown = name === "stalled" || name === "starting" ? now.reasons : [];
@@ -127,6 +131,7 @@ function detail(name) {
     case "behind": return `${duration(now.lag)} behind the relay, ${remaining()}.`;
     case "lost": return now ? `No message from the worker since ${moment(heard)}. The values below are from then; this page keeps trying.` : "The worker does not answer; this page keeps trying.";
     case "standby": return "Another worker writes this relay's events; this one takes its place when it ends.";
+    case "stopping": return `${now.reasons[0].detail}: what was read is written, then the worker ends.`;
     case "stalled": return now.rate > 0 ? "Something is wrong:" : "Nothing is being written:";
     default: return "";
   }
@@ -148,7 +153,8 @@ function remaining() {
 
 function show() {
   set($("version"), now.version);
-  set($("relay"), now.relay);
+  set($("relay"), short(now.relay));
+  $("relay").title = now.relay;
   set($("rate"), rate(now.rate));
   set($("lag"), duration(now.lag));
   set($("p50"), latency(now.latency.p50));
@@ -157,6 +163,7 @@ function show() {
   set($("uptime"), duration(now.uptime));
   set($("received"), number(now.received_seq));
   set($("cursor"), number(now.cursor));
+  set($("waiting"), `${number(now.lanes.reduce((sum, lane) => sum + lane.events, 0))}`);
   set($("rss"), bytes(now.rss));
   draw();
   showCollections();
