@@ -9,12 +9,13 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --requir
 LOCK := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --upgrade --quiet --custom-compile-command "make lock"
 RUN := $(VENV)/.installed-run
 DEV := $(VENV)/.installed-dev
+SUITE := $(BIN)/python -m pytest -n 4 --dist worksteal
 FUZZ := $(VENV)/.installed-fuzz
 
-.PHONY: help run relay follow demo test soak faults fuzz mutants check spell format hooks coverage sql lock bench clean
+.PHONY: help run relay follow demo test test-all soak faults fuzz mutants check spell format hooks coverage sql lock bench clean
 
 help:  ## this list
-	@sed -n 's/^\([a-z]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{ printf "make %-9s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{ printf "make %-9s %s\n", $$1, $$2 }'
 
 # exec, so that signals reach the worker itself.
 run: $(RUN)  ## follow the relay into an embedded PostgreSQL (data in ./data/postgres; settings: .env)
@@ -29,8 +30,11 @@ follow: $(RUN)  ## as make run, but it follows make relay, and asks its director
 demo: $(DEV)  ## 30 seconds of a simulated relay, then what is in the database (DEMO='--seconds 300': longer)
 	@$(BIN)/python -m benchmarks.demo $(DEMO)
 
-test: $(DEV)  ## the test suite, some 10 minutes (T=tests/pipeline: only these; T='-k lanes'; PROMISE=2: of that promise)
-	$(BIN)/python -m pytest -m "not soak" -n 4 --dist worksteal $(if $(PROMISE),--promise $(PROMISE)) $(T)
+test: $(DEV)  ## the test suite, some 5 minutes (T=tests/pipeline: only these; T='-k lanes'; PROMISE=2: of that promise)
+	$(SUITE) $(if $(T)$(PROMISE),-m "not soak",-m "not soak and not long") $(if $(PROMISE),--promise $(PROMISE)) $(T)
+
+test-all: $(DEV)  ## the suite and its long end-to-end runs, some 10 minutes
+	$(SUITE) -m "not soak"
 
 soak: $(DEV)  ## the long runs
 	$(BIN)/python -m pytest -m soak --timeout 7200
@@ -63,7 +67,7 @@ hooks: $(DEV)  ## the checks that take seconds, before each commit
 	$(BIN)/pre-commit install
 
 coverage: $(DEV)  ## which lines the suite runs, by module
-	$(BIN)/python -m pytest -m "not soak" -n 4 --dist worksteal --cov --cov-branch --cov-report=term:skip-covered $(T)
+	$(SUITE) -m "not soak" --cov --cov-branch --cov-report=term:skip-covered $(T)
 
 sql: $(DEV)  ## the generated SQL functions, as tests/project/snapshots/functions.sql has them
 	@$(BIN)/python -m testing.print_sql

@@ -154,6 +154,7 @@ def test_few_requests_that_are_left_are_spread_until_there_are_more() -> None:
     assert paces.choose([HOST], 32.1) == HOST
 
 
+@pytest.mark.long
 def test_a_thousand_names_of_one_server_are_asked_as_one() -> None:
     """Who has a domain can name as many hosts as he likes."""
     paces = Paces()

@@ -70,6 +70,7 @@ def known_to_both(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
+@pytest.mark.long
 async def test_both_designs_leave_the_same_rows(pg18: PostgresServer, folder: Path) -> None:
     load = make_stream(folder / "frames.bin", COMMITS, LIVELY)
     left: list[dict[str, list[dict[str, Any]]]] = []
@@ -86,6 +87,7 @@ async def test_both_designs_leave_the_same_rows(pg18: PostgresServer, folder: Pa
     assert worker["unified_worker.duplicate_records"]
 
 
+@pytest.mark.long
 async def test_all_rows_of_awkward_but_sound_traffic_are_expected(pg18: PostgresServer, folder: Path) -> None:
     load = make_stream(folder / "frames.bin", 2 * COMMITS, SOUND)
     async with fresh_database(pg18) as url:
@@ -95,6 +97,7 @@ async def test_all_rows_of_awkward_but_sound_traffic_are_expected(pg18: Postgres
     assert empty == {"unified_worker.dead_letters"}
 
 
+@pytest.mark.long
 async def test_rows_come_on_top_of_those_from_before(pg18: PostgresServer, folder: Path) -> None:
     load = make_stream(folder / "frames.bin", 1_000)
     async with fresh_database(pg18, name="old") as old:
@@ -112,6 +115,7 @@ async def test_rows_come_on_top_of_those_from_before(pg18: PostgresServer, folde
     assert result.wrong == ()
 
 
+@pytest.mark.long
 async def test_the_time_is_told_by_what_a_commit_does(pg18: PostgresServer, folder: Path) -> None:
     make_stream(folder / "frames.bin", 1_000)
     found = {cost.kind: cost for cost in await costs(pg18, folder / "frames.bin", 5_000)}
@@ -121,6 +125,7 @@ async def test_the_time_is_told_by_what_a_commit_does(pg18: PostgresServer, fold
     assert list(found) == sorted(found, key=lambda kind: found[kind].share * found[kind].whole, reverse=True)
 
 
+@pytest.mark.long
 async def test_wrong_rows_are_told(pg18: PostgresServer, folder: Path) -> None:
     frames = folder / "frames.bin"
     load = make_stream(frames, 300)
@@ -131,6 +136,7 @@ async def test_wrong_rows_are_told(pg18: PostgresServer, folder: Path) -> None:
     assert all("rows instead of" in fault for fault in result.wrong)
 
 
+@pytest.mark.long
 async def test_a_child_that_ends_early_is_told_with_its_words(pg18: PostgresServer, folder: Path) -> None:
     load = make_stream(folder / "frames.bin", 10)
     async with fresh_database(pg18) as url:
@@ -138,6 +144,7 @@ async def test_a_child_that_ends_early_is_told_with_its_words(pg18: PostgresServ
             await run_into(url, pg18, (*WORKER, "--nonsense"), folder / "frames.bin", load)
 
 
+@pytest.mark.long
 async def test_the_copy_leaves_the_rows_of_the_run(pg18: PostgresServer, folder: Path) -> None:
     load = make_stream(folder / "frames.bin", 1_000, Mix.five_types())
     wanted = load.bare_rows()
@@ -153,6 +160,7 @@ async def test_the_copy_leaves_the_rows_of_the_run(pg18: PostgresServer, folder:
     assert any(fault.startswith("posts: 0 rows") for fault in fewer.wrong)
 
 
+@pytest.mark.long
 async def test_recovering_from_an_outage_is_to_be_up_to_date(pg18: PostgresServer, folder: Path) -> None:
     load = make_stream(folder / "frames.bin", 4_000, Mix.five_types())
     found = await recover(pg18, BARE_WORKER, BARE_TYPES, folder / "frames.bin", load, 1_000)
@@ -161,6 +169,7 @@ async def test_recovering_from_an_outage_is_to_be_up_to_date(pg18: PostgresServe
     assert found.peak_rss > 0
 
 
+@pytest.mark.long
 async def test_every_small_commit_is_a_row(pg18: PostgresServer, folder: Path) -> None:
     commits = 3_010
     events = [decode(small_frame(number)) for number in (0, 14, 16, 18, commits - 1)]
@@ -181,6 +190,7 @@ def test_a_later_round_of_small_commits_says_something_new() -> None:
         assert len({str(record_of(at + turn * ACCOUNTS, "")[1]) for turn in range(10)}) == 10
 
 
+@pytest.mark.long
 async def test_latency_is_of_every_event_after_the_warm_up(pg18: PostgresServer, folder: Path) -> None:
     make_stream(folder / "frames.bin", 1_000)
     found = await latency.measure(pg18, folder / "frames.bin", rate=300, seconds=1)
@@ -188,6 +198,7 @@ async def test_latency_is_of_every_event_after_the_warm_up(pg18: PostgresServer,
     assert 0 < found.p50 <= found.p99 <= found.longest
 
 
+@pytest.mark.long
 async def test_watched_runs_are_watched_and_leave_the_same_rows(pg18: PostgresServer, folder: Path) -> None:
     load = make_stream(folder / "frames.bin", 2 * COMMITS)
     found = await compare(pg18, folder / "frames.bin", load, pairs=1)

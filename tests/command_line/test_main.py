@@ -255,6 +255,7 @@ class Closed(Cold):
     _argv = (sys.executable, str(ROOT / "unified_worker.py"))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("closed", ["0", "1", "2", "01", "12", "02", "012"])
 async def test_a_standard_descriptor_that_is_closed_at_start(database: str, tmp_path: Path, closed: str) -> None:
     """It works and stops as ever, and no socket has taken that number."""

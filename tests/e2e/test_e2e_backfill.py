@@ -73,6 +73,7 @@ async def wrong(url: str, stream: Traffic) -> list[str]:
     ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seen", [0.0, 0.5, 1.0])
 async def test_a_network_that_is_fetched_beside_the_stream_is_whole(database: str, seen: float) -> None:
     """`seen`: how much of the stream the worker gets, the last of it. The rest comes with the repos."""
@@ -90,6 +91,7 @@ async def test_a_network_that_is_fetched_beside_the_stream_is_whole(database: st
     assert await wrong(database, stream) == []
 
 
+@pytest.mark.long
 async def test_kills_on_the_way_leave_nothing_out(database: str, tmp_path: Path) -> None:
     """A worker that reads long lists in short pages is killed again and again: each repo is fetched, and the rows are right."""
     rng = random.Random(24)

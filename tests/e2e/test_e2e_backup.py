@@ -29,6 +29,7 @@ async def stored(url: str, relay_url: str) -> bool:
     return await stored_cursor(url, relay_url) is not None
 
 
+@pytest.mark.long
 @pytest.mark.promise(1)
 @pytest.mark.promise(2)
 async def test_a_dump_beside_the_worker_is_consistent_with_its_cursor(

@@ -42,6 +42,7 @@ async def stopped_reading(relay: RelayServer) -> int:
     return last
 
 
+@pytest.mark.long
 @pytest.mark.promise(5)
 async def test_a_held_table_stops_the_reading_and_memory_does_not_grow(database: str, tmp_path: Path) -> None:
     """The table is held for longer than the idle time-out, which must rest meanwhile: the connection stays the same."""

@@ -106,10 +106,12 @@ def _four_lanes(monkeypatch: pytest.MonkeyPatch) -> None:  # pyright: ignore[rep
     monkeypatch.setattr("os.cpu_count", lambda: 64)
 
 
+@pytest.mark.long
 async def test_eight_thousand_events_in_an_order_near_the_stream_s(database: str) -> None:
     await campaign(database, 8_000, seed=11, within=500)
 
 
+@pytest.mark.long
 async def test_eight_thousand_events_in_hardly_any_order_on_an_application_s_database(application: str) -> None:
     await campaign(application, 8_000, seed=12, within=MOST)
 

@@ -79,6 +79,7 @@ def healthcheck(bind: str) -> int:
     return subprocess.run(command, cwd=ROOT, env={"HTTP_BIND": bind}).returncode
 
 
+@pytest.mark.long
 async def test_it_runs_as_nobody_on_a_read_only_file_system(reachable: str, tmp_path: Path) -> None:
     stream = traffic(1_000)
     prefixes = " ".join(str(Path(place).resolve()) for place in (sys.base_prefix, sys.prefix))

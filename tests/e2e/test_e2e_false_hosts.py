@@ -119,6 +119,7 @@ async def test_a_flood_of_identity_messages_asks_seldom(database: str, net: Netw
     assert await likes(database) == {account.did for account in accounts}
 
 
+@pytest.mark.long
 @pytest.mark.promise(7)
 async def test_ten_thousand_forged_identity_messages_ask_no_more_than_the_pace(database: str, net: Network) -> None:
     """Each account is used again and again meanwhile, so that every message would be a reason to ask."""

@@ -43,6 +43,7 @@ def template() -> Iterator[Path]:
         yield directory
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("plan", RUNS, ids=str)
 async def test_it_recovers_and_the_database_is_right(plan: Plan, template: Path) -> None:
     outcome = await play(plan, template)

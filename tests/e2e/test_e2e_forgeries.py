@@ -175,6 +175,7 @@ NAMED = {kind: str(outcome.refused or outcome.unusable) for kind, outcome in OUT
 MARKED = {kind: str(outcome.marked) for kind, outcome in OUTCOMES.items() if outcome.marked}
 
 
+@pytest.mark.long
 def test_all_tables_are_the_model_s_without_what_was_forged(seen: Seen) -> None:
     assert seen.differences == []
 

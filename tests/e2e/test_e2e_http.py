@@ -176,6 +176,7 @@ async def test_it_answers_before_the_database_does(tmp_path: Path) -> None:
         assert seen["not_ready", (("reason", "starting"),)] == 1
 
 
+@pytest.mark.long
 async def test_a_database_that_goes_or_hangs_is_told(private_server: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("unified_indexer.monitoring.readiness.MOST_SILENCE", 1.0)
     monkeypatch.setattr("unified_indexer.database.connection.pool.PING_INTERVAL", 0.1)

@@ -47,6 +47,7 @@ async def command(folder: Path, url: str, *arguments: str) -> tuple[int, str]:
         return code, process.output
 
 
+@pytest.mark.long
 @pytest.mark.promise(2)
 async def test_what_a_database_refused_for_a_while_comes_in_by_a_retry_killed_and_begun_again(
     database: str, tmp_path: Path
@@ -94,6 +95,7 @@ async def test_what_a_database_refused_for_a_while_comes_in_by_a_retry_killed_an
     assert await differences(database, stream.model) == []
 
 
+@pytest.mark.long
 async def test_the_commands_as_they_are_called(database: str, tmp_path: Path) -> None:
     """What they find goes to stdout alone; a reader that goes is no fault; differences are told with a remedy."""
     async with opened(database) as worker:

@@ -13,6 +13,7 @@ from testing.workers import finished, running, settings
 from unified_indexer.pipeline.lanes import MOST_LANES
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("size", ["1", "2", "20"])
 @pytest.mark.promise(4)
 async def test_realistic_traffic_at_every_pool_size(database: str, size: str) -> None:
@@ -64,6 +65,7 @@ async def test_trees_and_signatures_make_no_difference(database: str) -> None:
     assert await differences(database, stream.model) == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("size", ["1", "2", "20"])
 @pytest.mark.promise(4)
 async def test_one_record_created_and_deleted_over_and_over_between_thousands_of_others(database: str, size: str) -> None:

@@ -12,6 +12,7 @@ from time import time
 from types import MappingProxyType
 from typing import Any
 
+import pytest
 from playwright.async_api import Route
 
 from relay_simulator.encoding import error_frame
@@ -81,6 +82,7 @@ async def page_of(worker: Process) -> str:
     return (await worker.says(r"Live page: (http://127\.0\.0\.1:[0-9]+/)"))[1]
 
 
+@pytest.mark.long
 async def test_the_page_follows_what_happens(database: str, tmp_path: Path) -> None:
     """The rate changes; the relay falls silent, and goes on; the worker is killed, and started again on its port."""
     async with feeding(50) as (relay, feed):
@@ -179,6 +181,7 @@ async def colour_of(look: Look, selector: str) -> str:
     return str(await look.page.evaluate(f"getComputedStyle(document.querySelector('{selector}')).backgroundColor"))
 
 
+@pytest.mark.long
 async def test_what_comes_from_the_network_is_text_on_any_screen(database: str, tmp_path: Path) -> None:
     """A post and a relay's message full of markup; a phone; light and dark; nothing asked for, nothing complained about."""
     hostile: Record = {"$type": POST, "text": HOSTILE, "createdAt": datetime.now(UTC).isoformat()}
@@ -235,6 +238,7 @@ def answering(told: dict[str, Any]) -> Callable[[Route], Any]:
     return lambda route: route.fulfill(body=body, content_type="text/event-stream")
 
 
+@pytest.mark.long
 async def test_what_the_page_makes_of_numbers(database: str, tmp_path: Path) -> None:
     """The worker's own message with other numbers in it: how long it will take, what asks for attention, what is folded."""
     async with RelayServer() as relay:

@@ -115,6 +115,7 @@ def look(program: str, target: str, folder: Path) -> None:
         assert [rule["name"] for rule in rules(url) if rule["state"] == "firing"] == []
 
 
+@pytest.mark.long
 async def test_prometheus_answers_the_dashboard_and_runs_the_rules(database: str, tmp_path: Path) -> None:
     program = shutil.which("prometheus")
     if program is None:

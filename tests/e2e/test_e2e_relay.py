@@ -32,6 +32,7 @@ from unified_indexer.errors import Stop
 from unified_indexer.log.handler import RateLimited
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("how", ["close", "abort"])
 @pytest.mark.parametrize("inclusive", [True, False])
 @pytest.mark.promise(6)
@@ -49,6 +50,7 @@ async def test_the_relay_cuts_every_500_frames(database: str, how: str, inclusiv
     assert await differences(database, stream.model) == []
 
 
+@pytest.mark.long
 @pytest.mark.promise(3)
 async def test_duplicate_frames_and_old_stretches_again(database: str) -> None:
     """A stream that stutters: stretches come again, and every frame now and then twice at once."""
@@ -65,6 +67,7 @@ async def test_duplicate_frames_and_old_stretches_again(database: str) -> None:
     assert await differences(database, stream.model) == []
 
 
+@pytest.mark.long
 async def test_trouble_between_frames(database: str) -> None:
     """Errors of HTTP, a slow consumer's end, text, garbage, half a frame, too large a frame; each connection another."""
     stream = traffic(3_000, seed=14)

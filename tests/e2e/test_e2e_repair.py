@@ -103,6 +103,7 @@ async def older_than_the_stream(url: str) -> None:
         await worker.connection.execute("UPDATE unified_worker.backfill SET since = '2020-01-01'")
 
 
+@pytest.mark.long
 @pytest.mark.promise(6)
 async def test_what_a_relay_leaves_out_comes_from_the_hosts(database: str) -> None:
     await older_than_the_stream(database)
@@ -116,6 +117,7 @@ async def test_what_a_relay_leaves_out_comes_from_the_hosts(database: str) -> No
     assert await wrong_rows(database, kept.whole) == []
 
 
+@pytest.mark.long
 async def test_kills_in_the_middle_of_repairs_cost_nothing(database: str, tmp_path: Path) -> None:
     """Case 9, by kill -9: the next worker starts again what was under way."""
     await older_than_the_stream(database)
@@ -144,6 +146,7 @@ async def command(config: Config, capsys: pytest.CaptureFixture[str], *arguments
     return code, capsys.readouterr().out
 
 
+@pytest.mark.long
 async def test_the_command_says_what_differs_and_corrects_it(database: str, capsys: pytest.CaptureFixture[str]) -> None:
     async with hosted(SETTINGS, 600, 5) as (kept, relay, services):
         given = repairing(services, BACKFILL="off")

@@ -54,6 +54,7 @@ async def granted(url: str, kind: str) -> None:
             await connection.execute(EMPTY)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["empty", "application"])
 async def test_the_documented_rights_are_enough(database: str, roles: str, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every kind of event, wipes among them; a restart; a cursor that is forgotten; a rebuild of what follows from records."""

@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pytest
+
 from relay_simulator.faults import Say
 from relay_simulator.server import RelayServer
 from testing.application_schema import TABLES
@@ -49,6 +51,7 @@ async def told(folder: Path, url: str) -> dict[str, Any]:
     return json.loads(answer.out)
 
 
+@pytest.mark.long
 async def test_beside_a_worker_after_its_stop_and_after_its_death(database: str, tmp_path: Path) -> None:
     """On an application's tables; test_e2e_embedded.py asks it of the worker's own."""
     async with connected(database) as connection:
@@ -109,6 +112,7 @@ async def test_a_fault_is_the_last_word_of_a_run(database: str, tmp_path: Path) 
     assert "restarted its numbering" in answer.out
 
 
+@pytest.mark.long
 async def test_what_it_refuses(database: str, tmp_path: Path) -> None:
     for did in ("alice.test", "did:plc:", "did:plc:x\x1b[2J", "'; DROP TABLE posts; --", "did:plc:" + "a" * 5000, ""):
         answer = await asked(tmp_path, "--did", did, url=database)

@@ -95,6 +95,7 @@ async def test_a_second_signal_leaves_at_once(database: str, tmp_path: Path) -> 
             assert await worker.ends(1) == 128 + signal.SIGTERM
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("noticed", [False, True])
 async def test_sigterm_while_the_database_is_away(private_server: PostgresServer, tmp_path: Path, noticed: bool) -> None:
     """Exit 0 all the same, the cursor where it was, and a WARNING that says so; afterwards nothing is missing.

@@ -31,6 +31,7 @@ def is_verdict(line: str) -> bool:
     return "violates_thread_gate is True" in line or line.endswith("#notification/reply is missing")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("left_wrong", ["", LEFT_WRONG], ids=["left right", "left wrong"])
 @pytest.mark.promise(3)
 async def test_a_replay_over_another_writer_s_rows_counts_nothing_twice(database: str, left_wrong: str, tmp_path: Path) -> None:

@@ -250,6 +250,7 @@ async def away(url: str, seconds: float) -> None:
         assert worker.metrics.settled["failed"] == 0
 
 
+@pytest.mark.long
 async def test_a_directory_that_is_away_for_a_while_stops_and_loses_nothing(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -41,6 +41,7 @@ def leave_contested_handles_open(model: Model) -> None:
             row["handle"] = UNDETERMINED
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("at_once", [False, True], ids=["one after the other", "at once"])
 @pytest.mark.promise(3)
 async def test_what_two_relays_send_counts_once(database: str, at_once: bool) -> None:

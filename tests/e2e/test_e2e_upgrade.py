@@ -189,6 +189,7 @@ async def stopped_in_mid_stream(
     return reached
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("version", "end"),
     [
@@ -223,6 +224,7 @@ async def test_an_upgrade_in_mid_stream(database: str, tmp_path: Path, version: 
     await check_finds_nothing(tmp_path, database)
 
 
+@pytest.mark.long
 async def test_an_older_version_on_a_newer_database(database: str, tmp_path: Path) -> None:
     """A schema step that it does not know: it refuses, and changes nothing. One that it knows: it goes on."""
     stream = stream_of(FIVE_TYPES)

@@ -71,6 +71,7 @@ async def wrong_rows(url: str, stream: Traffic) -> list[str]:
     return [line for line in await differences(url, stream.model) if not any(words in line for words in other)]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("mix", [REALISTIC, AWKWARD], ids=["realistic", "awkward"])
 @pytest.mark.parametrize("level", ["full", "signatures"])
 async def test_nothing_honest_is_refused(database: str, mix: Mix, level: Verify) -> None:
@@ -82,6 +83,7 @@ async def test_nothing_honest_is_refused(database: str, mix: Mix, level: Verify)
     assert await wrong_rows(database, stream) == []
 
 
+@pytest.mark.long
 @pytest.mark.promise(7)
 async def test_keys_that_change_before_and_after_and_without_a_word(database: str) -> None:
     """The directory is ahead of the stream, so that its accounts are known before: an older key is nobody's any more."""

@@ -104,6 +104,7 @@ async def test_the_variables_of_libpq_do_not_steer_the_server(directory: Path, m
         assert await connection.fetchval("SELECT current_database()") == "unified"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["d" * 100, "to, and fro"], ids=["too long for a socket", "a comma parts two hosts"])
 async def test_a_directory_that_can_hold_no_socket_gets_it_elsewhere(directory: Path, name: str) -> None:
     async with EmbeddedPostgres(directory / name) as server:
@@ -154,6 +155,7 @@ async def test_a_second_process_is_refused_and_the_first_goes_on(used: Path) -> 
             assert await connection.fetchval("SELECT 1") == 1
 
 
+@pytest.mark.long
 async def test_a_command_uses_the_server_that_runs_there_and_leaves_it_alone(directory: Path) -> None:
     place = directory / ("d" * 100)  # its socket is elsewhere
     copy_cluster(18, place)
@@ -186,6 +188,7 @@ async def test_a_command_makes_no_database(directory: Path) -> None:
     assert not (directory / "cluster").exists()
 
 
+@pytest.mark.long
 async def test_a_stale_pid_file_hits_no_innocent_process(used: Path) -> None:
     async with EmbeddedPostgres(used):
         account = unprivileged_account(used)
@@ -252,6 +255,7 @@ async def test_a_broken_setting_is_told_in_the_servers_words(used: Path) -> None
     assert servers_in(used) == []
 
 
+@pytest.mark.long
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root needs another account")
 async def test_root_may_name_a_directory_that_only_root_can_enter(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     state = directory.with_name("state")

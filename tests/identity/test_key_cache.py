@@ -3,6 +3,8 @@
 import gc
 import tracemalloc
 
+import pytest
+
 from relay_simulator import keys
 from unified_indexer.identity.key_cache import MOST_KEPT, Checked, KeyCache, Known, NoIdentity
 from unified_indexer.protocol.keys import parse_multikey
@@ -54,6 +56,7 @@ def test_a_did_that_holds_another_is_another() -> None:
         assert name not in cache
 
 
+@pytest.mark.long
 def test_a_hundred_thousand_keys_take_25_mb() -> None:
     """Half of them are looked at: one of the two generations, as full as it gets."""
     cache, half = KeyCache(), MOST_KEPT // 2 - 1

@@ -56,6 +56,7 @@ async def pypi(folder: Path, monkeypatch: pytest.MonkeyPatch, answer: Answer) ->
         yield
 
 
+@pytest.mark.long
 async def test_a_known_vulnerability_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -79,6 +80,7 @@ async def test_a_known_vulnerability_fails(
     assert not {"pip", "pip-audit"} & asked
 
 
+@pytest.mark.long
 async def test_nothing_known_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -88,6 +90,7 @@ async def test_nothing_known_is_said(
     assert capsys.readouterr().out == "audit: 2 packages, 0 known vulnerabilities\n"
 
 
+@pytest.mark.long
 async def test_where_pypi_can_t_be_asked_it_is_skipped_aloud(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], unused_tcp_port: int
 ) -> None:

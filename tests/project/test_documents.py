@@ -60,7 +60,7 @@ def test_every_path_that_is_named_exists(name: str) -> None:
 
 @pytest.mark.parametrize("name", CURRENT)
 def test_every_make_target_and_module_that_is_named_exists(name: str) -> None:
-    targets = set(re.findall(r"^([a-z]+):", read("Makefile"), re.MULTILINE))
+    targets = set(re.findall(r"^([a-z-]+):", read("Makefile"), re.MULTILINE))
     text = read(name)
     assert set(re.findall(r"`make (?:[A-Z]+=\S+ )?([a-z]+)", text)) <= targets
     for module in re.findall(r"python -m ((?:benchmarks|testing|relay_simulator|unified_indexer)[\w.]*)", text):

@@ -53,6 +53,7 @@ def test_prometheus_accepts_its_configuration_and_the_rules() -> None:
     assert yaml.safe_load(CONFIG.read_text(encoding="utf-8"))["rule_files"] == [RULES.name]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("path", UNIT_TESTS, ids=lambda path: path.stem)
 def test_alerts_fire_when_they_should_and_only_then(path: Path) -> None:
     promtool("test", "rules", path)

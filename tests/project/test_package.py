@@ -165,6 +165,7 @@ def test_the_sdist_holds_what_the_wheel_is_built_from(folder: Path, source: Path
     assert {Path(name).suffix for name in found - outside} <= CODE
 
 
+@pytest.mark.long
 def test_the_command_tells_its_version_and_its_own_name(folder: Path, installed: Path) -> None:
     command = installed / "bin" / program_name.INSTALLED
     version = run(command, "--version", cwd=folder, PYTHONPATH=str(installed))

@@ -45,6 +45,7 @@ def test_tests_and_mutants_of_the_invariants_carry_their_promise() -> None:
         assert not mutant or mutants[mutant].promise == int(number), mutant
 
 
+@pytest.mark.long
 def test_the_option_runs_the_tests_of_a_promise_and_refuses_another_number() -> None:
     def collect(promise: int) -> subprocess.CompletedProcess[str]:
         command = ["-m", "pytest", "--collect-only", "-q", "tests/pipeline/test_watermark.py", "--promise", str(promise)]

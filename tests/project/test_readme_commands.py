@@ -156,6 +156,7 @@ def dry(folder: Path, target: str) -> str:
     return done.stdout
 
 
+@pytest.mark.long
 async def test_make_run_by_itself(installed: Path) -> None:
     stream = traffic(1_000)
     async with RelayServer(stream.frames) as relay:
@@ -167,6 +168,7 @@ async def test_make_run_by_itself(installed: Path) -> None:
             assert "[INFO] Stopped" in shell.output
 
 
+@pytest.mark.long
 async def test_make_demo_shows_what_is_in_the_database(installed: Path) -> None:
     """Its time begins with the first event, so that there is one however slow the machine is and short the time."""
     async with Shell(installed, "make demo", DEMO="--seconds 0") as shell:
@@ -195,6 +197,7 @@ async def port_for_us() -> AsyncGenerator[None]:
     yield
 
 
+@pytest.mark.long
 async def test_make_relay_and_make_follow_beside_it(installed: Path) -> None:
     """And, as the page on backfills says, from there to the timeline of an account."""
     (installed / "project" / ".env").write_text("HTTP_BIND=127.0.0.1:0\n")
@@ -248,6 +251,7 @@ async def test_a_python_without_the_packages_is_told_what_to_type(bare: Path) ->
         assert "Traceback" not in shell.output
 
 
+@pytest.mark.long
 async def test_a_database_of_ones_own_and_the_commands_beside_the_worker(bare: Path, database: str) -> None:
     stream = traffic(1_000, cheap=False)
     did = next(iter(stream.model.repos))

@@ -28,6 +28,7 @@ def costs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]
     return dict(zip(BOMBS, map(json.loads, told.splitlines()), strict=True))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", BOMBS)
 @pytest.mark.promise(5)
 def test_no_frame_takes_much_memory_or_time(name: str, costs: dict[str, dict[str, Any]]) -> None:

@@ -165,6 +165,7 @@ def test_a_deep_tree_is_no_deep_recursion(monkeypatch: pytest.MonkeyPatch) -> No
         assert found.records == 3
 
 
+@pytest.mark.long
 def test_memory_stays_bounded_for_a_large_repo() -> None:
     """34 MB in a process of its own, which takes the spools in memory and the places of the blocks."""
     told = subprocess.run(

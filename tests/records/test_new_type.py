@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from testing.commits import Stream, at, delete, did, like, post, put, repost
 from testing.database_side import opened
 from testing.databases import connected
@@ -108,6 +110,7 @@ RECORD = RecordType(
 '''
 
 
+@pytest.mark.long
 async def test_one_file_is_a_record_type(database: str, tmp_path: Path) -> None:
     stream = Stream()
     async with opened(database) as worker:  # as it was before the file
@@ -146,6 +149,7 @@ async def test_one_file_is_a_record_type(database: str, tmp_path: Path) -> None:
         assert await connection.fetchval("SELECT count(*) FROM generic_records") == 0
 
 
+@pytest.mark.long
 async def test_all_that_can_follow_from_a_row_of_a_new_type_is_kept_and_known(database: str, tmp_path: Path) -> None:
     stream = Stream()
     async with opened(database) as worker:

@@ -127,6 +127,7 @@ async def test_a_body_may_end_too_early_as_if_it_were_whole() -> None:
         assert len(car) == len(right) * 9 // 10
 
 
+@pytest.mark.long
 async def test_a_body_may_never_end() -> None:
     async with hosted() as network, aiohttp.ClientSession(auto_decompress=False) as session:
         did = network.ledger.did(1)

@@ -21,6 +21,7 @@ SAID = re.compile(
 )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("stream", [["--commits", "60"], ["--now", "--rate", "100"]])
 async def test_the_command_serves_the_hosts(stream: list[str]) -> None:
     options = ["--port", "0", "--accounts", "20", "--web-accounts", "1", "--fault", "export=503"]

@@ -98,6 +98,7 @@ async def test_a_did_web_is_served_at_its_own_port() -> None:
         assert (await fetched(f"{services.plc_url}/{dids[0]}"))[0] == 404
 
 
+@pytest.mark.long
 async def test_who_is_not_there_and_who_is_no_more_are_not_found() -> None:
     settings = Settings(accounts=10, changes=(Change(1_000_020, account=3, tombstone=True),))
     ledger = Ledger(settings)

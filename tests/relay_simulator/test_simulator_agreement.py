@@ -50,6 +50,7 @@ def blocks_of(payload: dict[str, Any]) -> dict[bytes, bytes]:
     return car.split(payload["blocks"])[1]
 
 
+@pytest.mark.long
 def test_indexer_and_model_refuse_the_same_operations() -> None:
     model = Model()
     refused = 0

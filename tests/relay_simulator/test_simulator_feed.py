@@ -40,6 +40,7 @@ async def feeding(rate: float) -> AsyncGenerator[tuple[RelayServer, Feed]]:
             running.cancel()
 
 
+@pytest.mark.long
 async def test_the_command_makes_events_of_now_at_the_rate() -> None:
     command = [sys.executable, "-u", "-m", "relay_simulator", "--port", "0", "--now", "--rate", "200", "--cheap"]
     async with spawned(*command, cwd=PROJECT) as process, asyncio.timeout(DEADLINE):

@@ -36,6 +36,7 @@ def test_equal_settings_give_equal_streams(cheap: bool, mix: Mix) -> None:
     assert stream(settings, 400) != stream(Settings(seed=8, accounts=50, history=40, cheap=cheap, mix=mix), 400)
 
 
+@pytest.mark.long
 def test_equal_in_another_process_with_other_hashes(tmp_path: Path) -> None:
     digests: set[str] = set()
     for hash_seed in ("1", "2"):
@@ -72,6 +73,7 @@ def test_seqs_and_times_and_revs_advance() -> None:
     assert len(revs) == 30
 
 
+@pytest.mark.long
 def test_the_realistic_mix_is_the_live_networks() -> None:
     sent = stream(Settings(cheap=True, accounts=20_000), 10_000)
     found = commits(sent)
@@ -86,6 +88,7 @@ def test_the_realistic_mix_is_the_live_networks() -> None:
     assert {"app.bsky.graph.block", "fm.teal.alpha.feed.play"} <= {op.collection for commit in found for op in commit.ops}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("cheap", [True, False])
 def test_frames_have_a_real_size(cheap: bool) -> None:
     sizes = [len(one.frame) for one in stream(Settings(cheap=cheap, accounts=200), 600)]
@@ -122,6 +125,7 @@ def test_facets_mark_the_bytes_that_they_are_about() -> None:
                     pass
 
 
+@pytest.mark.long
 def test_the_awkward_mix_has_every_kind_of_trouble() -> None:
     sent = stream(Settings(cheap=True, accounts=150, mix=Mix.awkward()), 12_000)
     found = commits(sent)

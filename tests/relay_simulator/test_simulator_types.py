@@ -3,6 +3,8 @@
 from collections import Counter
 from functools import cache
 
+import pytest
+
 from relay_simulator.generator import Generator, Settings
 from relay_simulator.mix import Mix
 from relay_simulator.truth import AccountTruth, CommitTruth, IdentityTruth, Sent
@@ -45,6 +47,7 @@ def model() -> Model:
     return found
 
 
+@pytest.mark.long
 def test_every_type_is_created_updated_and_deleted() -> None:
     found = Counter(
         (op.action, op.collection) for sent in awkward() if isinstance(sent.truth, CommitTruth) for op in sent.truth.ops
@@ -54,6 +57,7 @@ def test_every_type_is_created_updated_and_deleted() -> None:
     assert {collection for _, collection in found} >= GENERIC
 
 
+@pytest.mark.long
 def test_every_type_gives_rows_and_is_refused_at_times() -> None:
     rows = model().rows()
     for table, least in {

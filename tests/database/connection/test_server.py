@@ -69,6 +69,7 @@ async def likes(server: PostgresServer) -> int:
         return await connection.fetchval("SELECT count(*) FROM likes")
 
 
+@pytest.mark.long
 async def test_lanes_write_where_the_lock_is_and_nowhere_else(two: tuple[PostgresServer, PostgresServer]) -> None:
     """Each connection chose a host for itself: lanes wrote to B while the cursor moved on A."""
     old, new = two
@@ -249,6 +250,7 @@ async def rotated(connection: Connection, reload: Callable[[str], Awaitable[None
     await reload("local all other scram-sha-256\n")
 
 
+@pytest.mark.long
 async def test_a_lane_leaves_a_server_that_takes_no_writes(private_server: PostgresServer) -> None:
     pool = DatabasePool(private_server.url, size=2, name="relay.test", durable=True)
     await make_ready(pool, RECORD_TYPES)

@@ -144,6 +144,7 @@ async def test_both_in_flight(database: str, monkeypatch: pytest.MonkeyPatch, ma
             assert await wrong("n", lambda act: act)
 
 
+@pytest.mark.long
 async def test_a_thousand_rounds_as_they_come(database: str) -> None:
     """All meetings, mixed; who is a little ahead in a lane changes from batch to batch.
 

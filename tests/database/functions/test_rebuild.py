@@ -288,6 +288,7 @@ async def beside(url: str) -> AsyncGenerator[DatabasePool]:
         pool.terminate()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("wreck", [SHAKEN, "SELECT"], ids=["shaken", "sound"])
 async def test_it_runs_beside_the_stream(database: str, wreck: str) -> None:
     """Half of the traffic comes while the derived rows of the first half are recomputed, a few rows at a time."""

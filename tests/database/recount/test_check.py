@@ -142,6 +142,7 @@ async def test_a_sample_finds_each_wrong_too(worker: Worker) -> None:
         await transaction.rollback()
 
 
+@pytest.mark.long
 async def test_each_wrong_is_found_and_mended_by_a_rebuild(both_worker: Worker) -> None:
     await told(both_worker)
     connection = both_worker.connection
