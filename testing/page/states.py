@@ -59,7 +59,8 @@ Scene = tuple[UnifiedWorker, History]
 
 def _worker(**env: str) -> UnifiedWorker:
     usual = {"VERIFY": "full", "BACKFILL": "repair", "READY_LAG_SECONDS": "60", "HTTP_BIND": "127.0.0.1:0"}
-    return UnifiedWorker(Config.from_env(settings("postgresql://nobody@127.0.0.1:1/nothing", "wss://bsky.network") | usual | env))
+    nowhere = settings("postgresql://nobody@127.0.0.1:1/nothing", "wss://bsky.network")
+    return UnifiedWorker(Config.from_env(nowhere | usual | env))
 
 
 def _resting(worker: UnifiedWorker) -> Scene:
@@ -130,7 +131,7 @@ def _minutes(rate: float, lag: float) -> list[Sample]:
     """Five minutes of samples, up and down a little, and an hour's lag at their beginning."""
     now = time()
     return [
-        Sample(now - age, rate * (1 + math.sin(age / 7) / 9), 3_600.0 if age > 295 else lag * (1 + math.sin(age / 11) / 4) + age / 99)
+        Sample(now - age, rate * (1 + math.sin(age / 7) / 9), 3_600.0 if age > 295 else lag * (1 + math.sin(age / 11) / 4))
         for age in range(300, -1, -1)
     ]
 
