@@ -16,7 +16,7 @@ def _printable(character: str) -> str:
 
 
 def shortened(text: str, most: int) -> str:
-    """At most so many characters; an ellipsis is the last of a longer text."""
+    """Of a longer text its beginning, and an ellipsis: `most` characters."""
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 

@@ -8,5 +8,7 @@ compatibility.py  may we write into this existing database? every fault with its
 advice.py         what an existing database lacks, though it works
 migrations.py     our bookkeeping: reads the numbered steps
 migrations/       the steps, one .sql file each; one that was released never changes
+views.py          what people ask, as views in a schema of their own
+views/            … one .sql file each
 finite_times.py   times that an earlier version wrote as infinity
 """

@@ -10,7 +10,7 @@ import asyncpg
 
 from unified_indexer.database.connection.sessions import Connection
 from unified_indexer.database.functions import install, installed, optional_columns
-from unified_indexer.database.schema import compatibility, finite_times, tables
+from unified_indexer.database.schema import compatibility, finite_times, tables, views
 from unified_indexer.database.schema.advice import advice, warnings
 from unified_indexer.database.schema.migrations import MIGRATIONS
 from unified_indexer.errors import OperatorError
@@ -73,6 +73,7 @@ async def prepare(connection: Connection, record_types: Sequence[RecordType]) ->
         older = 0 < before.version < DERIVED_SINCE and before.tables_by == "worker"
         if mended or (older and await _any_rows(connection, schema, record_types)):
             await connection.execute("SELECT unified_worker.begin_rebuild()")  # the worker sees to it, beside the stream
+        await views.install(connection, schema, record_types)
         found = await warnings(connection)
         if before.tables_by == "application":
             found += await advice(connection, schema, record_types)
