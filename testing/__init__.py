@@ -46,6 +46,7 @@ search_tree.py         a second, slow implementation of the search tree
 faults/                `make faults`: relay, network, database and process fail
 fuzz/                  `make fuzz`: hostile bytes
 mutants/               `make mutants`: known small bugs
+proof/                 `make proof`: the long runs, and the page that keeps their results
 print_sql.py           `make sql`: every function that the worker installs
 dependency_audit.py    known vulnerabilities of what is installed, for `make check`
 """
