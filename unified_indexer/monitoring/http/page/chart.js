@@ -113,10 +113,9 @@ class Chart {
     this.marks.forEach(([line, text], number) => {
       const [y, words, x] = marks[number] || [0, "", 0];
       put(line, y === null ? { x1: x, x2: x, y1: this.base, y2: this.base + 4 } : { x1: LEFT, x2: this.width - RIGHT, y1: y, y2: y });
-      const edge = Math.max(x, LEFT + 8);
-      put(text, y === null ? { x: edge, y: this.base + 17, "text-anchor": "middle" } : { x: LEFT - 8, y: y + 4, "text-anchor": "end" });
+      put(text, y === null ? { x, y: this.base + 17, "text-anchor": "middle" } : { x: LEFT - 8, y: y + 4, "text-anchor": "end" });
       if (text.textContent !== words) text.textContent = words;
-      text.style.display = x > this.width - HALF ? "none" : "";
+      text.style.display = y === null && (x < LEFT + 8 || x > this.width - HALF) ? "none" : "";
       line.style.display = marks[number] ? "" : "none";
     });
   }
