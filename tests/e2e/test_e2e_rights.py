@@ -17,6 +17,7 @@ from testing.traffic import traffic
 from testing.workers import finished, running, settings
 from unified_indexer.database.background.rebuild import Rebuild
 from unified_indexer.database.connection.pool import DatabasePool
+from unified_indexer.database.schema.look import look
 from unified_indexer.database.schema.ready import make_ready
 from unified_indexer.errors import OperatorError
 from unified_indexer.records import RECORD_TYPES
@@ -102,7 +103,10 @@ async def faults_of(url: str) -> str:
     pool = DatabasePool(url, size=2, name="relay.test", durable=False)
     with pytest.raises(OperatorError) as caught:
         await make_ready(pool, RECORD_TYPES)
-    pool.terminate()
+    looking = DatabasePool(url, size=1, name="relay.test", durable=False, exclusive=False)
+    assert (await look(looking, RECORD_TYPES)).faults == caught.value.faults, "`config check` says what a start says"
+    for one in (pool, looking):
+        one.terminate()
     return "\n".join(caught.value.faults)
 
 

@@ -1,6 +1,7 @@
 """Make a database ready at start.
 
 ready.py          connected, locked, prepared; or what is in the way
+look.py           what a start would find, with nothing changed
 session.py        the one connection of a command
 prepare.py        our bookkeeping, the tables if there are none, the functions
 tables.py         the tables of an empty database
