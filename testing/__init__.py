@@ -15,6 +15,8 @@ forgeries.py           what becomes of each forgery of the simulator
 frames.py              frames byte by byte, official vectors, recorded frames
 Servers, databases, workers:
 servers.py             PostgreSQL servers, to use and to kill
+failover.py            a primary and its standby, to lose one of them
+between.py             HAProxy and pgbouncer before a server
 databases.py           questions to a worker's database: cursor, at rest, differences from the model
 database_side.py       the worker's way into a database, without the stream
 confirming.py          a worker that believes no relay, with the hosts that it asks

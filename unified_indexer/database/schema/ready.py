@@ -11,7 +11,8 @@ import asyncpg
 
 from unified_indexer.config.database_url import redacted
 from unified_indexer.database.connection.failures import DATABASE_ERRORS, READ_ONLY, sqlstate
-from unified_indexer.database.connection.pool import POOLER, DatabasePool, LockLost
+from unified_indexer.database.connection.pool import DatabasePool, LockLost
+from unified_indexer.database.connection.poolers import POOLER
 from unified_indexer.database.connection.sessions import Connection
 from unified_indexer.database.connection.tls import tls_fault
 from unified_indexer.database.schema.prepare import prepare, prepared
