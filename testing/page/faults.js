@@ -2,16 +2,30 @@
 () => {
   const SLACK = 1; // pixels: half ones are rounded
   const ROOM = 5; // pixels between two numbers
+  const LEAST_CONTRAST = 4.5; // of any text, whatever its size
   const found = [], texts = [];
   const wide = document.documentElement.scrollWidth, screen = document.documentElement.clientWidth;
   if (wide > screen) found.push(`the page is ${wide} pixels wide, the screen ${screen}`);
 
   const seen = node => node.checkVisibility() && !node.closest(".unseen");
   const name = (node, words) => `${node.closest("[id]")?.id || node.tagName}: “${words.trim().slice(0, 40)}”`;
+  const channel = value => (value / 255 <= 0.04045 ? value / 255 / 12.92 : ((value / 255 + 0.055) / 1.055) ** 2.4);
+  const light = ([r, g, b]) => 0.2126 * channel(r) + 0.7152 * channel(g) + 0.0722 * channel(b);
+  const numbers = colour => colour.match(/[\d.]+/g).map(Number);
+  const behind = node => {
+    const colour = numbers(getComputedStyle(node).backgroundColor);
+    return colour.length === 3 || colour[3] === 1 ? colour : behind(node.parentElement);
+  };
+  const contrast = node => {
+    const style = getComputedStyle(node);
+    const [dark, bright] = [light(numbers(node instanceof SVGElement ? style.fill : style.color)), light(behind(node))].sort((a, b) => a - b);
+    return (bright + 0.05) / (dark + 0.05);
+  };
   const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   while (walker.nextNode()) {
     const text = walker.currentNode, parent = text.parentElement;
     if (!text.data.trim() || parent.matches("script, style, noscript *") || !seen(parent)) continue;
+    if (contrast(parent) < LEAST_CONTRAST) found.push(`too pale (${contrast(parent).toFixed(1)}), ${name(parent, text.data)}`);
     const range = document.createRange();
     range.selectNodeContents(text);
     let boxes = [...range.getClientRects()].filter(box => box.width > 0 && box.height > 0);

@@ -23,12 +23,11 @@ from relay_simulator.records import POST, Record
 from relay_simulator.repository import written
 from relay_simulator.server import RelayServer
 from testing.authors import SECOND, START, Author
-from testing.browser import CONTRAST, Look, looking
+from testing.browser import Look, looking
 from testing.processes import Process
 from testing.waiting import until
 from testing.workers import settings
 
-STATES = ["ready", "behind", "starting", "stalled", "lost"]
 HOSTILE = """<script>document.title = 'taken'</script><img src="x" onerror="document.title = 'taken'"> & <b>مرحبا</b> 👩‍🚀"""
 
 FORMATS = {
@@ -117,6 +116,7 @@ async def test_the_page_follows_what_happens(database: str, tmp_path: Path) -> N
                 await look.rate_is(200, 2_000)
                 assert len(await look.line("#rate-chart")) >= 2, "what came before the kill is kept, with a gap after it"
                 assert await look.page.evaluate("window.opened") == "once"
+                assert "worker started again at" in await look.text("#heard")
             assert len(icons) == 3
             assert {request for request in look.requests if not request.startswith("data:")} == {url, url + "live"}
             assert [complaint for complaint in look.complaints if "net::ERR_" not in complaint] == []
@@ -210,7 +210,7 @@ async def test_what_comes_from_the_network_is_text_on_any_screen(database: str, 
 
 
 async def fits(look: Look) -> None:
-    """On a phone nothing is wider than the screen; light and dark differ, and both can be read in every state."""
+    """On a phone nothing is wider than the screen; light and dark differ."""
     page = look.page
     for width in (1280, 360, 320):
         await page.set_viewport_size({"width": width, "height": 740})
@@ -220,8 +220,6 @@ async def fits(look: Look) -> None:
     for scheme in ("light", "dark"):
         await page.emulate_media(color_scheme=scheme)
         grounds.add(await colour_of(look, "body"))
-        lowest, where = await page.evaluate(CONTRAST, STATES)
-        assert lowest >= 4.5, f"{scheme}, {where}"
     assert len(grounds) == 2
 
 

@@ -20,12 +20,12 @@ async def each_state(look: Look) -> AsyncGenerator[str]:
 
 
 async def test_every_state_can_be_read_on_any_screen() -> None:
-    """No text sticks out, is cut off, lies over another or touches it; the console has nothing to say."""
+    """No text sticks out, is cut off, is pale, lies over another or touches it; the console has nothing to say."""
     found: dict[str, list[str]] = {}
     async with blank() as look:
         async for name in each_state(look):
-            for width in (WIDE, PHONE):
-                await on_screen(look, width)
+            for width, scheme in ((WIDE, "light"), (PHONE, "dark")):
+                await on_screen(look, width, scheme)
                 if wrong := await faults(look):
                     found[f"{name}, {width} pixels"] = wrong
         assert (found, look.complaints) == ({}, [])
@@ -37,9 +37,8 @@ async def test_a_picture_of_every_state_is_left_to_look_at(tmp_path: Path) -> No
     async with blank() as look:
         async for name in each_state(look):
             for width in (WIDE, PHONE):
-                await on_screen(look, width)
                 for scheme in SCHEMES:
-                    await look.page.emulate_media(color_scheme=scheme)
+                    await on_screen(look, width, scheme)
                     await picture(look, tmp_path, name, width, scheme)
     pictures = list(tmp_path.glob("*.png"))
     assert len(pictures) == 4 * len(STATES)

@@ -26,7 +26,10 @@ class Chart {
     svg.addEventListener("pointermove", event => this.point(event.clientX));
     svg.addEventListener("pointerdown", event => this.point(event.clientX));
     svg.addEventListener("pointerleave", () => this.onpoint(null));
-    svg.addEventListener("blur", () => this.onpoint(null));
+    svg.addEventListener("blur", () => {
+      this.readout.removeAttribute("aria-live");
+      this.onpoint(null);
+    });
     svg.addEventListener("keydown", event => this.step(event));
   }
 
@@ -50,6 +53,7 @@ class Chart {
     if (event.key === "Escape") this.onpoint(null);
     if (!by || !this.samples.length) return;
     event.preventDefault();
+    this.readout.setAttribute("aria-live", "polite"); // only while somebody asks
     const from = this.at === null ? this.samples.length - 1 : this.samples.indexOf(this.nearest());
     const to = Math.min(this.samples.length - 1, Math.max(0, from + by));
     this.onpoint(this.samples[to][0]);

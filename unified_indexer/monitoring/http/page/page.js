@@ -26,6 +26,8 @@ let offset = 0; // the worker's clock minus ours, seconds
 let samples = []; // [time by the worker's clock, events per second, lag or null], in order
 let source = null;
 let asked = 0; // when the worker was last asked
+let begun = Infinity; // when the worker was started, by its own clock, seconds
+let again = null; // the same, where another ran before while this page was open
 
 const rateChart = new Chart($("rate-chart"), {
   title: "Events per second", value: sample => sample[1], format: value => `${rate(value)} per second`, mark: value => whole.format(value),
@@ -52,7 +54,11 @@ function listen() {
   source = new EventSource("live");
   source.addEventListener("past", event => {
     const past = JSON.parse(event.data);
+    if (now && now.version !== past.version) location.reload(); // its page is another too
     if (now && now.relay !== past.relay) samples = [];
+    const start = past.time - past.uptime;
+    if (start > begun + 2) again = start;
+    begun = start;
     const begin = past.samples.length ? past.samples[0][0] : past.time;
     samples = samples.filter(sample => sample[0] < begin); // of a worker before this one, say
     take(past);
@@ -113,7 +119,7 @@ function showState() {
     set(item.firstChild, REASONS[reason.name] ? `${REASONS[reason.name]}: ` : "");
     set(item.lastChild, REASONS[reason.name] ? reason.detail : reason.detail.replace(/^./, first => first.toUpperCase()));
   });
-  set($("heard"), now ? `last update at ${moment(heard)}` : "");
+  set($("heard"), now ? `${again ? `worker started again at ${moment(again)}, ` : ""}last update at ${moment(heard)}` : "");
   const title = `${name === "stalled" ? word.toUpperCase() : word} · ${now ? now.relay : "unified-worker"}`;
   if (document.title !== title) document.title = title;
   const icon = drawn(...ICONS[name]);
