@@ -52,7 +52,8 @@ def bars(title: str, values: Mapping[str, float], axis_title: str) -> str:
             f'<rect x="{middle - 0.35 * place:.1f}" y="{top:.1f}" width="{0.7 * place:.1f}" height="{bottom - top:.1f}" '
             f'fill="{COLOURS[0]}"/>'
         )
-        parts.append(f'<text x="{middle:.0f}" y="{top - 3:.1f}" text-anchor="middle" font-size="11">{value:,.4g}</text>')
+        shown = f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+        parts.append(f'<text x="{middle:.0f}" y="{top - 3:.1f}" text-anchor="middle" font-size="11">{shown}</text>')
         parts.append(f'<text x="{middle:.0f}" y="{bottom + 16}" text-anchor="middle" font-size="11">{escape(name)}</text>')
     parts.append(f'<text x="{LEFT + WIDTH / 2:.0f}" y="{bottom + 36}" text-anchor="middle">{escape(axis_title)}</text>')
     return "\n".join([*parts, "</svg>", ""])

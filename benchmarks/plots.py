@@ -123,13 +123,15 @@ def histogram(times: Sequence[float]) -> dict[str, float]:
 def drawings(figures: Figures) -> Mapping[str, str]:
     """SVGs by the names of their files."""
     sizes, memory, levels = figures.sizes, figures.memory, figures.levels
-    by_level = {"by-verify.svg": bars("commits per second", levels, "what is proven (VERIFY)")} if levels else {}
+    by_level = {"by-verify.svg": bars("commits per second, by what is proven", levels, "VERIFY")} if levels else {}
     return by_level | {
         "by-batch.svg": bars(
-            "commits per second", {f"{most:,}": rate for most, rate in figures.batches.items()}, "events in a call, at most"
+            "commits per second, by the largest batch",
+            {f"{most:,}": rate for most, rate in figures.batches.items()},
+            "events in a call, at most",
         ),
         "by-size.svg": draw(
-            [Panel("commits per second", {"": list(sizes.values())})],
+            [Panel("commits per second, by the size of the tables", {"": list(sizes.values())})],
             [held / 1e6 for held in sizes],
             "million rows in the tables before",
         ),
@@ -139,7 +141,9 @@ def drawings(figures: Figures) -> Mapping[str, str]:
             "seconds",
         ),
         "latency.svg": bars(
-            "% of the events", histogram(figures.times), "milliseconds from the relay's frame to the durable commit, up to"
+            "how long an event takes, % of the events",
+            histogram(figures.times),
+            "milliseconds from the relay's frame to the durable commit, up to",
         ),
     }
 
