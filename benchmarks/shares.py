@@ -67,7 +67,7 @@ async def run(
 ) -> Cost:
     """Have workers with these SHAREs read the frames until their cursors are at the end. `through`: by an ingester and this
     server. `publish`: with PUBLISH."""
-    last = seq_of([*read_frames(frames)][-1])
+    last = max(seq_of(frame) or 0 for frame in read_frames(frames))
     folder = frames.parent
     async with fresh_database(server) as url:
         with relay(folder, "--frames", str(frames)) as source, ExitStack() as children:
@@ -154,7 +154,9 @@ async def compare(server: PostgresServer, folder: Path, commits: int) -> tuple[l
     found: dict[str, Cost] = {}
     for count in COUNTS:
         shares = [f"{number}/{count}" for number in range(1, count + 1)]
-        found[f"{count} share{'s' if count > 1 else ''}"] = await run(server, frames, load, shares)
+        name = f"{count} share{'s' if count > 1 else ''}"
+        print(f"{name} …", flush=True)
+        found[name] = await run(server, frames, load, shares)
     found["one share of 64"] = await run(server, frames, load, [f"1/{MANY}"])
     async with engine() as between:
         found["through a stream's server"] = await run(server, frames, load, ["1/1"], through=between)

@@ -15,6 +15,7 @@ accounts/        what a relay says of accounts, confirmed by their own servers
 backfill/        whole repos, fetched from the servers that keep them
 monitoring/      what the worker is doing: log lines, terminal, HTTP, the live page
 command_line/    the process, its exit codes, and the commands
+tracing/         traces of batches and fetches, for an OpenTelemetry collector
 config/          settings from the environment and .env
 log/             log lines that never block, and their formats
 embedded/        the PostgreSQL of --embedded

@@ -9,7 +9,7 @@ from random import Random
 
 from testing.faults.feed import RESERVED
 from testing.faults.keeper import Keeper
-from testing.faults.kind import Kind
+from testing.faults.kind import Kind, Need
 from testing.faults.process import DEATH, TERMINATED
 from testing.faults.scene import Scene
 
@@ -84,7 +84,7 @@ async def _share_count_changed(scene: Scene, rng: Random) -> None:
     scene.keeper.held.set()
 
 
-STREAM = frozenset({"stream"})
+STREAM: frozenset[Need] = frozenset({"stream"})
 DIES = TERMINATED | {DEATH}
 KINDS = (
     Kind("engine_killed", "several", "kill -9 of the stream's server, some with the loss of all", _engine_killed, needs=STREAM),

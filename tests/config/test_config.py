@@ -66,6 +66,7 @@ def test_defaults() -> None:
         identity_ttl=86_400.0,
         allow_private_hosts=False,
         dns_servers=(),
+        otlp_endpoint=None,
     )
 
 
@@ -189,6 +190,7 @@ def test_every_fault_at_once() -> None:
         IDENTITY_TTL="0",
         ALLOW_PRIVATE_HOSTS="some",
         DNS_SERVERS="dns.example",
+        OTEL_EXPORTER_OTLP_ENDPOINT="collector:4318",
     )
     assert [fault.split()[0] for fault in told] == [setting.name for setting in SETTINGS]
     assert "hunter2" not in "\n".join(told)
@@ -213,6 +215,7 @@ def test_every_fault_at_once() -> None:
             for value in ("plc", "ftp://plc", "http://u@plc", "http://plc/x", "http://plc?x", "http://plc:0", "http://[x]")
         ),
         *(("DNS_SERVERS", value) for value in ("dns.example", "1.1.1", "1.1.1.1:x", "::1:x", "1.1.1.1:99999")),
+        *(("OTEL_EXPORTER_OTLP_ENDPOINT", value) for value in ("collector", "grpc://c:4317", "http://c:4318/v1/traces")),
         *(("VERIFY", value) for value in ("on", "true", "all")),
         ("VERIFY_UNPROVEN", "off"),
         *(("AUDIT_RATE", value) for value in ("-1", "601", "x")),

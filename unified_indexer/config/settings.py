@@ -176,6 +176,11 @@ SETTINGS = (
         "",
         "Comma-separated name servers, 9.9.9.9 or 127.0.0.1:5353, for accounts' hosts and handles. Empty: the system's.",
     ),
+    Setting(
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        "",
+        "The OpenTelemetry collector, as http://host:4318, that gets traces of batches and fetches (OTLP, JSON). Empty: none.",
+    ),
 )
 LOG_FORMATS = ("text", "json")
 Level = Literal["off", "signatures", "full"]
@@ -225,8 +230,10 @@ class Config:
     identity_ttl: float  # seconds
     allow_private_hosts: bool
     dns_servers: tuple[tuple[str, int], ...]  # address and port; none: the system's
+    otlp_endpoint: str | None  # http(s)://host[:port] of a collector
     hints: tuple[str, ...] = field(default=(), compare=False)  # what is usable, and perhaps not what was meant
     faults: tuple[str, ...] = ()  # what is unusable, and has a stand-in here; empty but for who asked for it
+    partitions: int = 0  # of the tables that can be divided by author; 0 = as they are
 
     @property
     def service(self) -> str:
@@ -296,6 +303,7 @@ class Config:
             identity_ttl=values.seconds("IDENTITY_TTL", MAX_IDENTITY_TTL, low=60),
             allow_private_hosts=values.switch("ALLOW_PRIVATE_HOSTS"),
             dns_servers=values.name_servers("DNS_SERVERS"),
+            otlp_endpoint=values.collector("OTEL_EXPORTER_OTLP_ENDPOINT"),
             hints=values.hints(),
             faults=tuple(values.faults),
         )

@@ -171,6 +171,14 @@ class Values:
             self.faults.append(f"{name} is {_shown(text)!r}; write pds, or https://host of a mirror")
             return None
 
+    def collector(self, name: str) -> str | None:
+        text = self.text(name)
+        try:
+            return http_origin(text) if text else None
+        except ValueError:
+            self.faults.append(f"{name} is {_shown(text)!r}; write http://host:4318, or https://host, without a path")
+            return None
+
     def name_servers(self, name: str) -> tuple[tuple[str, int], ...]:
         servers: list[tuple[str, int]] = []
         for part in self.text(name).split(","):
