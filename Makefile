@@ -12,7 +12,7 @@ DEV := $(VENV)/.installed-dev
 SUITE := $(BIN)/python -m pytest -n 4 --dist worksteal
 FUZZ := $(VENV)/.installed-fuzz
 
-.PHONY: help run relay follow demo test test-all soak faults fuzz mutants check spell format hooks coverage sql lock bench clean
+.PHONY: help run relay follow demo test test-all soak faults fuzz mutants proof check spell format hooks coverage sql lock bench clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{ printf "make %-9s %s\n", $$1, $$2 }'
@@ -47,6 +47,9 @@ fuzz: $(FUZZ)  ## ten minutes of hostile frames, CARs, records and trees, by ath
 
 mutants: $(DEV)  ## known small bugs, each of which the tests must find, under 30 minutes (MUTANTS='name …': only these)
 	$(BIN)/python -m testing.mutants $(MUTANTS)
+
+proof: $(DEV)  ## the long proofs, one after the other, a day or so (PROOF='--list'; PROOF='mutants faults --write')
+	@$(BIN)/python -m testing.proof $(PROOF)
 
 check: $(DEV)  ## lint, format, spelling, types, known vulnerabilities of what is installed
 	$(BIN)/python -m pip check

@@ -16,6 +16,8 @@ forgeries.py           what becomes of each forgery of the simulator
 frames.py              frames byte by byte, official vectors, recorded frames
 Servers, databases, workers:
 servers.py             PostgreSQL servers, to use and to kill
+failover.py            a primary and its standby, to lose one of them
+between.py             HAProxy and pgbouncer before a server
 databases.py           questions to a worker's database: cursor, at rest, differences from the model
 database_side.py       the worker's way into a database, without the stream
 confirming.py          a worker that believes no relay, with the hosts that it asks
@@ -46,6 +48,7 @@ search_tree.py         a second, slow implementation of the search tree
 faults/                `make faults`: relay, network, database and process fail
 fuzz/                  `make fuzz`: hostile bytes
 mutants/               `make mutants`: known small bugs
+proof/                 `make proof`: the long runs, and the page that keeps their results
 print_sql.py           `make sql`: every function that the worker installs
 dependency_audit.py    known vulnerabilities of what is installed, for `make check`
 """

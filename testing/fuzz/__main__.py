@@ -89,6 +89,7 @@ def main() -> int:
         print(MISSING, file=sys.stderr)
         return 2
     clean = [_run(name, options.seconds) for name in NAMES if options.target in (None, name)]
+    print(f"{sum(clean)} of {len(clean)} targets: nothing found in {options.seconds:,} seconds each")
     return 0 if all(clean) else 1
 
 

@@ -61,7 +61,7 @@ async def test_an_unknown_command_is_told_from_an_argument(tmp_path: Path) -> No
     code, output = await ended(tmp_path, "frobnicate")
     assert code == 2
     assert (
-        "unknown command 'frobnicate': write one of backfill, check, dead-letters, identities, ingest, "
+        "unknown command 'frobnicate': write one of backfill, check, config, dead-letters, identities, ingest, "
         "rebuild-derived, repair, status" in output
     )
 

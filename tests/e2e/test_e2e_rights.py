@@ -1,19 +1,23 @@
 """A role with the rights that docs/security.md names, and no others, does everything that the worker does."""
 
+import logging
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import asyncpg
 import pytest
 
 from relay_simulator.server import RelayServer
 from testing.application_schema import TABLES
+from testing.database_side import opened
 from testing.databases import connected, differences
 from testing.processes import Process
 from testing.traffic import traffic
 from testing.workers import finished, running, settings
 from unified_indexer.database.background.rebuild import Rebuild
 from unified_indexer.database.connection.pool import DatabasePool
+from unified_indexer.database.schema.look import look
 from unified_indexer.database.schema.ready import make_ready
 from unified_indexer.errors import OperatorError
 from unified_indexer.records import RECORD_TYPES
@@ -71,6 +75,13 @@ async def test_the_documented_rights_are_enough(database: str, roles: str, kind:
             assert (await connection.fetchval(OF_INDEXER) > 0) is (kind == "empty")
             await connection.execute(READER)
             await connection.execute("SET ROLE application; SELECT did FROM unified_worker.repos WHERE active")
+            # The views show nobody more than the tables do: of the worker's own the role has not been granted any.
+            if kind == "empty":
+                with pytest.raises(asyncpg.InsufficientPrivilegeError, match="posts"):
+                    await connection.execute("SELECT FROM unified_views.active_posts")
+                await connection.execute("RESET ROLE; GRANT SELECT ON ALL TABLES IN SCHEMA public TO application")
+            await connection.execute("SET ROLE application")
+            assert await connection.fetchval("SELECT count(*) > 0 FROM unified_views.active_posts")
             await connection.execute("RESET ROLE; REVOKE CREATE ON SCHEMA public FROM indexer")
         async with running(roles, relay.url, reset_cursor=True) as worker:  # all of it again, by the rights of a second start
             await finished(worker, stream.last_seq)
@@ -92,7 +103,10 @@ async def faults_of(url: str) -> str:
     pool = DatabasePool(url, size=2, name="relay.test", durable=False)
     with pytest.raises(OperatorError) as caught:
         await make_ready(pool, RECORD_TYPES)
-    pool.terminate()
+    looking = DatabasePool(url, size=1, name="relay.test", durable=False, exclusive=False)
+    assert (await look(looking, RECORD_TYPES)).faults == caught.value.faults, "`config check` says what a start says"
+    for one in (pool, looking):
+        one.terminate()
     return "\n".join(caught.value.faults)
 
 
@@ -116,6 +130,21 @@ async def test_each_right_that_is_taken_is_named(database: str, roles: str, stat
     faults = await faults_of(roles)
     assert said in faults
     assert len(faults.splitlines()) == 1
+
+
+async def test_without_the_right_to_make_a_schema_there_are_no_views(
+    database: str, roles: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    await granted(database, "application")
+    async with connected(database) as connection:
+        await connection.execute("DROP SCHEMA unified_views")
+        with caplog.at_level(logging.INFO):
+            async with opened(roles):
+                pass
+        assert await connection.fetchval("SELECT to_regnamespace('unified_views') IS NULL")
+    (said,) = [record for record in caplog.records if "unified_views" in record.getMessage()]
+    assert said.levelno == logging.INFO
+    assert "CREATE SCHEMA unified_views AUTHORIZATION" in said.getMessage()
 
 
 async def test_the_right_to_make_tables_is_named_and_the_command_ends_with_2(database: str, roles: str, tmp_path: Path) -> None:

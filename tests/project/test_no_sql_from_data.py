@@ -30,6 +30,8 @@ ELSEWHERE = {
     "compare._keys": "the tables' and columns' names, and numbers",
     "queries._drop": "one of two constants that lock",
     "sizes._count": "a table, as the server quoted its name",
+    "views._done": "the views, in files of ours, with the schema and a collation as the server quoted them",
+    "views.install": "two digests",
     "waiting._look": "table and column of a foreign key, as the server quoted them (letters.AWAITED)",
 }
 

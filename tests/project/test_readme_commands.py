@@ -37,6 +37,7 @@ NOT_HERE = {
     "make test": "it is the suite that this test is part of",
     "docker compose -f docker-compose.unified.yml up -d": "no Docker engine is here; test_packaging.py looks at the file",
     "docker compose -f docker-compose.unified.yml logs -f unified-worker": "the same",
+    "python unified_worker.py config check": "beside a worker it ends with 2; test_config_command.py runs it",
     "python unified_worker.py identities import https://plc.directory": "it needs the internet, and hours",
     'pg_dump --format=custom --file=unified.dump "$DATABASE_URL"': "test_e2e_backup.py does it while a worker runs",
     "createdb restored && pg_restore --exit-on-error --dbname=restored unified.dump": "the same",
@@ -60,6 +61,7 @@ TRIED = (
     "python unified_worker.py dead-letters",
     "python unified_worker.py dead-letters retry",
     "python unified_worker.py check",
+    "python unified_worker.py config check --restart",
     "python unified_worker.py repair --desynchronised",
 )
 

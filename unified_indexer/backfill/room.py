@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import shutil
+from typing import NamedTuple
 
 from unified_indexer.database.connection.failures import DATABASE_ERRORS
 from unified_indexer.database.connection.pool import DatabasePool
@@ -14,6 +15,7 @@ log = logging.getLogger(__name__)
 
 INTERVAL = 10.0  # seconds between two looks
 LEAST = 0.1  # of the disk that must be free
+NOTHING = "No repo is fetched, because "
 
 
 class Room:
@@ -39,20 +41,32 @@ class Room:
         async with self._pool.connection() as connection:
             directory = await room.data_directory(connection)
             taken = await room.size(connection) if self._limit else 0
-        if self._limit and taken >= self._limit:
-            self._say("size", "the database has %s, and BACKFILL_DATABASE_LIMIT is %s", taken, self._limit)
-        elif (free := await asyncio.to_thread(_free, directory)) is not None and free[0] < LEAST * free[1]:
-            self._say("disk", "the disk of the database has %s free of %s", *free)
+        lack = lacking(self._limit, taken, await asyncio.to_thread(free_of, directory))
+        if lack is not None:
+            self.lacks = lack.what
+            warn_limited(log, f"room {lack.what}", "%s", lack.words)
         elif self.lacks is not None:
             self.lacks = None
             log.info("The database has room again: fetching continues")
 
-    def _say(self, lacks: str, why: str, one: int, other: int) -> None:
-        self.lacks = lacks
-        warn_limited(log, f"room {lacks}", f"No repo is fetched, because {why}", size(one), size(other))
+
+class Lack(NamedTuple):
+    """`what`: `disk` or `size`, as Room says; `words`: for the operator."""
+
+    what: str
+    words: str
 
 
-def _free(directory: str | None) -> tuple[int, int] | None:
+def lacking(limit: int, taken: int, free: tuple[int, int] | None) -> Lack | None:
+    """What there is too little of for whole repos, where the database has `taken` bytes of `limit`, and its disk `free`."""
+    if limit and taken >= limit:
+        return Lack("size", NOTHING + f"the database has {size(taken)}, and BACKFILL_DATABASE_LIMIT is {size(limit)}")
+    if free is not None and free[0] < LEAST * free[1]:
+        return Lack("disk", NOTHING + f"the disk of the database has {size(free[0])} free of {size(free[1])}")
+    return None
+
+
+def free_of(directory: str | None) -> tuple[int, int] | None:
     """Bytes that are free, and that there are in all; None where nothing can be seen."""
     try:
         usage = None if directory is None else shutil.disk_usage(directory)

@@ -7,6 +7,7 @@ program_name.py   what the program is called where an operator reads it
 signals.py        the first signal asks, the second leaves at once
 stdout.py         what commands print
 asking.py         connections, client and identities of a command that asks outside
+looking.py        what a start would find, looked at for `config check`
 network_check.py  random repos, held against what their own servers have
 repair_run.py     repos fetched by the command itself
 retry_run.py      dead letters applied again, one commit after the other

@@ -9,7 +9,8 @@ from pathlib import Path
 from unified_indexer.command_line import program_name
 from unified_indexer.command_line.command import Command
 from unified_indexer.command_line.commands import COMMANDS
-from unified_indexer.config.settings import SETTINGS
+from unified_indexer.config.environment import in_file
+from unified_indexer.config.settings import SECRETS, SETTINGS
 from unified_indexer.version import VERSION
 
 EMBEDDED_DIR = Path("data/postgres")
@@ -86,7 +87,11 @@ def _commands() -> str:
 
 
 def _settings() -> str:
-    paragraphs = ["settings, from the environment or from .env in the working directory (the environment has priority):"]
+    files = f"{', '.join(map(in_file, SECRETS))}: the path of a file that holds the value in place of the variable."
+    paragraphs = [
+        "settings, from the environment or from .env in the working directory (the environment has priority);",
+        f"{files}\n",
+    ]
     for setting in SETTINGS:
         default = f"[{setting.default}] " if setting.default else ""
         meaning = textwrap.fill(default + setting.meaning, 96, initial_indent=" " * 22, subsequent_indent=" " * 22)

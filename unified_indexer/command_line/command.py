@@ -17,7 +17,8 @@ class Command:
     the exit code.
 
     An OperatorError that it raises exits with 2, a Stop with 1. `--embedded` is every command's; `summary` is a line, for
-    the worker's own --help; `needs` names the settings that it uses besides DATABASE_URL.
+    the worker's own --help; `needs` names the settings that it uses besides DATABASE_URL. `only_looks`: it is run with faults
+    in the settings too, and nothing is started for it.
     """
 
     name: str
@@ -26,3 +27,4 @@ class Command:
     run: Callable[[Config, Namespace], Awaitable[int]]
     add_options: Callable[[ArgumentParser], None] = no_options
     needs: tuple[str, ...] = ("LOG_LEVEL",)
+    only_looks: bool = False

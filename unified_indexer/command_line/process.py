@@ -43,11 +43,13 @@ def main(make: Callable[[Config, bool], StreamWorker], argv: Sequence[str]) -> i
     arguments = cli.parse(argv)
     code = 0
     try:
-        config = Config.from_env(embedded=arguments.embedded is not None)
+        only_looks = arguments.command is not None and arguments.command.only_looks
+        config = Config.from_env(embedded=arguments.embedded is not None, tolerant=only_looks)
         # What a command finds goes to stdout, alone; the worker's log is what it has to say.
         handler.configure(config.log_level, sys.stdout if arguments.command is None else sys.stderr, config.log_format)
-        for hint in config.hints:
-            log.warning("%s", hint)
+        if not only_looks:
+            for hint in config.hints:
+                log.warning("%s", hint)
         code = uvloop.run(_serve(make, config, arguments))
     except* OperatorError as group:
         code = 2
@@ -72,6 +74,8 @@ def _unforeseen(kind: type[BaseException], error: BaseException, trace: Tracebac
 async def _serve(make: Callable[[Config, bool], StreamWorker], config: Config, arguments: cli.Arguments) -> int:
     began, server = time.monotonic(), None
     async with AsyncExitStack() as stack:
+        if arguments.command is not None and arguments.command.only_looks:
+            return await arguments.command.run(config, arguments.options)
         if arguments.embedded is not None:
             embedded = EmbeddedPostgres(arguments.embedded, existing=arguments.command is not None)
             server = await stack.enter_async_context(embedded)

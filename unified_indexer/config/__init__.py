@@ -1,6 +1,7 @@
 """The operator's settings: environment and .env in, checked values out.
 
 settings.py      Config: every setting, every fault in one message
+environment.py   the environment, .env, and files with secrets, read
 values.py        one value read and checked, its fault with what to write
 chosen.py        ACCOUNTS: a file of DIDs, or whom one account follows
 addresses.py     addresses of a relay, of directories and name servers, and to listen on

@@ -49,6 +49,15 @@ def name_server(text: str) -> tuple[str, int]:
         return str(ip_address(host)), port
 
 
+def named_host(host: str) -> str | None:
+    """The host, if it is a name that name servers are asked for; None for an address, `localhost`, or nothing."""
+    try:
+        ip_address(host)
+    except ValueError:
+        return host if "." in host else None
+    return None
+
+
 def on_this_machine(relay_url: str) -> bool:
     """Whether that relay is on this machine, as far as its URL shows."""
     return _reach_of(relay_url.partition("://")[2]) == "this machine"

@@ -1,14 +1,11 @@
 """The worker's settings: environment and .env in, one checked value out; all faults in one message."""
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal
 
-from dotenv import dotenv_values
-
 from unified_indexer.config.chosen import Chosen
+from unified_indexer.config.environment import environment, with_files
 from unified_indexer.config.stream_url import StreamAddress
 from unified_indexer.config.values import MOST_SHARES, Address, Values
 from unified_indexer.errors import OperatorError
@@ -31,12 +28,13 @@ MAX_READY_LAG = 86_400.0 * 30  # seconds
 @dataclass(frozen=True, slots=True)
 class Setting:
     """One environment variable: its name, its default as it would be written (empty: none), and what it means. `off`: an empty
-    value says so; of any other setting it counts as not set."""
+    value says so; of any other setting it counts as not set. `secret`: it may hold a password, so a file may hold it."""
 
     name: str
     default: str
     meaning: str
     off: bool = False
+    secret: bool = False
 
 
 SETTINGS = (
@@ -44,12 +42,14 @@ SETTINGS = (
         "DATABASE_URL",
         "",
         "The PostgreSQL database, as postgresql://user:password@host:5432/database. Required, except with --embedded.",
+        secret=True,
     ),
     Setting(
         "RELAY_URL",
         "wss://bsky.network",
         "The relay to follow: a host, or a ws:// or wss:// URL. Or the Redis or Valkey server that holds its stream, as "
         "redis://user:password@host:6379/0?relay=wss://bsky.network (rediss:// with TLS).",
+        secret=True,
     ),
     Setting("DB_POOL_SIZE", "20", f"The largest number of open connections to the database, 1 to {MAX_POOL_SIZE}."),
     Setting("LOG_LEVEL", "INFO", "The lowest level that is logged: DEBUG, INFO, WARNING or ERROR."),
@@ -174,6 +174,7 @@ Level = Literal["off", "signatures", "full"]
 Fetching = Literal["off", "repair", "network"]
 FETCHING: tuple[Fetching, ...] = ("off", "repair", "network")
 LEVELS: tuple[Level, ...] = ("off", "signatures", "full")
+SECRETS = tuple(setting.name for setting in SETTINGS if setting.secret)
 _OFF = {setting.name for setting in SETTINGS if setting.off}
 _DEFAULTS = {setting.name: setting.default for setting in SETTINGS}
 
@@ -215,6 +216,7 @@ class Config:
     allow_private_hosts: bool
     dns_servers: tuple[tuple[str, int], ...]  # address and port; none: the system's
     hints: tuple[str, ...] = field(default=(), compare=False)  # what is usable, and perhaps not what was meant
+    faults: tuple[str, ...] = ()  # what is unusable, and has a stand-in here; empty but for who asked for it
 
     @property
     def service(self) -> str:
@@ -233,15 +235,19 @@ class Config:
                 return seq
 
     @classmethod
-    def from_env(cls, env: Mapping[str, str] | None = None, *, embedded: bool = False) -> "Config":
+    def from_env(cls, env: Mapping[str, str] | None = None, *, embedded: bool = False, tolerant: bool = False) -> "Config":
         """Read the settings from `env`; without it, from the process's environment and ./.env, where the environment has
         priority.
 
-        An empty value counts as not set. `embedded`: DATABASE_URL is neither needed nor looked at.
+        An empty value counts as not set. `embedded`: DATABASE_URL is neither needed nor looked at. `tolerant`: faults are not
+        raised, but left in `faults`; an address is empty then, or None.
 
         Raises OperatorError, naming every fault and its remedy at once, never a password.
         """
-        values = Values(_environment() if env is None else env, _DEFAULTS)
+        written, unreadable = environment(_OFF) if env is None else (env, None)
+        given, faults = with_files(written, SECRETS[embedded:])  # the first is DATABASE_URL
+        values = Values(given, _DEFAULTS, SECRETS)
+        values.faults += [unreadable, *faults] if unreadable else faults
         database_url = "" if embedded else values.database_url()
         stream = values.stream()
         relay_url = values.relay_url(stream)
@@ -279,18 +285,8 @@ class Config:
             allow_private_hosts=values.switch("ALLOW_PRIVATE_HOSTS"),
             dns_servers=values.name_servers("DNS_SERVERS"),
             hints=values.hints(),
+            faults=tuple(values.faults),
         )
-        if values.faults:
+        if values.faults and not tolerant:
             raise OperatorError(values.faults)
         return config
-
-
-def _environment() -> dict[str, str]:
-    path = Path(".env")
-    try:
-        # No interpolation: a password may hold ${.
-        written = dotenv_values(path, interpolate=False) if path.is_file() else {}
-    except (OSError, UnicodeDecodeError) as error:
-        raise OperatorError([f".env cannot be read ({type(error).__name__}); make it a readable text file in UTF-8"]) from None
-    sources = (written, os.environ)
-    return {n: value or "" for source in sources for n, value in source.items() if (value and value.strip()) or n in _OFF}

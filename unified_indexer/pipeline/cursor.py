@@ -69,6 +69,13 @@ FOLLOWED = "INSERT INTO {schema}.firehose_cursor (service, updated_at) VALUES ($
 BEGUN = "UPDATE {schema}.firehose_cursor SET cursor = $2, updated_at = now() WHERE service = ANY($1) AND cursor IS NULL"
 
 
+def seq_of(service: str, cursor: str) -> int:
+    """The seq that a stored cursor says. Raises OperatorError where it says none."""
+    if not cursor.isdecimal():
+        raise OperatorError([f"the cursor stored for {service} is not a seq ({cursor[:40]!r}): start with --reset-cursor"])
+    return int(cursor)
+
+
 class Cursor:
     """Loads and saves the cursor of one relay, together with the gaps, on the connection that holds the worker's lock."""
 
@@ -106,16 +113,12 @@ class Cursor:
                 self._tell_foreign(forgotten)
             log.info("No cursor is stored for %s: starting from CURSOR=%s", self._service, configured)
             return Stored(None, None, forgotten, foreign)
-        if not row["cursor"].isdecimal():
-            raise OperatorError(
-                [f"the cursor stored for {self._service} is not a seq ({row['cursor'][:40]!r}): start with --reset-cursor"]
-            )
+        seq = seq_of(self._service, row["cursor"])
         if configured != "live" and not self._warned:
             self._warned = True
             log.warning(
                 "CURSOR=%s is ignored, because a cursor is stored for %s; --reset-cursor removes it", configured, self._service
             )
-        seq = int(row["cursor"])
         log.info("Resuming %s from the stored cursor %d", self._service, seq)
         return Stored(seq, row["time"], forgotten, foreign)
 

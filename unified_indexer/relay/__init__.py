@@ -2,6 +2,7 @@
 
 firehose.py    frames through any number of connections
 connection.py  one websocket connection within its bounds
+look.py        one connection, to see whether a relay answers and where its stream is
 watchdog.py    silence and pings: ends a connection that is dead (these three are the only websocket)
 skipping.py    gets past a message that can't be read
 redirects.py   where a relay that moved may lead us

@@ -6,8 +6,10 @@ from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.datastructures import Headers
-from websockets.exceptions import InvalidStatus, SecurityError, WebSocketException
+from websockets.exceptions import ConnectionClosed, InvalidProxy, InvalidStatus, SecurityError, WebSocketException
 
+from unified_indexer.config.addresses import normalised_relay
+from unified_indexer.errors import OperatorError
 from unified_indexer.relay.backoff import retry_after
 from unified_indexer.relay.redirects import MAX_HOPS, STATUSES, followed
 from unified_indexer.version import VERSION
@@ -24,15 +26,18 @@ OPEN_TIMEOUT = 10.0  # seconds for TCP, TLS and the HTTP upgrade together
 CLOSE_TIMEOUT = 1.0  # seconds for the closing handshake; nothing hangs on it
 MAX_QUOTED_CHARACTERS = 300  # of what an error or a web page says, in a line of the log
 
+UNREACHABLE = (OSError, WebSocketException)  # what a connection fails with; TimeoutError is an OSError
+CLOSED = ConnectionClosed
+
 log = logging.getLogger(__name__)
 
 
 async def open_connection(url: str, ssl: tls.SSLContext | None) -> ClientConnection:
     """Connect to `url`, ws or wss, following redirects. `ssl` replaces the system's certificate authorities.
 
-    Raises OSError or WebSocketException, of which InvalidProxy, like ImportError, is for a proxy setting that is unusable.
+    Raises OSError or WebSocketException, and OperatorError for a proxy setting that is unusable.
     """
-    return await _Connect(
+    connecting = _Connect(
         url,
         trusted=ssl,
         user_agent_header=f"unified-worker/{VERSION}",
@@ -45,6 +50,24 @@ async def open_connection(url: str, ssl: tls.SSLContext | None) -> ClientConnect
         ping_interval=None,  # the library's own pings fail a connection that we don't read for lack of room
         create_connection=_Connection,
     )
+    try:
+        return await connecting
+    except (InvalidProxy, ImportError) as error:
+        detail = error.msg  # not the whole error, which shows the proxy's password
+        raise OperatorError([f"the proxy of the environment is unusable ({detail}); correct or unset it"]) from None
+
+
+def origin(connection: ClientConnection) -> str:
+    """Where an open connection leads, after redirects: ws(s)://host[:port]."""
+    uri = connection.protocol.uri
+    place = f"[{uri.host}]" if ":" in uri.host else uri.host
+    return normalised_relay(f"{'wss' if uri.secure else 'ws'}://{place}:{uri.port}")
+
+
+def encryption(connection: ClientConnection) -> str | None:
+    """The version of TLS that an open connection has; None if it has none."""
+    found = connection.transport.get_extra_info("ssl_object")
+    return None if found is None else found.version()
 
 
 class _Connect(connect):

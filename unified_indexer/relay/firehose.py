@@ -12,13 +12,12 @@ from time import monotonic
 from typing import Protocol
 
 from websockets.asyncio.client import ClientConnection
-from websockets.exceptions import ConnectionClosed, InvalidProxy, WebSocketException
+from websockets.exceptions import ConnectionClosed
 
 from unified_indexer.config.addresses import SUBSCRIBE_PATH
-from unified_indexer.errors import OperatorError
 from unified_indexer.metrics import Metrics
 from unified_indexer.relay.backoff import Backoff
-from unified_indexer.relay.connection import asked_to_wait, open_connection, why_not
+from unified_indexer.relay.connection import UNREACHABLE, asked_to_wait, open_connection, why_not
 from unified_indexer.relay.position import Position
 from unified_indexer.relay.skipping import Skipping
 from unified_indexer.relay.watchdog import PING_INTERVAL, Watchdog
@@ -138,10 +137,7 @@ class Firehose:
         try:
             async with asyncio.timeout(None) as self._interruptible:
                 connection = await open_connection(url, self._ssl)
-        except (InvalidProxy, ImportError) as error:
-            detail = error.msg  # not the whole error, which shows the proxy's password
-            raise OperatorError([f"the proxy of the environment is unusable ({detail}); correct or unset it"]) from None
-        except (OSError, WebSocketException) as error:  # TimeoutError is an OSError
+        except UNREACHABLE as error:
             await self._pause(logging.WARNING, f"Cannot connect to {self._relay_url} ({why_not(error)})", asked_to_wait(error))
             return None
         finally:

@@ -1,76 +1,65 @@
-"""pgbouncer in transaction mode breaks what the worker builds on: it is found out at start and refused with the remedy."""
+"""pgbouncer: a session per connection is as good as none between; in transaction mode it is refused, before anything is set."""
 
-import asyncio
-import shutil
-import socket
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import asyncpg.connection
 import pytest
 
+from testing.between import IGNORED, Pgbouncer, needs_pgbouncer, pgbouncer
 from testing.database_side import opened
-from testing.servers import server_directory
+from testing.databases import connected
+from testing.documents import read
 from unified_indexer.database.connection.sessions import SESSION_SETTINGS
-from unified_indexer.embedded.programs import unprivileged_account
-from unified_indexer.embedded.server import PostgresServer, spawn_as
+from unified_indexer.embedded.server import PostgresServer
 from unified_indexer.errors import OperatorError
 
-PGBOUNCER = shutil.which("pgbouncer") or "/usr/sbin/pgbouncer"
-pytestmark = pytest.mark.skipif(
-    not Path(PGBOUNCER).exists(), reason="pgbouncer is not installed (Debian: apt-get install pgbouncer)"
-)
-
-CONFIG = """
-[databases]
-{database} = host={host} port=5432 user=unified dbname={database}
-[pgbouncer]
-listen_addr = 127.0.0.1
-listen_port = {port}
-unix_socket_dir =
-auth_type = any
-pool_mode = transaction
-{ignored}
-"""
-SETTINGS = "ignore_startup_parameters = " + ",".join(("extra_float_digits", *SESSION_SETTINGS))
+LEFT = "SELECT name, setting FROM pg_settings WHERE name IN ('synchronous_commit', 'enable_seqscan', 'jit') ORDER BY 1"
 
 
-@pytest.fixture(params=["", SETTINGS], ids=["strict", "ignoring"])
-async def pooler(request: pytest.FixtureRequest, database: str, pg18: PostgresServer) -> AsyncIterator[str]:
-    """The URL of the database behind pgbouncer."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    name = database.partition("?")[0].rpartition("/")[2]
-    host = database.partition("host=")[2].partition("&")[0]
-    with server_directory() as directory:
-        account = unprivileged_account(directory)
-        directory.mkdir(exist_ok=True)
-        config = directory / "pgbouncer.ini"
-        config.write_text(CONFIG.format(database=name, host=host, port=port, ignored=request.param))
-        if account is not None:
-            directory.chmod(0o755)
-        process = await asyncio.create_subprocess_exec(PGBOUNCER, "-q", str(config), **spawn_as(account))
-        try:
-            async with asyncio.timeout(10):
-                while True:
-                    try:
-                        socket.create_connection(("127.0.0.1", port)).close()
-                        break
-                    except ConnectionRefusedError:
-                        assert process.returncode is None
-                        await asyncio.sleep(0.02)
-            yield f"postgresql://unified@127.0.0.1:{port}/{name}"
-        finally:
-            process.terminate()
-            await process.wait()
+def name_of(database: str) -> str:
+    return database.partition("?")[0].rpartition("/")[2]
 
 
-async def test_a_pooler_is_refused_with_the_remedy(pooler: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(params=["", IGNORED], ids=["strict", "ignoring"])
+async def pooler(request: pytest.FixtureRequest, database: str, pg18: PostgresServer) -> AsyncIterator[Pgbouncer]:
+    async with pgbouncer(pg18, name_of(database), "transaction", request.param) as bouncer:
+        yield bouncer
+
+
+@pytest.mark.promise(2)
+@needs_pgbouncer
+async def test_a_pooler_is_refused_with_the_remedy(pooler: Pgbouncer, monkeypatch: pytest.MonkeyPatch) -> None:
     for _ in range(3):  # what a refused start leaves behind on the pooler's connections doesn't change what the next is told
         monkeypatch.setattr(asyncpg.connection, "_uid", 0)  # as in a new process: statements get the same names again
         with pytest.raises(OperatorError) as caught:
-            async with opened(pooler):
+            async with opened(pooler.url):
                 pass
         (fault,) = caught.value.faults
         assert "connection pooler" in fault
         assert "point it at PostgreSQL itself" in fault
+    monkeypatch.setattr(asyncpg.connection, "_uid", 1_000)
+    async with connected(pooler.url) as another:  # another program's, in the sessions that we had for a moment
+        assert [tuple(row) for row in await another.fetch(LEFT)] == [
+            ("enable_seqscan", "on"),
+            ("jit", "on"),
+            ("synchronous_commit", "on"),
+        ]
+
+
+@needs_pgbouncer
+async def test_a_session_per_connection_gets_our_settings(database: str, pg18: PostgresServer) -> None:
+    async with (
+        pgbouncer(pg18, name_of(database), "session", IGNORED) as bouncer,
+        opened(bouncer.url) as worker,
+        worker.pool.connection() as lane,
+        worker.pool.lock_connection() as lock,
+        connected(database) as straight,
+    ):
+        for connection in (lane, lock):
+            for name, value in SESSION_SETTINGS.items():
+                expected = await straight.fetchval("SELECT set_config($1, $2, false)", name, value)
+                assert await connection.fetchval("SELECT current_setting($1)", name) == expected, name
+
+
+def test_the_page_says_what_the_pooler_is_to_ignore() -> None:
+    assert f"\n{IGNORED}\n" in read("docs/high-availability.md")

@@ -9,6 +9,7 @@ import hashlib
 import logging
 import time
 from collections.abc import Callable
+from typing import NamedTuple
 
 import asyncpg
 
@@ -74,6 +75,13 @@ def standby_key(service: str) -> int:
     return lock_key(f"{service}#standby")
 
 
+class Held(NamedTuple):
+    """The lock is somebody else's: what a start would say, and whether it would stand by for it rather than refuse."""
+
+    fault: str
+    waits: bool
+
+
 class WorkerLock:
     """The lock of one share of a relay's stream. `on_standby`: None, or called where another worker has it; then this one waits
     for as long as it takes."""
@@ -112,6 +120,15 @@ class WorkerLock:
             if not waits and time.monotonic() >= deadline:
                 raise OperatorError([self._fault(holder, others)])
             await asyncio.sleep(POLL)
+
+    async def look(self, connection: Connection) -> Held | None:
+        """Who keeps a start of now from taking the lock; None if nobody does. Nothing is taken."""
+        number = lock_key(f"{self._host}#/{self._share.of}")
+        others = None if self._share.of == 1 else await connection.fetchval(OTHERS, lock_key(self._host), number)
+        holder = others or await connection.fetchval(HOLDER, lock_key(self._service))
+        if holder is None:
+            return None
+        return Held(self._fault(holder, others), self._on_standby is not None and others is None)
 
     async def try_keeping(self, connection: Connection) -> bool:
         """Whether this session is the keeper from now on; ask each time that it was not."""

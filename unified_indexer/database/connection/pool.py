@@ -15,9 +15,9 @@ import asyncpg
 
 from unified_indexer.database.connection.failures import DATABASE_ERRORS, READ_ONLY, Unavailable, sqlstate
 from unified_indexer.database.connection.lock import WorkerLock
+from unified_indexer.database.connection.poolers import pooled, refuse_shared, set_all
 from unified_indexer.database.connection.server import CONNECT_TIMEOUT, HOST_TIMEOUT, Server, hosts, ready_session
 from unified_indexer.database.connection.sessions import SESSION_SETTINGS, Connection
-from unified_indexer.errors import OperatorError
 from unified_indexer.shares import WHOLE, Share
 
 if TYPE_CHECKING:
@@ -32,12 +32,6 @@ PING_INTERVAL = 5.0  # seconds between two questions whether the server is still
 PING_TIMEOUT = 9.0  # seconds for the answer
 
 PING = "SELECT 1"
-SETTINGS_IN_FORCE = "SELECT name, setting FROM pg_catalog.pg_settings WHERE name = ANY($1)"
-
-POOLER = (
-    "DATABASE_URL leads to a connection pooler that does not pass session settings on (pgbouncer in transaction mode?): "
-    "point it at PostgreSQL itself, because session locks and settings are lost behind a pooler"
-)
 
 
 class LockLost(Exception):
@@ -99,9 +93,8 @@ class DatabasePool:
                 break
         else:
             await self._connect(candidates[-1], patience)
-        async with self.lock_connection() as connection:
-            await self._refuse_poolers(connection)
-            if self._exclusive:
+        if self._exclusive:
+            async with self.lock_connection() as connection:
                 await self.lock.take(connection)
 
     async def _connect(self, url: str, patience: float) -> None:
@@ -115,7 +108,7 @@ class DatabasePool:
             max_inactive_connection_lifetime=0,
             timeout=patience,
             server_settings=SESSION_SETTINGS,
-            init=self._ready,
+            init=lambda connection: self._ready(connection, url, patience),
             reset=_no_reset,
         )
         connection = await self._pool.acquire(timeout=patience)
@@ -123,8 +116,12 @@ class DatabasePool:
         connection.add_termination_listener(lambda _connection: lost.set())
         self._lock_connection, self._lost = connection, lost
 
-    async def _ready(self, connection: "Connection") -> None:
-        """Every new connection: its session is set up, and it leads where the lock's does."""
+    async def _ready(self, connection: "Connection", url: str, patience: float) -> None:
+        """Every new connection: its session is its own and set up, and it leads where the lock's does."""
+        if await pooled(connection):
+            if self._server is None:
+                await refuse_shared(connection, url, patience)
+            await set_all(connection)
         self._server = await ready_session(connection, self._server)
 
     def terminate(self) -> None:
@@ -199,15 +196,6 @@ class DatabasePool:
                 raise LockLost from None
             except DATABASE_ERRORS:
                 pass  # an answer: a statement that was cancelled, a time-out
-
-    async def _refuse_poolers(self, connection: "Connection") -> None:
-        """A pooler drops session settings: those of this session must be the ones that were asked for."""
-        asked = {
-            name: value for name, value in SESSION_SETTINGS.items() if name in ("synchronous_commit", "lock_timeout", "jit")
-        }
-        in_force = {row["name"]: row["setting"] for row in await connection.fetch(SETTINGS_IN_FORCE, list(asked))}
-        if in_force != asked:
-            raise OperatorError([POOLER])
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import asyncpg
 
 from unified_indexer.database.connection.sessions import Connection
 from unified_indexer.database.functions import install, installed, optional_columns
-from unified_indexer.database.schema import compatibility, finite_times, tables
+from unified_indexer.database.schema import compatibility, finite_times, tables, views
 from unified_indexer.database.schema.advice import advice, warnings
 from unified_indexer.database.schema.migrations import MIGRATIONS
 from unified_indexer.errors import OperatorError
@@ -48,6 +48,8 @@ WHERE relnamespace = $1::regnamespace AND relkind IN ('r', 'p') AND relname = AN
 CURRENT_SCHEMA = "SELECT quote_ident(current_schema())"
 SERVER = "SELECT current_setting('server_version_num')::int, current_setting('server_encoding')"
 
+NOT_OWNER = "the database user may not prepare the schema ({}): let the owner of unified_worker start the worker"
+
 DOLLAR_QUOTE = re.compile(r"\$\w+\$")  # the functions' texts are between such
 OLDEST_SERVER = 15_00_00
 DERIVED_SINCE = 4  # the schema version from which on derived rows mean what they do now: older ones are rebuilt
@@ -60,19 +62,20 @@ async def prepare(connection: Connection, record_types: Sequence[RecordType]) ->
     """
     async with connection.transaction():
         await connection.execute("SELECT pg_advisory_xact_lock($1)", MIGRATION_LOCK)
-        schema = await _preconditions(connection)
+        schema, faults = await preconditions(connection)
+        if faults:
+            raise OperatorError(faults)
         try:
             before = await _own_schema(connection, schema, record_types)
         except asyncpg.InsufficientPrivilegeError as error:
-            raise OperatorError(
-                [f"the database user may not prepare the schema ({error}): let the owner of unified_worker start the worker"]
-            ) from None
+            raise OperatorError([NOT_OWNER.format(error)]) from None
         lacking = await optional_columns.settle(connection, schema, record_types)
         await installed.install(connection, install.functions(schema, record_types, lacking))
         mended = 0 < before.version < finite_times.SINCE and await _mend_times(connection, schema, record_types)
         older = 0 < before.version < DERIVED_SINCE and before.tables_by == "worker"
         if mended or (older and await _any_rows(connection, schema, record_types)):
             await connection.execute("SELECT unified_worker.begin_rebuild()")  # the worker sees to it, beside the stream
+        await views.install(connection, schema, record_types)
         found = await warnings(connection)
         if before.tables_by == "application":
             found += await advice(connection, schema, record_types)
@@ -93,7 +96,8 @@ async def prepared(connection: Connection) -> str:
     return row["record_schema"]
 
 
-async def _preconditions(connection: Connection) -> str:
+async def preconditions(connection: Connection) -> tuple[str, list[str]]:
+    """The schema that the search_path leads to (empty: none), and what no start can do without. It only reads."""
     version, encoding = await connection.fetchrow(SERVER) or (0, "")
     schema: str | None = await connection.fetchval(CURRENT_SCHEMA)
     faults: list[str] = []
@@ -116,9 +120,7 @@ async def _preconditions(connection: Connection) -> str:
             )
     elif not await connection.fetchval(MAY_CREATE_TABLES, "unified_worker"):
         faults.append("the schema unified_worker is closed to the user: ALTER SCHEMA unified_worker OWNER TO …")
-    if faults or schema is None:
-        raise OperatorError(faults)
-    return schema
+    return schema or "", faults
 
 
 async def _mend_times(connection: Connection, schema: str, record_types: Sequence[RecordType]) -> bool:
@@ -133,17 +135,21 @@ async def _any_rows(connection: Connection, schema: str, record_types: Sequence[
 
 
 class Before(NamedTuple):
-    """The database as the start found it: the version of the bookkeeping (0: none), and who created the tables."""
+    """The database as a start finds it: the version of the bookkeeping (0: none), who created the tables, or will, and which of
+    them are there."""
 
     version: int
     tables_by: str
+    present: set[str]
+
+    def lacks_tables(self, record_types: Sequence[RecordType]) -> bool:
+        """Whether a start makes tables."""
+        return self.tables_by == "worker" and len(self.present) < len(tables.names(record_types))
 
 
-async def _own_schema(connection: Connection, schema: str, record_types: Sequence[RecordType]) -> Before:
-    if not await connection.fetchval(OWN_SCHEMA_EXISTS):
-        await connection.execute(OWN_SCHEMA)
-    await connection.execute(OWN_VERSION)
-    row = await connection.fetchrow(VERSION)
+async def standing(connection: Connection, schema: str, record_types: Sequence[RecordType]) -> Before:
+    """How the database is. It only reads. Raises OperatorError where a worker of this version can't start on it."""
+    row = await connection.fetchrow(VERSION) if await connection.fetchval(OWN_VERSION_EXISTS) else None
     version, tables_by, recorded = (row["version"] or 0, row["tables_by"], row["record_schema"]) if row else (0, None, None)
     if version > len(MIGRATIONS):
         raise OperatorError(
@@ -153,16 +159,23 @@ async def _own_schema(connection: Connection, schema: str, record_types: Sequenc
         raise OperatorError(
             [f"the search_path leads to {schema}, but the worker's tables are in {recorded}: ALTER ROLE … SET search_path"]
         )
-    wanted = tables.names(record_types)
-    present = {found["relname"] for found in await connection.fetch(PRESENT, schema, wanted)}
-    if tables_by is None:
-        tables_by = "application" if present else "worker"
+    present = {found["relname"] for found in await connection.fetch(PRESENT, schema, tables.names(record_types))}
+    before = Before(version, tables_by or ("application" if present else "worker"), present)
+    if before.lacks_tables(record_types) and not await connection.fetchval(MAY_CREATE_TABLES, schema):
+        raise OperatorError([f"the user may not create tables in {schema}: GRANT CREATE ON SCHEMA {schema} TO …"])
+    return before
+
+
+async def _own_schema(connection: Connection, schema: str, record_types: Sequence[RecordType]) -> Before:
+    if not await connection.fetchval(OWN_SCHEMA_EXISTS):
+        await connection.execute(OWN_SCHEMA)
+    await connection.execute(OWN_VERSION)
+    before = await standing(connection, schema, record_types)
+    version, tables_by, present = before
     # Only where something is new: CREATE INDEX IF NOT EXISTS locks a table against writers before it looks.
-    if tables_by == "worker" and (len(present) < len(wanted) or version < len(MIGRATIONS)):
-        if len(present) < len(wanted) and not await connection.fetchval(MAY_CREATE_TABLES, schema):
-            raise OperatorError([f"the user may not create tables in {schema}: GRANT CREATE ON SCHEMA {schema} TO …"])
+    if before.lacks_tables(record_types) or (tables_by == "worker" and version < len(MIGRATIONS)):
         await connection.execute(";\n".join(tables.create(schema, record_types)))
-        present = set(wanted)
+        present = set(tables.names(record_types))
     if faults := await compatibility.faults(connection, schema, compatibility.needs(record_types), present):
         raise OperatorError(faults)
     for number, step in enumerate(MIGRATIONS[version:], version + 1):
@@ -173,4 +186,4 @@ async def _own_schema(connection: Connection, schema: str, record_types: Sequenc
             tables_by,
             schema,
         )
-    return Before(version, tables_by)
+    return before

@@ -5,12 +5,14 @@ import logging
 import math
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
 
 import asyncpg
 
 from unified_indexer.config.database_url import redacted
 from unified_indexer.database.connection.failures import DATABASE_ERRORS, READ_ONLY, sqlstate
-from unified_indexer.database.connection.pool import POOLER, DatabasePool, LockLost
+from unified_indexer.database.connection.pool import DatabasePool, LockLost
+from unified_indexer.database.connection.poolers import POOLER
 from unified_indexer.database.connection.sessions import Connection
 from unified_indexer.database.connection.tls import tls_fault
 from unified_indexer.database.schema.prepare import prepare, prepared
@@ -23,6 +25,11 @@ log = logging.getLogger(__name__)
 START_PATIENCE = 30.0  # seconds: for a database that is starting
 # A pooler refuses our session settings; or statements are prepared on one connection and looked for on another.
 POOLER_STATES = ("08P01", "26000", "42P05")
+NO_WRITES = (
+    "DATABASE_URL: {} takes no writes ({}): name the primary, or all hosts with target_session_attrs=read-write; if it is the "
+    "primary, ALTER DATABASE … RESET default_transaction_read_only"
+)
+T = TypeVar("T")
 
 
 async def make_ready(pool: DatabasePool, record_types: Sequence[RecordType], patience: float = START_PATIENCE) -> str:
@@ -31,16 +38,17 @@ async def make_ready(pool: DatabasePool, record_types: Sequence[RecordType], pat
     `patience`: seconds to wait for a database that does not answer, infinity for one that has answered before. OperatorError
     names every fault that only an operator can mend.
     """
-    return await _reach(pool, lambda connection: prepare(connection, record_types), patience)
+    return await reach(pool, lambda connection: prepare(connection, record_types), patience)
 
 
 async def find_ready(pool: DatabasePool, patience: float = START_PATIENCE) -> str:
     """Like `make_ready`, but change nothing in the schema. Raises OperatorError if no worker of this version has prepared
     it."""
-    return await _reach(pool, prepared, patience)
+    return await reach(pool, prepared, patience)
 
 
-async def _reach(pool: DatabasePool, work: Callable[[Connection], Awaitable[str]], patience: float) -> str:
+async def reach(pool: DatabasePool, work: Callable[[Connection], Awaitable[T]], patience: float) -> T:
+    """Open the pool and do the work on the lock's connection. Waits and raises as `make_ready`."""
     began = time.monotonic()
     while True:
         try:
@@ -70,10 +78,7 @@ def _not_ready(error: BaseException, url: str, message: str) -> str:
     if sqlstate(error) == "55P03":
         return f"DATABASE_URL: a table of {url} is locked by another session ({message}): end that one, then start again"
     if sqlstate(error) == READ_ONLY:
-        return (
-            f"DATABASE_URL: {url} takes no writes ({message}): name the primary, or all hosts with "
-            "target_session_attrs=read-write; if it is the primary, ALTER DATABASE … RESET default_transaction_read_only"
-        )
+        return NO_WRITES.format(url, message)
     return f"DATABASE_URL: no connection to {url} ({message}): start the database or correct the address"
 
 

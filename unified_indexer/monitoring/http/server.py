@@ -5,6 +5,7 @@ import base64
 import hashlib
 import logging
 import re
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from importlib.resources import files
 from types import TracebackType
@@ -52,17 +53,14 @@ class HttpServer:
     async def __aenter__(self) -> Self:
         await self._runner.setup()
         self._stack.push_async_callback(self._runner.cleanup)
-        host, port, chosen = self._address
         try:
-            listening = await asyncio.get_running_loop().create_server(self._protocol, host, port)
+            listening = await listen(self._address, self._protocol)
         except OSError as error:
             await self._stack.aclose()
-            fault = f"HTTP_BIND: cannot listen on {self._address} ({error.strerror or error})"
-            if chosen:
-                raise OperatorError([f"{fault}: write another address, or nothing (HTTP_BIND=) for no HTTP"]) from None
-            log.warning(
-                "%s: continuing without the live page, /metrics, /healthz and /readyz; HTTP_BIND sets another address", fault
-            )
+            fault = taken(self._address, error)
+            if self._address.chosen:
+                raise OperatorError([fault]) from None
+            log.warning("%s", fault)
             return self
         self._stack.callback(listening.close)
         self._stack.callback(self._live.close)
@@ -85,6 +83,19 @@ class HttpServer:
         if server is None or len(server.connections) >= MOST_CONNECTIONS:
             return _TurnedAway()
         return server()
+
+
+async def listen(address: Address, protocol: Callable[[], asyncio.Protocol]) -> asyncio.Server:
+    """Listen there. Raises OSError."""
+    return await asyncio.get_running_loop().create_server(protocol, address.host, address.port)
+
+
+def taken(address: Address, error: OSError) -> str:
+    """What follows where HTTP_BIND can't be listened on: a fault if an operator chose it, otherwise a warning."""
+    fault = f"HTTP_BIND: cannot listen on {address} ({error.strerror or error})"
+    if address.chosen:
+        return f"{fault}: write another address, or nothing (HTTP_BIND=) for no HTTP"
+    return f"{fault}: continuing without the live page, /metrics, /healthz and /readyz; HTTP_BIND sets another address"
 
 
 class _TurnedAway(asyncio.Protocol):
