@@ -200,7 +200,7 @@ async def backfilled(url: str, folder: Path, size: Size, made: Network, rng: ran
                 async def reached(mark: float | None = mark, worker: Polite = worker, job: int = job) -> bool:
                     nonlocal rss
                     assert worker.code is None, worker.output
-                    rss = max(rss, worker.rss)
+                    rss = max(rss, worker.highest_rss)
                     done = await connection.fetchval("SELECT coalesce(sum(repos_done), 0)::int FROM unified_worker.hosts")
                     ended = await connection.fetchval(
                         "SELECT ended_at IS NOT NULL AND NOT EXISTS (SELECT FROM unified_worker.repairs) "
