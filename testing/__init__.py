@@ -37,6 +37,7 @@ new_type.py            a worker of sources with one more record type
 waiting.py             a condition with a deadline
 What people see:
 browser.py             a headless browser on the live page
+page/                  the live page in every state, and what may be wrong with one
 screens.py             a pseudo-terminal and its screen
 documents.py           the documents, taken apart
 monitoring.py          rules and dashboards as they are deployed
