@@ -1,4 +1,5 @@
 -- Posts that anybody may see, with their author's names and their counts. A view, so that any condition finds its index.
+-- {schema}: where the record tables are. {keys}: the collation of their keys.
 CREATE OR REPLACE FUNCTION unified_views.active_posts() RETURNS TABLE (
   uri text, cid text, author_did text, handle text, display_name text, text text, langs jsonb, tags jsonb, facets jsonb,
   embed jsonb, parent_uri text, root_uri text, like_count integer, repost_count integer, reply_count integer,

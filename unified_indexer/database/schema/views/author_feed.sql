@@ -1,4 +1,5 @@
 -- The newest posts, replies and reposts of an account.
+-- {schema}: where the record tables are.
 CREATE OR REPLACE FUNCTION unified_views.author_feed(
   actor text, before {schema}.feed_items.sort_at%TYPE DEFAULT 'infinity', most integer DEFAULT 50
 ) RETURNS TABLE (sort_at {schema}.feed_items.sort_at%TYPE, type text, uri text, author_did text, text text)

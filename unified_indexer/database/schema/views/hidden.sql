@@ -1,4 +1,5 @@
 -- Whom an account does not see: who blocks it or is blocked by it, directly or by a list. No rows for nobody (NULL).
+-- {schema}: where the record tables are.
 CREATE OR REPLACE FUNCTION unified_views.hidden(viewer text) RETURNS TABLE (did text) LANGUAGE sql STABLE AS $$
   SELECT b.blocked_did FROM {schema}.blocks AS b WHERE b.blocker_did = viewer
   UNION SELECT b.blocker_did FROM {schema}.blocks AS b WHERE b.blocked_did = viewer

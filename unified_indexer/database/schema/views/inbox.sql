@@ -1,4 +1,5 @@
 -- What others did that concerns an account, the newest first.
+-- {schema}: where the record tables are.
 CREATE OR REPLACE FUNCTION unified_views.inbox(
   viewer text, before {schema}.notifications.created_at%TYPE DEFAULT 'infinity', most integer DEFAULT 50
 ) RETURNS TABLE (

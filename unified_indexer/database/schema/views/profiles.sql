@@ -1,4 +1,5 @@
 -- Active accounts with what they say of themselves. Each count reads the rows that it counts, where a query asks for it.
+-- {schema}: where the record tables are. {keys}: the collation of their keys.
 CREATE OR REPLACE FUNCTION unified_views.profiles() RETURNS TABLE (
   did text, handle text, display_name text, description text, avatar_url text, banner_url text, pinned_post jsonb,
   followers bigint, follows bigint, posts bigint, search_vector tsvector, created_at {schema}.users.created_at%TYPE,

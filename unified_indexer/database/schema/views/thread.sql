@@ -1,5 +1,6 @@
 -- A post and the replies below it, as the viewer sees them (NULL: as anybody does). to_jsonb, since an application's gates may
 -- lack the column.
+-- {schema}: where the record tables are.
 CREATE OR REPLACE FUNCTION unified_views.thread(
   post text, viewer text DEFAULT NULL, deepest integer DEFAULT 50, most integer DEFAULT 1000
 ) RETURNS TABLE (

@@ -1,5 +1,6 @@
 -- What an account sees at home: the newest of those that it follows, and its own. Of four times as many as it shows it leaves
 -- out what the account must not see.
+-- {schema}: where the record tables are.
 CREATE OR REPLACE FUNCTION unified_views.timeline(
   viewer text, before {schema}.feed_items.sort_at%TYPE DEFAULT 'infinity', most integer DEFAULT 50
 ) RETURNS TABLE (
