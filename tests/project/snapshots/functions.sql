@@ -2536,6 +2536,8 @@ BEGIN
   p_gone := '{}';
   p_gone_kinds := '{}';
   p_words := ARRAY(SELECT unified_worker.repair_check(r.did, r.claim) FROM unnest(p_did, p_claim) AS r (did, claim));
+  -- However few records are expected, none is compared with all rows.
+  SET LOCAL enable_nestloop = off;
   IF 602 = ANY (p_kinds) THEN
     WITH said AS MATERIALIZED (
       SELECT o.* FROM unnest(p_uri, p_kind, p_cid, p_subject, p_subject_cid, p_created_at, p_rest)
@@ -2877,6 +2879,7 @@ BEGIN
     p_gone := p_gone || v_gone;
     p_gone_kinds := p_gone_kinds || array_fill(2965::smallint, ARRAY[cardinality(v_gone)]);
   END IF;
+  SET LOCAL enable_nestloop TO DEFAULT;
   IF EXISTS (SELECT FROM unified_worker.repos AS r WHERE r.did = ANY (p_did) AND r.held) THEN
     PERFORM unified_worker.close_letters(l.did, l.path, NULL, false, l.rev) FROM (
       SELECT DISTINCT x.did, d.path, x.rev FROM unnest(p_did, p_rev, p_first, p_end, p_words) AS x (did, rev, first, last, word)
@@ -3719,6 +3722,8 @@ BEGIN
       SELECT x.did, x.handle FROM unified_worker.repos AS x
       WHERE x.did = ANY (p_did) AND NOT x.has_user AND p_words[array_position(p_did, x.did::text)] = 'ok' ORDER BY x.did) AS r;
   END IF;
+  -- However few records are expected, none is compared with all others to find its row.
+  SET LOCAL enable_nestloop = off;
   IF 602 = ANY (p_kind) THEN
     WITH said AS MATERIALIZED (
       SELECT o.* FROM unnest(p_of, p_kind, p_uri, p_cid, p_subject, p_subject_cid, p_created_at, p_rest, p_times, p_quiet)
@@ -3889,6 +3894,7 @@ BEGIN
     UNION ALL SELECT u AS uri, 0 AS like_count, 0 AS repost_count, 0 AS reply_count, 1 AS quote_count FROM unnest(v_quote_count) AS u) AS c
   GROUP BY c.uri ORDER BY c.uri COLLATE "C"
   ON CONFLICT (post_uri) DO UPDATE SET like_count = a.like_count + excluded.like_count, repost_count = a.repost_count + excluded.repost_count, reply_count = a.reply_count + excluded.reply_count, quote_count = a.quote_count + excluded.quote_count, updated_at = now();
+  SET LOCAL enable_nestloop TO DEFAULT;
   IF cardinality(v_done) < cardinality(p_uri) THEN
     p_left := ARRAY(
       SELECT o.place::int FROM unnest(p_uri) WITH ORDINALITY AS o (uri, place)
