@@ -35,6 +35,7 @@ from unified_indexer.monitoring.progress import Progress
 from unified_indexer.pipeline.lanes import Lane, Placed
 from unified_indexer.pipeline.processor import EventProcessor
 from unified_indexer.pipeline.session import Session
+from unified_indexer.pipeline.traced import Traces
 from unified_indexer.pipeline.watermark import Ticket
 from unified_indexer.protocol.events import (
     Account,
@@ -49,9 +50,11 @@ from unified_indexer.protocol.events import (
     Unusable,
 )
 from unified_indexer.protocol.proving import did_of
+from unified_indexer.publishing.publishing import Publishing
 from unified_indexer.records import RECORD_TYPES
 from unified_indexer.records.base.record_type import RecordType
 from unified_indexer.relay.position import Stored
+from unified_indexer.relay.until import Until
 from unified_indexer.selection import Selection
 from unified_indexer.stream import way_in
 from unified_indexer.trust.trust import Trust
@@ -61,6 +64,7 @@ __all__ = ["DatabasePool", "EventProcessor", "SafeJSONEncoder", "UnifiedWorker",
 log = logging.getLogger("unified_worker")
 
 START_PAUSE = 1.0  # seconds between two attempts to start
+REACHED = "Reached --until %s: everything up to seq %s is in the database, and the cursor is stored there"
 
 
 class UnifiedWorker:
@@ -69,8 +73,10 @@ class UnifiedWorker:
 
     record_types: Sequence[RecordType] = RECORD_TYPES
 
-    def __init__(self, config: Config, reset_cursor: bool = False) -> None:
+    def __init__(self, config: Config, reset_cursor: bool = False, until: Until | None = None) -> None:
         self.config = config
+        self._until = until
+        self._traces = Traces(config)
         self.metrics = Metrics()
         self._lifecycle = Lifecycle()
         self.pool = DatabasePool(
@@ -78,6 +84,7 @@ class UnifiedWorker:
             size=config.db_pool_size,
             name=config.relay_host,
             durable=config.synchronous_commit,
+            publishes=config.publish is not None,
             share=config.share,
             on_standby=self._lifecycle.standby if config.standby else None,
         )
@@ -93,7 +100,13 @@ class UnifiedWorker:
             upto=lambda: self.gauges.written_time,
         )
         self.backfill = Backfill(
-            config, self.pool, self.metrics, self.selection, self.trust, crowded=lambda: self.gauges.crowded
+            config,
+            self.pool,
+            self.metrics,
+            self.selection,
+            self.trust,
+            crowded=lambda: self.gauges.crowded,
+            spans=self._traces.spans,
         )
         self.processor = EventProcessor(
             self.pool,
@@ -102,6 +115,7 @@ class UnifiedWorker:
             confirm=config.verify != "off",
             on_inactive=self.accounts.wrote_although_inactive,
         )
+        self.publishing = Publishing(config, self.pool, self.metrics)
         self.cursor = way_in.cursor_of(config, self.pool)
         self.last_session: Session | None = None  # under the lock that is held, or was held last
         self.keeper = Keeper(self.pool)
@@ -129,8 +143,9 @@ class UnifiedWorker:
     async def initialize(self, patience: float = START_PATIENCE) -> None:
         """Connect, take the lock, prepare the schema and begin a session. `patience` (s): how long to wait for a silent
         database."""
+        await self.publishing.check()
         while True:
-            schema = await make_ready(self.pool, self.record_types, patience)
+            schema = await make_ready(self.pool, self.record_types, patience, self.config.partitions)
             try:
                 await self.choosing.start(schema)
                 stored = await self.cursor.start(schema, self.config.cursor, forget=self._reset_cursor)
@@ -148,6 +163,7 @@ class UnifiedWorker:
         before = self.last_session
         start = self.config.start if before is None else before.position.start
         self.last_session = way_in.session_of(self.config, self.metrics, stored, start)
+        self._traces.begin(self.last_session)
         self.trust.begin()
         self.keeper.begin()
         self._lifecycle.running()
@@ -194,6 +210,8 @@ class UnifiedWorker:
                     self._run.keep_noting(),
                     *self.trust.work(),
                     *self.accounts.work(),
+                    *self._traces.work(),
+                    *self.publishing.work(),
                     self._keep_house(),
                 )
             ]
@@ -209,6 +227,7 @@ class UnifiedWorker:
             for work in (
                 *self.accounts.once_for_all(),
                 *self.backfill.work(),
+                *self.publishing.once_for_all(),
                 *background(self.pool, self.selection, self.metrics),
             ):
                 tasks.create_task(work)
@@ -221,10 +240,17 @@ class UnifiedWorker:
                 tasks.create_task(self._write(session, lane))
 
     async def _read(self, session: Session) -> None:
-        """Takes in frames until `stop`, then closes the lanes."""
-        async with aclosing(session.firehose.frames()) as frames:
-            async for frame in frames:
-                await self.on_message_handler(frame)
+        """Takes in frames until `stop`, or --until, then closes the lanes."""
+        until, position = self._until, session.position
+        if until is None or not until.reached(position.seq, position.time):
+            async with aclosing(session.firehose.frames()) as frames:
+                async for frame in frames:
+                    await self.on_message_handler(frame)
+                    if until is not None and until.reached(position.seq, position.time):
+                        break
+        if until is not None and await session.stored(lambda: self.phase.stopping):
+            log.info(REACHED, until, session.watermark.cursor)
+            self.stop(f"--until {until}")
         session.lanes.close()
 
     async def on_message_handler(self, frame: bytes) -> None:
@@ -232,6 +258,8 @@ class UnifiedWorker:
         session = self.session
         await session.watermark.room()
         event = session.decode(frame)
+        if self._until is not None and self._until.is_before(event):
+            return
         self.metrics.events[type(event).__name__.lower()] += 1
         match event:
             case Commit() | Sync() | Identity() | Account():
@@ -275,11 +303,17 @@ class UnifiedWorker:
     async def _write(self, session: Session, lane: Lane) -> None:
         """Applies what a lane holds, batch by batch, until it is closed and empty."""
         while batch := await lane.take():
+            traced = self._traces.batch(lane.number, batch)
             batch = await self.trust.verify(lane, batch)
             if not batch:  # all of it waits for keys
                 continue
+            if traced is not None:
+                traced.verified()
+            await self.publishing.room()
             outcomes = await self.processor.process_batch(self._first_lane + lane.number, [placed.event for placed in batch])
             self.trust.written(batch, outcomes)
+            if traced is not None:
+                traced.written(len(batch))
             for placed in batch:
                 session.watermark.finish(placed.ticket)
             self.metrics.batch_finished([placed.ticket.arrived_at for placed in batch])

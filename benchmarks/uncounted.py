@@ -15,6 +15,7 @@ from unified_indexer.monitoring import history
 from unified_indexer.pipeline.lanes import Lane
 from unified_indexer.pipeline.processor import EventProcessor
 from unified_indexer.pipeline.session import Session
+from unified_indexer.relay.until import Until
 from unified_worker import UnifiedWorker
 
 NEVER = 1e9  # seconds
@@ -30,8 +31,8 @@ class UncountedProcessor(EventProcessor):
 class UncountedWorker(UnifiedWorker):
     """The worker with that processor, and without latencies."""
 
-    def __init__(self, config: Config, reset_cursor: bool = False) -> None:
-        super().__init__(config, reset_cursor)
+    def __init__(self, config: Config, reset_cursor: bool = False, until: Until | None = None) -> None:
+        super().__init__(config, reset_cursor, until)
         self.processor = UncountedProcessor(self.pool, self.metrics, self.selection)
 
     async def _write(self, session: Session, lane: Lane) -> None:

@@ -89,13 +89,16 @@ class Look:
 
 
 @contextlib.asynccontextmanager
-async def looking(url: str) -> AsyncGenerator[Look]:
-    """The page at this URL, open until the block ends. Skips where there is no Chromium."""
+async def looking(url: str, scale: float = 1) -> AsyncGenerator[Look]:
+    """The page at this URL, open until the block ends; `scale`: a picture's pixels in one of CSS. Skips where there is no
+    Chromium."""
     if CHROMIUM is None:
         pytest.skip("no Chromium here (Debian: apt-get install chromium)")
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        page = await browser.new_page(viewport={"width": 1280, "height": 800}, reduced_motion="reduce")
+        page = await browser.new_page(
+            viewport={"width": 1280, "height": 800}, device_scale_factor=scale, reduced_motion="reduce"
+        )
         await page.add_init_script(VIOLATIONS)
         look = Look(page)
         await page.goto(url)

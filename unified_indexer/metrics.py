@@ -77,6 +77,9 @@ class Metrics:
     oldest_deletion: float = 0.0  # seconds since the first of them was told, as of the last minute
     gaps: int = 0  # stretches of the stream that did not come
     dead_letters: int = 0
+    published: int = 0  # entries that the stream of PUBLISH has
+    publish_waiting: int = 0  # entries that it does not have yet, as of the last second
+    publish_failing_since: float | None = None  # by time.monotonic: since when it takes none
     frames_dropped: int = 0  # dead letters that were kept without their frame, since there is no more room
     stuck_wipes: int = 0  # deleted accounts whose rows the database does not let go, as of the last minute
     stuck_letters: int = 0  # letters that wait and were applied again in vain, as of the last minute

@@ -124,6 +124,7 @@ async def test_all_faults_at_once_and_no_password(tmp_path: Path) -> None:
         "HTTP_BIND": "nowhere",
         "LOG_LEVEL": "LOUD",
         "DNS_SERVERS": "127.0.0.1:9",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9",
         "RELAI_URL": "x",
     }
     (tmp_path / ".env").write_bytes(b"CURSOR=\xff")
@@ -137,6 +138,7 @@ async def test_all_faults_at_once_and_no_password(tmp_path: Path) -> None:
     assert any(line.startswith("fault    database   DATABASE_URL: no connection to") for line in lines)
     assert any(line.startswith("warning  settings   RELAI_URL is not a setting") for line in lines)
     assert any(line.startswith("warning  dns") for line in lines)
+    assert any(line.startswith("warning  traces     http://127.0.0.1:9 takes no traces (") for line in lines)
     assert not any(line.split()[1] in ("relay", "http", "directory", "cursor") for line in lines)
     assert lines[-1] == "A start would be refused: 7 faults."
 

@@ -36,6 +36,8 @@ def test_defaults() -> None:
         relay_url="wss://bsky.network",
         relay_host="bsky.network",
         stream=None,
+        publish=None,
+        publish_length=1_000_000,
         db_pool_size=20,
         log_level="INFO",
         cursor="live",
@@ -64,6 +66,7 @@ def test_defaults() -> None:
         identity_ttl=86_400.0,
         allow_private_hosts=False,
         dns_servers=(),
+        otlp_endpoint=None,
     )
 
 
@@ -165,6 +168,8 @@ def test_every_fault_at_once() -> None:
         ACCOUNTS="/nowhere",
         STANDBY="yes",
         SHARE="1",
+        PUBLISH="http://user:hunter2@host",
+        PUBLISH_LENGTH="0",
         IDLE_TIMEOUT="nan",
         HTTP_BIND="8080",
         HTTP_HOSTS="http://worker.example",
@@ -185,6 +190,7 @@ def test_every_fault_at_once() -> None:
         IDENTITY_TTL="0",
         ALLOW_PRIVATE_HOSTS="some",
         DNS_SERVERS="dns.example",
+        OTEL_EXPORTER_OTLP_ENDPOINT="collector:4318",
     )
     assert [fault.split()[0] for fault in told] == [setting.name for setting in SETTINGS]
     assert "hunter2" not in "\n".join(told)
@@ -209,6 +215,7 @@ def test_every_fault_at_once() -> None:
             for value in ("plc", "ftp://plc", "http://u@plc", "http://plc/x", "http://plc?x", "http://plc:0", "http://[x]")
         ),
         *(("DNS_SERVERS", value) for value in ("dns.example", "1.1.1", "1.1.1.1:x", "::1:x", "1.1.1.1:99999")),
+        *(("OTEL_EXPORTER_OTLP_ENDPOINT", value) for value in ("collector", "grpc://c:4317", "http://c:4318/v1/traces")),
         *(("VERIFY", value) for value in ("on", "true", "all")),
         ("VERIFY_UNPROVEN", "off"),
         *(("AUDIT_RATE", value) for value in ("-1", "601", "x")),
@@ -551,3 +558,16 @@ def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_the_version_is_the_projects() -> None:
     assert tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"] == VERSION
+
+
+# ── PUBLISH
+
+
+@pytest.mark.parametrize(
+    "text", ["host", "redis://h:0", "redis+sentinel://h", "redis://user:hunter2@a,b", "redis://h/x", "redis://h?relay=x"]
+)
+def test_an_unusable_publish_names_the_remedy_and_no_password(text: str) -> None:
+    (fault,) = faults(PUBLISH=text)
+    assert fault.startswith("PUBLISH ")
+    assert "redis://user:password@host:6379/0" in fault
+    assert "hunter2" not in fault

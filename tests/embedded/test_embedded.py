@@ -76,6 +76,8 @@ async def test_data_survive_a_restart_and_the_server_ends_with_the_block(directo
             await connection.execute("CREATE TABLE kept AS SELECT 42 AS answer")
             assert await connection.fetchval("SHOW work_mem") == "7MB"
             assert await connection.fetchval("SHOW fsync") == "on"
+        another, made = programs.examined(directory)  # as `config check` looks at it
+        assert (made, another.join(), another.url) == (True, True, server.url)
     assert first is not None
     assert not alive(first)
     async with EmbeddedPostgres(directory) as server, connected(server.url) as connection:

@@ -77,3 +77,18 @@ async def test_what_arrives_behind_one_that_is_not_finished_is_bounded(monkeypat
     async with asyncio.timeout(10):
         await waiting
     assert watermark.cursor == 3
+
+
+async def test_all_is_settled_when_what_arrived_is_finished_and_stored() -> None:
+    """A run that ends by itself waits for this."""
+    watermark = Watermark(5)
+    await watermark.settled()
+    ticket = watermark.arrive(6, None)
+    waiting = asyncio.create_task(watermark.settled())
+    await asyncio.sleep(0)
+    watermark.finish(ticket)
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert not waiting.done(), "it is finished, and not yet stored"
+    watermark.saved(6, 0)
+    await waiting

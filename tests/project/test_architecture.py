@@ -19,10 +19,10 @@ PURE = {"asyncio", "asyncpg", "websockets", "uvloop", "socket", "logging", "os",
 BASE = "unified_indexer.records.base"
 # Each folder of the package may import only those before it; the files at its top come before all of them.
 ORDER = (
-    *("log", "embedded", "protocol", "config", "records"),
+    *("log", "embedded", "protocol", "config", "tracing", "records"),
     *("database.connection", "identity", "database.write", "database.functions", "database.dead_letters"),
     *("database.repair", "database.schema"),
-    *("relay", "pipeline", "stream", "trust", "database.recount", "database.background", "accounts", "backfill"),
+    *("relay", "pipeline", "stream", "publishing", "trust", "database.recount", "database.background", "accounts", "backfill"),
     *("database.status", "monitoring", "command_line"),
 )
 SERVICE_SUFFIX = re.compile(r"(manager|helpers?|utils?|common|misc)$")
@@ -117,7 +117,8 @@ def test_one_place_for_http() -> None:
     assert users_of("prometheus_client")
     assert all(name.startswith("unified_indexer.monitoring.http.") for name in users_of("prometheus_client"))
     outside = {name for name in users_of("aiohttp") if not name.startswith("unified_indexer.monitoring.http.")}
-    assert outside == {f"unified_indexer.identity.{name}" for name in ("answers", "client", "dialling", "downloads")}
+    asking = {f"unified_indexer.identity.{name}" for name in ("answers", "client", "dialling", "downloads")}
+    assert outside == {*asking, "unified_indexer.tracing.sending"}
     assert users_of("dns") == {"unified_indexer.identity.names"}
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -9,10 +10,12 @@ import tomllib
 import zipfile
 from email import message_from_string
 from pathlib import Path
+from typing import Any
 
 import pytest
 from packaging.requirements import Requirement
 
+from hatch_build import CustomMetadataHook
 from tests.project.test_packaging import requirements
 from unified_indexer.command_line import program_name
 from unified_indexer.version import VERSION
@@ -25,8 +28,9 @@ NAMES = (
     *("relay_simulator", "benchmarks", "tests", "deploy", "docs"),
 )
 DATA = ("page.html", "page.css", "page.js")
-CODE = {".py", ".html", ".css", ".js", ".sql"}
+CODE = {".py", ".html", ".css", ".js", ".sql", ".typed"}
 INFO = f"unified_worker-{VERSION}.dist-info"
+MAN = f"unified_worker-{VERSION}.data/data/share/man/man1/unified-worker.1"  # pip puts it below its prefix
 STATEMENTS = """
 from unified_indexer.database.functions.install import functions
 from unified_indexer.database.schema.migrations import MIGRATIONS
@@ -113,7 +117,7 @@ def test_the_wheel_holds_the_worker_with_its_data_and_nothing_else(wheel: Path) 
     data = {f"unified_indexer/pages/{name}" for name in DATA}
     info = {f"{INFO}/{name}" for name in ("METADATA", "WHEEL", "RECORD", "entry_points.txt")}
     with zipfile.ZipFile(wheel) as archive:
-        assert set(archive.namelist()) == {"unified_worker.py"} | code | data | info
+        assert set(archive.namelist()) == {"unified_worker.py", MAN} | code | data | info
 
 
 def test_the_wheel_asks_for_what_the_requirements_name(wheel: Path) -> None:
@@ -129,6 +133,23 @@ def test_the_wheel_asks_for_what_the_requirements_name(wheel: Path) -> None:
     assert extra == {name: requirement.specifier for name, requirement in requirements("requirements-embedded.txt").items()}
     assert metadata["Version"] == VERSION
     assert metadata.get_payload() == (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_on_an_index_the_links_lead_to_the_source(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There are no files beside the description there. Where the place is not known, nothing is claimed."""
+    hook = CustomMetadataHook(str(ROOT), {})
+    metadata: dict[str, Any] = {"version": VERSION}
+    hook.update(metadata)
+    assert "urls" not in metadata
+    monkeypatch.setenv("PROJECT_URL", "https://code.example/them/worker/")
+    hook.update(metadata)
+    text: str = metadata["readme"]["text"]
+    assert f"](https://code.example/them/worker/raw/v{VERSION}/docs/live-page.png)" in text
+    assert f"](https://code.example/them/worker/blob/v{VERSION}/docs/trust.md)" in text
+    assert re.findall(r"\]\((?!https?:|#)[^)]*\)", text) == []
+    assert metadata["urls"]["Source"] == "https://code.example/them/worker"
+    assert metadata["urls"]["Changelog"] == f"https://code.example/them/worker/blob/v{VERSION}/CHANGELOG.md"
+    assert metadata["readme"]["content-type"] == "text/markdown"
 
 
 def unpack(archive: Path, folder: Path) -> None:
@@ -160,7 +181,7 @@ def test_the_sdist_holds_what_the_wheel_is_built_from(folder: Path, source: Path
     outside = {name for name in found if not name.startswith("unified_indexer/")}
     assert outside == {
         *("PKG-INFO", "pyproject.toml", "hatch_build.py", "README.md", "CHANGELOG.md", ".gitignore", "unified_worker.py"),
-        *("requirements.txt", "requirements-embedded.txt"),
+        *("requirements.txt", "requirements-embedded.txt", "deploy/man/unified-worker.1"),
     }
     assert {Path(name).suffix for name in found - outside} <= CODE
 

@@ -26,6 +26,7 @@ from unified_indexer.identity.downloads import Downloads
 from unified_indexer.log.handler import warn_limited
 from unified_indexer.metrics import Metrics
 from unified_indexer.selection import Selection
+from unified_indexer.tracing.spans import Spans
 from unified_indexer.trust.trust import Trust
 
 log = logging.getLogger(__name__)
@@ -46,6 +47,7 @@ class Backfill:
         selection: Selection,
         trust: Trust,
         crowded: Callable[[], bool],
+        spans: Spans | None = None,
     ) -> None:
         self._enabled = config.backfill != "off"
         self._crowded = crowded
@@ -56,7 +58,7 @@ class Backfill:
         self.paces = Paces(config.backfill_host_concurrency, config.backfill_concurrency)
         downloads, documents = Downloads(trust.client), Documents(trust.identities)
         hosts = HostTurns(self.paces, downloads.address)
-        self.fetcher = Fetcher(downloads, trust.identities, documents, hosts, source=config.backfill_source)
+        self.fetcher = Fetcher(downloads, trust.identities, documents, hosts, source=config.backfill_source, spans=spans)
         self._room = Room(pool, config.backfill_limit * GB)
         self._repairs = Repairs(
             pool,

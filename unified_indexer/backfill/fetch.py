@@ -27,6 +27,7 @@ from unified_indexer.identity.key_cache import NoIdentity
 from unified_indexer.protocol.keys import SigningKey
 from unified_indexer.protocol.repo import Head, Repo, RepoReader
 from unified_indexer.protocol.repo_failures import RepoError
+from unified_indexer.tracing.spans import Spans
 
 PATIENCE = 30.0  # seconds that a DID document is waited for
 NOBODY = 60.0  # seconds until it is asked again, where the directory does not answer
@@ -68,15 +69,23 @@ class _Place(NamedTuple):
 
 class Fetcher:
     """Fetches repos. `source`: a server of the operator's choice that has them all; the account's own is asked only for what it
-    lacks.
+    lacks. `spans`: where each is to be noted as a trace.
 
     `counts`: how fetches ended, by reason (`fetched` among them); `received`: decoded bytes; `seconds` that were spent to
     `fetch` and to `prove`, all fetches together.
     """
 
     def __init__(
-        self, downloads: Downloads, identities: Identities, documents: Documents, hosts: HostTurns, *, source: str | None = None
+        self,
+        downloads: Downloads,
+        identities: Identities,
+        documents: Documents,
+        hosts: HostTurns,
+        *,
+        source: str | None = None,
+        spans: Spans | None = None,
     ) -> None:
+        self._spans = spans
         self.counts: Counter[str] = Counter()
         self.received = 0
         self.seconds = {"fetch": 0.0, "prove": 0.0}
@@ -107,8 +116,12 @@ class Fetcher:
         `listed`: an origin that says it has it, asked where the document names none. `stop` is told what the commit says before
         the rest is read: with a word of it the fetch ends. Raises NoRoom.
         """
+        began = time.time_ns()
         outcome = await self._fetch(did, listed, stop)
-        self.counts["fetched" if isinstance(outcome, Repo) else outcome.reason] += 1
+        failed = "" if isinstance(outcome, Repo) else outcome.reason
+        self.counts[failed or "fetched"] += 1
+        if self._spans is not None:
+            self._spans.root("fetch", began, {"did": did, "host": self.host(did) or listed or ""}, failed=failed)
         return outcome
 
     async def _fetch(self, did: str, listed: str | None, stop: Stop) -> Repo | Failed:

@@ -2,6 +2,7 @@
 
 process.py        exit codes, logging, the embedded database
 cli.py            the command line
+tree.py           the command line as plain values, for completion and the man page
 command.py        what a file of commands/ gives
 program_name.py   what the program is called where an operator reads it
 signals.py        the first signal asks, the second leaves at once

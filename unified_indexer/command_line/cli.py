@@ -11,9 +11,11 @@ from unified_indexer.command_line.command import Command
 from unified_indexer.command_line.commands import COMMANDS
 from unified_indexer.config.environment import in_file
 from unified_indexer.config.settings import SECRETS, SETTINGS
+from unified_indexer.relay.until import Until
 from unified_indexer.version import VERSION
 
 EMBEDDED_DIR = Path("data/postgres")
+MOST_PARTITIONS = 32  # each is locked for a look-up by URI, and a server has 64 locks for each connection that it allows
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +32,33 @@ def parse(argv: Sequence[str]) -> Arguments:
     """Parse the arguments after the program's name. Exits with 0 after --help and --version, with 2 on anything unknown."""
     command = COMMANDS.get(argv[0]) if argv else None
     if command is not None:
-        parser = _parser(
-            prog=f"{program_name.name()} {command.name}",
-            description=command.description,
-            epilog=f"It uses the settings {' and '.join(('DATABASE_URL', *command.needs))}.",
-        )
-        command.add_options(parser)
-        options = parser.parse_args(argv[1:])
+        options = _of_command(command).parse_args(argv[1:])
+        options.tree = tree
         return Arguments(options.embedded, options, command)
+    parser = _of_worker()
+    if argv and not argv[0].startswith("-"):
+        parser.error(f"unknown command {argv[0][:40]!r}: write one of {', '.join(COMMANDS)}, or no command to run the worker")
+    options = parser.parse_args(argv)
+    return Arguments(options.embedded, options)
+
+
+def tree() -> tuple[dict[str, argparse.ArgumentParser], dict[str, str]]:
+    """Every parser by its command's name, the worker's own first (its name is empty); and each command's line."""
+    parsers = {"": _of_worker()} | {name: _of_command(command) for name, command in COMMANDS.items()}
+    return parsers, {name: command.summary for name, command in COMMANDS.items()}
+
+
+def _of_command(command: Command) -> argparse.ArgumentParser:
+    parser = _parser(
+        prog=f"{program_name.name()} {command.name}",
+        description=command.description,
+        epilog=f"It uses the settings {' and '.join(('DATABASE_URL', *command.needs))}.",
+    )
+    command.add_options(parser)
+    return parser
+
+
+def _of_worker() -> argparse.ArgumentParser:
     parser = _parser(
         prog=program_name.name(),
         description="Follow a relay's event stream and write it into PostgreSQL, one transaction per repo commit.",
@@ -56,10 +77,29 @@ def parse(argv: Sequence[str]) -> Arguments:
     parser.add_argument(
         "--standby", action="store_true", help="like STANDBY=on: wait for another worker's end, and take its place"
     )
-    if argv and not argv[0].startswith("-"):
-        parser.error(f"unknown command {argv[0][:40]!r}: write one of {', '.join(COMMANDS)}, or no command to run the worker")
-    options = parser.parse_args(argv)
-    return Arguments(options.embedded, options)
+    parser.add_argument(
+        "--until",
+        metavar="SEQ|TIME",
+        type=_until,
+        help="end, with exit code 0, when all events up to this seq, or this time of the stream (2026-11-29T22:00:00Z), are in "
+        "the database and the cursor is stored there",
+    )
+    parser.add_argument(
+        "--partitions",
+        metavar="N",
+        type=_partitions,
+        default=0,
+        help="at the first start, on an empty database: divide likes, reposts, follows and blocks into N tables each, by the "
+        f"hash of the author's DID (2 to {MOST_PARTITIONS})",
+    )
+    return parser
+
+
+def _until(text: str) -> Until:
+    try:
+        return Until(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _parser(prog: str, description: str, epilog: str) -> argparse.ArgumentParser:
@@ -79,6 +119,12 @@ def _parser(prog: str, description: str, epilog: str) -> argparse.ArgumentParser
         help=f"run an embedded PostgreSQL, with its data in DIR (./{EMBEDDED_DIR}), instead of using DATABASE_URL",
     )
     return parser
+
+
+def _partitions(text: str) -> int:
+    if not text.isdecimal() or not 2 <= int(text) <= MOST_PARTITIONS:
+        raise argparse.ArgumentTypeError(f"write a whole number from 2 to {MOST_PARTITIONS}")
+    return int(text)
 
 
 def _commands() -> str:

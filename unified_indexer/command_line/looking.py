@@ -27,6 +27,7 @@ from unified_indexer.records import RECORD_TYPES
 from unified_indexer.relay.look import look as look_at_relay
 from unified_indexer.stream.engine import Engine, EngineLost
 from unified_indexer.stream.server import look as look_at_stream
+from unified_indexer.tracing.spans import Spans
 
 LIMIT = 20.0  # seconds for one of them: a host that is dead costs its own time-out, at most 10
 SOMEBODY = "did:plc:z72i7hdynmk6r22z27h6tvur"  # bsky.app; that a directory does not know it is an answer too
@@ -64,6 +65,7 @@ class Looking:
             *(_bounded("directory", self._directory(url)) for url in config.plc_urls),
             *(_bounded("dns", self._names(servers)) for servers in [[NameServer(*one)] for one in config.dns_servers] or [[]]),
             _bounded("http", self._http()),
+            *([_bounded("traces", self._collector(config.otlp_endpoint))] if config.otlp_endpoint else []),
         )
         return [*self._settings(), *(finding for findings in found for finding in findings), *self._place()]
 
@@ -194,6 +196,13 @@ class Looking:
             return [Finding("fault" if address.chosen else "warning", "http", taken(address, error))]
         return [Finding("ok", "http", f"{address} is free")]
 
+    async def _collector(self, endpoint: str) -> list[Finding]:
+        from unified_indexer.tracing.sending import Sending
+
+        if (why := await Sending(Spans(), endpoint, self._config.relay_host).look()) is not None:
+            return [Finding("warning", "traces", f"{endpoint} takes no traces ({why}): check OTEL_EXPORTER_OTLP_ENDPOINT")]
+        return [Finding("ok", "traces", f"{endpoint} takes traces")]
+
     def _place(self) -> list[Finding]:
         """Where a start would resume, once the database and the relay were both looked at."""
         config = self._config
@@ -223,7 +232,7 @@ async def _bounded(part: str, work: Awaitable[list[Finding]], late: State = "war
     except TimeoutError:
         return [Finding(late, part, f"no answer within {LIMIT:.0f} s")]
     except OperatorError as error:
-        return [Finding("fault", part, fault) for fault in error.faults]
+        return [Finding("fault", part, printable(fault)) for fault in error.faults]
 
 
 def _nothing() -> None:

@@ -24,6 +24,7 @@ from unified_indexer.embedded.programs import EmbeddedPostgres
 from unified_indexer.errors import OperatorError, Stop, describe, leaves
 from unified_indexer.log import handler
 from unified_indexer.monitoring.observers import views
+from unified_indexer.relay.until import Until
 from unified_indexer.version import VERSION
 
 log = logging.getLogger(__name__)
@@ -36,13 +37,13 @@ STREAM = Words(
 )
 
 
-def main(make: Callable[[Config, bool], StreamWorker], argv: Sequence[str]) -> int:
-    """Run a command, or the worker that `make(config, reset_cursor)` returns; return the exit code."""
+def main(make: Callable[[Config, bool, Until | None], StreamWorker], argv: Sequence[str]) -> int:
+    """Run a command, or the worker that `make(config, reset_cursor, until)` returns; return the exit code."""
     open_standard()
     sys.excepthook = _unforeseen
-    arguments = cli.parse(argv)
     code = 0
     try:
+        arguments = cli.parse(argv)  # imports all commands: a Ctrl-C may come meanwhile
         only_looks = arguments.command is not None and arguments.command.only_looks
         config = Config.from_env(embedded=arguments.embedded is not None, tolerant=only_looks)
         # What a command finds goes to stdout, alone; the worker's log is what it has to say.
@@ -71,7 +72,7 @@ def _unforeseen(kind: type[BaseException], error: BaseException, trace: Tracebac
     os._exit(UNFORESEEN)  # after a hook Python itself would say 1
 
 
-async def _serve(make: Callable[[Config, bool], StreamWorker], config: Config, arguments: cli.Arguments) -> int:
+async def _serve(make: Callable[[Config, bool, Until | None], StreamWorker], config: Config, arguments: cli.Arguments) -> int:
     began, server = time.monotonic(), None
     async with AsyncExitStack() as stack:
         if arguments.command is not None and arguments.command.only_looks:
@@ -84,8 +85,11 @@ async def _serve(make: Callable[[Config, bool], StreamWorker], config: Config, a
             return await arguments.command.run(config, arguments.options)
         if arguments.options.standby:
             config = replace(config, standby=True)
+        config = replace(config, partitions=arguments.options.partitions)
         log.info("unified-worker %s starts: %s into %s", VERSION, config.relay_url, redacted(config.database_url))
-        worker = make(config, arguments.options.reset_cursor)
+        if (until := arguments.options.until) is not None and config.stream is not None:
+            raise OperatorError(["--until is for a relay's own stream; of a stream's server each partition has its own place"])
+        worker = make(config, arguments.options.reset_cursor, until)
         async with views(config, worker.gauges, server, began):
             code = 0
             try:

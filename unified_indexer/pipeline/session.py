@@ -1,5 +1,8 @@
 """A session: everything that lives as long as one lock. When the lock is lost, the next session begins at the stored cursor."""
 
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 
 from unified_indexer.config.settings import Config
@@ -13,6 +16,7 @@ from unified_indexer.protocol.syntax import parse_datetime
 from unified_indexer.relay.firehose import Firehose, Source
 from unified_indexer.relay.position import Position, Stored
 
+POLL = 0.1  # seconds between two looks whether somebody wants to stop, where a run ends by itself
 TIMES_OF_OTHERS = 16  # of so many events of other shares the time of one is read
 
 
@@ -38,6 +42,15 @@ class Session:
     def has(self, did: str) -> bool:
         """Whether the account is this worker's, and not another one's."""
         return self._share.takes(did)
+
+    async def stored(self, stopping: Callable[[], bool]) -> bool:
+        """Wait until all that has arrived is finished, and the cursor is stored behind it. False when `stopping` before."""
+        while not stopping():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(POLL):
+                    await self.watermark.settled()
+                    return True
+        return False
 
     def decode(self, frame: bytes) -> Event:
         """Decode the frame into an event, with its time bounded by our clock."""

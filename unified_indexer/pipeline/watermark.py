@@ -51,6 +51,12 @@ class Watermark:
             self._moved.clear()
             await self._moved.wait()
 
+    async def settled(self) -> None:
+        """Wait until all that has arrived is finished and stored, while no more arrives."""
+        while self._open or self.stored != self.cursor:
+            self._moved.clear()
+            await self._moved.wait()
+
     def arrive(self, seq: int | None, time: datetime | None, gap: Gap | None = None) -> Ticket:
         """Register an event in arrival order. The caller must `finish` the returned ticket."""
         ticket = Ticket(seq, time, gap)
@@ -62,6 +68,7 @@ class Watermark:
     def saved(self, cursor: int, gaps: int) -> None:
         """Note that the cursor is stored, and with it the first `gaps` of the gaps."""
         self.stored = cursor
+        self._moved.set()
         del self.gaps[:gaps]
 
     def finish(self, ticket: Ticket) -> None:

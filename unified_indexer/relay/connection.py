@@ -8,7 +8,6 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed, InvalidProxy, InvalidStatus, SecurityError, WebSocketException
 
-from unified_indexer.config.addresses import normalised_relay
 from unified_indexer.errors import OperatorError
 from unified_indexer.relay.backoff import retry_after
 from unified_indexer.relay.redirects import MAX_HOPS, STATUSES, followed
@@ -61,7 +60,8 @@ def origin(connection: ClientConnection) -> str:
     """Where an open connection leads, after redirects: ws(s)://host[:port]."""
     uri = connection.protocol.uri
     place = f"[{uri.host}]" if ":" in uri.host else uri.host
-    return normalised_relay(f"{'wss' if uri.secure else 'ws'}://{place}:{uri.port}")
+    port = "" if uri.port == (443 if uri.secure else 80) else f":{uri.port}"
+    return f"{'wss' if uri.secure else 'ws'}://{place}{port}"
 
 
 def encryption(connection: ClientConnection) -> str | None:
