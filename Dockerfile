@@ -25,12 +25,14 @@ RUN python -m compileall -q --invalidation-mode unchecked-hash unified_worker.py
 ARG VERSION=0.2.0
 ARG REVISION=unknown
 ARG CREATED=unknown
+ARG SOURCE=unknown
 LABEL org.opencontainers.image.title="unified-worker" \
       org.opencontainers.image.description="An AT Protocol firehose indexer: a relay's event stream into PostgreSQL" \
       org.opencontainers.image.licenses="MIT" \
       org.opencontainers.image.version="$VERSION" \
       org.opencontainers.image.revision="$REVISION" \
-      org.opencontainers.image.created="$CREATED"
+      org.opencontainers.image.created="$CREATED" \
+      org.opencontainers.image.source="$SOURCE"
 
 USER 10001:10001
 

@@ -11,8 +11,9 @@ RUN := $(VENV)/.installed-run
 DEV := $(VENV)/.installed-dev
 SUITE := $(BIN)/python -m pytest -n 4 --dist worksteal
 FUZZ := $(VENV)/.installed-fuzz
+DOCS := $(VENV)/.installed-docs
 
-.PHONY: help run relay follow demo test test-all soak faults fuzz mutants proof check spell format hooks coverage sql lock bench clean
+.PHONY: help run relay follow demo test test-all soak faults fuzz mutants proof check docs spell format hooks coverage sql lock bench clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{ printf "make %-9s %s\n", $$1, $$2 }'
@@ -59,6 +60,9 @@ check: $(DEV)  ## lint, format, spelling, types, known vulnerabilities of what i
 	$(BIN)/codespell
 	@$(BIN)/python -m testing.dependency_audit
 
+docs: $(DOCS)  ## the documents as a site, in build/site; a link that leads nowhere is an error
+	NO_MKDOCS_2_WARNING=1 PYTHONPATH=. $(BIN)/mkdocs build --quiet --strict
+
 spell: $(DEV)  ## spelling alone
 	$(BIN)/codespell
 
@@ -81,6 +85,7 @@ lock: $(DEV)  ## newest versions that requirements*.txt allow, into requirements
 	$(LOCK) requirements.txt requirements-embedded.txt --constraints requirements.lock --output-file requirements-embedded.lock
 	$(LOCK) requirements-dev.txt --constraints requirements-embedded.lock --output-file requirements-dev.lock
 	$(LOCK) requirements-fuzz.txt --constraints requirements-dev.lock --output-file requirements-fuzz.lock
+	$(LOCK) requirements-docs.txt --constraints requirements-dev.lock --output-file requirements-docs.lock
 
 bench: $(DEV)  ## measure throughput and latency, about 5 minutes (BENCH=--quick: one, BENCH=--long: half an hour)
 	@$(BIN)/python -m benchmarks.bench $(BENCH)
@@ -107,4 +112,9 @@ $(DEV): $(VENV)/.created requirements-dev.lock
 
 $(FUZZ): $(DEV) requirements-fuzz.lock
 	$(PIP) -r requirements-fuzz.lock || { echo "make fuzz needs atheris, which has no wheel for this Python or platform" >&2; exit 1; }
+	@touch $@
+
+# Without the packages of the tests: who builds the site alone, needs none of them.
+$(DOCS): $(VENV)/.created requirements-docs.lock
+	$(PIP) -r requirements-docs.lock
 	@touch $@

@@ -49,6 +49,7 @@ from unified_indexer.protocol.events import (
     Unusable,
 )
 from unified_indexer.protocol.proving import did_of
+from unified_indexer.publishing.publishing import Publishing
 from unified_indexer.records import RECORD_TYPES
 from unified_indexer.records.base.record_type import RecordType
 from unified_indexer.relay.position import Stored
@@ -82,6 +83,7 @@ class UnifiedWorker:
             size=config.db_pool_size,
             name=config.relay_host,
             durable=config.synchronous_commit,
+            publishes=config.publish is not None,
             share=config.share,
             on_standby=self._lifecycle.standby if config.standby else None,
         )
@@ -112,6 +114,7 @@ class UnifiedWorker:
             confirm=config.verify != "off",
             on_inactive=self.accounts.wrote_although_inactive,
         )
+        self.publishing = Publishing(config, self.pool, self.metrics)
         self.cursor = way_in.cursor_of(config, self.pool)
         self.last_session: Session | None = None  # under the lock that is held, or was held last
         self.keeper = Keeper(self.pool)
@@ -138,8 +141,9 @@ class UnifiedWorker:
     async def initialize(self, patience: float = START_PATIENCE) -> None:
         """Connect, take the lock, prepare the schema and begin a session. `patience` (s): how long to wait for a silent
         database."""
+        await self.publishing.check()
         while True:
-            schema = await make_ready(self.pool, self.record_types, patience)
+            schema = await make_ready(self.pool, self.record_types, patience, self.config.partitions)
             try:
                 await self.choosing.start(schema)
                 stored = await self.cursor.start(schema, self.config.cursor, forget=self._reset_cursor)
@@ -204,6 +208,7 @@ class UnifiedWorker:
                     *self.trust.work(),
                     *self.accounts.work(),
                     *self._traces.work(),
+                    *self.publishing.work(),
                     self._keep_house(),
                 )
             ]
@@ -219,6 +224,7 @@ class UnifiedWorker:
             for work in (
                 *self.accounts.once_for_all(),
                 *self.backfill.work(),
+                *self.publishing.once_for_all(),
                 *background(self.pool, self.selection, self.metrics),
             ):
                 tasks.create_task(work)
@@ -300,6 +306,7 @@ class UnifiedWorker:
                 continue
             if traced is not None:
                 traced.verified()
+            await self.publishing.room()
             outcomes = await self.processor.process_batch(self._first_lane + lane.number, [placed.event for placed in batch])
             self.trust.written(batch, outcomes)
             if traced is not None:

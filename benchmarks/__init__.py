@@ -3,6 +3,7 @@
 bench.py          `make bench`: the runs, the check of the rows, the exit code
 report.py         … what it prints
 demo.py           `make demo`: thirty seconds of a simulated relay
+picture.py        the pictures of the live page in the documents, of the same
 stream.py         the frames, made beforehand, and the rows of every table that the database must hold after them
 preload.py        a database that holds millions of rows from before
 processes.py      children of ours: started, measured (CPU, memory), ended
@@ -23,6 +24,8 @@ latency.py        the time from a frame to its durable commit at a steady rate
 stamped_worker.py the worker, with a note of when each event was finished
 flat.py           one long run of small commits: does cost or memory grow with their number?
 small.py          … the small commits, made as they are sent
-plot.py           … its drawing
+plot.py           drawings: lines and bars
+plots.py          the drawings of docs/performance.md, from runs of their own
+batched.py        … the worker with another largest batch
 machine.py        what it ran on
 """

@@ -8,8 +8,8 @@ import socket
 import sys
 import tempfile
 import textwrap
-from collections.abc import Generator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
 import asyncpg
@@ -17,6 +17,7 @@ import asyncpg
 from benchmarks.processes import ROOT, START_TIMEOUT, Child, ChildFailed, child, child_folder, hosts_settings, relay, relay_url
 from unified_indexer.database.connection.sessions import Connection
 from unified_indexer.embedded.programs import EmbeddedPostgres
+from unified_indexer.embedded.server import PostgresServer
 
 RATE = 500  # events a second: a usual hour of the public relay
 ACCOUNTS = 2_000
@@ -60,26 +61,34 @@ async def demo(seconds: float) -> None:
             f"{folder}. The worker, started as an operator would start it, follows the relay for {seconds:g} seconds from the "
             f"first event on. Look on with a browser: http://{page}/ . What comes now are the worker's own log lines."
         )
-        stream = ("--now", "--rate", str(RATE), "--accounts", str(ACCOUNTS), "--web-accounts", "2")
         async with EmbeddedPostgres(folder / "postgres") as server:
-            with relay(folder, *stream) as source:
-                settings = {
-                    "DATABASE_URL": server.url,
-                    "RELAY_URL": await relay_url(source),
-                    "CURSOR": "oldest",
-                    "PLC_RATE": "1000",
-                    "HTTP_BIND": page,
-                    **await hosts_settings(source),
-                }
-                with child("worker", [str(ROOT / "unified_worker.py")], folder, settings, shown=True) as worker:
-                    await _first_event(server.url, worker)
-                    await asyncio.sleep(seconds)
-                    worker.check()
+            async with following(server, folder, page, shown=True) as worker:
+                await _first_event(server.url, worker)
+                await asyncio.sleep(seconds)
+                worker.check()
             _say("The worker was asked to stop: it wrote what it had read, saved its cursor and left. This is in the database:")
             connection = await asyncpg.connect(server.url)
             await _show(connection)
             await connection.close()
     _say("The database was in a temporary folder and is gone now. `make run` follows a real relay into one that stays.")
+
+
+@asynccontextmanager
+async def following(server: PostgresServer, folder: Path, page: str, *, shown: bool) -> AsyncGenerator[Child]:
+    """A simulated relay, and a worker that follows it into this server, until the block ends. `page`: HTTP_BIND; `shown`: its
+    log lines are printed."""
+    stream = ("--now", "--rate", str(RATE), "--accounts", str(ACCOUNTS), "--web-accounts", "2")
+    with relay(folder, *stream) as source:
+        settings = {
+            "DATABASE_URL": server.url,
+            "RELAY_URL": await relay_url(source),
+            "CURSOR": "oldest",
+            "PLC_RATE": "1000",
+            "HTTP_BIND": page,
+            **await hosts_settings(source),
+        }
+        with child("worker", [str(ROOT / "unified_worker.py")], folder, settings, shown=shown) as worker:
+            yield worker
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import itertools
 import statistics
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import asyncpg
@@ -29,13 +29,14 @@ WARM_UP = 2.0  # seconds at the beginning that do not count: connections are ope
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """Milliseconds, and how many events they are of. `rate` is events a second."""
+    """Milliseconds, and how many events they are of. `rate` is events a second; `times` are all of them, in order."""
 
     rate: int
     events: int
     p50: float
     p99: float
     longest: float
+    times: tuple[float, ...] = field(repr=False)
 
 
 async def measure(
@@ -74,7 +75,7 @@ async def measure(
     if len(times) < 100:
         raise ValueError(f"{len(times)} events beyond the first {WARM_UP:.0f} s are too few to say anything: make more commits")
     cuts = statistics.quantiles(times, n=100)
-    return Latency(rate, len(times), cuts[49], cuts[98], times[-1])
+    return Latency(rate, len(times), cuts[49], cuts[98], times[-1], tuple(times))
 
 
 async def _connected(relay: RelayServer, worker: Child) -> None:

@@ -56,15 +56,16 @@ async def fresh_database(
     *,
     name: str = DATABASE,
     template: str | None = None,
+    partitions: int = 0,
 ) -> AsyncGenerator[str]:
     """A database with the worker's tables, gone afterwards; nothing of an earlier run is left to be written to disk. It is
-    empty, or a copy of `template`."""
+    empty, or a copy of `template`. `partitions`: as the worker's option has it."""
     administrator = await asyncpg.connect(server.url_of("postgres"))
     await administrator.execute(f"CREATE DATABASE {name}" + (f" TEMPLATE {template} STRATEGY file_copy" if template else ""))
     try:
         url = server.url_of(name)
         pool = DatabasePool(url, size=1, name="benchmark", durable=True)
-        await make_ready(pool, record_types)
+        await make_ready(pool, record_types, partitions=partitions)
         pool.terminate()
         await administrator.execute("CHECKPOINT")
         yield url

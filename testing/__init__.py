@@ -29,16 +29,20 @@ web_site.py            a web server on loopback that answers as a test says
 whole.py               the repair of a repo, step by step
 whole_repos.py         whole repos, signed, as CARs in any order, sound or with something wrong
 streams.py             a Valkey server of the test's own, to use and to kill
+published.py           a consumer of what the worker tells other services
 workers.py             a whole worker in this process
 processes.py           a whole worker as a process of its own
 warm.py                the same without the half second that Python needs to read the program
+stand_in.py            the image's base, made of this machine's files
 name_server.py         a name server on loopback
 new_type.py            a worker of sources with one more record type
 waiting.py             a condition with a deadline
 What people see:
 browser.py             a headless browser on the live page
+page/                  the live page in every state, and what may be wrong with one
 screens.py             a pseudo-terminal and its screen
 documents.py           the documents, taken apart
+site.py                the documents, as their site has them
 monitoring.py          rules and dashboards as they are deployed
 promises.py            the promises, and the tests and mutants of each
 Oracles and programs:

@@ -25,29 +25,6 @@ BELOW_AXIS = 20  # pixels of a chart
 VIOLATIONS = (
     "addEventListener('securitypolicyviolation', event => console.error('CSP', event.violatedDirective, event.blockedURI))"
 )
-# The lowest contrast of a text with what is behind it, and which text; where the state is each of those given.
-CONTRAST = """
-states => {
-  const channel = value => value / 255 <= 0.03928 ? value / 255 / 12.92 : ((value / 255 + 0.055) / 1.055) ** 2.4;
-  const light = ([r, g, b]) => 0.2126 * channel(r) + 0.7152 * channel(g) + 0.0722 * channel(b);
-  const numbers = colour => colour.match(/[\\d.]+/g).map(Number);
-  const behind = node => {
-    const colour = numbers(getComputedStyle(node).backgroundColor);
-    return colour.length === 3 || colour[3] === 1 ? colour : behind(node.parentElement);
-  };
-  let worst = [21, ""];
-  for (const state of states) {
-    document.documentElement.dataset.state = state;
-    for (const node of document.querySelectorAll("body *")) {
-      if (!node.offsetParent || ![...node.childNodes].some(child => child.nodeType === 3 && child.data.trim())) continue;
-      const [dark, bright] = [light(numbers(getComputedStyle(node).color)), light(behind(node))].sort((a, b) => a - b);
-      const ratio = (bright + 0.05) / (dark + 0.05);
-      if (ratio < worst[0]) worst = [ratio, `${state}: ${node.textContent}`];
-    }
-  }
-  return worst;
-}
-"""
 
 
 class Look:
@@ -70,7 +47,7 @@ class Look:
         return [await found.inner_text() for found in await self.page.locator(selector).all() if await found.is_visible()]
 
     async def state(self) -> str:
-        """ready, behind, starting, stalled or lost."""
+        """ready, behind, starting, standby, stopping, stalled or lost."""
         return str(await self.page.evaluate("document.documentElement.dataset.state"))
 
     async def state_is(self, state: str) -> None:
@@ -112,13 +89,16 @@ class Look:
 
 
 @contextlib.asynccontextmanager
-async def looking(url: str) -> AsyncGenerator[Look]:
-    """The page at this URL, open until the block ends. Skips where there is no Chromium."""
+async def looking(url: str, scale: float = 1) -> AsyncGenerator[Look]:
+    """The page at this URL, open until the block ends; `scale`: a picture's pixels in one of CSS. Skips where there is no
+    Chromium."""
     if CHROMIUM is None:
         pytest.skip("no Chromium here (Debian: apt-get install chromium)")
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        page = await browser.new_page(viewport={"width": 1280, "height": 800}, reduced_motion="reduce")
+        page = await browser.new_page(
+            viewport={"width": 1280, "height": 800}, device_scale_factor=scale, reduced_motion="reduce"
+        )
         await page.add_init_script(VIOLATIONS)
         look = Look(page)
         await page.goto(url)

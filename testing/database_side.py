@@ -70,9 +70,11 @@ async def opened(
     durable: bool = True,
     confirm: bool = False,
     prepared: bool = False,
+    publishes: bool = False,
 ) -> AsyncGenerator[Worker]:
-    """A worker's database side, ready as after its start. `prepared`: this version has made the database ready before."""
-    pool = DatabasePool(url, size=size, name=name, durable=durable)
+    """A worker's database side, ready as after its start. `prepared`: this version has made the database ready before.
+    `publishes`: as with PUBLISH."""
+    pool = DatabasePool(url, size=size, name=name, durable=durable, publishes=publishes)
     metrics = Metrics()
     try:
         await (find_ready(pool) if prepared else make_ready(pool, RECORD_TYPES))

@@ -13,6 +13,7 @@ from unified_indexer.database.repair.standing import Done, Standing
 from unified_indexer.monitoring.history import History
 from unified_indexer.monitoring.http.exposition import Exposition
 from unified_indexer.relay.position import Stored
+from unified_indexer.stream.partitions import Partitions, Place
 from unified_worker import UnifiedWorker
 
 ROOT = Path(__file__).parents[1]
@@ -37,12 +38,16 @@ class Query(NamedTuple):
 
 def exposition() -> str:
     """What /metrics answers once an event is written, though nothing runs."""
-    worker = UnifiedWorker(Config.from_env({"DATABASE_URL": "postgresql://nobody@127.0.0.1/nothing"}))
+    worker = UnifiedWorker(
+        Config.from_env({"DATABASE_URL": "postgresql://nobody@127.0.0.1/nothing", "PUBLISH": "redis://127.0.0.1"})
+    )
     now = datetime.now(UTC)
     worker.metrics.unproven_since = now
     worker.begin(Stored())
     worker.session.position.arrived(1, now)
-    worker.session.watermark.finish(worker.session.watermark.arrive(1, now))
+    partitions = Partitions(Place("relay.test"))
+    partitions.cursor, partitions.time, partitions.memory = 1, now, 0.5
+    worker.session.watermark = partitions
     worker.backfill.progress.standing = FETCHING
     return Exposition(History(worker.gauges), "relay.test", 60).text("")[0].decode()
 

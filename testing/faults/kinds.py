@@ -1,10 +1,12 @@
 """Every kind of fault, by name."""
 
-from testing.faults import accounts, database, network, process, relay, second_relay, trust
+from testing.faults import accounts, database, failover, network, process, relay, second_relay, trust
 from testing.faults.kind import Kind
 
 KINDS: dict[str, Kind] = {
-    kind.name: kind for part in (accounts, relay, second_relay, network, database, process, trust) for kind in part.KINDS
+    kind.name: kind
+    for part in (accounts, relay, second_relay, network, database, failover, process, trust)
+    for kind in part.KINDS
 }
 
 

@@ -133,6 +133,7 @@ KINDS = (
         "two hosts: the first takes nobody new, the second can be written to",
         _second_server,
         needs=frozenset({"second server"}),
+        group="second",
     ),
     Kind("db_net_slow", "network", "database: 3 kB/s", _slow_database),
 )

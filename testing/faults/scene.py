@@ -17,7 +17,7 @@ from relay_simulator.hosts.ledger import Ledger
 from relay_simulator.hosts.services import Services
 from relay_simulator.server import RelayServer
 from relay_simulator.truth import Sent
-from testing.faults.cluster import SETTINGS, own_directory, second_server
+from testing.faults.cluster import SETTINGS, own_directory, second_server, standby_of
 from testing.faults.feed import Feed
 from testing.faults.keeper import Keeper
 from testing.faults.proxy import Proxy, to_port, to_socket
@@ -51,6 +51,7 @@ class Scene:
     operator: asyncio.Lock = field(default_factory=asyncio.Lock)  # who stops and starts the server
     renumbered: bool = False  # whether the relay counts anew
     second: PostgresServer | None = None  # the next host in the worker's URL: read-only, if no fault changes that
+    to_second: Proxy | None = None
     beside: list[Keeper] = field(default_factory=list[Keeper])  # of other workers
     directory: Services | None = None  # that knows who signs for the accounts
     broken: set[str] = field(default_factory=set[str])  # accounts of which a broken message came besides
@@ -60,6 +61,15 @@ class Scene:
         """The hosts beside the relay, of a run that needs them."""
         assert self.directory is not None
         return self.directory
+
+    def fail_over(self) -> None:
+        """The second server is the one that counts from now on."""
+        assert self.second is not None
+        assert self.to_second is not None
+        self.server, self.second = self.second, self.server
+        self.to_database, self.to_second = self.to_second, self.to_database
+        self.url = self.server.url
+        self.witness.turn_to(self.url)
 
     def log(self, sent: Iterable[Sent]) -> FrameLog:
         """A log for the relay, of these messages."""
@@ -188,7 +198,11 @@ async def raised(template: Path, folder: Path, wishes: Wishes) -> AsyncGenerator
         to_relay = await stack.enter_async_context(Proxy(to_port(urlsplit(relay.url).port or 0)))
         to_database = await stack.enter_async_context(Proxy(to_socket(str(path))))
         hosts, several = f"127.0.0.1:{to_database.port}", ""
-        second = await stack.enter_async_context(second_server(template)) if "second server" in wishes.needs else None
+        second = to_second = None
+        if "second server" in wishes.needs:
+            second = await stack.enter_async_context(second_server(template))
+        elif "standby" in wishes.needs:
+            second = await stack.enter_async_context(standby_of(server))
         if second is not None:
             beside = Path(parse_qs(urlsplit(second.url).query)["host"][0]) / SOCKET
             to_second = await stack.enter_async_context(Proxy(to_socket(str(beside))))
@@ -229,6 +243,7 @@ async def raised(template: Path, folder: Path, wishes: Wishes) -> AsyncGenerator
             *(folder, server, server.url, service, relay, to_relay, to_database, feed, keeper, witness, disk, clock),
             wishes.sent,
             second=second,
+            to_second=to_second,
             directory=directory,
         )
 

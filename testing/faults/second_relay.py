@@ -24,7 +24,7 @@ CURSOR = "SELECT cursor::bigint FROM firehose_cursor WHERE service = $1"
 async def _lagging(scene: Scene, rng: Random) -> None:
     """A worker of its own reads it from the beginning; it follows as far behind as it was, then it goes."""
     lag, began = rng.randrange(*LAG), time.monotonic()
-    async with RelayServer() as relay, _kept(scene, relay):
+    async with RelayServer() as relay, kept(scene, scene.keeper.beside(relay)):
         passed, last = 0, 0
 
         async def through() -> bool:
@@ -41,9 +41,8 @@ async def _lagging(scene: Scene, rng: Random) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _kept(scene: Scene, relay: RelayServer) -> AsyncGenerator[None]:
+async def kept(scene: Scene, keeper: Keeper) -> AsyncGenerator[None]:
     """Meanwhile a second worker is kept running."""
-    keeper: Keeper = scene.keeper.beside(relay)
     scene.beside.append(keeper)
     running = asyncio.create_task(keeper.run())
     try:

@@ -57,6 +57,11 @@ class Witness:
         self._numberings = [in_order(sent)]
         self._numbering = self._numberings[0]  # that of the prefix
 
+    def turn_to(self, url: str) -> None:
+        """Look at another server from now on, which may be behind."""
+        self.close()
+        self._connection, self._url = None, url
+
     def renumber(self, sent: Sequence[Sent]) -> None:
         """The same stream with other seqs: a cursor is of the numbering among whose seqs it is."""
         self._numberings.append(in_order(sent))

@@ -26,13 +26,14 @@ SELECT 'posts', now() - interval '1 day', now() - interval '1 day', 0, 0;
 # As `shape` says them.
 GAP = "reason after_seq after_time upto_seq upto_time noticed_at"
 RUN = "started_at updated_at stopped_at how version host pid counts(…)"
-RELAY = f"service cursor last_event_time saved_at running(pid connected_at address) runs[{RUN}] gaps last_gaps[{GAP}] standbys"
+LOCKS = "gaps last_gaps[{}] standbys keeper"
+RELAY = f"service cursor last_event_time saved_at running(pid connected_at address) runs[{RUN}] {LOCKS.format(GAP)}"
 LETTERS = "by_reason(…) newest_only without_frame tried_in_vain frame_bytes most_frame_bytes most_frames_of_a_did"
 WIPE = "did attempts error since retry_at"
 TABLE = "name rows estimated bytes growth"
 REPOS = "desynchronised() desynchronised_since repairing unproven unproven_since most_counted"
 STATUS = (
-    f"now relays[{RELAY}] dead_letters({LETTERS}) repos({REPOS}) accounts_being_wiped gates_being_judged stuck_wipes "
+    f"now replica relays[{RELAY}] dead_letters({LETTERS}) repos({REPOS}) accounts_being_wiped gates_being_judged stuck_wipes "
     f"longest_stuck_wipes[{WIPE}] unconfirmed_deletions oldest_deletions handles_to_check "
     f"fetching(left failed done records_per_second seconds_left paused) "
     f"rebuild(step number steps rows) tables[{TABLE}]"

@@ -36,6 +36,8 @@ def test_defaults() -> None:
         relay_url="wss://bsky.network",
         relay_host="bsky.network",
         stream=None,
+        publish=None,
+        publish_length=1_000_000,
         db_pool_size=20,
         log_level="INFO",
         cursor="live",
@@ -166,6 +168,8 @@ def test_every_fault_at_once() -> None:
         ACCOUNTS="/nowhere",
         STANDBY="yes",
         SHARE="1",
+        PUBLISH="http://user:hunter2@host",
+        PUBLISH_LENGTH="0",
         IDLE_TIMEOUT="nan",
         HTTP_BIND="8080",
         HTTP_HOSTS="http://worker.example",
@@ -554,3 +558,16 @@ def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_the_version_is_the_projects() -> None:
     assert tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"] == VERSION
+
+
+# ── PUBLISH
+
+
+@pytest.mark.parametrize(
+    "text", ["host", "redis://h:0", "redis+sentinel://h", "redis://user:hunter2@a,b", "redis://h/x", "redis://h?relay=x"]
+)
+def test_an_unusable_publish_names_the_remedy_and_no_password(text: str) -> None:
+    (fault,) = faults(PUBLISH=text)
+    assert fault.startswith("PUBLISH ")
+    assert "redis://user:password@host:6379/0" in fault
+    assert "hunter2" not in fault

@@ -44,6 +44,10 @@ async def test_data_survive_a_stop_and_a_kill_and_no_server_is_left_behind(tmp_p
             async with Process(tmp_path, "status", "--embedded", str(folder)) as status:
                 assert await status.ends() == 0
                 assert ", SIGTERM" in status.output
+            ask = ("--", "-XAtc", "SELECT count(*) > 0 FROM posts")
+            async with Process(tmp_path, "psql", "--embedded", str(folder), *ask) as psql:
+                assert await psql.ends() == 0
+                assert psql.output.splitlines()[-1] == "t"
             assert not servers(folder)
             async with Process(tmp_path, "--embedded", str(folder), **env) as worker:
                 await worker.says(r"Resuming 127.* from the stored cursor [0-9]+")

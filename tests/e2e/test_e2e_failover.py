@@ -40,7 +40,11 @@ from testing.servers import fast_parent, kill9, server_directory
 from testing.traffic import traffic_of
 from testing.waiting import until
 from testing.workers import settings
+from unified_indexer.database.connection.pool import DatabasePool
+from unified_indexer.database.schema.ready import make_ready
 from unified_indexer.embedded.server import PostgresServer
+from unified_indexer.errors import OperatorError
+from unified_indexer.records import RECORD_TYPES
 
 log = logging.getLogger(__name__)
 
@@ -257,3 +261,24 @@ async def test_behind_pgbouncer_that_leads_to_another_server(pair: Pair, tmp_pat
         await promote(standby)
         bouncer.lead_to(standby)
         await work.goes_on(standby, time.monotonic())
+
+
+async def test_what_a_standby_is_asked_it_answers_or_refuses(pair: Pair, tmp_path: Path) -> None:
+    primary, standby = pair
+    async with at_work(pair, url_of(primary), tmp_path) as work:
+        for command, code, said in (
+            (("status",), 0, r"server +a standby of PostgreSQL, read-only"),
+            (("status",), 0, r"worker +only the primary knows whether one runs; last seen"),
+            (("status",), 0, rf"cursor +{work.ends[0]}, stored"),
+            (("check", "--full"), 0, "^No differences in [0-9,]+ rows"),
+        ):
+            async with Process(tmp_path, *command, **settings(standby.url, work.relay.url)) as process:
+                await process.says(said)
+                assert await process.ends() == code
+                assert "Traceback" not in process.output
+        pool = DatabasePool(standby.url, size=2, name="relay.test", durable=True)
+        with pytest.raises(
+            OperatorError, match=r"takes no writes .*: name the primary, or all hosts with target_session_attrs"
+        ):
+            await make_ready(pool, RECORD_TYPES, patience=0)  # as the worker does, and each command that writes, after 30 s
+        pool.terminate()

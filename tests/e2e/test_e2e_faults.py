@@ -33,6 +33,8 @@ RUNS = (
     Plan(7, (("forged_commits", "relay_abort"),)),
     Plan(8, (("directory_silent", "db_terminated"),)),
     Plan(9, (("crash_between_halves", "html_page"),)),
+    Plan(10, (("primary_promoted", "keys_rotated"),)),
+    Plan(12, (("worker_machine_silent",), ("forged_commits",))),
 )
 
 

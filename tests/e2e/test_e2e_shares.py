@@ -14,6 +14,7 @@ from testing.traffic import traffic
 from testing.waiting import until
 from testing.workers import finished, running, settings
 from unified_indexer.config.settings import Config
+from unified_indexer.database.status.database import status
 from unified_indexer.errors import OperatorError
 from unified_worker import UnifiedWorker
 
@@ -77,12 +78,17 @@ async def test_two_then_three_then_one(database: str, tmp_path: Path, monkeypatc
                 await finished(worker, stream.last_seq)
             assert relay.cursors[-3:] == [stored["1/2"]] * 3
             assert sum(worker.keeper.keeps for worker in three) == 1
+            async with connected(database) as connection:
+                relays = (await status(connection, "public")).relays
+            assert [relay.keeper for relay in relays] == [worker.keeper.keeps for worker in three]
             own = [sum(worker.metrics.operations.values()) for worker in three]
             assert min(own) > sum(own) / 6
         assert await differences(database, stream.model) == []
         async with running(database, relay.url) as one:
             await finished(one, stream.last_seq)
             assert one.keeper.keeps
+            async with connected(database) as connection:
+                assert [relay.keeper for relay in (await status(connection, "public")).relays] == [False]  # there are no others
         assert await differences(database, stream.model) == []
         async with connected(database) as connection:
             assert await connection.fetchval("SELECT array_agg(service) FROM firehose_cursor") == [urlsplit(relay.url).netloc]

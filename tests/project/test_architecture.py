@@ -22,7 +22,7 @@ ORDER = (
     *("log", "embedded", "protocol", "config", "tracing", "records"),
     *("database.connection", "identity", "database.write", "database.functions", "database.dead_letters"),
     *("database.repair", "database.schema"),
-    *("relay", "pipeline", "stream", "trust", "database.recount", "database.background", "accounts", "backfill"),
+    *("relay", "pipeline", "stream", "publishing", "trust", "database.recount", "database.background", "accounts", "backfill"),
     *("database.status", "monitoring", "command_line"),
 )
 SERVICE_SUFFIX = re.compile(r"(manager|helpers?|utils?|common|misc)$")

@@ -1,5 +1,6 @@
 """The example for Kubernetes, as far as no cluster runs: what must fit together, and what the worker itself says."""
 
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
 
@@ -8,16 +9,20 @@ import yaml
 from unified_indexer.command_line import cli, signals
 from unified_indexer.config.settings import SETTINGS
 
-FILE = Path(__file__).parents[2] / "deploy" / "kubernetes" / "unified-worker.yaml"
+FOLDER = Path(__file__).parents[2] / "deploy" / "kubernetes"
+
+
+def objects(name: str) -> list[dict[str, Any]]:
+    return list(yaml.safe_load_all((FOLDER / name).read_text(encoding="utf-8")))
 
 
 def test_two_workers_of_which_one_is_always_there() -> None:
-    deployment, budget = yaml.safe_load_all(FILE.read_text(encoding="utf-8"))
+    deployment, budget, service = objects("unified-worker.yaml")
     assert (deployment["apiVersion"], deployment["kind"]) == ("apps/v1", "Deployment")
     assert (budget["apiVersion"], budget["kind"]) == ("policy/v1", "PodDisruptionBudget")
     spec, pod = deployment["spec"], deployment["spec"]["template"]["spec"]
     labels: dict[str, str] = spec["template"]["metadata"]["labels"]
-    assert labels == spec["selector"]["matchLabels"] == budget["spec"]["selector"]["matchLabels"]
+    assert labels == spec["selector"]["matchLabels"] == budget["spec"]["selector"]["matchLabels"] == service["spec"]["selector"]
     assert (spec["replicas"], budget["spec"]["minAvailable"]) == (2, 1)
     assert spec["strategy"]["rollingUpdate"] == {"maxSurge": 0, "maxUnavailable": 1}
     (spread,) = pod["topologySpreadConstraints"]
@@ -27,7 +32,7 @@ def test_two_workers_of_which_one_is_always_there() -> None:
 
 
 def test_the_container_is_started_as_the_worker_wants_it() -> None:
-    deployment, _ = yaml.safe_load_all(FILE.read_text(encoding="utf-8"))
+    deployment, _, service = objects("unified-worker.yaml")
     pod = deployment["spec"]["template"]["spec"]
     (container,) = pod["containers"]
     options = cli.parse(container["args"]).options
@@ -37,9 +42,32 @@ def test_the_container_is_started_as_the_worker_wants_it() -> None:
     assert values.keys() < names
     port: int = container["ports"][0]["containerPort"]
     assert values["HTTP_BIND"] == f"0.0.0.0:{port}"
+    assert values["HTTP_HOSTS"] == service["metadata"]["name"]
+    assert service["spec"]["ports"] == [{"name": "http", "port": port, "targetPort": container["ports"][0]["name"]}]
+    (source,) = container["envFrom"]
+    (secret,) = objects("secret.yaml")
+    assert source == {"secretRef": {"name": secret["metadata"]["name"]}}
+    assert secret["stringData"].keys() == {"DATABASE_URL"}
+    assert container["resources"]["limits"].keys() == {"memory"}  # a limit of CPU would throttle a catch-up
     for probe in ("livenessProbe", "readinessProbe"):
         asked: dict[str, Any] = container[probe]["httpGet"]
         assert asked == {"path": "/healthz", "port": container["ports"][0]["name"]}
     assert container["securityContext"]["readOnlyRootFilesystem"] is True
     assert container["securityContext"]["runAsNonRoot"] is True
     assert {mount["name"] for mount in container["volumeMounts"]} == {volume["name"] for volume in pod["volumes"]}
+
+
+def test_the_network_is_open_for_what_the_worker_asks_and_no_more() -> None:
+    """Public addresses alone for what accounts may name, as the worker itself has it."""
+    deployment, *_ = objects("unified-worker.yaml")
+    (policy,) = objects("network-policy.yaml")
+    spec = policy["spec"]
+    assert spec["podSelector"]["matchLabels"] == deployment["spec"]["selector"]["matchLabels"]
+    assert spec["policyTypes"] == ["Ingress", "Egress"]
+    assert [rule["ports"] for rule in spec["ingress"]] == [[{"protocol": "TCP", "port": "http"}]]
+    (public,) = (rule["to"] for rule in spec["egress"] if rule["ports"] == [{"protocol": "TCP", "port": 443}])
+    (closed,) = (block["ipBlock"]["except"] for block in public if block["ipBlock"]["cidr"] == "0.0.0.0/0")
+    for address in ("10.1.2.3", "100.64.0.1", "127.0.0.1", "169.254.169.254", "172.31.255.255", "192.168.0.1"):
+        assert any(ip_address(address) in ip_network(network) for network in closed), address
+    for address in ("1.1.1.1", "172.32.0.1", "192.169.0.1"):
+        assert not any(ip_address(address) in ip_network(network) for network in closed), address

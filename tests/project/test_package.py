@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -9,10 +10,12 @@ import tomllib
 import zipfile
 from email import message_from_string
 from pathlib import Path
+from typing import Any
 
 import pytest
 from packaging.requirements import Requirement
 
+from hatch_build import CustomMetadataHook
 from tests.project.test_packaging import requirements
 from unified_indexer.command_line import program_name
 from unified_indexer.version import VERSION
@@ -25,7 +28,7 @@ NAMES = (
     *("relay_simulator", "benchmarks", "tests", "deploy", "docs"),
 )
 DATA = ("page.html", "page.css", "page.js")
-CODE = {".py", ".html", ".css", ".js", ".sql"}
+CODE = {".py", ".html", ".css", ".js", ".sql", ".typed"}
 INFO = f"unified_worker-{VERSION}.dist-info"
 MAN = f"unified_worker-{VERSION}.data/data/share/man/man1/unified-worker.1"  # pip puts it below its prefix
 STATEMENTS = """
@@ -130,6 +133,23 @@ def test_the_wheel_asks_for_what_the_requirements_name(wheel: Path) -> None:
     assert extra == {name: requirement.specifier for name, requirement in requirements("requirements-embedded.txt").items()}
     assert metadata["Version"] == VERSION
     assert metadata.get_payload() == (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_on_an_index_the_links_lead_to_the_source(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There are no files beside the description there. Where the place is not known, nothing is claimed."""
+    hook = CustomMetadataHook(str(ROOT), {})
+    metadata: dict[str, Any] = {"version": VERSION}
+    hook.update(metadata)
+    assert "urls" not in metadata
+    monkeypatch.setenv("PROJECT_URL", "https://code.example/them/worker/")
+    hook.update(metadata)
+    text: str = metadata["readme"]["text"]
+    assert f"](https://code.example/them/worker/raw/v{VERSION}/docs/live-page.png)" in text
+    assert f"](https://code.example/them/worker/blob/v{VERSION}/docs/trust.md)" in text
+    assert re.findall(r"\]\((?!https?:|#)[^)]*\)", text) == []
+    assert metadata["urls"]["Source"] == "https://code.example/them/worker"
+    assert metadata["urls"]["Changelog"] == f"https://code.example/them/worker/blob/v{VERSION}/CHANGELOG.md"
+    assert metadata["readme"]["content-type"] == "text/markdown"
 
 
 def unpack(archive: Path, folder: Path) -> None:

@@ -103,7 +103,8 @@ def requirements(name: str) -> dict[str, Requirement]:
 
 
 @pytest.mark.parametrize(
-    "name", ["requirements.txt", "requirements-embedded.txt", "requirements-dev.txt", "requirements-fuzz.txt"]
+    "name",
+    ["requirements.txt", "requirements-embedded.txt", "requirements-dev.txt", "requirements-fuzz.txt", "requirements-docs.txt"],
 )
 def test_requirements_have_bounds_on_both_sides(name: str) -> None:
     found = requirements(name)
@@ -146,6 +147,8 @@ def test_compose_follows_the_specification(compose: dict[str, Any]) -> None:
         "postgres": [],
         "unified-worker": [],
         "unified-worker-standby": ["standby"],
+        "valkey": ["stream"],
+        "unified-ingester": ["stream"],
         "prometheus": ["monitoring"],
         "grafana": ["monitoring"],
     }
@@ -155,6 +158,17 @@ def test_the_worker_that_stands_by_is_the_same_but_for_its_port(compose: dict[st
     first, second = (compose["services"][name] for name in ("unified-worker", "unified-worker-standby"))
     changed = {"profiles": ["standby"], "command": ["--hold", "--standby"]}
     assert {**first, **changed} == {**second, "ports": first["ports"]}
+
+
+def test_the_stream_s_server_is_one_that_the_ingester_takes(compose: dict[str, Any]) -> None:
+    server, ingester, worker = (compose["services"][name] for name in ("valkey", "unified-ingester", "unified-worker"))
+    options = dict(zip(server["command"][1::2], server["command"][2::2], strict=True))
+    assert options["--maxmemory-policy"] == "noeviction"
+    assert options["--appendonly"] == "yes"
+    assert "--maxmemory" in options
+    assert "ports" not in server
+    assert ingester["environment"] == worker["environment"]
+    assert ingester["command"] == ["ingest"]
 
 
 @pytest.mark.parametrize("name", ["prometheus", "grafana"])
@@ -174,9 +188,22 @@ def test_monitoring_is_closed_to_the_network_and_keeps_its_data(compose: dict[st
     assert service["healthcheck"]["test"][0] == "CMD"
 
 
+def test_every_service_is_bounded_and_closed_to_the_network(compose: dict[str, Any]) -> None:
+    """Memory, logs, rights, ports; and nobody can guess a password."""
+    for name, service in compose["services"].items():
+        assert "mem_limit" in service, name
+        assert service["logging"]["driver"] == "json-file", name
+        assert service["logging"]["options"].keys() == {"max-size", "max-file"}, name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert all(port.startswith("127.0.0.1:") for port in service.get("ports", [])), name
+        secrets = {key: value for key, value in service.get("environment", {}).items() if "PASSWORD" in key}
+        for key, value in secrets.items():
+            assert re.fullmatch(r"\$\{(POSTGRES_PASSWORD:\?.+|GRAFANA_PASSWORD:-\$\{POSTGRES_PASSWORD\})\}", value), (name, key)
+
+
 def test_grafana_asks_for_a_password_and_calls_nobody(compose: dict[str, Any]) -> None:
     environment = compose["services"]["grafana"]["environment"]
-    assert environment["GF_SECURITY_ADMIN_PASSWORD"] == "${GRAFANA_PASSWORD:-unified}"
+    assert environment["GF_SECURITY_ADMIN_PASSWORD"] == "${GRAFANA_PASSWORD:-${POSTGRES_PASSWORD}}"
     off = ("AUTH_ANONYMOUS_ENABLED", "ANALYTICS_REPORTING_ENABLED", "ANALYTICS_CHECK_FOR_UPDATES")
     assert {environment[f"GF_{name}"] for name in (*off, "ANALYTICS_CHECK_FOR_PLUGIN_UPDATES")} == {"false"}
     assert environment["GF_PLUGINS_PREINSTALL_DISABLED"] == "true"
@@ -248,9 +275,9 @@ def test_the_image_passes_signals_on_and_tells_its_health(dockerfile: list[tuple
 def test_the_image_says_what_it_is_and_claims_nothing_that_it_does_not_know(dockerfile: list[tuple[str, str]]) -> None:
     (label,) = arguments(dockerfile, "LABEL")
     labels = dict(re.findall(r'org\.opencontainers\.image\.(\w+)="([^"]+)"', label))
-    assert labels.keys() == {"title", "description", "licenses", "version", "revision", "created"}
+    assert labels.keys() == {"title", "description", "licenses", "version", "revision", "created", "source"}
     defaults = dict(argument.split("=") for argument in arguments(dockerfile, "ARG"))
-    assert defaults == {"VERSION": VERSION, "REVISION": "unknown", "CREATED": "unknown"}
+    assert defaults == {"VERSION": VERSION, "REVISION": "unknown", "CREATED": "unknown", "SOURCE": "unknown"}
     assert all(labels[name.lower()] == f"${name}" for name in defaults)
 
 

@@ -33,9 +33,32 @@ INSTALLED = 250.0  # seconds, in which a loaded machine installs all packages an
 PORT = 2471  # of `make relay`
 PLACEHOLDER = "postgresql://user:password@host/database"
 LEFT_OUT = shutil.ignore_patterns(".*", "__pycache__", "data", "build", "dist", "*.egg-info")  # what a clone lacks
+
+
+def without_comments(block: str) -> list[str]:
+    return [re.split(r"\s+#", line)[0].strip() for line in block.splitlines()]
+
+
+UPGRADE = next(block for block in blocks(read("docs/operations.md"), "sh") if "pg_upgrade" in block)
 NOT_HERE = {
+    "python unified_worker.py psql": "it waits for somebody to type; test_schema_command.py opens it",
+    "python unified_worker.py schema --diagram": "test_schema_command.py does it",
     "make test": "it is the suite that this test is part of",
+    'echo "POSTGRES_PASSWORD=$(openssl rand -hex 24)" >> .env': "only the compose file reads it",
     "docker compose -f docker-compose.unified.yml up -d": "no Docker engine is here; test_packaging.py looks at the file",
+    **dict.fromkeys(
+        (
+            "docker compose -f docker-compose.unified.yml stop unified-worker",
+            "docker compose -f docker-compose.unified.yml exec -T postgres "
+            "pg_dump --username=unified --format=custom unified > unified.dump",
+            "docker compose -f docker-compose.unified.yml down",
+            "docker compose -f docker-compose.unified.yml up -d --wait postgres",
+            "docker compose -f docker-compose.unified.yml exec -T postgres "
+            "pg_restore --username=unified --exit-on-error --dbname=unified < unified.dump",
+        ),
+        "the same; test_e2e_postgresql_upgrade.py dumps and restores",
+    ),
+    **dict.fromkeys(without_comments(UPGRADE), "test_e2e_postgresql_upgrade.py runs this block"),
     "docker compose -f docker-compose.unified.yml logs -f unified-worker": "the same",
     "python unified_worker.py --until 2026-11-29T22:00:00Z": "it waits for that time; test_e2e_until.py runs it",
     "python unified_worker.py config check": "beside a worker it ends with 2; test_config_command.py runs it",
@@ -70,8 +93,7 @@ TRIED = (
 def commands() -> list[str]:
     """Every command of these pages, without the words after it."""
     prompts = [line for page in PAGES for line in re.findall(r"^\$ (.+)$", page, re.MULTILINE)]
-    lines = [line for page in PAGES for block in blocks(page, "sh") for line in block.splitlines()]
-    return [re.split(r"\s+#", line)[0].strip() for line in (*lines, *prompts)]
+    return [line for page in PAGES for block in blocks(page, "sh") for line in without_comments(block)] + prompts
 
 
 def test_every_command_is_tried_or_it_is_said_why_not() -> None:

@@ -9,6 +9,7 @@ from testing.database_side import Worker
 from testing.databases import connected
 from unified_indexer.config.stream_url import PARTITIONS
 from unified_indexer.database.connection.pool import DatabasePool
+from unified_indexer.errors import OperatorError
 from unified_indexer.relay.gaps import Gap, StreamPosition
 from unified_indexer.shares import Share
 from unified_indexer.stream.cursors import Cursors
@@ -34,6 +35,14 @@ async def stored(url: str) -> dict[str, str | None]:
     async with connected(url) as connection:
         rows = await connection.fetch("SELECT service, cursor FROM firehose_cursor")
     return {row["service"]: row["cursor"] for row in rows}
+
+
+async def test_reset_cursor_says_how_to_begin_again(database: str, worker: Worker) -> None:
+    async with side(database) as (cursors, _):
+        with pytest.raises(
+            OperatorError, match=r"--reset-cursor does nothing with a stream's server: docs/streams.md says how"
+        ):
+            await cursors.start("public", "live", forget=True)
 
 
 @pytest.mark.promise(4)

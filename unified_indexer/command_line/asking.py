@@ -23,7 +23,9 @@ class Means(NamedTuple):
 @asynccontextmanager
 async def asking(config: Config, name: str, *, size: int, durable: bool) -> AsyncGenerator[Means]:
     """Connections for a command called `name`, with or without a worker, and what asks outside."""
-    pool = DatabasePool(config.database_url, size=size, name=name, durable=durable, exclusive=False)
+    pool = DatabasePool(
+        config.database_url, size=size, name=name, durable=durable, exclusive=False, publishes=config.publish is not None
+    )
     servers = [NameServer(*server) for server in config.dns_servers]
     private = config.allow_private_hosts
     try:

@@ -15,6 +15,7 @@ from unified_indexer.relay.until import Until
 from unified_indexer.version import VERSION
 
 EMBEDDED_DIR = Path("data/postgres")
+MOST_PARTITIONS = 32  # each is locked for a look-up by URI, and a server has 64 locks for each connection that it allows
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,14 @@ def _of_worker() -> argparse.ArgumentParser:
         help="end, with exit code 0, when all events up to this seq, or this time of the stream (2026-11-29T22:00:00Z), are in "
         "the database and the cursor is stored there",
     )
+    parser.add_argument(
+        "--partitions",
+        metavar="N",
+        type=_partitions,
+        default=0,
+        help="at the first start, on an empty database: divide likes, reposts, follows and blocks into N tables each, by the "
+        f"hash of the author's DID (2 to {MOST_PARTITIONS})",
+    )
     return parser
 
 
@@ -108,6 +117,12 @@ def _parser(prog: str, description: str, epilog: str) -> argparse.ArgumentParser
         help=f"run an embedded PostgreSQL, with its data in DIR (./{EMBEDDED_DIR}), instead of using DATABASE_URL",
     )
     return parser
+
+
+def _partitions(text: str) -> int:
+    if not text.isdecimal() or not 2 <= int(text) <= MOST_PARTITIONS:
+        raise argparse.ArgumentTypeError(f"write a whole number from 2 to {MOST_PARTITIONS}")
+    return int(text)
 
 
 def _commands() -> str:

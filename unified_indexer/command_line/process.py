@@ -41,9 +41,9 @@ def main(make: Callable[[Config, bool, Until | None], StreamWorker], argv: Seque
     """Run a command, or the worker that `make(config, reset_cursor, until)` returns; return the exit code."""
     open_standard()
     sys.excepthook = _unforeseen
-    arguments = cli.parse(argv)
     code = 0
     try:
+        arguments = cli.parse(argv)  # imports all commands: a Ctrl-C may come meanwhile
         only_looks = arguments.command is not None and arguments.command.only_looks
         config = Config.from_env(embedded=arguments.embedded is not None, tolerant=only_looks)
         # What a command finds goes to stdout, alone; the worker's log is what it has to say.
@@ -85,6 +85,7 @@ async def _serve(make: Callable[[Config, bool, Until | None], StreamWorker], con
             return await arguments.command.run(config, arguments.options)
         if arguments.options.standby:
             config = replace(config, standby=True)
+        config = replace(config, partitions=arguments.options.partitions)
         log.info("unified-worker %s starts: %s into %s", VERSION, config.relay_url, redacted(config.database_url))
         if (until := arguments.options.until) is not None and config.stream is not None:
             raise OperatorError(["--until is for a relay's own stream; of a stream's server each partition has its own place"])

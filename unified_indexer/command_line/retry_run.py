@@ -61,7 +61,9 @@ class Retrying:
 
     async def run(self) -> None:
         """Try all chosen letters. Raises Stop if the letter with the given id does not exist."""
-        async with session(self._config.database_url, "dead-letters", prepares=True) as (self._pool, connection, schema):
+        publishes = self._config.publish is not None
+        async with session(self._config.database_url, "dead-letters", prepares=True, publishes=publishes) as opened:
+            self._pool, connection, schema = opened
             selection = Selection(self._config.collections, accounts=self._config.chosen.accounts)
             await choose(connection, schema, selection, self._config.chosen)
             async for kept, ids in self._frames(connection):

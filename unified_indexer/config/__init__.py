@@ -7,5 +7,6 @@ chosen.py        ACCOUNTS: a file of DIDs, or whom one account follows
 addresses.py     addresses of a relay, of directories and name servers, and to listen on
 stream_url.py    RELAY_URL where it names a Redis or Valkey server that holds the stream
 database_url.py  what is wrong with DATABASE_URL, and how to show it without its password
+libpq.py         … and as environment variables, for psql
 misspelt.py      variables that are nearly a setting's name
 """

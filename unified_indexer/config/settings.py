@@ -22,6 +22,7 @@ MAX_FETCHES = 256  # at once
 MAX_RECORDS_PER_SECOND = 1_000_000
 MAX_DATABASE_LIMIT = 1_000_000  # GB
 MAX_IDENTITY_TTL = 86_400.0 * 30  # seconds
+MAX_PUBLISH_LENGTH = 1_000_000_000  # entries
 MAX_READY_LAG = 86_400.0 * 30  # seconds
 
 
@@ -85,6 +86,13 @@ SETTINGS = (
         "1/1",
         f"k/n: this worker indexes the k-th of n parts of the accounts, n up to {MOST_SHARES}; n workers share the stream.",
     ),
+    Setting(
+        "PUBLISH",
+        "",
+        "The Redis or Valkey server whose stream gets an entry per commit that was written, as "
+        "redis://user:password@host:6379/0 (rediss:// with TLS). Empty: none.",
+    ),
+    Setting("PUBLISH_LENGTH", "1000000", f"About how many entries that stream keeps, 1000 to {MAX_PUBLISH_LENGTH}."),
     Setting("IDLE_TIMEOUT", "60", "Reconnect after this many seconds without an event. 0: never."),
     Setting(
         "HTTP_BIND",
@@ -198,6 +206,8 @@ class Config:
     synchronous_commit: bool
     standby: bool  # whether to wait for another worker's lock for as long as it takes
     share: Share  # which part of the accounts
+    publish: StreamAddress | None = field(repr=False)  # the server that gets an entry per commit
+    publish_length: int  # entries
     idle_timeout: float  # seconds; 0 = off
     collections: tuple[str, ...]  # NSIDs, prefixes that end in '.*', or '*'
     chosen: Chosen = field(repr=False)  # whose records are indexed: perhaps a million DIDs
@@ -223,6 +233,7 @@ class Config:
     otlp_endpoint: str | None  # http(s)://host[:port] of a collector
     hints: tuple[str, ...] = field(default=(), compare=False)  # what is usable, and perhaps not what was meant
     faults: tuple[str, ...] = ()  # what is unusable, and has a stand-in here; empty but for who asked for it
+    partitions: int = 0  # of the tables that can be divided by author; 0 = as they are
 
     @property
     def service(self) -> str:
@@ -270,6 +281,8 @@ class Config:
             chosen=values.chosen(),
             standby=values.choice("STANDBY", ("on", "off", "1", "0")) in ("on", "1"),
             share=values.share(stream),
+            publish=values.publish(),
+            publish_length=values.integer("PUBLISH_LENGTH", 1_000, MAX_PUBLISH_LENGTH),
             idle_timeout=values.seconds("IDLE_TIMEOUT", MAX_IDLE_TIMEOUT, "never"),
             http_bind=values.address("HTTP_BIND"),
             http_hosts=values.hosts("HTTP_HOSTS"),

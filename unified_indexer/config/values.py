@@ -17,7 +17,7 @@ from unified_indexer.config.chosen import Chosen, chosen
 from unified_indexer.config.database_url import faults_of, redacted
 from unified_indexer.config.environment import in_file
 from unified_indexer.config.misspelt import misspelt
-from unified_indexer.config.stream_url import PARTITIONS, StreamAddress, is_stream, stream_address
+from unified_indexer.config.stream_url import PARTITIONS, StreamAddress, is_stream, publish_address, stream_address
 from unified_indexer.protocol.syntax import is_nsid
 from unified_indexer.shares import WHOLE, Share
 
@@ -73,6 +73,15 @@ class Values:
             return stream_address(text, self._defaults["RELAY_URL"]) if is_stream(text) else None
         except ValueError as error:
             self.faults.append(f"RELAY_URL {error}")
+            return None
+
+    def publish(self) -> StreamAddress | None:
+        """The server whose stream gets an entry per commit."""
+        text = self.text("PUBLISH")
+        try:
+            return publish_address(text) if text else None
+        except ValueError as error:
+            self.faults.append(f"PUBLISH {error}")
             return None
 
     def relay_url(self, stream: StreamAddress | None) -> str:

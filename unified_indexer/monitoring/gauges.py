@@ -13,6 +13,7 @@ from unified_indexer.metrics import Metrics
 from unified_indexer.pipeline.lanes import Lane, Lanes, lane_count
 from unified_indexer.pipeline.processor import EventProcessor
 from unified_indexer.pipeline.session import Session
+from unified_indexer.stream.partitions import Partitions
 from unified_indexer.trust.trust import Trust
 
 
@@ -144,6 +145,23 @@ class Gauges:
         """Seconds that the first of the unproven repos has waited; None if there is none."""
         since = self.metrics.unproven_since
         return None if since is None else max(0.0, (datetime.now(UTC) - since).total_seconds())
+
+    @property
+    def stream(self) -> Partitions | None:
+        """This worker's part of a stream's server; None where it reads the relay itself."""
+        session = self._stages.last_session
+        return session.watermark if session is not None and isinstance(session.watermark, Partitions) else None
+
+    @property
+    def publishes(self) -> bool:
+        """Whether other services can follow what is written."""
+        return self._stages.config.publish is not None
+
+    @property
+    def publish_failing(self) -> float:
+        """Seconds for which the server of PUBLISH has taken nothing; 0 while it does."""
+        since = self.metrics.publish_failing_since
+        return 0.0 if since is None else monotonic() - since
 
     @property
     def verify(self) -> str:

@@ -1,7 +1,9 @@
 """Whether the worker does its job, and if not, why: the words of /readyz, of the page and of the terminal."""
 
+from math import inf
 from typing import Literal, NamedTuple
 
+from unified_indexer.formatting import duration
 from unified_indexer.lifecycle import Phase
 from unified_indexer.monitoring.gauges import Gauges
 
@@ -38,18 +40,23 @@ def reasons(gauges: Gauges, ready_lag: float) -> list[NotReady]:
 def _while_running(gauges: Gauges, ready_lag: float) -> list[NotReady]:
     found: list[NotReady] = []
     if gauges.database_silence > MOST_SILENCE:
-        found.append(NotReady("database", f"no answer for {gauges.database_silence:.0f} s"))
+        silence = gauges.database_silence
+        found.append(NotReady("database", "no answer yet" if silence == inf else f"no answer for {_span(silence)}"))
     if not gauges.connected:
         last = gauges.metrics.last_reconnects
         why = last[-1].why if last else "connecting to the relay"
-        wait = "" if gauges.next_attempt is None else f"; next attempt in {gauges.next_attempt:.0f} s"
+        wait = "" if gauges.next_attempt is None else f"; next attempt in {_span(gauges.next_attempt)}"
         found.append(NotReady("not_connected", why + wait))
     lag = gauges.lag
     if ready_lag and lag is None:
         found.append(NotReady("lag", "no event has arrived yet"))
     if ready_lag and lag is not None and lag > ready_lag:
-        found.append(NotReady("lag", f"the database is {lag:,.0f} s behind the relay; READY_LAG_SECONDS is {ready_lag:g}"))
+        found.append(NotReady("lag", f"the database is {_span(lag)} behind the relay; READY_LAG_SECONDS is {ready_lag:g}"))
     return found
+
+
+def _span(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else duration(seconds)
 
 
 def state(amiss: list[NotReady], rate: float) -> str:

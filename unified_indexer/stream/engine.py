@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import hiredis
 
-from unified_indexer.config.stream_url import EXAMPLE, StreamAddress
+from unified_indexer.config.stream_url import StreamAddress
 from unified_indexer.errors import OperatorError
 
 CONNECT_TIMEOUT = 10.0  # seconds for TCP, TLS and the first commands together
@@ -76,7 +76,8 @@ class _Wire(asyncio.Protocol):
 class Engine:
     """An open connection, for one task. Every failure ends it."""
 
-    def __init__(self, wire: _Wire) -> None:
+    def __init__(self, wire: _Wire, address: StreamAddress) -> None:
+        self.address = address
         self._wire = wire
 
     @classmethod
@@ -99,7 +100,7 @@ class Engine:
             raise EngineLost(f"no connection within {CONNECT_TIMEOUT:g} s") from None
         except OSError as error:
             raise EngineLost(str(error) or type(error).__name__) from None
-        engine = cls(wire)
+        engine = cls(wire, address)
         try:
             await engine.ask(*hello)
         except BaseException:
@@ -139,7 +140,10 @@ class Engine:
         if word in PASSING or CROWDED in said:
             return EngineLost(quoted)
         if word in RIGHTS:
-            remedy = f"write user and password into RELAY_URL ({EXAMPLE}), and allow that user the keys firehose:*"
+            page, keys = ("streams", "firehose:*") if self.address.relay else ("publishing", "indexed:*")
+            written = f"{self.address.setting} ({self.address.example})"
+            allowed = f"the keys {keys} and the commands that docs/{page}.md lists"
+            remedy = f"write user and password into {written}, and allow that user {allowed}"
             return OperatorError([f"the stream's server refuses us ({quoted}): {remedy}"])
         if word in CLUSTER:
             return OperatorError([CLUSTERED])

@@ -115,6 +115,8 @@ class Partitions(Watermark):
         self.place = place
         self.parts: dict[int, Partition] = {}
         self.workers = 0
+        self.memory: float | None = None  # the share of the server's memory that is in use
+        self.full = False  # whether the ingester waits for room there
 
     def __len__(self) -> int:
         return sum(map(len, self.parts.values()))

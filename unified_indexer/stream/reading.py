@@ -25,6 +25,7 @@ BLOCK = 500  # ms that the server waits for an entry
 AT_ONCE = 512  # entries a read, of all partitions together: at most 32 MB, for an entry has 64 kB at most
 LEAST = 8  # entries of each partition
 FEW, PAUSE = 64, 0.02  # after a read of few entries, so many seconds pass: a read of 64 keys costs as much as ten entries
+SAID = ("partitions", "cursor", "time", "memory", "limit", "full")  # of the stream's own key, by the ingester
 OTHER_NUMBER = (
     "the stream at {place} has {there} partitions, this version needs {here}: start the ingester and the workers of one version"
 )
@@ -103,11 +104,13 @@ class Reader:
             count = max(LEAST, AT_ONCE // len(parts))
             # What the ingester had stored before the read: if a partition has no more, it has nothing up to there.
             new = [part for part in parts.values() if not part.judged]
-            (there, cursor, time, *trimmed), found = await engine.ask(
-                ("HMGET", self._own, "partitions", "cursor", "time", *(f"trim:{part.number}" for part in new)),
+            (there, cursor, time, used, limit, full_now, *trimmed), found = await engine.ask(
+                ("HMGET", self._own, *SAID, *(f"trim:{part.number}" for part in new)),
                 ("XREAD", "COUNT", count, "BLOCK", BLOCK, "STREAMS", *parts, *(part.last_id for part in parts.values())),
             )
             self._check(there)
+            self._partitions.memory = int(used) / int(limit) if used and limit else None
+            self._partitions.full = full_now == b"1"
             for part, seq in zip(new, trimmed, strict=True):
                 self._judge(part, seq)
             read = 0

@@ -5,9 +5,9 @@ from typing import NamedTuple
 from unified_indexer.errors import OperatorError
 from unified_indexer.stream.engine import CLUSTERED, Engine
 
-SENTINEL = "RELAY_URL names a sentinel: write the address of the primary that it watches, or a proxy that leads there"
+SENTINEL = "{setting} names a sentinel: write the address of the primary that it watches, or a proxy that leads there"
 EVICTS = (
-    "the stream's server has maxmemory-policy {policy}, which drops frames that nobody has read: set it to noeviction "
+    "the stream's server has maxmemory-policy {policy}, which drops entries that nobody has read: set it to noeviction "
     "(CONFIG SET maxmemory-policy noeviction, and in its configuration)"
 )
 UNLIMITED_SHARE = 0.5  # of the machine's memory, where the server has no limit
@@ -32,7 +32,7 @@ async def look(engine: Engine) -> Server:
         case "cluster":
             raise OperatorError([CLUSTERED])
         case "sentinel":
-            raise OperatorError([SENTINEL])
+            raise OperatorError([SENTINEL.format(setting=engine.address.setting)])
         case _:
             pass
     policy = said.get("maxmemory_policy", "noeviction")

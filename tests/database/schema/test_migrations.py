@@ -22,6 +22,7 @@ STEPS = {
     "0008_repairs.sql": "191ef9b6e689938b",
     "0009_listings.sql": "1cf5b84321bfe14b",
     "0010_backfill_minutes.sql": "9e0e4cbedbaa403e",
+    "0011_outbox.sql": "ae46726b6107890c",
 }
 
 

@@ -132,7 +132,10 @@ async def test_what_is_in_their_way_is_said_and_stops_nothing(database: str, cap
         assert logged(caplog) == []
         await worker.connection.execute(f"DROP FUNCTION unified_views.hidden; {OTHER}")
     async with opened(database) as worker:
-        assert [fault for fault in logged(caplog) if "drop what was made of them" in fault]
+        (fault,) = logged(caplog)
+        assert "drop what was made of them" in fault
+        assert "view mine.posts depends on" in fault
+        assert "\n" not in fault
         assert await worker.value("SELECT count(*) FROM mine.posts") == 0
         await worker.connection.execute("DROP SCHEMA mine CASCADE")
     caplog.clear()

@@ -30,6 +30,7 @@ from unified_indexer.database.status.results import (
     PastRun,
     RebuildStep,
     Relay,
+    Replica,
     Repos,
     Status,
 )
@@ -341,9 +342,12 @@ def test_durations_for_people(seconds: float, text: str) -> None:
 def test_a_relay_whose_worker_was_killed() -> None:
     now = datetime(2026, 7, 1, tzinfo=UTC)
     run = PastRun(now, now, stopped_at=None, how=None, version="1", host="h", pid=1, counts={})
-    relay = Relay("r", "7", now - timedelta(hours=2), saved_at=None, running=None, runs=[run], gaps=0, last_gaps=[], standbys=0)
+    relay = Relay(
+        *("r", "7", now - timedelta(hours=2), None), running=None, runs=[run], gaps=0, last_gaps=[], standbys=0, keeper=False
+    )
     report = Status(
         now=now,
+        replica=None,
         relays=[relay],
         dead_letters=Letters({}, None, 0, 0, frame_bytes=0, most_frame_bytes=1, most_frames_of_a_did=1),
         repos=Repos({"chain_broken": 3}, now, 0, 7, now, most_counted=5),
@@ -380,3 +384,11 @@ def test_a_relay_whose_worker_was_killed() -> None:
     alive = replace(report, relays=[replace(relay, running=LockHolder(5, None, None), runs=runs)])
     assert "running since 2026-07-01 00:00:00: version 1, process 1 on h" in status_text(alive)
     assert "2026-07-01 00:00:00, x" in status_text(alive)
+    keeper = replace(report, relays=[replace(relay, keeper=True)])
+    assert "keeper" not in status_text(alive)
+    assert "it does for all shares what is done once" in status_text(keeper)
+    on_replica = status_text(replace(report, replica=Replica(now - timedelta(seconds=90))))
+    assert "only the primary knows whether one runs; last seen 0.0 s ago, version 1, on h" in on_replica
+    assert "a standby of PostgreSQL, read-only; its newest transaction is of 1 min 30 s ago" in on_replica
+    assert "not running" not in on_replica
+    assert "shut down" not in on_replica

@@ -8,6 +8,7 @@ from testing.commits import POST, Stream, post, put
 from testing.database_side import Worker, opened
 from testing.databases import connected
 from testing.servers import SAFE, kill9, make_server, server_directory
+from unified_indexer.database.write import outbox
 from unified_indexer.embedded.server import PostgresServer
 from unified_indexer.protocol.events import Commit, RepoEvent, Unusable
 
@@ -64,6 +65,9 @@ async def test_a_call_returns_when_its_commits_are_on_disk(lazy_server: Postgres
         assert {ending: await flushed(worker, ending, stream) for ending in ENDINGS} == dict.fromkeys(ENDINGS, True)
     async with opened(lazy_server.url, name="another.relay", durable=False) as worker:
         assert not await flushed(worker, "applied", Stream(seq=1000)), "this test could not have failed"
+        async with worker.pool.connection() as connection:
+            await outbox.flush(connection, 0, durable=True)  # as what others wrote is, before anybody is told of it
+        assert await worker.value("SELECT pg_current_wal_flush_lsn() >= pg_current_wal_insert_lsn()")
 
 
 @pytest.mark.promise(2)

@@ -144,6 +144,23 @@ BEGIN
   awaited := CASE WHEN v_there THEN v_by ELSE v_to END;
 END $refusal$;
 
+CREATE OR REPLACE FUNCTION unified_worker.tell_account(p_did text) RETURNS void LANGUAGE plpgsql AS $tell$
+BEGIN
+  IF current_setting('unified_worker.publish', true) = 'on' THEN
+    INSERT INTO unified_worker.outbox (what, did, rev, seq, active, status)
+    SELECT 'account', r.did, r.rev, r.account_seq, r.active, coalesce(r.status, CASE WHEN r.active THEN 'active' ELSE 'inactive' END)
+    FROM unified_worker.repos AS r WHERE r.did = p_did;
+  END IF;
+END $tell$;
+
+CREATE OR REPLACE FUNCTION unified_worker.tell_repaired(p_did text) RETURNS void LANGUAGE plpgsql AS $tell$
+BEGIN
+  IF current_setting('unified_worker.publish', true) = 'on' THEN
+    INSERT INTO unified_worker.outbox (what, did, rev, seq)
+    SELECT 'repaired', r.did, r.rev, r.seq FROM unified_worker.repos AS r WHERE r.did = p_did;
+  END IF;
+END $tell$;
+
 CREATE OR REPLACE FUNCTION unified_worker.referred(p_ref jsonb, p_collection text) RETURNS text LANGUAGE sql IMMUTABLE AS
 $referred$
   SELECT CASE WHEN jsonb_typeof(p_ref -> 'uri') = 'string' AND length(p_ref ->> 'uri') <= 512
@@ -401,6 +418,7 @@ BEGIN
   IF p_confirm AND v_was_gone AND NOT v_gone AND v_handle IS NOT NULL THEN
     PERFORM unified_worker.ask_handle(p_did);
   END IF;
+  PERFORM unified_worker.tell_account(p_did);
   RETURN 'applied';
 END $account$;
 
@@ -435,6 +453,7 @@ BEGIN
   END IF;
   UPDATE unified_worker.repos SET status = 'deleted', wiping = true, updated_at = now() WHERE did = p_did;
   PERFORM unified_worker.gone_or_back(v_repo.account_relay, p_did, v_repo.account_seq, v_repo.handle, true, false);
+  PERFORM unified_worker.tell_account(p_did);
   RETURN true;
 END $confirm$;
 
@@ -448,6 +467,7 @@ BEGIN
   END IF;
   UPDATE unified_worker.repos SET status = p_status, updated_at = now(),
     active = p_active OR coalesce(p_status NOT IN ('takendown', 'suspended', 'deleted', 'deactivated'), false) WHERE did = p_did;
+  PERFORM unified_worker.tell_account(p_did);
   UPDATE unified_worker.repairs SET state = 'wanted', retry_at = now() WHERE did = p_did AND state = 'unavailable';
   RETURN true;
 END $deny$;
@@ -465,6 +485,7 @@ BEGIN
   -- No relay's seq: nobody's claim is overtaken.
   PERFORM unified_worker.gone_or_back(NULL, p_did, NULL, v_repo.handle, false, coalesce(v_repo.status = 'deleted', false));
   PERFORM unified_worker.ask_handle(p_did);
+  PERFORM unified_worker.tell_account(p_did);
   RETURN true;
 END $reactivate$;
 
@@ -2458,6 +2479,7 @@ BEGIN
     PERFORM unified_worker.repair_leave(p_did, NULL, 'wanted', v_reason,
       least(2 ^ least(v_repair.failures, 11), 1440) * interval '1 minute', true);
   ELSE
+    PERFORM unified_worker.tell_repaired(p_did) WHERE v_repair.state = 'writing';
     DELETE FROM unified_worker.repairs WHERE did = p_did;
   END IF;
   UPDATE unified_worker.hosts SET repos_done = repos_done + 1, records_done = records_done + coalesce(v_repair.records, 0),
@@ -2473,6 +2495,8 @@ DECLARE
   v_host int;
 BEGIN
   PERFORM FROM unified_worker.repos WHERE did = p_did FOR UPDATE;
+  PERFORM unified_worker.tell_repaired(p_did) FROM unified_worker.repairs
+  WHERE did = p_did AND claim = coalesce(p_claim, claim) AND state = 'writing';
   -- Of a backfill nobody waits for what is not there; of the network it would be millions.
   UPDATE unified_worker.repairs SET reason = p_reason,
     state = CASE WHEN p_state = 'unavailable' AND priority >= 20 THEN '' ELSE coalesce(p_state, '') END,
@@ -4841,6 +4865,13 @@ BEGIN
         PERFORM unified_worker.remove_labeler_services(p_did, v_uri, NULL, p_at);
     END CASE;
   END LOOP;
+  -- p_data: neither rows of a caller's, nor of an account that goes, nor of what can't be read.
+  IF p_lo <= p_hi AND p_data IS NOT NULL AND current_setting('unified_worker.publish', true) = 'on' THEN
+    INSERT INTO unified_worker.outbox (what, did, rev, seq, kinds, uris, cids)
+    VALUES (CASE p_mode WHEN 0 THEN 'commit' ELSE 'retried' END, p_did,
+      CASE p_mode WHEN 0 THEN p_rev ELSE (SELECT r.rev FROM unified_worker.repos AS r WHERE r.did = p_did) END,
+      p_seq, p_kind[p_lo:p_hi], p_uri[p_lo:p_hi], p_cid[p_lo:p_hi]);
+  END IF;
   RETURN coalesce(v_outcome, 'applied');
 END $apply$;
 

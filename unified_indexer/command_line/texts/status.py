@@ -39,10 +39,14 @@ def status_text(found: Status) -> list[str]:
     """The whole report: a block per relay, then what relays share. Times are in UTC."""
     lines: list[str] = []
     for relay in found.relays:
-        lines += [printable(relay.service), *_relay(relay, found.now), ""]
+        lines += [printable(relay.service), *_relay(relay, found.now, known=found.replica is None), ""]
     if not found.relays:
         lines += ["No relay has been indexed into this database yet.", ""]
-    lines += ["database", *_letters(found.dead_letters), *_repos(found.repos)]
+    lines.append("database")
+    if found.replica is not None:
+        at = found.replica.committed_at
+        lines.append(_line("server", f"a standby of PostgreSQL, read-only; its newest transaction is of {ago(at, found.now)}"))
+    lines += [*_letters(found.dead_letters), *_repos(found.repos)]
     if found.accounts_being_wiped:
         lines.append(_line("wipes", f"still deleting the rows of {number(found.accounts_being_wiped)} deleted accounts"))
     if found.stuck_wipes:
@@ -156,10 +160,14 @@ def _since(time: datetime | None) -> str:
     return "" if time is None else f"; the oldest since {instant(time)}"
 
 
-def _relay(relay: Relay, now: datetime) -> list[str]:
+def _relay(relay: Relay, now: datetime, *, known: bool) -> list[str]:
+    """`known`: whether this server would know of a worker that runs."""
     runs = relay.runs
-    at_work = relay.running is not None and bool(runs) and runs[0].stopped_at is None
-    lines = [_line("worker", _worker(relay.running, runs[0] if at_work else None))]
+    at_work = (relay.running is not None or not known) and bool(runs) and runs[0].stopped_at is None
+    run = runs[0] if at_work else None
+    lines = [_line("worker", _worker(relay.running, run) if known else _unknown(run, now))]
+    if relay.keeper:
+        lines.append(_line("keeper", "it does for all shares what is done once: wipes, repairs, counts"))
     if relay.standbys:
         lines.append(_line("standby", f"{number(relay.standbys)}, to take its place when it ends"))
     over = runs[1:] if at_work else runs
@@ -185,6 +193,11 @@ def _worker(running: LockHolder | None, run: PastRun | None) -> str:
     if run is None:
         return f"starting (the database's process {running.pid} holds its lock)"
     return f"running since {instant(run.started_at)}: version {run.version}, process {run.pid} on {run.host}"
+
+
+def _unknown(run: PastRun | None, now: datetime) -> str:
+    seen = "" if run is None else f"; last seen {ago(run.updated_at, now)}, version {run.version}, on {run.host}"
+    return f"only the primary knows whether one runs{seen}"
 
 
 def _stop(run: PastRun) -> str:

@@ -17,7 +17,7 @@ from unified_indexer.database.connection.failures import DATABASE_ERRORS, READ_O
 from unified_indexer.database.connection.lock import WorkerLock
 from unified_indexer.database.connection.poolers import pooled, refuse_shared, set_all
 from unified_indexer.database.connection.server import CONNECT_TIMEOUT, HOST_TIMEOUT, Server, hosts, ready_session
-from unified_indexer.database.connection.sessions import SESSION_SETTINGS, Connection
+from unified_indexer.database.connection.sessions import PUBLISH, SESSION_SETTINGS, Connection
 from unified_indexer.shares import WHOLE, Share
 
 if TYPE_CHECKING:
@@ -43,7 +43,8 @@ class DatabasePool:
 
     `url`: a PostgreSQL connection string. `size`: connections at most, the lock's included. `name`: the relay's host.
     `durable`: whether a call returns only when its commits are on disk. `exclusive`: whether the lock is taken; who writes no
-    cursor does without. `share`: the part of the relay's accounts that the lock is for. `on_standby`: as WorkerLock's.
+    cursor does without. `publishes`: whether what is written is noted for PUBLISH. `share`: the part of the relay's accounts
+    that the lock is for. `on_standby`: as WorkerLock's.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class DatabasePool:
         name: str,
         durable: bool,
         exclusive: bool = True,
+        publishes: bool = False,
         share: Share = WHOLE,
         on_standby: Callable[[], None] | None = None,
     ) -> None:
@@ -65,6 +67,7 @@ class DatabasePool:
         self.lock = WorkerLock(name, share, on_standby)
         self.answered_at = -math.inf  # when the lock's connection answered last, by time.monotonic
         self._exclusive = exclusive
+        self._publishes = publishes
         self._pool: Pool[Any] | None = None
         self._server: Server | None = None  # where the lock is
         self._lock_connection: PoolConnectionProxy[Any] | None = None
@@ -123,6 +126,8 @@ class DatabasePool:
                 await refuse_shared(connection, url, patience)
             await set_all(connection)
         self._server = await ready_session(connection, self._server)
+        if self._publishes:
+            await connection.execute(PUBLISH)
 
     def terminate(self) -> None:
         """Close all connections at once: everything that matters was committed before."""

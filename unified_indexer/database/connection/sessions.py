@@ -66,6 +66,9 @@ SELECT CASE WHEN current_setting('server_version_num')::int >= 170000 THEN set_c
    WHERE s NOT LIKE 'pg\\_%' LIMIT 1),
   current_setting('session_replication_role') AS triggers
 """
+# Whether what this session writes is told to other services: data of the session, since commands write as well.
+PUBLISHES = "current_setting('unified_worker.publish', true) = 'on'"
+PUBLISH = "SELECT set_config('unified_worker.publish', 'on', false)"
 FIRE_TRIGGERS = "SET session_replication_role = origin"
 NO_TRIGGERS = (
     "session_replication_role is {} for this user, which turns triggers and foreign keys off, and only a superuser may turn "

@@ -18,6 +18,7 @@ repair_compare.sql   … what of it differs from the rows that are there
 repair_set.sql       … what is new of it, written as sets
 repair_look.sql      … what others' rows have to do with that
 repair_write.sql     … the rest, through the arms of the write path
+outbox.sql           what other services are told of accounts and repairs
 judging.sql          what gates say of replies and quotes
 judge_gate.sql       judges what a gate changed: one function per kind of gate
 rebuild_step.sql     one pass of a rebuild

@@ -48,6 +48,7 @@ BEGIN
   IF p_confirm AND v_was_gone AND NOT v_gone AND v_handle IS NOT NULL THEN
     PERFORM unified_worker.ask_handle(p_did);
   END IF;
+  PERFORM unified_worker.tell_account(p_did);
   RETURN 'applied';
 END $account$;
 
@@ -85,6 +86,7 @@ BEGIN
   END IF;
   UPDATE unified_worker.repos SET status = 'deleted', wiping = true, updated_at = now() WHERE did = p_did;
   PERFORM unified_worker.gone_or_back(v_repo.account_relay, p_did, v_repo.account_seq, v_repo.handle, true, false);
+  PERFORM unified_worker.tell_account(p_did);
   RETURN true;
 END $confirm$;
 
@@ -99,6 +101,7 @@ BEGIN
   END IF;
   UPDATE unified_worker.repos SET status = p_status, updated_at = now(),
     active = p_active OR coalesce(p_status NOT IN ({hiding}), false) WHERE did = p_did;
+  PERFORM unified_worker.tell_account(p_did);
   UPDATE unified_worker.repairs SET state = 'wanted', retry_at = now() WHERE did = p_did AND state = 'unavailable';
   RETURN true;
 END $deny$;
@@ -118,6 +121,7 @@ BEGIN
   -- No relay's seq: nobody's claim is overtaken.
   PERFORM unified_worker.gone_or_back(NULL, p_did, NULL, v_repo.handle, false, coalesce(v_repo.status = 'deleted', false));
   PERFORM unified_worker.ask_handle(p_did);
+  PERFORM unified_worker.tell_account(p_did);
   RETURN true;
 END $reactivate$;
 

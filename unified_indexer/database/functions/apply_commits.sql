@@ -10,6 +10,7 @@
 -- {lock_class}: the first key of the locks where commits meet. {rebuilding}: the keys of the lock that a rebuild holds.
 -- {pending}: the reasons of sound operations that wait.
 -- {not_data_classes}: the classes of SQLSTATEs that are no fault of the data.
+-- {publishes}: whether this session's worker publishes.
 
 -- Every condition is made ready again in each transaction (0.2 µs): what is rare is asked for together, and told apart after that.
 CREATE OR REPLACE FUNCTION unified_worker.apply_commit(
@@ -156,6 +157,13 @@ BEGIN
 {arms}
     END CASE;
   END LOOP;
+  -- p_data: neither rows of a caller's, nor of an account that goes, nor of what can't be read.
+  IF p_lo <= p_hi AND p_data IS NOT NULL AND {publishes} THEN
+    INSERT INTO unified_worker.outbox (what, did, rev, seq, kinds, uris, cids)
+    VALUES (CASE p_mode WHEN {live} THEN 'commit' ELSE 'retried' END, p_did,
+      CASE p_mode WHEN {live} THEN p_rev ELSE (SELECT r.rev FROM unified_worker.repos AS r WHERE r.did = p_did) END,
+      p_seq, p_kind[p_lo:p_hi], p_uri[p_lo:p_hi], p_cid[p_lo:p_hi]);
+  END IF;
   RETURN coalesce(v_outcome, 'applied');
 END $apply$;
 

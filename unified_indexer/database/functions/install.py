@@ -6,6 +6,7 @@ The write path itself is in apply_commits.sql.
 from collections.abc import Collection, Sequence
 
 from unified_indexer.database.connection.failures import SCHEMA_CLASSES, SERVER_CLASSES
+from unified_indexer.database.connection.sessions import PUBLISHES
 from unified_indexer.database.functions import accounts, dead_letters, judging, rebuild_steps, references, repair, states
 from unified_indexer.database.functions.sql_files import statements
 from unified_indexer.database.functions.write_branches import RecordTypeSql, shows
@@ -35,6 +36,7 @@ def functions(schema: str, record_types: Sequence[RecordType], lacking: Collecti
     meetings = {text.type.collection: meeting for text in texts if (meeting := text.meeting("v_uris"))}
     return [
         *dead_letters.functions(),
+        *statements("outbox", publishes=PUBLISHES),
         *references.functions(),
         *states.functions(),
         *accounts.functions(schema, not_data_classes),
@@ -69,6 +71,7 @@ def _write_path(
         arrays=parameters.of_all(),
         call=parameters.call_in_loop(Mode.LIVE),
         not_data_classes=not_data_classes,
+        publishes=PUBLISHES,
         ahead="\n".join(text.ahead() for text in texts if text.ahead()),
         arms="\n".join([*(text.put() for text in often), *(text.delete() for text in often)]),
     )

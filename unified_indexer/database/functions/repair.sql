@@ -134,6 +134,7 @@ BEGIN
     PERFORM unified_worker.repair_leave(p_did, NULL, 'wanted', v_reason,
       least(2 ^ least(v_repair.failures, 11), 1440) * interval '1 minute', true);
   ELSE
+    PERFORM unified_worker.tell_repaired(p_did) WHERE v_repair.state = 'writing';
     DELETE FROM unified_worker.repairs WHERE did = p_did;
   END IF;
   UPDATE unified_worker.hosts SET repos_done = repos_done + 1, records_done = records_done + coalesce(v_repair.records, 0),
@@ -151,6 +152,8 @@ DECLARE
   v_host int;
 BEGIN
   PERFORM FROM unified_worker.repos WHERE did = p_did FOR UPDATE;
+  PERFORM unified_worker.tell_repaired(p_did) FROM unified_worker.repairs
+  WHERE did = p_did AND claim = coalesce(p_claim, claim) AND state = 'writing';
   -- Of a backfill nobody waits for what is not there; of the network it would be millions.
   UPDATE unified_worker.repairs SET reason = p_reason,
     state = CASE WHEN p_state = 'unavailable' AND priority >= {backfill} THEN '' ELSE coalesce(p_state, '') END,

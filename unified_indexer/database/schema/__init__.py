@@ -11,5 +11,6 @@ migrations.py     our bookkeeping: reads the numbered steps
 migrations/       the steps, one .sql file each; one that was released never changes
 views.py          what people ask, as views in a schema of their own
 views/            … one .sql file each
+printed.py        … and all that a start makes, as text
 finite_times.py   times that an earlier version wrote as infinity
 """

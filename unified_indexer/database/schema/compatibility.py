@@ -8,7 +8,7 @@ from asyncpg import Record
 
 from unified_indexer.database.connection.failures import Remedy, remedy
 from unified_indexer.database.connection.sessions import Connection
-from unified_indexer.database.schema.tables import CURSOR_COLUMNS, CURSOR_TABLE
+from unified_indexer.database.schema.tables import BY_AUTHOR, CURSOR_COLUMNS, CURSOR_TABLE
 from unified_indexer.records.base.derived_tables import COUNTS, DERIVED_TABLES, FLAGS
 from unified_indexer.records.base.record_type import RecordType
 
@@ -74,6 +74,7 @@ class Needs:
     optional: frozenset[str] = frozenset()  # columns that it may lack
     nulls: frozenset[str] = frozenset()  # of these, those that get null where a record does not say
     rights: tuple[str, ...] = WRITING
+    author: str | None = None  # the column by which it may be divided
 
 
 def needs(record_types: Sequence[RecordType]) -> list[Needs]:
@@ -86,7 +87,8 @@ def needs(record_types: Sequence[RecordType]) -> list[Needs]:
         rights = WRITING[:-1] if record_type.row_stays else WRITING
         optional = frozenset(column.name for column in record_type.columns if column.optional)
         nulls = frozenset(column.name for column in record_type.columns if column.optional and "NOT NULL" not in column.type)
-        found.append(Needs(record_type.table, columns, given, keys, optional, nulls, rights))
+        author = record_type.author if record_type.divisible else None
+        found.append(Needs(record_type.table, columns, given, keys, optional, nulls, rights, author))
     for derived in DERIVED_TABLES:
         columns = {name: kind.split()[0] for name, kind in derived.columns.items()}
         given = frozenset(derived.columns) - {*COUNTS, "bookmark_count", *FLAGS}
@@ -155,7 +157,9 @@ async def _table_faults(connection: Connection, table: str, need: Needs) -> list
 async def _key_faults(connection: Connection, table: str, need: Needs, kind: Record) -> list[str]:
     """What its unique keys lack for ON CONFLICT and for replication, and which of them refuse what the worker writes."""
     unique = {frozenset(row["columns"]) for row in await connection.fetch(UNIQUE_INDEXES, table)}
-    found = [_no_unique_index(table, key, kind["parts"]) for key in need.unique if frozenset(key) not in unique]
+    # A URI has its author in it: where that decides the partition, a key of both allows no more rows than one of the URI.
+    by_author = {need.author} if need.author and kind["parts"] == BY_AUTHOR.format(author=need.author) else set[str]()
+    found = [_no_unique_index(table, key, kind["parts"]) for key in need.unique if frozenset((*key, *by_author)) not in unique]
     if kind["nameless"]:
         found.append(
             f"table {table} is in a publication and has neither a primary key nor a replica identity, so the server refuses to "

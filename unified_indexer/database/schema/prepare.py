@@ -45,6 +45,10 @@ PRESENT = """
 SELECT relname FROM pg_catalog.pg_class
 WHERE relnamespace = $1::regnamespace AND relkind IN ('r', 'p') AND relname = ANY($2)
 """
+PARTS = """
+SELECT DISTINCT (SELECT count(*) FROM pg_catalog.pg_inherits AS i WHERE i.inhparent = c.oid) AS number
+FROM pg_catalog.pg_class AS c WHERE c.relnamespace = $1::regnamespace AND c.relkind IN ('r', 'p') AND c.relname = ANY ($2)
+"""
 CURRENT_SCHEMA = "SELECT quote_ident(current_schema())"
 SERVER = "SELECT current_setting('server_version_num')::int, current_setting('server_encoding')"
 
@@ -55,8 +59,9 @@ OLDEST_SERVER = 15_00_00
 DERIVED_SINCE = 4  # the schema version from which on derived rows mean what they do now: older ones are rebuilt
 
 
-async def prepare(connection: Connection, record_types: Sequence[RecordType]) -> str:
-    """Make the database ready for `record_types`; return the schema of their tables.
+async def prepare(connection: Connection, record_types: Sequence[RecordType], partitions: int = 0) -> str:
+    """Make the database ready for `record_types`; return the schema of their tables. `partitions`: how many the tables that
+    can be divided must have (0: as they are, and whole where they are new).
 
     In one transaction: a worker killed in it leaves nothing half made. OperatorError names every fault that it found.
     """
@@ -66,7 +71,7 @@ async def prepare(connection: Connection, record_types: Sequence[RecordType]) ->
         if faults:
             raise OperatorError(faults)
         try:
-            before = await _own_schema(connection, schema, record_types)
+            before = await _own_schema(connection, schema, record_types, partitions)
         except asyncpg.InsufficientPrivilegeError as error:
             raise OperatorError([NOT_OWNER.format(error)]) from None
         lacking = await optional_columns.settle(connection, schema, record_types)
@@ -123,6 +128,14 @@ async def preconditions(connection: Connection) -> tuple[str, list[str]]:
     return schema or "", faults
 
 
+def _other_partitions(wanted: int, there: int) -> str:
+    has = f"has tables with {there} partitions" if there else "has tables without partitions"
+    return (
+        f"--partitions {wanted}: the database {has}, and that is chosen at the first start on an empty one: leave the option "
+        "out, or start on an empty database"
+    )
+
+
 async def _mend_times(connection: Connection, schema: str, record_types: Sequence[RecordType]) -> bool:
     """Makes infinite times finite; returns whether there were any."""
     done = [await connection.execute(statement) for statement in finite_times.mending(schema, record_types)]
@@ -166,7 +179,7 @@ async def standing(connection: Connection, schema: str, record_types: Sequence[R
     return before
 
 
-async def _own_schema(connection: Connection, schema: str, record_types: Sequence[RecordType]) -> Before:
+async def _own_schema(connection: Connection, schema: str, record_types: Sequence[RecordType], partitions: int) -> Before:
     if not await connection.fetchval(OWN_SCHEMA_EXISTS):
         await connection.execute(OWN_SCHEMA)
     await connection.execute(OWN_VERSION)
@@ -174,8 +187,12 @@ async def _own_schema(connection: Connection, schema: str, record_types: Sequenc
     version, tables_by, present = before
     # Only where something is new: CREATE INDEX IF NOT EXISTS locks a table against writers before it looks.
     if before.lacks_tables(record_types) or (tables_by == "worker" and version < len(MIGRATIONS)):
-        await connection.execute(";\n".join(tables.create(schema, record_types)))
+        await connection.execute(";\n".join(tables.create(schema, record_types, 0 if present else partitions)))
         present = set(tables.names(record_types))
+    if partitions:
+        parts = set(await connection.fetch(PARTS, schema, [kind.table for kind in record_types if kind.divisible]))
+        if parts != {(partitions,)}:
+            raise OperatorError([_other_partitions(partitions, max(parts)["number"])])
     if faults := await compatibility.faults(connection, schema, compatibility.needs(record_types), present):
         raise OperatorError(faults)
     for number, step in enumerate(MIGRATIONS[version:], version + 1):

@@ -32,13 +32,15 @@ NO_WRITES = (
 T = TypeVar("T")
 
 
-async def make_ready(pool: DatabasePool, record_types: Sequence[RecordType], patience: float = START_PATIENCE) -> str:
+async def make_ready(
+    pool: DatabasePool, record_types: Sequence[RecordType], patience: float = START_PATIENCE, partitions: int = 0
+) -> str:
     """Open the pool and prepare the schema; return the schema of the record tables.
 
-    `patience`: seconds to wait for a database that does not answer, infinity for one that has answered before. OperatorError
-    names every fault that only an operator can mend.
+    `patience`: seconds to wait for a database that does not answer, infinity for one that has answered before. `partitions`: as
+    `prepare` has it. OperatorError names every fault that only an operator can mend.
     """
-    return await reach(pool, lambda connection: prepare(connection, record_types), patience)
+    return await reach(pool, lambda connection: prepare(connection, record_types, partitions), patience)
 
 
 async def find_ready(pool: DatabasePool, patience: float = START_PATIENCE) -> str:

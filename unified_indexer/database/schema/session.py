@@ -25,11 +25,13 @@ class SessionLost(Stop):
 
 
 @asynccontextmanager
-async def session(url: str, name: str, *, prepares: bool = False) -> AsyncGenerator[Session]:
+async def session(url: str, name: str, *, prepares: bool = False, publishes: bool = False) -> AsyncGenerator[Session]:
     """A connection to a database that a worker has prepared. `prepares`: the schema is prepared as the worker does it, and
-    what is written is durable with each transaction. Raises OperatorError for what only an operator can correct, and Stop for
-    failures."""
-    pool = DatabasePool(url, size=1, name=name, durable=True, exclusive=False)
+    what is written is durable with each transaction. `publishes`: what is written is noted for PUBLISH.
+
+    Raises OperatorError for what only an operator can correct, and Stop for failures.
+    """
+    pool = DatabasePool(url, size=1, name=name, durable=True, exclusive=False, publishes=publishes)
     try:
         schema = await make_ready(pool, RECORD_TYPES) if prepares else await find_ready(pool, patience=0)
         async with pool.lock_connection() as connection:

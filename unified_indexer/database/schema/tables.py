@@ -38,8 +38,19 @@ END $key$
 """
 
 
-def create(schema: str, record_types: Sequence[RecordType]) -> list[str]:
+# The key has the author as well, which says in which part the row is, and comes first, as most look for the URI alone.
+DIVIDED_KEY = "PRIMARY KEY (uri, {author})"
+BY_AUTHOR = "HASH ({author})"
+PART = """
+CREATE TABLE IF NOT EXISTS {schema}.{table}_{number} PARTITION OF {schema}.{table}
+FOR VALUES WITH (MODULUS {of}, REMAINDER {number})
+"""
+
+
+def create(schema: str, record_types: Sequence[RecordType], partitions: int = 0) -> list[str]:
     """The statements that make every missing table, with its indexes, and every column that was added later.
+
+    `partitions`: into how many a new table that can be is divided, by the hash of its author's DID; 0: it is whole.
 
     A secondary index on the first column of a unique index would repeat it, so there is none. Nor is there one on
     feed_items.type: it has three values.
@@ -50,7 +61,17 @@ def create(schema: str, record_types: Sequence[RecordType]) -> list[str]:
         columns += record_type.other_columns
         if record_type.unique:
             columns.append(f"UNIQUE ({', '.join(record_type.unique)})")
-        statements.append(_table(schema, record_type.table, columns))
+        if partitions and record_type.divisible:
+            columns[0] = columns[0].replace("PRIMARY KEY", "NOT NULL")
+            columns.append(DIVIDED_KEY.format(author=record_type.author))
+            whole = _table(schema, record_type.table, columns)
+            statements.append(f"{whole} PARTITION BY {BY_AUTHOR.format(author=record_type.author)}")
+            statements += [
+                PART.format(schema=schema, table=record_type.table, number=number, of=partitions)
+                for number in range(partitions)
+            ]
+        else:
+            statements.append(_table(schema, record_type.table, columns))
         statements += [  # so that a table of an earlier version becomes what a new one is
             f"ALTER TABLE {schema}.{record_type.table} ADD COLUMN IF NOT EXISTS {column.name} {column.type}"
             for column in record_type.columns
@@ -82,7 +103,8 @@ def names(record_types: Sequence[RecordType]) -> list[str]:
 
 
 def _table(schema: str, name: str, columns: Sequence[str]) -> str:
-    return f"CREATE TABLE IF NOT EXISTS {schema}.{name} ({', '.join(columns)})"
+    inner = ",\n  ".join(columns)
+    return f"CREATE TABLE IF NOT EXISTS {schema}.{name} (\n  {inner}\n)"
 
 
 def _indexes(schema: str, table: str, indexes: Sequence[str]) -> list[str]:

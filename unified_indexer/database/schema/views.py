@@ -33,8 +33,8 @@ REMEDIES = {
 }
 TRY_AGAIN = "the next start tries again; DROP SCHEMA unified_views CASCADE makes room"
 
+PATIENCE = "SET LOCAL lock_timeout = '2s';"
 OPEN = """
-SET LOCAL lock_timeout = '2s';
 DO $$ BEGIN
   IF to_regnamespace('unified_views') IS NULL THEN CREATE SCHEMA unified_views; END IF;
 END $$;
@@ -114,15 +114,15 @@ async def install(connection: Connection, schema: str, record_types: Sequence[Re
         return
     if fault is not None:
         level = logging.INFO if sqlstate(fault) == NO_RIGHT else logging.WARNING
-        remedies = REMEDIES.get(sqlstate(fault), TRY_AGAIN)
-        log.log(level, "The views in the schema unified_views are not as they should be (%s): %s", fault, remedies)
+        said, cure = " ".join(str(fault).split()), REMEDIES.get(sqlstate(fault), TRY_AGAIN)
+        log.log(level, "The views in the schema unified_views are not as they should be (%s): %s", said, cure)
 
 
 async def _done(connection: Connection, text: str) -> asyncpg.PostgresError | None:
     """Carry out these statements, all or none of them; return what the server says against them."""
     try:
         async with connection.transaction():
-            await connection.execute(text)
+            await connection.execute(f"{PATIENCE}{text}")
     except asyncpg.PostgresError as error:
         if remedy(error) is Remedy.RETRY and sqlstate(error) not in (LOCKED, DEPENDED_ON):
             raise

@@ -7,7 +7,7 @@ from typing import Any
 
 from unified_indexer.backfill.eta import eta
 from unified_indexer.database.background.sizes import Size, measure
-from unified_indexer.database.connection.lock import lock_key, standby_key
+from unified_indexer.database.connection.lock import keeper_key, lock_key, standby_key
 from unified_indexer.database.connection.sessions import Connection
 from unified_indexer.database.functions.dead_letters import MAX_FRAMES_BYTES, MAX_LETTERS_OF_A_DID, PENDING
 from unified_indexer.database.repair import standing
@@ -22,6 +22,7 @@ from unified_indexer.database.status.results import (
     PastRun,
     RebuildStep,
     Relay,
+    Replica,
     Repos,
     Status,
     StuckWipe,
@@ -36,6 +37,7 @@ GROWTH_DAYS = 7  # that growth is measured over, at most
 GROWTH_SECONDS = 600.0  # and at least: less says nothing
 
 NOW = "SELECT now()"
+REPLICA = "SELECT pg_last_xact_replay_timestamp() WHERE pg_is_in_recovery()"
 # The partitions of a stream's server are one: its cursor is the least of theirs.
 RELAYS = """
 SELECT service, c.cursor, c.last_event_time::timestamptz AS last_event_time, c.updated_at::timestamptz AS saved_at
@@ -118,6 +120,7 @@ async def status(connection: Connection, schema: str) -> Status:
     rebuild = await connection.fetchrow(REBUILD)
     return Status(
         now=await connection.fetchval(NOW),
+        replica=None if (replica := await connection.fetchrow(REPLICA)) is None else Replica(*replica),
         relays=[await _relay(connection, row) for row in await connection.fetch(RELAYS.format(schema=schema))],
         dead_letters=await _letters(connection),
         repos=await _repos(connection),
@@ -139,6 +142,7 @@ async def _relay(connection: Connection, stored: Mapping[str, Any]) -> Relay:
     # Of a stream's server each worker has some partitions, and all hold the lock of their number.
     lock = service.replace("#0/", "#/") if service.endswith("#0/64") else service
     holder = await connection.fetchrow(HOLDER, lock_key(lock))
+    keeper = await connection.fetchrow(HOLDER, keeper_key(service.partition("#")[0]))
     gaps = await connection.fetch(GAPS, service, GAPS_SHOWN)
     return Relay(
         **stored,
@@ -147,6 +151,7 @@ async def _relay(connection: Connection, stored: Mapping[str, Any]) -> Relay:
         gaps=gaps[0]["gaps"] if gaps else 0,
         last_gaps=[Gap(*row[:-1]) for row in gaps],
         standbys=await connection.fetchval(STANDBYS, standby_key(service)),
+        keeper=holder is not None and keeper is not None and holder["pid"] == keeper["pid"],
     )
 
 

@@ -50,7 +50,8 @@ class Gap:
 class Relay:
     """A relay that was indexed into this database: its stored cursor, and the last two runs, newest first.
 
-    `standbys`: workers that wait to take the place of the one that runs.
+    `standbys`: workers that wait to take the place of the one that runs. `keeper`: whether the one that runs does for all
+    shares what is done once.
     """
 
     service: str
@@ -62,6 +63,7 @@ class Relay:
     gaps: int
     last_gaps: list[Gap]
     standbys: int
+    keeper: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,10 +158,21 @@ class Fetching:
 
 
 @dataclass(frozen=True, slots=True)
+class Replica:
+    """A standby server of PostgreSQL: when the newest transaction that it has was committed on the primary."""
+
+    committed_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
-    """What a database holds about the worker, but about no single account."""
+    """What a database holds about the worker, but about no single account.
+
+    A `replica` does not know which workers run, wait or keep house: their locks are on the primary.
+    """
 
     now: datetime
+    replica: Replica | None
     relays: list[Relay]
     dead_letters: Letters
     repos: Repos

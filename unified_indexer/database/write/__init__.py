@@ -5,5 +5,6 @@ batch.py       events -> the arrays of one call: pure
 apply.py       the calls themselves
 outcome.py     what the database says became of a commit
 writer.py      repeat, isolate, or stop, by what the database answers
+outbox.py      what other services are still to be told
 breaker.py     a pause where the database refuses too much
 """

@@ -10,7 +10,16 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from unified_indexer.monitoring.history import History
-from unified_indexer.monitoring.http.families import PREFIX, counter, gauge, histogram, labelled, of_backfill
+from unified_indexer.monitoring.http.families import (
+    PREFIX,
+    counter,
+    gauge,
+    histogram,
+    labelled,
+    of_backfill,
+    of_publishing,
+    of_stream,
+)
 from unified_indexer.monitoring.readiness import NAMES, reasons
 from unified_indexer.records import RECORD_TYPES
 from unified_indexer.records.base.record_type import EVERY_OTHER
@@ -52,6 +61,10 @@ class Exposition(Collector):
         yield from self._counters()
         yield from self._now()
         yield from self._stages()
+        if (stream := self._gauges.stream) is not None:
+            yield from of_stream(stream)
+        if self._gauges.publishes:
+            yield from of_publishing(self._gauges)
         yield from of_backfill(self._gauges.backfill, self._gauges.metrics)
         metrics = self._gauges.metrics
         yield histogram("commit_latency_seconds", "Time from a frame's arrival to its durable commit", metrics.latency)

@@ -11,6 +11,8 @@ from unified_indexer.backfill.backfill import Backfill
 from unified_indexer.backfill.eta import eta
 from unified_indexer.metrics import Histogram, Metrics
 from unified_indexer.monitoring.fetching import hindrance
+from unified_indexer.monitoring.gauges import Gauges
+from unified_indexer.stream.partitions import Partitions
 
 PREFIX = "unified_worker"
 HINDRANCES = ("paused", "stream", "disk", "size")
@@ -69,3 +71,22 @@ def of_backfill(backfill: Backfill, metrics: Metrics) -> Iterator[Metric]:
     yield gauge("backfill_left", "Repos that are to be fetched, also those not found yet, as far as is known", standing.left)
     if (known := eta(standing)) is not None:
         yield labelled_gauge("backfill_eta_seconds", "When all is fetched, at least and at most", "bound", known._asdict())
+
+
+def of_stream(stream: Partitions) -> Iterator[Metric]:
+    """The stream's server, and this worker's part of it."""
+    yield gauge("stream_partitions", "Partitions that this worker reads", len(stream.parts))
+    yield gauge("stream_workers", "Workers that share the partitions", stream.workers)
+    if stream.memory is not None:
+        yield gauge(
+            "stream_memory_ratio", "Memory of the stream's server that is in use, as a share of its limit", stream.memory
+        )
+    yield gauge("stream_full", "1 while the relay is not read, because that server is nearly full", stream.full)
+
+
+def of_publishing(gauges: Gauges) -> Iterator[Metric]:
+    """What other services can follow."""
+    metrics = gauges.metrics
+    yield counter("published", "Entries that the server of PUBLISH has taken from this worker", metrics.published)
+    yield gauge("publish_waiting", "Entries of all workers that wait for that server", metrics.publish_waiting)
+    yield gauge("publish_failing_seconds", "Time for which it has taken nothing, 0 while it does", gauges.publish_failing)

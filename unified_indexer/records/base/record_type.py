@@ -71,6 +71,11 @@ class RecordType:
         return " OR ".join(f"t.{column.name} IS NOT NULL" for column in self.columns if column.cleared == "NULL")
 
     @property
+    def divisible(self) -> bool:
+        """Whether the table may be divided by its author: it has a key that no other account competes for."""
+        return self.author is not None and self.author in self.unique
+
+    @property
     def shared(self) -> bool:
         """Whether records of several accounts compete for one unique key, so that they meet there."""
         return bool(self.unique and self.meets) and self.author not in self.unique

@@ -2,6 +2,7 @@
 
 const SVG = "http://www.w3.org/2000/svg";
 const LEFT = 52, RIGHT = 6, TOP = 8, BOTTOM = 20; // pixels around the plot
+const HALF = 26; // pixels of a time's width
 const UNKNOWN_AFTER = 3; // seconds from one sample to the next: then the line has a gap
 const WINDOWS = [[120, 30], [300, 60], [900, 300]]; // seconds that are shown, seconds from one mark to the next
 
@@ -25,7 +26,10 @@ class Chart {
     svg.addEventListener("pointermove", event => this.point(event.clientX));
     svg.addEventListener("pointerdown", event => this.point(event.clientX));
     svg.addEventListener("pointerleave", () => this.onpoint(null));
-    svg.addEventListener("blur", () => this.onpoint(null));
+    svg.addEventListener("blur", () => {
+      this.readout.removeAttribute("aria-live");
+      this.onpoint(null);
+    });
     svg.addEventListener("keydown", event => this.step(event));
   }
 
@@ -49,6 +53,7 @@ class Chart {
     if (event.key === "Escape") this.onpoint(null);
     if (!by || !this.samples.length) return;
     event.preventDefault();
+    this.readout.setAttribute("aria-live", "polite"); // only while somebody asks
     const from = this.at === null ? this.samples.length - 1 : this.samples.indexOf(this.nearest());
     const to = Math.min(this.samples.length - 1, Math.max(0, from + by));
     this.onpoint(this.samples[to][0]);
@@ -112,9 +117,9 @@ class Chart {
     this.marks.forEach(([line, text], number) => {
       const [y, words, x] = marks[number] || [0, "", 0];
       put(line, y === null ? { x1: x, x2: x, y1: this.base, y2: this.base + 4 } : { x1: LEFT, x2: this.width - RIGHT, y1: y, y2: y });
-      const edge = Math.min(Math.max(x, LEFT + 8), this.width - 24);
-      put(text, y === null ? { x: edge, y: this.base + 17, "text-anchor": "middle" } : { x: LEFT - 8, y: y + 4, "text-anchor": "end" });
+      put(text, y === null ? { x, y: this.base + 17, "text-anchor": "middle" } : { x: LEFT - 8, y: y + 4, "text-anchor": "end" });
       if (text.textContent !== words) text.textContent = words;
+      text.style.display = y === null && (x < LEFT + 8 || x > this.width - HALF) ? "none" : "";
       line.style.display = marks[number] ? "" : "none";
     });
   }
@@ -161,7 +166,8 @@ class Chart {
     if (value !== null) put(this.dot, { cx: this.x(time), cy: this.y(value) });
     const pointed = `${clock(time, true)}  ${value === null ? "not known" : this.format(value)}`;
     const scale = this.logarithmic ? ", log scale" : "";
-    this.readout.textContent = this.at === null ? `last ${this.span / 60} minutes${scale}` : pointed;
+    const shown = this.values.length ? `last ${this.span / 60} minutes${scale}` : "nothing yet";
+    this.readout.textContent = this.at === null ? shown : pointed;
   }
 
   // What the line says, for those who can't see it.

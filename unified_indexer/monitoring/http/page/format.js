@@ -42,6 +42,11 @@ function moment(time) {
   return day + clock(time, true);
 }
 
+// A name that may be very long (a host's 253 characters): its beginning and its end.
+function short(name) {
+  return name.length > 60 ? `${name.slice(0, 36)}…${name.slice(-20)}` : name;
+}
+
 // A length that a scale's mark stands at, in the largest unit that it is a multiple of.
 function span(seconds) {
   const [unit, length] = [["d", 86400], ["h", 3600], ["min", 60]].find(([, size]) => seconds % size === 0) || ["s", 1];

@@ -6,12 +6,14 @@ const KEPT = 900; // samples: 15 minutes
 const YOUNG = 30; // seconds: a worker of that age that has seen no event yet is not stalled, but starting
 const FIRST = ["not_connected", "lag"]; // the only reasons of a worker that has never been connected
 
-const WORDS = { ready: "Live", behind: "Catching up", starting: "Starting", standby: "Standing by", stalled: "Stalled", lost: "Lost" };
+const WORDS = { ready: "Live", behind: "Catching up", starting: "Starting", standby: "Standing by", stopping: "Stopping", stalled: "Stalled", lost: "Lost" };
 const REASONS = { stopping: "Stopping", decision: "A decision is needed", database: "Database", not_connected: "Relay not connected", lag: "Behind" };
 const ICONS = {
   ready: ["#1a9c4b", "M9 16.5l5 5 9-11"],
   behind: ["#c77c02", "M16 9v8l5 4"],
   starting: ["#3b78c9", "M10 16h.1M16 16h.1M22 16h.1"],
+  standby: ["#3b78c9", "M12 10v12M20 10v12"],
+  stopping: ["#6a737d", "M11 11h10v10h-10z"],
   stalled: ["#d12c20", "M16 8v10M16 23.5v.1"],
   lost: ["#d12c20", "M11 11l10 10M21 11l-10 10"],
 };
@@ -24,6 +26,8 @@ let offset = 0; // the worker's clock minus ours, seconds
 let samples = []; // [time by the worker's clock, events per second, lag or null], in order
 let source = null;
 let asked = 0; // when the worker was last asked
+let begun = Infinity; // when the worker was started, by its own clock, seconds
+let again = null; // the same, where another ran before while this page was open
 
 const rateChart = new Chart($("rate-chart"), {
   title: "Events per second", value: sample => sample[1], format: value => `${rate(value)} per second`, mark: value => whole.format(value),
@@ -50,7 +54,11 @@ function listen() {
   source = new EventSource("live");
   source.addEventListener("past", event => {
     const past = JSON.parse(event.data);
+    if (now && now.version !== past.version) location.reload(); // its page is another too
     if (now && now.relay !== past.relay) samples = [];
+    const start = past.time - past.uptime;
+    if (start > begun + 2) again = start;
+    begun = start;
     const begin = past.samples.length ? past.samples[0][0] : past.time;
     samples = samples.filter(sample => sample[0] < begin); // of a worker before this one, say
     take(past);
@@ -82,6 +90,7 @@ function tick() {
 function state() {
   if (!now) return Date.now() / 1000 - opened > SILENCE ? "lost" : null;
   if (Date.now() / 1000 - heard > SILENCE) return "lost";
+  if (because("stopping")) return "stopping";
   const young = now.lag === null && now.uptime < YOUNG;
   return now.state === "stalled" && (young || notYet()) ? "starting" : now.state;
 }
@@ -91,12 +100,13 @@ function notYet() {
   return !now.was_connected && now.reasons.some(reason => reason.name === "not_connected") && now.reasons.every(reason => FIRST.includes(reason.name));
 }
 
+const because = name => now.reasons.some(reason => reason.name === name);
+
 function showState() {
   const name = state();
   if (name === null) return;
   document.documentElement.dataset.state = name;
-  const stopping = name !== "lost" && now.reasons.some(reason => reason.name === "stopping");
-  const word = stopping ? "Stopping" : name === "starting" && notYet() ? "Not connected yet" : WORDS[name];
+  const word = name === "starting" && notYet() ? "Not connected yet" : name === "stalled" && because("decision") ? "Decision needed" : WORDS[name];
   set($("word"), word);
   set($("detail"), detail(name));
   const shown = name === "stalled" || name === "starting" ? now.reasons : [];
@@ -109,7 +119,7 @@ function showState() {
     set(item.firstChild, REASONS[reason.name] ? `${REASONS[reason.name]}: ` : "");
     set(item.lastChild, REASONS[reason.name] ? reason.detail : reason.detail.replace(/^./, first => first.toUpperCase()));
   });
-  set($("heard"), now ? `last update at ${moment(heard)}` : "");
+  set($("heard"), now ? `${again ? `worker started again at ${moment(again)}, ` : ""}last update at ${moment(heard)}` : "");
   const title = `${name === "stalled" ? word.toUpperCase() : word} · ${now ? now.relay : "unified-worker"}`;
   if (document.title !== title) document.title = title;
   const icon = drawn(...ICONS[name]);
@@ -127,6 +137,7 @@ function detail(name) {
     case "behind": return `${duration(now.lag)} behind the relay, ${remaining()}.`;
     case "lost": return now ? `No message from the worker since ${moment(heard)}. The values below are from then; this page keeps trying.` : "The worker does not answer; this page keeps trying.";
     case "standby": return "Another worker writes this relay's events; this one takes its place when it ends.";
+    case "stopping": return `${now.reasons[0].detail}: what was read is written, then the worker ends.`;
     case "stalled": return now.rate > 0 ? "Something is wrong:" : "Nothing is being written:";
     default: return "";
   }
@@ -148,7 +159,8 @@ function remaining() {
 
 function show() {
   set($("version"), now.version);
-  set($("relay"), now.relay);
+  set($("relay"), short(now.relay));
+  $("relay").title = now.relay;
   set($("rate"), rate(now.rate));
   set($("lag"), duration(now.lag));
   set($("p50"), latency(now.latency.p50));
@@ -157,6 +169,7 @@ function show() {
   set($("uptime"), duration(now.uptime));
   set($("received"), number(now.received_seq));
   set($("cursor"), number(now.cursor));
+  set($("waiting"), `${number(now.lanes.reduce((sum, lane) => sum + lane.events, 0))}`);
   set($("rss"), bytes(now.rss));
   draw();
   showCollections();

@@ -15,6 +15,8 @@ const COUNTS = [
   ["stale_messages", "Stale messages", false, "#account and #identity, not newer than the stored ones."],
 ];
 
+const NAMED = 5; // names of a count that are shown; the metrics have all
+
 const $ = id => document.getElementById(id);
 const make = (name, ...children) => {
   const made = document.createElement(name);
@@ -43,10 +45,10 @@ function showCollections() {
     set(deleted, number(one.deleted));
   }
   const all = [...collections.values()];
-  arrange($("busy"), all.filter(kept => kept.busy >= now.time - QUIET_AFTER));
-  const quiet = all.filter(kept => kept.busy < now.time - QUIET_AFTER);
+  const busy = all.filter(kept => kept.busy >= now.time - QUIET_AFTER);
+  const quiet = busy.length ? all.filter(kept => !busy.includes(kept)) : []; // where all are, none is folded away
+  arrange($("busy"), busy.length ? busy : all);
   arrange($("quiet"), quiet);
-  $("busy-table").hidden = quiet.length === all.length;
   $("quiet").closest("details").hidden = !quiet.length;
   set($("quiet-title"), `${quiet.length} quiet`);
 }
@@ -82,25 +84,18 @@ function meter() {
 }
 
 function showCounts() {
-  COUNTS.forEach(([name, words, grave, remedy, named], place) => {
-    const row = $("counts").children[place] || $("counts").appendChild(countRow(words, remedy));
-    const count = total(now[name]);
-    row.className = count ? (grave ? "grave" : "some") : "none";
-    set(row.querySelector("span"), number(count));
-    for (const note of row.querySelectorAll("p")) note.hidden = !count;
-    const sorted = named ? Object.entries(now[named]).sort((a, b) => b[1] - a[1]) : [];
-    set(row.querySelector(".named"), sorted.map(([reason, times]) => `${reason}\u00a0${number(times)}`).join(", "));
-  });
+  showRows($("counts"), COUNTS.map(([name, words, grave, remedy, named]) => [words, number(total(now[name])), grave, named ? listed(now[named]) : "", remedy]));
 }
 
-function countRow(words, remedy) {
-  const named = make("p");
-  named.className = "named";
-  const note = make("p", ...remedy.split("%").map((part, at) => (at % 2 ? make("code", part) : part)));
-  const head = make("th", words, named, note);
-  head.scope = "row";
-  return make("tr", head, make("td", make("span")));
+// The largest of these counts, with their names.
+function listed(counts) {
+  const sorted = Object.entries(counts).sort((a, b) => b[1] - a[1]);
+  const more = sorted.length - NAMED;
+  const shown = sorted.slice(0, more > 1 ? NAMED : sorted.length).map(([name, times]) => `${short(bare(name))}\u00a0${number(times)}`);
+  return shown.join(", ") + (more > 1 ? `, and ${more} others` : "");
 }
+
+const bare = name => (name === "other" ? "other hosts" : name.replace(/^https:\/\//, ""));
 
 const LEVELS = {
   full: "Every commit is proven: by its account's key, and by the repo's tree.",
@@ -111,30 +106,38 @@ const LEVELS = {
 function showTrust() {
   const trust = now.trust;
   set($("trust-level"), LEVELS[trust.verify]);
-  const hosts = Object.entries(trust.bad_signatures).sort((a, b) => b[1] - a[1]);
   const silent = trust.directory_silence !== null;
-  // Words, what is so, whether somebody must act, what the number consists of, and how.
   const rows = [
     ["Unproven repos", number(trust.unproven), false, trust.unproven_age === null ? "" : `the oldest for ${duration(trust.unproven_age)}`, "They wait for their account's key; all they wrote is proven when it comes."],
     ["Directory", silent ? `silent for ${duration(trust.directory_silence)}` : "answers", silent, "", "Known keys count on; see PLC_URL and the network."],
-    ["Bad signatures", number(total(trust.bad_signatures)), true, hosts.map(([host, times]) => `${host}\u00a0${number(times)}`).join(", "), "Refused. Of many hosts: the relay forges; of one: its keys are out of date."],
+    ["Bad signatures", number(total(trust.bad_signatures)), true, listed(trust.bad_signatures), "Refused. Of many hosts: the relay forges; of one: its keys are out of date."],
     ["Deletions to confirm", number(trust.deletions_unconfirmed), false, "", "Hidden, and nothing is wiped before the account's own server says so."],
     ["Deletions denied", number(trust.deletions_denied), true, "", "The relay was wrong about these accounts; they are shown again."],
     ["Withheld repos", number(trust.withheld), true, "", "Their servers have commits that the relay never sent: %check --network 60% asks more."],
   ];
-  $("trust").closest("table").hidden = trust.verify === "off";
+  $("trust").hidden = trust.verify === "off";
   showRows($("trust"), rows);
 }
 
-function showRows(body, rows) {
+// Rows of: words, what is so, whether somebody must act on it, what it consists of, and what it means (%: a command).
+function showRows(list, rows) {
   rows.forEach(([words, value, grave, named, remedy], place) => {
-    const row = body.children[place] || body.appendChild(countRow(words, remedy));
+    const row = list.children[place] || list.appendChild(countRow(words, remedy));
     const some = value !== "0" && value !== "answers";
     row.className = some ? (grave ? "grave" : "some") : "none";
-    set(row.querySelector("span"), value);
-    for (const note of row.querySelectorAll("p")) note.hidden = !some;
-    set(row.querySelector(".named"), named);
+    const [, shown, names, note] = row.children;
+    set(shown.firstChild, value);
+    set(names, named);
+    names.hidden = !some || !named;
+    note.hidden = !some || !remedy;
   });
+}
+
+function countRow(words, remedy) {
+  const [names, note] = [make("dd"), make("dd", ...remedy.split("%").map((part, at) => (at % 2 ? make("code", part) : part)))];
+  names.className = "named";
+  note.className = "note";
+  return make("div", make("dt", words), make("dd", make("span")), names, note);
 }
 
 const HELD = {
@@ -152,7 +155,8 @@ function showBackfill() {
   $("backfill-bar").hidden = known.idle || known.share === null;
   $("backfill-bar").firstChild.style.transform = `scaleX(${(known.share ?? 0).toFixed(3)})`;
   const percent = known.share === null || known.idle ? "" : `${Math.floor(100 * known.share)} % of what was asked for`;
-  const parked = known.hosts.map(([host, seconds, why]) => `${host}\u00a0${why}, ${duration(seconds)}`).join("; ");
+  const hosts = known.hosts.slice(0, NAMED).map(([host, seconds, why]) => `${short(host)}\u00a0${why}, ${duration(seconds)}`);
+  const parked = hosts.join("; ") + (known.parked > hosts.length ? `; and ${known.parked - hosts.length} others` : "");
   showRows($("backfill"), [
     ["Repos left", `${number(Math.ceil(known.left))}${known.unsized ? " +" : ""}`, false, percent, "%backfill% shows which backfills they are of."],
     ["Repos done", number(known.done), false, known.done ? `${number(known.records)} records` : "", ""],
@@ -193,6 +197,7 @@ function showReconnects() {
     const times = reconnect.times > 1 ? ` (${number(reconnect.times)} times, this was the last)` : "";
     const item = make("li", make("time", moment(reconnect.time)), make("span", reconnect.why + times));
     item.dataset.key = key(reconnect);
+    item.title = reconnect.why;
     return item;
   }));
 }
@@ -216,11 +221,16 @@ function showPosts() {
 }
 
 function postItem(post) {
-  const text = make("p", post.text);
+  const text = make("p", post.text.replace(/\n\s*\n/g, "\n"));
   text.dir = "auto";
-  const [method, id] = [post.did.split(":")[1], post.did.split(":").slice(2).join(":")];
-  const author = make("b", `did:${method}:${id.length > 12 ? `${id.slice(0, 6)}…${id.slice(-4)}` : id}`);
-  const item = make("li", author, text, make("code", post.uri));
+  const item = make("li", selectable("span", post.did), text, selectable("code", post.uri));
   item.dataset.uri = post.uri;
   return item;
+}
+
+// A click selects all of it, also what does not fit.
+function selectable(name, text) {
+  const made = make(name, text);
+  made.title = text;
+  return made;
 }

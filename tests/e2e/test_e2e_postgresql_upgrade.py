@@ -1,0 +1,85 @@
+"""PostgreSQL's major version is upgraded under the worker, by the words of docs/operations.md: from 15 to 18."""
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from relay_simulator.server import RelayServer
+from testing.databases import connected, differences, stored_cursor
+from testing.documents import blocks, read
+from testing.servers import DEBIAN_15, FAST, HAS_15, fast_parent, make_server, server_directory
+from testing.traffic import traffic
+from testing.waiting import until
+from testing.workers import finished, running
+from unified_indexer.embedded.cluster import spawn_as
+from unified_indexer.embedded.programs import programs, unprivileged_account
+
+SECTION = read("docs/operations.md").partition("### PostgreSQL's major version\n")[2].partition("\n## ")[0]
+UPGRADED = blocks(SECTION, "sh")[0]
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder like an operator's, with a cluster of 15 in data/postgres."""
+    with server_directory(fast_parent()) as place:
+        make_server(15, place / "data" / "postgres", FAST)
+        for path in (place, place / "data"):
+            shutil.chown(path, *owner())
+        yield place
+
+
+def owner() -> tuple[int, int]:
+    account = unprivileged_account(Path("/nowhere"))
+    return (os.geteuid(), os.getegid()) if account is None else (account.uid, account.gid)
+
+
+def shell(folder: Path, script: str) -> None:
+    """Runs it as the server's account, with the programs of both versions in place of the page's."""
+    account = unprivileged_account(Path("/nowhere"))
+    new = programs(account)
+    script = f"OLD={DEBIAN_15}; NEW={new}; {re.sub('^(OLD|NEW)=.*', '', script, flags=re.MULTILINE)}"
+    env = {"PATH": "/usr/bin:/bin", "LC_ALL": "C"}
+    command = ["/bin/sh", "-ec", script]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=env, **spawn_as(account))
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.long
+@pytest.mark.skipif(not HAS_15, reason="PostgreSQL 15 is not installed (Debian: apt-get install postgresql-15)")
+async def test_a_worker_goes_on_after_pg_upgrade_and_after_a_dump(folder: Path) -> None:
+    stream = traffic(3_000, awkward=True, seed=53)
+    half = stream.frames[: len(stream.frames) // 2]
+    data = folder / "data" / "postgres"
+    async with RelayServer(half) as relay:
+        old = make_server(15, data, FAST)
+        await old.start()
+        async with running(old.url, relay.url) as worker:
+            await until(lambda: worker.metrics.finished == len(half), "half of it is written")
+        stored = await stored_cursor(old.url, relay.url)
+        dump = folder / "unified.dump"
+        shell(folder, f"$NEW/pg_dump --format=custom --file={dump} '{old.url}'")
+        await old.stop()
+        shell(folder, UPGRADED)
+        for frame in stream.frames[len(half) :]:
+            relay.append(frame)
+        new = make_server(18, data, FAST)
+        await new.start()
+        try:
+            async with connected(new.url_of("postgres")) as connection:
+                await connection.execute("CREATE DATABASE restored TEMPLATE template0")
+            shell(folder, f"$NEW/pg_restore --exit-on-error '--dbname={new.url_of('restored')}' {dump}")
+            for url in (new.url, new.url_of("restored")):
+                assert await stored_cursor(url, relay.url) == stored
+                async with running(url, relay.url) as worker:
+                    await finished(worker, stream.last_seq)
+                assert await differences(url, stream.model) == []
+                async with connected(url) as connection:
+                    assert await connection.fetchval("SELECT current_setting('server_version_num')::int / 10000") == 18
+                    assert await connection.fetchval("SELECT count(*) > 0 FROM unified_views.active_posts")
+        finally:
+            await new.stop("immediate")

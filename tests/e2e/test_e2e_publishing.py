@@ -1,0 +1,114 @@
+"""What follows the stream of PUBLISH has exactly what the tables have, whatever becomes of worker, server and database."""
+
+from pathlib import Path
+
+import pytest
+
+from relay_simulator.server import RelayServer
+from testing.databases import connected, differences, settled
+from testing.model import Model
+from testing.processes import Process
+from testing.published import Consumer, following
+from testing.streams import valkey
+from testing.traffic import traffic
+from testing.waiting import until
+from testing.workers import finished, running, settings
+
+
+@pytest.fixture(autouse=True)
+def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:  # pyright: ignore[reportUnusedFunction]
+    monkeypatch.setattr("unified_indexer.publishing.publisher.UNIT", 0.02)
+
+
+def uris(model: Model) -> set[str]:
+    return {stored.uri for repo in model.repos.values() for stored in repo.records.values()}
+
+
+async def rows_of_outbox(database: str) -> int:
+    async with connected(database) as connection:
+        return await connection.fetchval("SELECT count(*) FROM unified_worker.outbox")
+
+
+@pytest.mark.promise(2)
+async def test_a_consumer_has_what_the_tables_have_whatever_is_killed(database: str, tmp_path: Path) -> None:
+    """The worker is killed thrice, the server twice, each in the middle of it; repeats are allowed, gaps and disorder not."""
+    stream = traffic(3_000, awkward=True, accounts=300)
+    async with valkey() as engine, RelayServer(stream.frames[:300], rate=3_000) as relay:
+        publish = f"redis://127.0.0.1:{engine.port}/0"
+        consumer = Consumer(engine, relay.url.partition("://")[2])
+        env = settings(database, relay.url, PUBLISH=publish)
+        fed = 300
+        for turn in range(3):
+            async with Process(tmp_path, **env) as worker:
+                await worker.says("Connected to")
+                before = consumer.entries
+                for frame in stream.frames[fed : fed + 600]:
+                    relay.append(frame)
+                fed += 600
+
+                async def told(before: int = before) -> bool:
+                    return bool(await consumer.read()) and consumer.entries > before
+
+                await until(told, "the first of them are told")
+                if turn < 2:
+                    engine.kill()
+                    await engine.start()
+                worker.kill()
+        async with running(database, relay.url, PUBLISH=publish) as worker:
+            for frame in stream.frames[fed:]:
+                relay.append(frame)
+            await finished(worker, stream.last_seq)
+            await following(consumer, uris(stream.model))
+    assert consumer.faults == []
+    assert consumer.repeated > 0
+    assert await differences(database, stream.model) == []
+
+
+@pytest.mark.promise(2)
+async def test_a_server_that_is_away_loses_nothing_and_is_told_once(
+    database: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Entries wait in the database; beyond the bound nothing is written until the server takes them."""
+    monkeypatch.setattr("unified_indexer.publishing.publishing.MOST_WAITING", 300)
+    monkeypatch.setattr("unified_indexer.publishing.publishing.INTERVAL", 0.01)
+    stream = traffic(1_500)
+    async with valkey() as engine, RelayServer(stream.frames, rate=1_500) as relay:
+        publish = f"redis://127.0.0.1:{engine.port}/0"
+        consumer = Consumer(engine, relay.url.partition("://")[2])
+        engine.kill()
+        async with running(database, relay.url, PUBLISH=publish) as worker:
+            await until(lambda: worker.metrics.publish_waiting >= 300, "as many wait as may wait")
+            await until(lambda: "nothing more is written" in caplog.text, "it says so")
+            at = worker.metrics.finished
+            assert at < len(stream.frames)
+            assert worker.metrics.publish_failing_since is not None
+            await engine.start()
+            await finished(worker, stream.last_seq)
+            await following(consumer, uris(stream.model))
+            assert worker.metrics.publish_failing_since is None
+    assert consumer.faults == []
+    assert caplog.text.count("takes nothing") == 1
+
+
+@pytest.mark.promise(2)
+async def test_entries_stay_until_the_server_has_them_on_its_disk(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that comes back without its last entries, or with nothing at all, is told them again."""
+    stream = traffic(400)
+    async with valkey() as engine, RelayServer(stream.frames) as relay:
+        consumer = Consumer(engine, relay.url.partition("://")[2])
+        async with running(database, relay.url, PUBLISH=f"redis://127.0.0.1:{engine.port}/0") as worker:
+            await finished(worker, stream.last_seq)
+            await following(consumer, uris(stream.model))
+            engine.kill()
+            engine.empty()
+            await engine.start()
+            again = Consumer(engine, relay.url.partition("://")[2])
+            await following(again, uris(stream.model))
+            monkeypatch.setattr("unified_indexer.publishing.publisher.KEPT", 0.0)
+
+            async def nothing_left() -> bool:
+                return await rows_of_outbox(database) == 0
+
+            await until(nothing_left, "what the server has is deleted")
+    await settled(database)
+    assert again.faults == []

@@ -1,0 +1,139 @@
+"""What goes out, looked at by tools of others, which are fetched for it; and the wheel in an environment with nothing else.
+
+All of it needs an index of packages. docs/releasing.md says when it is run.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from urllib.parse import unquote
+
+import pytest
+
+from relay_simulator.server import RelayServer
+from testing.databases import connected, saved
+from testing.processes import Cold
+from testing.traffic import traffic
+
+ROOT = Path(__file__).parents[2]
+UV = Path(sys.executable).parent / "uv"
+INSTALL = 600.0  # seconds; an index may be far away
+
+pytestmark = [pytest.mark.soak, pytest.mark.timeout(1800)]
+
+
+def outside(package: str, program: str, *arguments: str | Path) -> str:
+    """What the program of a package says that is fetched for this run; it must end with 0."""
+    tried = subprocess.run([UV, "tool", "run", "--from", package, program, "--version"], capture_output=True, text=True)
+    if tried.returncode != 0:
+        pytest.skip(f"{package} cannot be had here ({tried.stderr.strip()[-200:]})")
+    done = subprocess.run([UV, "tool", "run", "--from", package, program, *arguments], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def packages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The wheel and the sdist, by their suffix."""
+    place = tmp_path_factory.mktemp("dist")
+    env = {"PATH": os.environ["PATH"], "PROJECT_URL": "https://code.example/them/worker"}
+    subprocess.run([sys.executable, "-m", "hatchling", "build", "--directory", place], cwd=ROOT, env=env, check=True)
+    return {path.suffix: path for path in place.iterdir()}
+
+
+def test_twine_finds_nothing(packages: dict[str, Path]) -> None:
+    said = outside("twine==7.0.0", "twine", "check", "--strict", *packages.values())
+    assert said.count("PASSED") == 2
+
+
+@pytest.mark.parametrize(
+    ("schema", "files"),
+    [
+        ("vendor.github-workflows", sorted((ROOT / ".github" / "workflows").glob("*.yml"))),
+        ("vendor.compose-spec", [ROOT / "docker-compose.unified.yml"]),
+    ],
+)
+def test_files_for_others_follow_their_schemas(schema: str, files: list[Path]) -> None:
+    assert files
+    outside("check-jsonschema==0.39.0", "check-jsonschema", "--builtin-schema", schema, *files)
+
+
+def test_the_manifests_are_what_kubernetes_takes() -> None:
+    """By its own schemas, without a field that it does not know."""
+    files = sorted((ROOT / "deploy" / "kubernetes").glob("*.yaml"))
+    said = outside("kubernetes-validate==1.37.0", "kubernetes-validate", "--strict", *files)
+    objects = sum(len(re.findall(r"^kind: ", file.read_text(encoding="utf-8"), re.MULTILINE)) for file in files)
+    assert said.count(" passed for resource ") == objects
+
+
+def test_every_link_of_the_site_leads_somewhere(tmp_path: Path) -> None:
+    """`make docs`, in an environment of its own; then each page as a reader's browser has it."""
+    for name in ("Makefile", "mkdocs.yml", "mkdocs_hooks.py", "requirements-docs.lock", *ROOT.glob("*.md"), "docs", "testing"):
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, tmp_path / source.name)
+        else:
+            shutil.copy(source, tmp_path)
+    command = ["make", "docs", f"PYTHON={sys.executable}"]
+    done = subprocess.run(command, cwd=tmp_path, env={"PATH": os.environ["PATH"]}, capture_output=True, text=True)
+    if "No matching distribution found" in done.stderr:
+        pytest.skip(f"no index can be reached ({done.stderr.strip()[-200:]})")
+    assert done.returncode == 0, done.stderr
+    site = tmp_path / "build" / "site"
+    html = {page: page.read_text(encoding="utf-8") for page in site.rglob("index.html")}
+    names = {page: set(re.findall(r' (?:id|name)="?([^" >]+)', text)) for page, text in html.items()}
+    assert len(html) > 40
+    links = 0
+    for page, text in html.items():
+        for target in re.findall(r'<(?:a|img|link|script)[^>]* (?:href|src)="?([^" >]+)', text):
+            path, _, anchor = unquote(target).partition("#")
+            if re.match(r"[a-z]+:|//", path):
+                continue
+            found = (page.parent / path).resolve() if path else page
+            found = found / "index.html" if found.is_dir() else found
+            assert found.exists(), f"{page}: {target}"
+            assert not anchor or found not in names or anchor in names[found], f"{page}: {target}"
+            links += 1
+    assert links > 1_000
+    assert sum(text.count('<pre class="mermaid">') for text in html.values()) == 5
+
+
+class Installed(Cold):
+    """The command of a package that is installed in an environment of its own."""
+
+    program = ("-c", "import os, sys; os.execv(sys.argv[1], sys.argv[1:])")
+
+
+async def test_the_wheel_in_an_empty_environment_indexes_into_its_own_database(
+    packages: dict[str, Path], tmp_path: Path
+) -> None:
+    """As a stranger does it: venv, pip, and the command from another folder."""
+    venv = tmp_path / "venv"
+    subprocess.run([sys.executable, "-m", "venv", venv], check=True)
+    install = [venv / "bin" / "pip", "install", "--quiet", f"{packages['.whl']}[embedded]"]
+    done = subprocess.run(install, cwd=tmp_path, capture_output=True, text=True, timeout=INSTALL)
+    if "No matching distribution found" in done.stderr:
+        pytest.skip(f"no index can be reached ({done.stderr.strip()[-200:]})")
+    assert done.returncode == 0, done.stderr
+    checked = subprocess.run([venv / "bin" / "pip", "check"], capture_output=True, text=True)
+    assert checked.returncode == 0, checked.stdout
+    for folder in (tmp_path, *tmp_path.parents[:2]):
+        folder.chmod(0o755)  # PostgreSQL's account enters it, where we are root
+    stream = traffic(1_000)
+    env = {"CURSOR": "oldest", "VERIFY": "off", "BACKFILL": "off", "HTTP_BIND": "127.0.0.1:0", "HOME": str(tmp_path)}
+    async with RelayServer(stream.frames) as relay:
+        command = (str(venv / "bin" / "unified-worker"), "--embedded", "data")
+        async with Installed(tmp_path, *command, **env | {"RELAY_URL": relay.url}) as worker:
+            await worker.says("Live page: http", 120)
+            found = await worker.says(r" into (postgresql://\S+)")
+            await saved(found[1], relay.url, stream.last_seq)
+            async with connected(found[1]) as connection:
+                assert await connection.fetchval("SELECT count(*) FROM posts") > 0
+            worker.signal(2)
+            assert await worker.ends(30) == 0
+        assert "Traceback" not in worker.output
+    where = [venv / "bin" / "python", "-c", "import unified_indexer; print(unified_indexer.__file__)"]
+    assert str(venv) in subprocess.run(where, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
