@@ -29,11 +29,8 @@ def dates(path: str, created_at: datetime | None, terms: Terms) -> Dates:
     if keyed is not None and keyed < EARLIEST:
         keyed = None
     came = keyed or created_at or terms.at
-    if terms.tell_after is None:
-        quiet = True
-    else:
-        said = created_at if created_at is not None and created_at < came else came
-        quiet = said <= terms.tell_after
+    said = created_at if created_at is not None and created_at < came else came
+    quiet = terms.tell_after is None or said <= terms.tell_after
     return Dates(came if came <= terms.at else terms.at, quiet)
 
 
