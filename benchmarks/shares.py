@@ -23,7 +23,7 @@ from relay_simulator.frames_file import read_frames
 from testing.streams import Valkey
 from unified_indexer.embedded.server import PostgresServer
 
-CURSORS = "SELECT count(*), min(cursor::bigint) FROM firehose_cursor WHERE cursor IS NOT NULL"
+CURSORS = "SELECT count(*), min(cursor::bigint), max(cursor::bigint) FROM firehose_cursor WHERE cursor IS NOT NULL"
 COUNTS = (1, 2, 4)
 MANY = 64  # shares, of which one runs: nearly all that it reads is another's
 CORES = 16  # of the machine on paper
@@ -93,7 +93,7 @@ async def run(
                 await worker.said("(Connected to)")
             cursors = MANY if through is not None else len(shares)
             return await _watch(
-                server, url, load, workers, ingester, through or publish, last, cursors, whole=len(shares) < MANY
+                server, url, load, workers, ingester, through or publish, last, cursors, whole=shares[0] != f"1/{MANY}"
             )
 
 
@@ -128,7 +128,7 @@ async def _watch(
         while True:
             row = await eye.fetchrow(CURSORS)
             assert row is not None
-            if tuple(row) == (cursors, last):
+            if tuple(row)[:2] == (cursors, last) or (not whole and row[2] == last):  # the shares that don't run stay behind
                 break
             for one in (*workers, *([ingester] if ingester else [])):
                 one.check()
