@@ -24,7 +24,7 @@ async def test_every_state_can_be_read_on_any_screen() -> None:
     found: dict[str, list[str]] = {}
     async with blank() as look:
         async for name in each_state(look):
-            for width, scheme in ((WIDE, "light"), (PHONE, "dark")):
+            for width, scheme in zip((WIDE, PHONE), SCHEMES, strict=True):
                 await on_screen(look, width, scheme)
                 if wrong := await faults(look):
                     found[f"{name}, {width} pixels"] = wrong
