@@ -38,7 +38,7 @@ SERVICE = {
         "cap_drop": TEXTS,
         "security_opt": TEXTS,
         "read_only": {"type": "boolean"},
-        "mem_limit": {"type": "string", "pattern": r"^\d+(b|k|m|g|kb|mb|gb)$"},
+        "mem_limit": {"type": "string", "pattern": r"^(\d+(b|k|m|g|kb|mb|gb)|\$\{\w+:-\d+g\})$"},
         "shm_size": {"type": "string", "pattern": r"^\d+(b|k|m|g|kb|mb|gb)$"},
         "stop_grace_period": DURATION,
         "healthcheck": {
