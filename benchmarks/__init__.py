@@ -10,6 +10,7 @@ processes.py      children of ours: started, measured (CPU, memory), ended
 throughput.py     one run at full speed, of the worker or of the classic design
 bare.py           the worker without derived rows
 classic.py        the classic design without them: one awaited transaction per commit on twenty connections
+partitions.py     what partitions cost: whole and divided tables in turn
 by_type.py        PostgreSQL's time by what a commit does
 proof.py          what it costs to prove a commit: signature and tree
 whole_repo.py     what it costs to read a whole repo and to prove it
