@@ -24,6 +24,7 @@ from unified_indexer.database.connection.failures import DATABASE_ERRORS, Remedy
 from unified_indexer.database.connection.keeper import Keeper
 from unified_indexer.database.connection.pool import DatabasePool, LockLost
 from unified_indexer.database.schema.ready import START_PATIENCE, make_ready
+from unified_indexer.database.status.shares import Shares
 from unified_indexer.errors import describe
 from unified_indexer.json import SafeJSONEncoder
 from unified_indexer.lifecycle import Lifecycle, Phase
@@ -118,6 +119,7 @@ class UnifiedWorker:
         self.cursor = way_in.cursor_of(config, self.pool)
         self.last_session: Session | None = None  # under the lock that is held, or was held last
         self.keeper = Keeper(self.pool)
+        self.shares = Shares(self.pool, config.relay_host, config.share)
         self.gauges = Gauges(self)
         self.progress = Progress(
             self.metrics, pool_use=lambda: (self.pool.busy, self.pool.size), queue_depth=lambda: self.gauges.waiting
@@ -203,6 +205,7 @@ class UnifiedWorker:
                     self.pool.watch(),
                     self.cursor.keep_saving(session.watermark),
                     self.choosing.keep_reading(),
+                    self.shares.keep_looking(self.choosing.schema),
                     self.progress.run(),
                     self._run.keep_noting(),
                     *self.trust.work(),

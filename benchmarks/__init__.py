@@ -10,9 +10,11 @@ processes.py      children of ours: started, measured (CPU, memory), ended
 throughput.py     one run at full speed, of the worker or of the classic design
 bare.py           the worker without derived rows
 classic.py        the classic design without them: one awaited transaction per commit on twenty connections
+partitions.py     what partitions cost: whole and divided tables in turn
 by_type.py        PostgreSQL's time by what a commit does
 proof.py          what it costs to prove a commit: signature and tree
 whole_repo.py     what it costs to read a whole repo and to prove it
+shares.py         what it costs to share a stream, by SHARE or by a stream's server, and what PUBLISH costs
 backfilled.py     what it costs to bring whole repos into the tables, as sets and record by record
 verified.py       what VERIFY costs: the same signed stream at each level
 forged.py         one forged commit in a thousand at full speed: are the rows those of the honest ones?

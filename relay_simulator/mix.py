@@ -53,6 +53,7 @@ class Mix:
     move: float = 0.0  # an update of such a record to another key
     profile_cycle: float = 0.0  # a profile's delete and re-creation
     unknown_delete: float = 0.0
+    old_delete: float = 0.0  # of a record from before the stream, where one is left
     resend: float = 0.0  # an earlier frame again, same seq
     stale: float = 0.0  # a commit whose rev is not newer than its repo's
     future: float = 0.0  # a commit whose rev is 10 minutes after its time

@@ -104,6 +104,14 @@ class Troubles(Dice):
         rkey = "self" if collection in SINGLE and self._rng.random() < 0.5 else self._network.rkey(account)
         return CommitStep(account, [Draft("delete", collection, rkey)])
 
+    def old_delete(self, account: Account) -> Step:
+        if not account.history:
+            return self._create(account, LIKE)
+        place = self._rng.randrange(len(account.history))
+        collection, rkey = account.history[place].split("/")
+        account.history = (*account.history[:place], *account.history[place + 1 :])
+        return CommitStep(account, [Draft("delete", collection, rkey)])
+
     def resend(self, account: Account) -> Step:
         return ResendStep(int(self._rng.random() * RESENT_WITHIN))
 

@@ -9,6 +9,7 @@ first_queries.py       the story that docs/queries.md is tried on
 meetings.py            pairs of events of two repos that may be applied at one time
 authors.py             what one account writes, as the relay sends it
 traffic.py             the simulator's stream, with the model of it
+networks.py            a network with a past, and the model of all of it
 signed.py              an account that really signs: commits to forge
 verified.py            a small network whose directory knows its accounts
 forgeries.py           what becomes of each forgery of the simulator

@@ -54,6 +54,13 @@ class Process:
         return psutil.Process(self.pid).memory_info().rss
 
     @property
+    def highest_rss(self) -> int:
+        """The most memory that was resident at a time, in bytes. Linux alone tells."""
+        found = re.search(r"^VmHWM:\s+(\d+) kB$", Path(f"/proc/{self.pid}/status").read_text(), re.MULTILINE)
+        assert found is not None
+        return 1024 * int(found[1])
+
+    @property
     def code(self) -> int | None:
         """The exit code, None while it runs; minus the signal's number where a signal ended it."""
         return self._process.poll()

@@ -13,6 +13,7 @@ history.py    what the order of events decided
 states.py     how far a repo is complete and proven
 model.py      Model: takes the stream's truths
 compare.py    compare(model, connection): the differences
+parts.py      parts(model, count): the same of a large one, some accounts at a time
 The rules are those of the schema's description ("What the rows mean") and of the settled rules on duplicates and revs.
 """
 

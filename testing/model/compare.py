@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from testing.model.expected import Expected
 from testing.model.names import UNDETERMINED, Row
@@ -16,6 +16,7 @@ JSON_COLUMNS = {
 OPTIONAL = {"self_labels", "hidden_replies", "detached_embedding_uris", "allow_followers"}
 """Columns that an application's tables need not have."""
 PRESENT = "SELECT attname FROM pg_attribute WHERE attrelid = $1::text::regclass AND attnum > 0 AND NOT attisdropped"
+BETWEEN = '{key} COLLATE "C" >= $1::text AND {key} COLLATE "C" < $2::text'
 KEYS = {
     "users": ("did",),
     "unified_worker.repos": ("did",),
@@ -29,12 +30,33 @@ KEYS = {
 
 
 class Expecting(Protocol):
-    """What has expectations: a Model."""
+    """What has expectations: a Model, or a part of one."""
 
     def expected(self) -> Expected: ...
 
 
-async def compare(model: Expecting, connection: Any) -> list[str]:
+class Within(NamedTuple):
+    """The keys from `first` to before `end`, which are compared without the scheme of URIs."""
+
+    first: str = ""
+    end: str = chr(0x10FFFF)
+
+    def has(self, key: str) -> bool:
+        """Whether a key is one of these."""
+        return self.first <= key.removeprefix("at://") < self.end
+
+    def keys(self, table: str) -> tuple[str, str]:
+        """The same of this table's keys as they stand there."""
+        if KEYS.get(table, ("uri",))[0] == "did":
+            return self.first, self.end
+        first, end = (f"at://{key}" if key not in EVERYTHING else key for key in self)
+        return first, end
+
+
+EVERYTHING = Within()
+
+
+async def compare(model: Expecting, connection: Any, within: Within = EVERYTHING) -> list[str]:
     """The differences between the database and the model, in words, at most 20 a table; none when they agree.
 
     `connection` is asyncpg's. What the model can't know is left out: indexed_at, updated_at, users.created_at, search_vector,
@@ -46,11 +68,13 @@ async def compare(model: Expecting, connection: Any) -> list[str]:
         keys = KEYS.get(table, ("uri",))
         present = {row["attname"] for row in await connection.fetch(PRESENT, table)}
         wanted = [name for name in (next(iter(rows.values())) if rows else keys) if name in present or name not in OPTIONAL]
-        columns = ", ".join(wanted)
-        found = {" ".join(row[key] for key in keys): row for row in await connection.fetch(f"SELECT {columns} FROM {table}")}
+        query = f"SELECT {', '.join(wanted)} FROM {table} WHERE {BETWEEN.format(key=keys[0])}"
+        found = {" ".join(row[key] for key in keys): row for row in await connection.fetch(query, *within.keys(table))}
         optional = expected.optional.get(table, set())
         differences += _shortened(table, _table_differences(table, rows, found, optional))
-    held = {row["uri"] for row in await connection.fetch("SELECT uri FROM unified_worker.duplicate_records")}
+    table = "unified_worker.duplicate_records"
+    query = f"SELECT uri FROM {table} WHERE {BETWEEN.format(key='uri')}"
+    held = {row["uri"] for row in await connection.fetch(query, *within.keys(table))}
     waiting = [f"duplicate_records: {uri} should wait" for uri in sorted(expected.waiting - held)]
     waiting += [f"duplicate_records: {uri} should not wait" for uri in sorted(held - expected.waiting)]
     return differences + _shortened("duplicate_records", waiting)

@@ -7,6 +7,7 @@ from datetime import datetime
 from testing.model.gates import Gates
 from testing.model.history import History
 from testing.model.names import (
+    BEFORE,
     FOLLOW,
     LIKE,
     LIST_ITEM,
@@ -140,7 +141,7 @@ def _feed(rows: Rows, held: list[Stored]) -> None:
             "post_uri": subject,
             "originator_did": stored.did,
             "type": kind,
-            "sort_at": min(stored.created_at, stored.time),
+            "sort_at": UNDETERMINED if stored.seq == BEFORE else min(stored.created_at, stored.time),
             "cid": stored.cid,
             "created_at": stored.created_at,
         }
@@ -179,7 +180,8 @@ def _notify(expected: Expected, held: list[Stored], history: History) -> None:
     found = expected.rows["notifications"]
     optional = expected.optional["notifications"] = set[str]()
     for stored in held:
-        found.update((notice["uri"], notice) for notice in notifications(stored))
+        if stored.seq != BEFORE:
+            found.update((notice["uri"], notice) for notice in notifications(stored))
     # Nobody hears of what a gate forbids.
     for uri, post in expected.rows["posts"].items():
         for reason, violated in (("reply", "violates_thread_gate"), ("quote", "violates_embedding_rules")):

@@ -15,7 +15,10 @@ from testing.model.protocol import authority
 Age = tuple[datetime, datetime, str]
 
 
-@dataclass
+NEVER = 2**62  # the number of an event that does not come
+
+
+@dataclass(slots=True)
 class Change:
     """The oldest commit of any record of a pair, and the event that changed it last."""
 
@@ -59,6 +62,11 @@ class History:
     wiped: set[str] = field(default_factory=set[str])
     deleted: set[str] = field(default_factory=set[str])
 
+    def had(self, stored: Stored) -> None:
+        """A record was there before the stream. When a reader hears of it, nobody knows."""
+        if stored.pair is not None:
+            self.pairs[stored.pair] = Change(stored.time, NEVER)
+
     def put(self, old: Stored | None, new: Stored) -> None:
         """A record was written, in place of an older one if there was one."""
         for stored in (old, new):
@@ -97,7 +105,7 @@ class History:
         if stored.pair is not None:
             change = self.pairs.setdefault(stored.pair, Change(stored.time, 0))
             change.first = min(change.first, stored.time)
-            change.last = self.event
+            change.last = max(change.last, self.event)
         if stored.collection in (POST, THREAD_GATE):
             self.judged[f"at://{stored.did}/{POST}/{stored.rkey}"] = self.event
 

@@ -1,7 +1,7 @@
 """The model itself: it takes events in, one after the other, and keeps what is there."""
 
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from statistics import median_low, quantiles
@@ -11,7 +11,7 @@ from relay_simulator.truth import AccountTruth, CommitTruth, IdentityTruth, OpTr
 from testing.model.checks import check
 from testing.model.expected import Expected, worked_out
 from testing.model.history import History
-from testing.model.names import Row, Rows, Stored
+from testing.model.names import BEFORE, Row, Rows, Stored
 from testing.model.protocol import MAX_URI, Refused, check_data_model, instant, is_handle, tid_time, without_nul
 from testing.model.states import COMPLETE, UNSEEN, Completeness, Verify, doubt
 
@@ -24,7 +24,7 @@ NO_HANDLE = "handle.invalid"
 
 @dataclass
 class Repo:
-    """An account as the stream has left it; its records are those of its accepted operations, by URI."""
+    """An account as the stream has left it; its records are those of its accepted operations, by path."""
 
     rev: str = ""
     data: str | None = None
@@ -92,6 +92,17 @@ class Model:
             case AccountTruth():
                 self._account(truth)
 
+    def before(self, did: str, rev: str, data: str, records: Iterable[OpTruth]) -> None:
+        """What an account had before the stream, at this commit: sound records, none of which has to do with a gate."""
+        repo = self.repos[did] = Repo(rev, data)
+        time = tid_time(rev)
+        for op in records:
+            record = cast("dict[str, Any]", op.record)
+            stored = Stored(did, op.collection, op.rkey, op.cid or "", record, BEFORE, rev, time)
+            repo.records[stored.path] = stored
+            self.history.had(stored)
+        repo.has_user = bool(repo.records)
+
     def confirmed(self, did: str) -> None:
         """The PDS of an account whose deletion a relay told, or the directory, has said the same."""
         self._expected = None
@@ -125,7 +136,7 @@ class Model:
         """All that the tables should hold, and what of it is undetermined."""
         if self._expected is None:
             records = [stored for repo in self.repos.values() for stored in repo.records.values()]
-            self._expected = worked_out(records, self._handles(), self.history)
+            self._expected = worked_out(records, self.handles(), self.history)
             self._expected.rows["unified_worker.repos"] = {did: repo_row(did, repo) for did, repo in self.repos.items()}
         return self._expected
 
@@ -210,7 +221,7 @@ class Model:
         if len(uri) > MAX_URI:
             raise Refused("the uri is too long")
         if op.action == "delete":
-            gone = repo.records.pop(uri, None)
+            gone = repo.records.pop(f"{op.collection}/{op.rkey}", None)
             if gone is not None:
                 self.history.delete(gone, time)
             return
@@ -225,8 +236,8 @@ class Model:
         check(record, op.collection, commit.did, op.rkey)
         repo.has_user = True
         stored = Stored(commit.did, op.collection, op.rkey, op.cid or "", record, commit.seq, commit.rev, time)
-        self.history.put(repo.records.get(uri), stored)
-        repo.records[uri] = stored
+        self.history.put(repo.records.get(stored.path), stored)
+        repo.records[stored.path] = stored
 
     def _sync(self, sync: SyncTruth) -> None:
         self._time(sync.did, sync.time)
@@ -289,7 +300,7 @@ class Model:
         self.history.wipe(did, list(repo.records.values()))
         repo.records.clear()
 
-    def _handles(self) -> dict[str, str]:
+    def handles(self) -> dict[str, str]:
         """The handle of each account that has a row in users: its claim, if no other's of the same handle was verified later,
         or stands longer where none was."""
         owners: dict[str, str] = {}

@@ -32,7 +32,10 @@ class Undetermined:
 UNDETERMINED = Undetermined()
 
 
-@dataclass(frozen=True)
+BEFORE = -1  # in place of a seq: the stream did not bring the record
+
+
+@dataclass(frozen=True, slots=True)
 class Stored:
     """An accepted record, with the commit that wrote it last."""
 
@@ -46,8 +49,12 @@ class Stored:
     time: datetime
 
     @property
+    def path(self) -> str:
+        return f"{self.collection}/{self.rkey}"
+
+    @property
     def uri(self) -> str:
-        return f"at://{self.did}/{self.collection}/{self.rkey}"
+        return f"at://{self.did}/{self.path}"
 
     @property
     def created_at(self) -> datetime:

@@ -6,6 +6,7 @@ from typing import Any
 
 from testing.model.checks import LIST_RULE
 from testing.model.names import (
+    BEFORE,
     BLOCK,
     FOLLOW,
     GENERATOR,
@@ -19,6 +20,7 @@ from testing.model.names import (
     REPOST,
     STARTER_PACK,
     THREAD_GATE,
+    UNDETERMINED,
     VERIFICATION,
     Record,
     Row,
@@ -68,6 +70,8 @@ def _blob(record: Record, field: str) -> str | None:
 
 def _commit(stored: Stored) -> Row:
     """The columns that tell the commit."""
+    if stored.seq == BEFORE:
+        return dict.fromkeys(("commit_seq", "commit_rev", "commit_time"), UNDETERMINED)
     return {"commit_seq": str(stored.seq), "commit_rev": stored.rev, "commit_time": stored.time}
 
 

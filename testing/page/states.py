@@ -19,6 +19,7 @@ from unified_indexer.backfill.pace import Outcome
 from unified_indexer.backfill.rates import Rate
 from unified_indexer.config.settings import Config
 from unified_indexer.database.repair.standing import Done, Standing
+from unified_indexer.database.status.shares import ShareState
 from unified_indexer.metrics import HOSTS_KEPT, MOST_OF_A_REASON, OTHER_HOSTS
 from unified_indexer.monitoring.history import RATE_OVER, History, Sample
 from unified_indexer.monitoring.http.hosts import Hosts
@@ -200,6 +201,7 @@ def shares() -> Scene:
     """One of 64 workers."""
     worker, history = at_work(SHARE="12/64")
     worker.metrics.filtered["share"] = 9_876_543_210
+    worker.shares.seen = [ShareState(0.4 + number, works=number != 5, keeper=number == 3) for number in range(64)]
     return worker, history
 
 

@@ -61,8 +61,8 @@ async def test_an_unknown_command_is_told_from_an_argument(tmp_path: Path) -> No
     code, output = await ended(tmp_path, "frobnicate")
     assert code == 2
     assert (
-        "unknown command 'frobnicate': write one of backfill, check, completion, config, dead-letters, identities, ingest, psql, "
-        "rebuild-derived, repair, schema, status" in output
+        "unknown command 'frobnicate': write one of backfill, check, completion, config, dead-letters, identities, ingest, "
+        "psql, rebuild-derived, repair, schema, status" in output
     )
 
 

@@ -25,7 +25,6 @@ from unified_indexer.database.repair import listings
 from unified_indexer.database.repair.listings import Kind
 
 EVENTS = 2_400
-KILLS = 8
 # Handles and the ends of accounts come by the stream alone, and who came late has missed some.
 MIX = replace(Mix.realistic(), identity=0, handle_change=0, account=0, account_deleted=0, sync=0, delete=6, update=3)
 SETTINGS = Settings(accounts=150, history=0, hosts=3, mix=MIX)
@@ -91,8 +90,8 @@ async def test_a_network_that_is_fetched_beside_the_stream_is_whole(database: st
     assert await wrong(database, stream) == []
 
 
-@pytest.mark.long
-async def test_kills_on_the_way_leave_nothing_out(database: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kills", [pytest.param(8, marks=pytest.mark.long), pytest.param(20, marks=pytest.mark.soak)])
+async def test_kills_on_the_way_leave_nothing_out(database: str, tmp_path: Path, kills: int) -> None:
     """A worker that reads long lists in short pages is killed again and again: each repo is fetched, and the rows are right."""
     rng = random.Random(24)
     ledger = Ledger(SETTINGS)
@@ -106,7 +105,7 @@ async def test_kills_on_the_way_leave_nothing_out(database: str, tmp_path: Path)
             database, relay.url, **({"VERIFY": "full", "BACKFILL": "repair"} | services.settings | {"PLC_RATE": "1000"})
         )
         job = 0
-        for kill in range(KILLS):
+        for kill in range(kills):
             async with Process(tmp_path, **env) as worker:
                 await worker.says("Connected to ")
                 if kill == 0:

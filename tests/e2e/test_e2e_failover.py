@@ -103,7 +103,7 @@ class Work:
 
         self.come(self.parts[-1][without:])
         await until(moved, "the cursor moves")
-        log.info("the worker writes to the other server after %.1f s", time.monotonic() - since)
+        log.info("the worker writes to the new primary after %.1f s", time.monotonic() - since)
         await self.reaches(server, self.parts[-1])
         resumed = [int(seq) for seq in RESUMED.findall(self.worker.output)]
         assert self.relay.cursors[1:] == resumed != []

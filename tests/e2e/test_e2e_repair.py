@@ -117,13 +117,14 @@ async def test_what_a_relay_leaves_out_comes_from_the_hosts(database: str) -> No
     assert await wrong_rows(database, kept.whole) == []
 
 
-@pytest.mark.long
-async def test_kills_in_the_middle_of_repairs_cost_nothing(database: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kills", [pytest.param(5, marks=pytest.mark.long), pytest.param(50, marks=pytest.mark.soak)])
+async def test_kills_in_the_middle_of_repairs_cost_nothing(database: str, tmp_path: Path, kills: int) -> None:
     """Case 9, by kill -9: the next worker starts again what was under way."""
     await older_than_the_stream(database)
-    async with hosted(SETTINGS, 900, 4) as (kept, relay, services), connected(database) as on:
+    made = replace(SETTINGS, accounts=20 + 2 * kills)
+    async with hosted(made, 30 * made.accounts, 4) as (kept, relay, services), connected(database) as on:
         given = settings(database, relay.url, **repairing(services, NOTIFY_REPAIRED="365"))
-        for kill in range(5):
+        for kill in range(kills):
 
             async def under_way(repaired: int = 2 * kill) -> bool:
                 """Some more are done, and some are not."""

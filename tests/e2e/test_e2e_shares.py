@@ -40,6 +40,7 @@ async def refused(url: str, relay: RelayServer, said: str, **env: str) -> None:
 async def test_two_then_three_then_one(database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One of two is killed in the middle of the stream; three go on, and then one: no event is lost, and none counts twice."""
     monkeypatch.setattr("unified_indexer.database.connection.lock.LOCK_PATIENCE", 0.5)
+    monkeypatch.setattr("unified_indexer.database.status.shares.INTERVAL", 0.2)
     stream = traffic(EVENTS, awkward=True, seed=15, accounts=400)
     third = EVENTS // 3
     first, second, last = stream.frames[:third], stream.frames[third : 2 * third], stream.frames[2 * third :]
@@ -64,6 +65,7 @@ async def test_two_then_three_then_one(database: str, tmp_path: Path, monkeypatc
             seq = seq_of(second[-1])
             await until(lambda: other.session.watermark.cursor == seq, "the other one is through")
             await until(lambda: other.keeper.keeps, "the other one does what is done once for all")
+            await until(lambda: [one[1:] for one in other.shares.seen] == [(False, False), (True, True)], "its end is seen")
         stored = await cursors(database)
         assert stored["1/2"] < stored["2/2"] == seq
         async with AsyncExitStack() as stack:
@@ -81,12 +83,17 @@ async def test_two_then_three_then_one(database: str, tmp_path: Path, monkeypatc
             async with connected(database) as connection:
                 relays = (await status(connection, "public")).relays
             assert [relay.keeper for relay in relays] == [worker.keeper.keeps for worker in three]
+            expected = [(True, worker.keeper.keeps) for worker in three]
+            for worker in three:  # and each page shows all
+                await until(lambda shares=worker.shares: [one[1:] for one in shares.seen] == expected, "all shares are seen")
+                assert all(one.lag is not None and one.lag > 0 for one in worker.shares.seen)
             own = [sum(worker.metrics.operations.values()) for worker in three]
             assert min(own) > sum(own) / 6
         assert await differences(database, stream.model) == []
         async with running(database, relay.url) as one:
             await finished(one, stream.last_seq)
             assert one.keeper.keeps
+            assert one.shares.seen == []
             async with connected(database) as connection:
                 assert [relay.keeper for relay in (await status(connection, "public")).relays] == [False]  # there are no others
         assert await differences(database, stream.model) == []

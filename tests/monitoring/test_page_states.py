@@ -7,7 +7,7 @@ import pytest
 
 from testing.browser import Look
 from testing.page.looks import PHONE, SCHEMES, WIDE, blank, faults, on_screen, picture, show
-from testing.page.states import STATES, served
+from testing.page.states import STATES, at_work, served, shares
 
 
 async def each_state(look: Look) -> AsyncGenerator[str]:
@@ -24,7 +24,7 @@ async def test_every_state_can_be_read_on_any_screen() -> None:
     found: dict[str, list[str]] = {}
     async with blank() as look:
         async for name in each_state(look):
-            for width, scheme in ((WIDE, "light"), (PHONE, "dark")):
+            for width, scheme in zip((WIDE, PHONE), SCHEMES, strict=True):
                 await on_screen(look, width, scheme)
                 if wrong := await faults(look):
                     found[f"{name}, {width} pixels"] = wrong
@@ -43,3 +43,17 @@ async def test_a_picture_of_every_state_is_left_to_look_at(tmp_path: Path) -> No
     pictures = list(tmp_path.glob("*.png"))
     assert len(pictures) == 4 * len(STATES)
     assert min(path.stat().st_size for path in pictures) > 20_000
+
+
+async def test_each_share_is_shown_with_its_lag_and_whose_nobody_is() -> None:
+    async with blank() as look, served(shares()) as url:
+        await show(look, url, "ready")
+        assert len(await look.texts("#shares > div")) == 64
+        rows = [" ".join(text.split()) for text in await look.texts("#shares > div")]
+        assert rows[0] == "1 of 64 0.4 s"
+        assert rows[3] == "4 of 64 3.4 s Does for all what is done once: wipes, repairs, counts."
+        assert rows[5] == "6 of 64 5.4 s No worker has this share."
+        assert rows[11] == "12 of 64 (this worker) 11 s"
+    async with blank() as look, served(at_work()) as url:
+        await show(look, url, "ready")
+        assert not await look.page.is_visible("#shares-card")

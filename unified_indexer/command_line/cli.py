@@ -49,11 +49,9 @@ def tree() -> tuple[dict[str, argparse.ArgumentParser], dict[str, str]]:
 
 
 def _of_command(command: Command) -> argparse.ArgumentParser:
-    parser = _parser(
-        prog=f"{program_name.name()} {command.name}",
-        description=command.description,
-        epilog=f"It uses the settings {' and '.join(('DATABASE_URL', *command.needs))}.",
-    )
+    needs = ("DATABASE_URL", *command.needs) if command.needs or not command.only_looks else ()
+    which = "all settings" if len(needs) == len(SETTINGS) else f"the settings {' and '.join(needs)}" if needs else "no setting"
+    parser = _parser(prog=f"{program_name.name()} {command.name}", description=command.description, epilog=f"It uses {which}.")
     command.add_options(parser)
     return parser
 

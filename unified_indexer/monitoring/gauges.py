@@ -8,11 +8,13 @@ from typing import Protocol
 from unified_indexer.backfill.backfill import Backfill
 from unified_indexer.config.settings import Config
 from unified_indexer.database.connection.pool import DatabasePool
+from unified_indexer.database.status.shares import Shares, ShareState
 from unified_indexer.lifecycle import Phase
 from unified_indexer.metrics import Metrics
 from unified_indexer.pipeline.lanes import Lane, Lanes, lane_count
 from unified_indexer.pipeline.processor import EventProcessor
 from unified_indexer.pipeline.session import Session
+from unified_indexer.shares import Share
 from unified_indexer.stream.partitions import Partitions
 from unified_indexer.trust.trust import Trust
 
@@ -26,6 +28,7 @@ class Stages(Protocol):
     processor: EventProcessor
     trust: Trust
     backfill: Backfill
+    shares: Shares
 
     @property
     def phase(self) -> Phase:
@@ -60,6 +63,16 @@ class Gauges:
     def pool(self) -> DatabasePool:
         """The connections, some of them busy."""
         return self._stages.pool
+
+    @property
+    def share(self) -> Share:
+        """The worker's own."""
+        return self._stages.config.share
+
+    @property
+    def shares(self) -> list[ShareState]:
+        """How far each share of the stream is; empty where one worker has all of it."""
+        return self._stages.shares.seen
 
     @property
     def lanes(self) -> tuple[Lane, ...]:

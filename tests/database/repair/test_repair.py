@@ -79,7 +79,7 @@ async def check(worker: Worker) -> None:
     """Nothing differs from what the record tables say."""
     for kind in (*derived("public"), notifications("public", strict=True), *books("public")):
         found = await compare(worker.connection, kind, None)
-        assert (found.differences, found.examples) == (0, []), kind.name
+        assert (found.differences, found.absent, found.examples) == (0, 0, []), kind.name
 
 
 async def state(worker: Worker, name: str = "a") -> tuple[Any, ...]:

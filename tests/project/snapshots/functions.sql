@@ -2536,6 +2536,8 @@ BEGIN
   p_gone := '{}';
   p_gone_kinds := '{}';
   p_words := ARRAY(SELECT unified_worker.repair_check(r.did, r.claim) FROM unnest(p_did, p_claim) AS r (did, claim));
+  -- However few records are expected, none is compared with all rows.
+  SET LOCAL enable_nestloop = off;
   IF 602 = ANY (p_kinds) THEN
     WITH said AS MATERIALIZED (
       SELECT o.* FROM unnest(p_uri, p_kind, p_cid, p_subject, p_subject_cid, p_created_at, p_rest)
@@ -2877,6 +2879,7 @@ BEGIN
     p_gone := p_gone || v_gone;
     p_gone_kinds := p_gone_kinds || array_fill(2965::smallint, ARRAY[cardinality(v_gone)]);
   END IF;
+  SET LOCAL enable_nestloop TO DEFAULT;
   IF EXISTS (SELECT FROM unified_worker.repos AS r WHERE r.did = ANY (p_did) AND r.held) THEN
     PERFORM unified_worker.close_letters(l.did, l.path, NULL, false, l.rev) FROM (
       SELECT DISTINCT x.did, d.path, x.rev FROM unnest(p_did, p_rev, p_first, p_end, p_words) AS x (did, rev, first, last, word)
@@ -3719,6 +3722,8 @@ BEGIN
       SELECT x.did, x.handle FROM unified_worker.repos AS x
       WHERE x.did = ANY (p_did) AND NOT x.has_user AND p_words[array_position(p_did, x.did::text)] = 'ok' ORDER BY x.did) AS r;
   END IF;
+  -- However few records are expected, none is compared with all others to find its row.
+  SET LOCAL enable_nestloop = off;
   IF 602 = ANY (p_kind) THEN
     WITH said AS MATERIALIZED (
       SELECT o.* FROM unnest(p_of, p_kind, p_uri, p_cid, p_subject, p_subject_cid, p_created_at, p_rest, p_times, p_quiet)
@@ -3732,15 +3737,15 @@ BEGIN
     made_1 AS (
       INSERT INTO public.post_viewer_states AS d (post_uri, viewer_did, like_uri, created_at, updated_at) SELECT t.post_uri AS post_uri, t.user_did AS viewer_did, t.uri AS like_uri, now() AS created_at, now() AS updated_at
       FROM t  WHERE true ORDER BY post_uri, viewer_did
-      ON CONFLICT (post_uri, viewer_did) DO UPDATE SET like_uri = excluded.like_uri RETURNING d.*),
+      ON CONFLICT (post_uri, viewer_did) DO UPDATE SET like_uri = excluded.like_uri),
     made_2 AS (
       INSERT INTO public.notifications AS d (uri, recipient_did, author_did, reason, reason_subject, cid, created_at, indexed_at) SELECT t.uri || '#notification' AS uri, split_part(t.post_uri, '/', 3) AS recipient_did, t.user_did AS author_did, 'like' AS reason, t.post_uri AS reason_subject, t.said_cid AS cid, t.created_at AS created_at, now() AS indexed_at
       FROM t  WHERE NOT t.said_quiet AND true AND split_part(t.post_uri, '/', 3) <> t.user_did AND length(t.uri) <= 499 ORDER BY uri
-      ON CONFLICT (uri) DO UPDATE SET recipient_did = excluded.recipient_did, author_did = excluded.author_did, reason = excluded.reason, reason_subject = excluded.reason_subject, cid = excluded.cid, created_at = excluded.created_at RETURNING d.*),
+      ON CONFLICT (uri) DO UPDATE SET recipient_did = excluded.recipient_did, author_did = excluded.author_did, reason = excluded.reason, reason_subject = excluded.reason_subject, cid = excluded.cid, created_at = excluded.created_at),
     made_3 AS (
       INSERT INTO public.notifications AS d (uri, recipient_did, author_did, reason, reason_subject, cid, created_at, indexed_at) SELECT t.uri || '#notification/like-via-repost' AS uri, split_part(unified_worker.referred(t.via, 'app.bsky.feed.repost'), '/', 3) AS recipient_did, t.user_did AS author_did, 'like-via-repost' AS reason, unified_worker.referred(t.via, 'app.bsky.feed.repost') AS reason_subject, t.said_cid AS cid, t.created_at AS created_at, now() AS indexed_at
       FROM t  WHERE NOT t.said_quiet AND t.via IS NOT NULL AND split_part(unified_worker.referred(t.via, 'app.bsky.feed.repost'), '/', 3) <> t.user_did AND length(t.uri) <= 483 ORDER BY uri
-      ON CONFLICT (uri) DO UPDATE SET recipient_did = excluded.recipient_did, author_did = excluded.author_did, reason = excluded.reason, reason_subject = excluded.reason_subject, cid = excluded.cid, created_at = excluded.created_at RETURNING d.*)
+      ON CONFLICT (uri) DO UPDATE SET recipient_did = excluded.recipient_did, author_did = excluded.author_did, reason = excluded.reason, reason_subject = excluded.reason_subject, cid = excluded.cid, created_at = excluded.created_at)
     SELECT ARRAY(SELECT t.uri FROM t), v_like_count || ARRAY(SELECT t.post_uri FROM t AS t WHERE true) INTO v_new, v_like_count;
     v_done := v_done || v_new;
   END IF;
@@ -3757,19 +3762,19 @@ BEGIN
     made_1 AS (
       INSERT INTO public.post_viewer_states AS d (post_uri, viewer_did, repost_uri, created_at, updated_at) SELECT t.post_uri AS post_uri, t.user_did AS viewer_did, t.uri AS repost_uri, now() AS created_at, now() AS updated_at
       FROM t  WHERE true ORDER BY post_uri, viewer_did
-      ON CONFLICT (post_uri, viewer_did) DO UPDATE SET repost_uri = excluded.repost_uri RETURNING d.*),
+      ON CONFLICT (post_uri, viewer_did) DO UPDATE SET repost_uri = excluded.repost_uri),
     made_2 AS (
       INSERT INTO public.feed_items AS d (uri, post_uri, originator_did, type, sort_at, cid, created_at, indexed_at) SELECT t.uri AS uri, t.post_uri AS post_uri, t.user_did AS originator_did, 'repost' AS type, least(t.created_at, t.commit_time) AS sort_at, coalesce(t.said_cid, t.subject_cid, '') AS cid, t.created_at AS created_at, now() AS indexed_at
       FROM t  WHERE true ORDER BY uri
-      ON CONFLICT (uri) DO UPDATE SET post_uri = excluded.post_uri, originator_did = excluded.originator_did, type = excluded.type, sort_at = excluded.sort_at, cid = excluded.cid, created_at = excluded.created_at RETURNING d.*),
+      ON CONFLICT (uri) DO UPDATE SET post_uri = excluded.post_uri, originator_did = excluded.originator_did, type = excluded.type, sort_at = excluded.sort_at, cid = excluded.cid, created_at = excluded.created_at),
     made_3 AS (
       INSERT INTO public.notifications AS d (uri, recipient_did, author_did, reason, reason_subject, cid, created_at, indexed_at) SELECT t.uri || '#notification' AS uri, split_part(t.post_uri, '/', 3) AS recipient_did, t.user_did AS author_did, 'repost' AS reason, t.post_uri AS reason_subject, t.said_cid AS cid, t.created_at AS created_at, now() AS indexed_at
       FROM t  WHERE NOT t.said_quiet AND true AND split_part(t.post_uri, '/', 3) <> t.user_did AND length(t.uri) <= 499 ORDER BY uri
-      ON CONFLICT (uri) DO UPDATE SET recipient_did = excluded.recipient_did, author_did = excluded.author_did, reason = excluded.reason, reason_subject = excluded.reason_subject, cid = excluded.cid, created_at = excluded.created_at RETURNING d.*),
+      ON CONFLICT (uri) DO UPDATE SET recipient_did = excluded.recipient_did, author_did = excluded.author_did, reason = excluded.reason, reason_subject = excluded.reason_subject, cid = excluded.cid, created_at = excluded.created_at),
     made_4 AS (
       INSERT INTO public.notifications AS d (uri, recipient_did, author_did, reason, reason_subject, cid, created_at, indexed_at) SELECT t.uri || '#notification/repost-via-repost' AS uri, split_part(unified_worker.referred(t.via, 'app.bsky.feed.repost'), '/', 3) AS recipient_did, t.user_did AS author_did, 'repost-via-repost' AS reason, unified_worker.referred(t.via, 'app.bsky.feed.repost') AS reason_subject, t.said_cid AS cid, t.created_at AS created_at, now() AS indexed_at
       FROM t  WHERE NOT t.said_quiet AND t.via IS NOT NULL AND split_part(unified_worker.referred(t.via, 'app.bsky.feed.repost'), '/', 3) <> t.user_did AND length(t.uri) <= 481 ORDER BY uri
-      ON CONFLICT (uri) DO UPDATE SET recipient_did = excluded.recipient_did, author_did = excluded.author_did, reason = excluded.reason, reason_subject = excluded.reason_subject, cid = excluded.cid, created_at = excluded.created_at RETURNING d.*)
+      ON CONFLICT (uri) DO UPDATE SET recipient_did = excluded.recipient_did, author_did = excluded.author_did, reason = excluded.reason, reason_subject = excluded.reason_subject, cid = excluded.cid, created_at = excluded.created_at)
     SELECT ARRAY(SELECT t.uri FROM t), v_repost_count || ARRAY(SELECT t.post_uri FROM t AS t WHERE true) INTO v_new, v_repost_count;
     v_done := v_done || v_new;
   END IF;
@@ -3786,7 +3791,7 @@ BEGIN
     made_1 AS (
       INSERT INTO public.thread_contexts AS d (post_uri, created_at, updated_at) SELECT t.uri AS post_uri, now() AS created_at, now() AS updated_at
       FROM t  WHERE t.parent_uri IS NOT NULL ORDER BY post_uri
-      ON CONFLICT (post_uri) DO NOTHING RETURNING d.*),
+      ON CONFLICT (post_uri) DO NOTHING),
     made_2 AS (
       INSERT INTO public.quotes AS d (uri, cid, post_uri, quoted_uri, quoted_cid, created_at, indexed_at) SELECT t.uri || '#quote' AS uri, t.said_cid AS cid, t.uri AS post_uri, v_quoted AS quoted_uri, unified_worker.quoted_cid(t.embed) AS quoted_cid, t.created_at AS created_at, now() AS indexed_at
       FROM t CROSS JOIN LATERAL (SELECT CASE WHEN t.embed ? 'record' AND length(t.uri) <= 506
@@ -3795,7 +3800,7 @@ BEGIN
     made_4 AS (
       INSERT INTO public.feed_items AS d (uri, post_uri, originator_did, type, sort_at, cid, created_at, indexed_at) SELECT t.uri AS uri, t.uri AS post_uri, t.author_did AS originator_did, CASE WHEN t.parent_uri IS NULL THEN 'post' ELSE 'reply' END AS type, least(t.created_at, t.commit_time) AS sort_at, t.said_cid AS cid, t.created_at AS created_at, now() AS indexed_at
       FROM t  WHERE true ORDER BY uri
-      ON CONFLICT (uri) DO UPDATE SET post_uri = excluded.post_uri, originator_did = excluded.originator_did, type = excluded.type, sort_at = excluded.sort_at, cid = excluded.cid, created_at = excluded.created_at RETURNING d.*)
+      ON CONFLICT (uri) DO UPDATE SET post_uri = excluded.post_uri, originator_did = excluded.originator_did, type = excluded.type, sort_at = excluded.sort_at, cid = excluded.cid, created_at = excluded.created_at)
     SELECT ARRAY(SELECT t.uri FROM t), v_reply_count || ARRAY(SELECT t.parent_uri FROM t AS t WHERE t.parent_uri LIKE 'at://did:%'), v_quote_count || ARRAY(SELECT t.quoted_uri FROM made_2 AS t WHERE true) INTO v_new, v_reply_count, v_quote_count;
     v_done := v_done || v_new;
   END IF;
@@ -3812,7 +3817,7 @@ BEGIN
     made_0 AS (
       INSERT INTO public.notifications AS d (uri, recipient_did, author_did, reason, reason_subject, cid, created_at, indexed_at) SELECT t.uri || '#notification' AS uri, t.following_did AS recipient_did, t.follower_did AS author_did, 'follow' AS reason, NULL AS reason_subject, t.said_cid AS cid, t.created_at AS created_at, now() AS indexed_at
       FROM t  WHERE NOT t.said_quiet AND true AND t.following_did <> t.follower_did AND length(t.uri) <= 499 ORDER BY uri
-      ON CONFLICT (uri) DO UPDATE SET recipient_did = excluded.recipient_did, author_did = excluded.author_did, reason = excluded.reason, reason_subject = excluded.reason_subject, cid = excluded.cid, created_at = excluded.created_at RETURNING d.*)
+      ON CONFLICT (uri) DO UPDATE SET recipient_did = excluded.recipient_did, author_did = excluded.author_did, reason = excluded.reason, reason_subject = excluded.reason_subject, cid = excluded.cid, created_at = excluded.created_at)
     SELECT ARRAY(SELECT t.uri FROM t) INTO v_new;
     v_done := v_done || v_new;
   END IF;
@@ -3889,6 +3894,7 @@ BEGIN
     UNION ALL SELECT u AS uri, 0 AS like_count, 0 AS repost_count, 0 AS reply_count, 1 AS quote_count FROM unnest(v_quote_count) AS u) AS c
   GROUP BY c.uri ORDER BY c.uri COLLATE "C"
   ON CONFLICT (post_uri) DO UPDATE SET like_count = a.like_count + excluded.like_count, repost_count = a.repost_count + excluded.repost_count, reply_count = a.reply_count + excluded.reply_count, quote_count = a.quote_count + excluded.quote_count, updated_at = now();
+  SET LOCAL enable_nestloop TO DEFAULT;
   IF cardinality(v_done) < cardinality(p_uri) THEN
     p_left := ARRAY(
       SELECT o.place::int FROM unnest(p_uri) WITH ORDINALITY AS o (uri, place)

@@ -36,11 +36,11 @@ class Choosing:
         self._pool = pool
         self._selection = selection
         self._chosen = chosen
-        self._schema = ""
+        self.schema = ""  # where the tables are
 
     async def start(self, schema: str) -> None:
         """Read the tables for the first time. It waits as long as necessary, because nothing else may be indexed."""
-        self._schema = schema
+        self.schema = schema
         while True:
             if await self._try():
                 return
@@ -49,7 +49,7 @@ class Choosing:
     async def read(self) -> None:
         """Read the tables again."""
         async with self._pool.connection() as connection:
-            await choose(connection, self._schema, self._selection, self._chosen)
+            await choose(connection, self.schema, self._selection, self._chosen)
 
     async def keep_reading(self) -> None:
         """Read the tables every minute, until cancelled."""

@@ -23,7 +23,10 @@ BEGIN
   p_gone := '{}';
   p_gone_kinds := '{}';
   p_words := ARRAY(SELECT unified_worker.repair_check(r.did, r.claim) FROM unnest(p_did, p_claim) AS r (did, claim));
+  -- However few records are expected, none is compared with all rows.
+  SET LOCAL enable_nestloop = off;
 {compared}
+  SET LOCAL enable_nestloop TO DEFAULT;
   IF EXISTS (SELECT FROM unified_worker.repos AS r WHERE r.did = ANY (p_did) AND r.held) THEN
     PERFORM unified_worker.close_letters(l.did, l.path, NULL, false, l.rev) FROM (
       SELECT DISTINCT x.did, d.path, x.rev FROM unnest(p_did, p_rev, p_first, p_end, p_words) AS x (did, rev, first, last, word)

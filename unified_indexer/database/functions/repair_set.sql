@@ -46,8 +46,11 @@ BEGIN
       SELECT x.did, x.handle FROM unified_worker.repos AS x
       WHERE x.did = ANY (p_did) AND NOT x.has_user AND p_words[array_position(p_did, x.did::text)] = 'ok' ORDER BY x.did) AS r;
   END IF;
+  -- However few records are expected, none is compared with all others to find its row.
+  SET LOCAL enable_nestloop = off;
 {written}
 {counted}
+  SET LOCAL enable_nestloop TO DEFAULT;
   IF cardinality(v_done) < cardinality(p_uri) THEN
     p_left := ARRAY(
       SELECT o.place::int FROM unnest(p_uri) WITH ORDINALITY AS o (uri, place)

@@ -49,7 +49,7 @@ EFFECT = """,
     {name} AS (
       INSERT INTO {schema}.{table} AS d ({columns}) SELECT {values}
       FROM t {source} WHERE {when} ORDER BY {key}
-      ON CONFLICT ({key}) {otherwise} RETURNING d.*)"""
+      ON CONFLICT ({key}) {otherwise}{returning})"""
 FOUND = """\
   IF {put} = ANY (p_kind) THEN
     v_uris := ARRAY(SELECT o.uri FROM unnest(p_kind, p_uri) AS o (kind, uri) WHERE o.kind = {put});
@@ -131,6 +131,7 @@ def _written(schema: str, text: RecordTypeSql) -> str:
     values = [NAME.sub(lambda name: OF_SET[name[0]], (one.first or one.value).format(schema=schema)) for one in text.columns]
     effects, counts = "", dict[str, list[str]]()
     made: dict[str, str] = {}
+    asked_for = {one.derived.of for one in _derived(text)}
     for number, one in enumerate(_derived(text)):
         if one.derived.table == "post_aggregations":
             column = next(name for name in one.derived.values if name != "post_uri")
@@ -139,7 +140,7 @@ def _written(schema: str, text: RecordTypeSql) -> str:
             counts.setdefault(column, []).append(f"ARRAY({query})")
         else:
             made[one.derived.table] = name = f"made_{number}"
-            effects += _effect(name, one)
+            effects += _effect(name, one, " RETURNING d.*" if one.derived.table in asked_for else "")
     return WRITTEN.format(
         **text.names | {"columns": ", ".join(column.name for column in text.columns), "values": ", ".join(values)},
         returned=", ".join(f"t.{column.name}" for column in text.columns if not column.ahead),
@@ -149,7 +150,7 @@ def _written(schema: str, text: RecordTypeSql) -> str:
     )
 
 
-def _effect(name: str, one: Expected) -> str:
+def _effect(name: str, one: Expected, returning: str) -> str:
     derived = one.derived
     said = {column: one.value(value) for column, value in derived.values.items()} | dict.fromkeys(one.times, "now()")
     compared = [column for column in derived.values if column not in derived.key]
@@ -163,6 +164,7 @@ def _effect(name: str, one: Expected) -> str:
         source=one.value(derived.source),
         when=f"NOT t.said_quiet AND {when}" if derived.table == "notifications" else when,
         key=", ".join(derived.key),
+        returning=returning,
         otherwise=f"DO UPDATE SET {', '.join(f'{column} = excluded.{column}' for column in compared)}"
         if compared
         else "DO NOTHING",

@@ -15,8 +15,8 @@ PROFILE = "app.bsky.actor.profile"
 def notifications(schema: str, *, strict: bool) -> Kind:
     """Whom records tell of themselves. One that is not there may have been deleted by the application: a difference only if
     `strict`, and not where the one whom it is to was wiped since. To an account that is deleted there are none, but those that
-    came since the last sweep. Of what came with a whole repo (`quiet`) only some notified anybody. CIDs of likes, reposts and
-    follows are in no record table."""
+    came since the last sweep. Of what came with a whole repo (`quiet`) only some notified anybody, and no other is missing.
+    CIDs of likes, reposts and follows are in no record table."""
 
     others = Others(schema, "notifications")
     undated = ", ".join(f"'{collection}'" for collection in (PROFILE, *others.unknown("created_at")))
@@ -33,12 +33,13 @@ def notifications(schema: str, *, strict: bool) -> Kind:
             recipient_did="n.recipient", author_did="n.author", reason="n.reason", reason_subject="n.subject",
             created_at="n.created_at::timestamptz",
         )  # fmt: skip
-        optional = f"n.quiet OR {wiped}" if strict else "true"
+        optional = wiped if strict else "true"
         return f"""SELECT n.record || n.ending AS key, {notice}, {optional} AS optional FROM (
     {" UNION ALL ".join(called)}) AS n (record, ending, recipient, author, reason, subject, created_at, quiet)
     WHERE n.recipient <> n.author AND n.recipient <> '' AND length(n.record || n.ending) <= 512
       AND NOT coalesce((
-        SELECT r.status = 'deleted' AND NOT r.active FROM unified_worker.repos AS r WHERE r.did = n.recipient), false)"""
+        SELECT r.status = 'deleted' AND NOT r.active FROM unified_worker.repos AS r WHERE r.did = n.recipient), false)
+      AND (NOT n.quiet OR (SELECT true FROM {schema}.notifications AS t WHERE t.uri = n.record || n.ending))"""
 
     def has(scope: Scope) -> str:
         notice = said(

@@ -28,9 +28,10 @@ def dates(path: str, created_at: datetime | None, terms: Terms) -> Dates:
     keyed = tid_time(rkey) if is_tid(rkey) else None
     if keyed is not None and keyed < EARLIEST:
         keyed = None
-    said = min((time for time in (created_at, keyed) if time is not None), default=terms.at)
+    came = keyed or created_at or terms.at
+    said = created_at if created_at is not None and created_at < came else came
     quiet = terms.tell_after is None or said <= terms.tell_after
-    return Dates(min(keyed or created_at or terms.at, terms.at), quiet)
+    return Dates(came if came <= terms.at else terms.at, quiet)
 
 
 def comparison(parts: Sequence[Part]) -> list[object]:

@@ -125,6 +125,8 @@ class Live:
                 "deletions_denied": metrics.confirmations["deletion_denied"],
                 "withheld": metrics.audited["withheld"],
             },
+            "share": gauges.share.number,
+            "shares": [share._asdict() for share in gauges.shares],
             "backfill": shown(gauges.backfill),
             "refused": metrics.refused,
             "filtered": metrics.filtered,

@@ -175,6 +175,7 @@ function show() {
   showCollections();
   showCounts();
   showTrust();
+  showShares();
   showBackfill();
   showStages();
   showReconnects();

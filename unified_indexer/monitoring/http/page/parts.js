@@ -120,6 +120,15 @@ function showTrust() {
 }
 
 // Rows of: words, what is so, whether somebody must act on it, what it consists of, and what it means (%: a command).
+// Of several workers: how far each is behind the relay. The one that keeps house changes, so it is named beside.
+function showShares() {
+  $("shares-card").hidden = !now.shares.length;
+  showRows($("shares"), now.shares.map(({ lag, works, keeper }, at) => [
+    `${at + 1} of ${now.shares.length}${at + 1 === now.share ? " (this worker)" : ""}`, duration(lag), !works,
+    works ? (keeper ? "Does for all what is done once: wipes, repairs, counts." : "") : "No worker has this share.", "",
+  ]));
+}
+
 function showRows(list, rows) {
   rows.forEach(([words, value, grave, named, remedy], place) => {
     const row = list.children[place] || list.appendChild(countRow(words, remedy));
