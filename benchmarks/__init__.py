@@ -14,10 +14,10 @@ partitions.py     what partitions cost: whole and divided tables in turn
 by_type.py        PostgreSQL's time by what a commit does
 proof.py          what it costs to prove a commit: signature and tree
 whole_repo.py     what it costs to read a whole repo and to prove it
+shares.py         what it costs to share a stream, by SHARE or by a stream's server, and what PUBLISH costs
 backfilled.py     what it costs to bring whole repos into the tables, as sets and record by record
 verified.py       what VERIFY costs: the same signed stream at each level
 forged.py         one forged commit in a thousand at full speed: are the rows those of the honest ones?
-partitions.py     what --partitions costs
 ceiling.py        COPY of the rows of a run: what PostgreSQL takes at most
 outage.py         how long the worker takes to be up to date after an outage
 watched.py        what it costs to be looked at: metrics scraped, a page open

@@ -1,7 +1,7 @@
 """`make bench`: how many commits a second, where the time goes, how long an event takes; exit 1 if rows are wrong.
 
-python -m benchmarks.bench [--quick | --long] [--commits N] [--rows N] [--runs N] [--seconds N] [--missed N] [--proven N]
-                           [--server NAME=VALUE]… [--worker NAME=VALUE]…
+python -m benchmarks.bench [--quick | --long | --shares] [--commits N] [--rows N] [--runs N] [--seconds N] [--missed N]
+                           [--proven N] [--server NAME=VALUE]… [--worker NAME=VALUE]…
 """
 
 import argparse
@@ -17,7 +17,7 @@ from itertools import repeat
 from multiprocessing import get_context
 from pathlib import Path
 
-from benchmarks import backfilled, latency, outage, report, verified, watched
+from benchmarks import backfilled, latency, outage, report, shares, verified, watched
 from benchmarks.bare import BARE_TYPES
 from benchmarks.by_type import costs
 from benchmarks.ceiling import copy_rows, save_rows
@@ -41,6 +41,7 @@ SERVER_SETTINGS = {"shared_buffers": "4GB", "max_wal_size": "8GB"}
 LIVE = 60 * outage.RATE * 4  # commits that come while an outage is recovered from: four minutes of them
 WATCHED_PAIRS = 3
 LEAST_BY_TYPE, MOST_BY_TYPE = 10_000, 50_000  # commits that it takes to tell something by what they do
+SHARED = 10_000  # commits of the stream that is shared
 OLD = "bench_old"  # the database that holds the rows from before
 
 
@@ -69,6 +70,7 @@ def _arguments() -> argparse.Namespace:
         "--proven", type=int, default=50_000, help="signed commits in a run of each VERIFY; 0: none (%(default)s)"
     )
     parser.add_argument("--long", action="store_true", help="a million commits, nine million rows, an hour's outage")
+    parser.add_argument("--shares", action="store_true", help="only what it costs to share a stream, of 10,000 commits")
     parser.add_argument("--quick", action="store_true", help="a tenth of everything: does it work, not how fast")
     parser.add_argument("--server", type=_setting, action="append", default=[], metavar="NAME=VALUE", help="PostgreSQL's own")
     parser.add_argument("--worker", type=_setting, action="append", default=[], metavar="NAME=VALUE", help="the worker's")
@@ -140,6 +142,16 @@ async def bench(
     return not wrong
 
 
+async def bench_shares(ours: Mapping[str, str]) -> bool:
+    """Measures and prints what it costs to share a stream; returns whether the rows are right."""
+    with child_folder() as folder:
+        async with EmbeddedPostgres(folder / "postgres", settings=SERVER_SETTINGS | dict(ours)) as server:
+            _say(*await describe(server, folder), "")
+            lines, wrong = await shares.compare(server, folder, SHARED)
+    _say(*lines, "", *(["WRONG ROWS", *wrong] if wrong else ["All of them left the rows that the stream comes to."]))
+    return not wrong
+
+
 def make_streams(commits: int, mixes: Mapping[Path, Mix | None]) -> list[Load]:
     """Writes a stream of each mix, side by side in processes of their own, whose memory is given back."""
     with ProcessPoolExecutor(len(mixes), get_context("spawn")) as processes:
@@ -192,6 +204,8 @@ def main() -> None:
     """Runs the command."""
     arguments = _arguments()
     try:
+        if arguments.shares:
+            sys.exit(not asyncio.run(bench_shares(dict(arguments.server))))
         amounts = (arguments.commits, arguments.rows, arguments.runs, arguments.seconds, arguments.missed, arguments.proven)
         sys.exit(not asyncio.run(bench(*amounts, dict(arguments.server), dict(arguments.worker))))
     except KeyboardInterrupt:

@@ -32,6 +32,12 @@ class Valkey:
         self._options = OPTIONS | options
         self._process: subprocess.Popen[bytes] | None = None
 
+    @property
+    def pid(self) -> int:
+        """Of the process that runs."""
+        assert self._process is not None
+        return self._process.pid
+
     def url(self, relay_url: str, account: str = "") -> str:
         """RELAY_URL for the ingester of this relay and its workers. `account`: user:password."""
         return f"redis://{account}{'@' if account else ''}127.0.0.1:{self.port}/0?relay={relay_url}"

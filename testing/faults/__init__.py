@@ -3,7 +3,7 @@
 python -m testing.faults [--runs N] [--seed S] [--kinds NAME …] [--minutes M] [--write]
 
     kind.py       what a kind of fault is
-    accounts.py relay.py second_relay.py network.py database.py failover.py process.py trust.py   the kinds, by family
+    accounts.py relay.py second_relay.py network.py database.py failover.py process.py trust.py several.py   the kinds
     weave.py      puts messages of our own into a stream
     kinds.py      all of them
     proxy.py      a TCP proxy that cuts, stalls, refuses and trickles, before the relay and before PostgreSQL

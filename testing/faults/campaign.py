@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import sys
 import time
 from collections import deque
@@ -50,6 +51,7 @@ async def _apart(plan: Plan, template: Path) -> Outcome:
 
 def main() -> None:
     """One run; its outcome as JSON."""
+    logging.getLogger().addHandler(logging.NullHandler())  # an ingester in this process says what strikes it
     seed, rounds = json.loads(sys.argv[1])
     plan = Plan(seed, tuple(tuple(names) for names in rounds))
     sys.stdout.write(json.dumps(asyncio.run(play(plan, Path(sys.argv[2]))).plain()))

@@ -69,7 +69,8 @@ class Pipe:
 class Keeper:
     """`run` keeps one worker running until `rest`; `codes` are the exit codes so far, `faults` what must not have been."""
 
-    def __init__(self, folder: Path, env: dict[str, str], relay: RelayServer) -> None:
+    def __init__(self, folder: Path, env: dict[str, str], relay: RelayServer, *, asks: bool = True) -> None:
+        """`asks`: it alone asks the relay, so that what it asks for can be judged."""
         self.armed = folder / "armed"
         self.pipe: Pipe | None = None
         self.codes: list[int] = []
@@ -82,6 +83,7 @@ class Keeper:
         self._folder = folder
         self._env = env | {"PYTHONPATH": str(ROOT), "FAULT_ARMED": str(self.armed)}
         self._relay = relay
+        self._asks = asks
         self._alone = True  # the only one that asks this relay
         self.pids: list[int] = []  # of all that were started
         self._resting = False
@@ -116,7 +118,7 @@ class Keeper:
         if "Traceback" in output or "never retrieved" in output:
             self.faults.append(f"traceback: {output[output.find('Traceback') :][-1500:]}")
         found = STARTED_AT.search(output)
-        if found and len(self._relay.cursors) > asked:
+        if self._asks and found and len(self._relay.cursors) > asked:
             stored = int(found[1] or 0)
             since = self._relay.cursors[asked : asked + 1 if self._alone else None]
             if stored not in since:
@@ -128,6 +130,12 @@ class Keeper:
         folder.mkdir(exist_ok=True)
         own = {name: value for name, value in self._env.items() if name not in ("LD_PRELOAD", "FAULT_STDOUT")}
         return Keeper(folder, own | {"RELAY_URL": relay.url, "DB_POOL_SIZE": "2"}, relay)
+
+    def another(self, name: str, **env: str) -> "Keeper":
+        """One for another worker that reads the same, with these settings."""
+        folder = self._folder / name
+        folder.mkdir(exist_ok=True)
+        return Keeper(folder, self._env | {"DB_POOL_SIZE": "2"} | env, self._relay, asks=False)
 
     def standing_by(self) -> "Keeper":
         """One for a second worker on the same database and relay, which waits for the first one's end."""

@@ -8,7 +8,8 @@ from typing import Literal, TypeAlias
 from relay_simulator.truth import Sent
 from testing.faults.scene import Scene
 
-Family: TypeAlias = Literal["account", "relay", "network", "database", "process", "trust", "failover"]
+Family: TypeAlias = Literal["account", "relay", "network", "database", "process", "trust", "failover", "several"]
+Need: TypeAlias = Literal["small disk", "pipe", "clock", "second server", "standby", "directory", "new keys", "stream"]
 Strike: TypeAlias = Callable[[Scene, Random], Awaitable[None]]
 Prepare: TypeAlias = Callable[[Scene, Random], None]
 Shape: TypeAlias = Callable[[list[Sent], Random], list[Sent]]
@@ -40,7 +41,7 @@ class Kind:
     shape: Shape = unshaped  # what it does to the stream beforehand
     slack: int = 0  # by how many seqs that puts the stream out of order
     prepare: Prepare = unprepared  # before the worker is first started
-    needs: frozenset[Literal["small disk", "pipe", "clock", "second server", "standby", "directory", "new keys"]] = frozenset()
+    needs: frozenset[Need] = frozenset()
     env: Mapping[str, str] = field(default_factory=dict[str, str])  # settings of the worker
     group: str | None = None  # of which one may be in a run
     missing: Callable[[], str | None] = possible  # why it can't be had on this machine

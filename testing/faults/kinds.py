@@ -1,11 +1,11 @@
 """Every kind of fault, by name."""
 
-from testing.faults import accounts, database, failover, network, process, relay, second_relay, trust
+from testing.faults import accounts, database, failover, network, process, relay, second_relay, several, trust
 from testing.faults.kind import Kind
 
 KINDS: dict[str, Kind] = {
     kind.name: kind
-    for part in (accounts, relay, second_relay, network, database, failover, process, trust)
+    for part in (accounts, relay, second_relay, network, database, failover, process, trust, several)
     for kind in part.KINDS
 }
 

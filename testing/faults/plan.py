@@ -48,6 +48,8 @@ def _can_meet(names: Sequence[str]) -> bool:
     """No directory knows the accounts that some kinds put into the stream. What an operator did to a server is lost with it."""
     kinds = [KINDS[name] for name in names]
     families = {kind.family for kind in kinds}
+    if "several" in families and len(kinds) > 1:
+        return False
     if "failover" in families and families & {"database", "process", "relay"}:
         return False  # and of two workers nobody knows which one another fault means
     return not any("directory" in kind.needs for kind in kinds) or not any(kind.family == "account" for kind in kinds)

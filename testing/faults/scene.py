@@ -23,6 +23,7 @@ from testing.faults.keeper import Keeper
 from testing.faults.proxy import Proxy, to_port, to_socket
 from testing.faults.witness import GONE, MINE, Witness
 from testing.servers import MEMORY, make_server
+from testing.streams import Valkey, ingesting, valkey
 from testing.waiting import until
 from unified_indexer.embedded.server import SOCKET, PostgresServer
 
@@ -54,6 +55,7 @@ class Scene:
     to_second: Proxy | None = None
     beside: list[Keeper] = field(default_factory=list[Keeper])  # of other workers
     directory: Services | None = None  # that knows who signs for the accounts
+    engine: Valkey | None = None  # the stream's server
     broken: set[str] = field(default_factory=set[str])  # accounts of which a broken message came besides
 
     @property
@@ -223,6 +225,12 @@ async def raised(template: Path, folder: Path, wishes: Wishes) -> AsyncGenerator
         if wishes.network is not None:
             directory = await stack.enter_async_context(Services(_ledger(wishes.network, wishes.sent, feed)))
             env |= {"VERIFY": "full", "PLC_RATE": "1000"} | directory.settings
+        engine = None
+        if "stream" in wishes.needs:
+            engine = await stack.enter_async_context(valkey())
+            env["RELAY_URL"] = engine.url(env["RELAY_URL"])
+            ingested = await stack.enter_async_context(ingesting(env["DATABASE_URL"], env["RELAY_URL"]))
+            stack.callback(ingested.stop)
         clock = folder / "clock" if "clock" in wishes.needs else None
         if clock is not None:
             clock.write_text("+0")
@@ -232,7 +240,7 @@ async def raised(template: Path, folder: Path, wishes: Wishes) -> AsyncGenerator
                 "FAKETIME_NO_CACHE": "1",
                 "FAKETIME_DONT_FAKE_MONOTONIC": "1",
             }
-        keeper = Keeper(folder, env, relay)
+        keeper = Keeper(folder, env, relay, asks=engine is None)
         if "pipe" in wishes.needs:
             keeper.use_pipe()
         witness = Witness(server.url, service, wishes.sent, wishes.slack)
@@ -245,6 +253,7 @@ async def raised(template: Path, folder: Path, wishes: Wishes) -> AsyncGenerator
             second=second,
             to_second=to_second,
             directory=directory,
+            engine=engine,
         )
 
 

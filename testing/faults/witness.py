@@ -15,9 +15,14 @@ POLL = 0.1  # seconds
 LOOK = 0.4  # seconds between two looks at cursor and revs
 BRIEF = 3.0  # seconds that a look may take: a held table or a silent server must not stop the watch
 
-# One statement, so one moment.
+# One statement, so one moment. Of several shares or partitions it is the least cursor, once all of them have one.
 STATE = """
-SELECT (SELECT cursor FROM firehose_cursor WHERE service = $1) AS cursor, did, rev FROM unified_worker.repos WHERE rev <> ''
+SELECT (
+  SELECT CASE WHEN count(c.cursor) = max(c.parts) THEN min(c.cursor) END FROM (
+    SELECT cursor::bigint, coalesce(nullif(split_part(split_part(service, '#', 2), '/', 2), '')::int, 1) AS parts
+    FROM firehose_cursor WHERE service = $1 OR service LIKE $1 || '#%'
+  ) AS c
+) AS cursor, did, rev FROM unified_worker.repos WHERE rev <> ''
 """
 NEWEST = "SELECT max(rev) FROM unified_worker.repos"
 # Of the session, whatever the run does to the server's settings.

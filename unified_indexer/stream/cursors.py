@@ -119,14 +119,14 @@ class Cursors(Cursor):
         async with self._pool.lock_connection() as connection:
             workers = max(1, await connection.fetchval(WORKERS, self._workers_key))
             fair = -(-PARTITIONS // workers)
-            parts = partitions.parts
+            parts, before = partitions.parts, len(partitions.parts)
             kept = [part for part in parts.values() if not part.leaving]
             for part in kept[fair:]:
                 part.leaving = True
             await self._give_up(connection, parts)
             if len(parts) < fair:
                 await self._take(connection, partitions, fair - len(parts))
-        if workers != partitions.workers or len(parts) != len(kept):
+        if workers != partitions.workers or len(parts) != before:
             partitions.workers = workers
             log.info("Reading %d of %d partitions; workers: %d", len(parts), PARTITIONS, workers)
 

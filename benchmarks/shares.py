@@ -1,0 +1,198 @@
+"""What it costs to share a stream: workers with SHARE, a stream's server between relay and worker, and PUBLISH.
+
+CPU µs alone: on a machine where PostgreSQL has no core of its own, several workers are no faster than one.
+"""
+
+import asyncio
+import shutil
+import tempfile
+import time
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import ExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import asyncpg
+import psutil
+
+from benchmarks.processes import POLL, START_TIMEOUT, Child, ChildFailed, child, relay, relay_url, server_cpu
+from benchmarks.stream import Load, make_stream
+from benchmarks.throughput import SLOWEST, WORKER, count_rows, fresh_database
+from relay_simulator.encoding import seq_of
+from relay_simulator.frames_file import read_frames
+from testing.streams import Valkey
+from unified_indexer.embedded.server import PostgresServer
+
+CURSORS = "SELECT count(*), min(cursor::bigint) FROM firehose_cursor WHERE cursor IS NOT NULL"
+COUNTS = (1, 2, 4)
+MANY = 64  # shares, of which one runs: nearly all that it reads is another's
+CORES = 16  # of the machine on paper
+MARK = 11.0  # µs that a foreign commit may take
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """CPU µs a commit of the stream: of each worker, of PostgreSQL, of the ingester, of the stream's server. `seconds`: by the
+    clock. `wrong`: tables that lack rows, or have too many."""
+
+    workers: tuple[float, ...]
+    postgres: float
+    ingester: float
+    engine: float
+    seconds: float
+    wrong: tuple[str, ...]
+
+
+@asynccontextmanager
+async def engine() -> AsyncGenerator[Valkey]:
+    """A server in memory, as the tests start it, with room for the stream."""
+    folder = Path(tempfile.mkdtemp(prefix="unified-bench-stream-"))
+    server = Valkey(folder, maxmemory="4gb")
+    try:
+        await server.start()
+        yield server
+    finally:
+        server.kill()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+async def run(
+    server: PostgresServer,
+    frames: Path,
+    load: Load,
+    shares: Sequence[str],
+    *,
+    through: Valkey | None = None,
+    publish: Valkey | None = None,
+) -> Cost:
+    """Have workers with these SHAREs read the frames until their cursors are at the end. `through`: by an ingester and this
+    server. `publish`: with PUBLISH."""
+    last = max(seq_of(frame) or 0 for frame in read_frames(frames))
+    folder = frames.parent
+    async with fresh_database(server) as url:
+        with relay(folder, "--frames", str(frames)) as source, ExitStack() as children:
+            given = {
+                "DATABASE_URL": url,
+                "RELAY_URL": await relay_url(source),
+                "CURSOR": "oldest",
+                "VERIFY": "off",
+                "BACKFILL": "off",
+                "HTTP_BIND": "",
+            }
+            if publish is not None:
+                given["PUBLISH"] = f"redis://127.0.0.1:{publish.port}"
+            ingester = None
+            if through is not None:
+                given["RELAY_URL"] = through.url(given["RELAY_URL"])
+                ingester = children.enter_context(child("ingester", [*WORKER, "ingest"], folder, given))
+            workers = [
+                children.enter_context(child(f"share-{share.replace('/', '-')}", WORKER, folder, given | {"SHARE": share}))
+                for share in shares
+            ]
+            for worker in workers:
+                await worker.said("(Connected to)")
+            cursors = MANY if through is not None else len(shares)
+            return await _watch(
+                server, url, load, workers, ingester, through or publish, last, cursors, whole=len(shares) < MANY
+            )
+
+
+async def _watch(
+    server: PostgresServer,
+    url: str,
+    load: Load,
+    workers: Sequence[Child],
+    ingester: Child | None,
+    between: Valkey | None,
+    last: int,
+    cursors: int,
+    *,
+    whole: bool,
+) -> Cost:
+    postmaster = server.pid
+    assert postmaster is not None
+
+    def cpu() -> list[float]:
+        times = psutil.Process(between.pid).cpu_times() if between is not None else None
+        return [
+            server_cpu(postmaster),
+            0.0 if ingester is None else ingester.cpu(),
+            0.0 if times is None else times.user + times.system,
+            *(worker.cpu() for worker in workers),
+        ]
+
+    before, began = cpu(), time.monotonic()
+    deadline = began + START_TIMEOUT + load.commits / SLOWEST * 4
+    eye = await asyncpg.connect(url)
+    try:
+        while True:
+            row = await eye.fetchrow(CURSORS)
+            assert row is not None
+            if tuple(row) == (cursors, last):
+                break
+            for one in (*workers, *([ingester] if ingester else [])):
+                one.check()
+            if time.monotonic() > deadline:
+                raise ChildFailed(f"the cursors are at {tuple(row)}, not at {last}")
+            await asyncio.sleep(10 * POLL)
+        after, seconds = cpu(), time.monotonic() - began
+        wrong: tuple[str, ...] = ()
+        if whole:
+            tables = [table for table in load.rows if table != "notifications"]  # some of these depend on the order of repos
+            found = await count_rows(eye, tables)
+            wrong = tuple(f"{table}: {found[table]:,} rows" for table in tables if found[table] != load.rows[table])
+    finally:
+        await eye.close()
+    postgres, ingested, engined, *rest = (1e6 * (end - start) / load.commits for start, end in zip(before, after, strict=True))
+    return Cost(tuple(rest), postgres, ingested, engined, seconds, wrong)
+
+
+async def compare(server: PostgresServer, folder: Path, commits: int) -> tuple[list[str], list[str]]:
+    """The lines to print, and what is wrong about the rows."""
+    frames = folder / "shares.bin"
+    load = make_stream(frames, commits)
+    found: dict[str, Cost] = {}
+    for count in COUNTS:
+        shares = [f"{number}/{count}" for number in range(1, count + 1)]
+        name = f"{count} share{'s' if count > 1 else ''}"
+        print(f"{name} …", flush=True)
+        found[name] = await run(server, frames, load, shares)
+    found["one share of 64"] = await run(server, frames, load, [f"1/{MANY}"])
+    async with engine() as between:
+        found["through a stream's server"] = await run(server, frames, load, ["1/1"], through=between)
+    async with engine() as told:
+        found["with PUBLISH"] = await run(server, frames, load, ["1/1"], publish=told)
+    wrong = [f"{name}: {fault}" for name, cost in found.items() if "64" not in name for fault in cost.wrong]
+    return lines(found, load), wrong
+
+
+def lines(found: Mapping[str, Cost], load: Load) -> list[str]:
+    """The table, and what follows from it."""
+    alone, few = found["1 share"], found["one share of 64"]
+    own = alone.workers[0]
+    foreign = (few.workers[0] - own / MANY) / (1 - 1 / MANY)
+    between = found["through a stream's server"]
+    told = found["with PUBLISH"]
+    projected = {count: 1e6 / (own / count + foreign * (1 - 1 / count)) * count for count in (4, 8)}
+    return [
+        f"Shares: {load.commits:,} commits, CPU µs a commit of the stream",
+        f"{'':<28}{'each worker':>28}{'all of them':>14}{'PostgreSQL':>12}{'ingester':>10}{'server':>8}{'seconds':>9}",
+        *(
+            f"{name:<28}{', '.join(f'{one:.1f}' for one in cost.workers):>28}{sum(cost.workers):>14.1f}"
+            f"{cost.postgres:>12.1f}{cost.ingester:>10.1f}{cost.engine:>8.1f}{cost.seconds:>9.1f}"
+            for name, cost in found.items()
+        ),
+        "",
+        f"An own commit takes a worker {own:.1f} µs, a foreign one {foreign:.1f} µs (at most {MARK:g}: "
+        f"{'held' if foreign <= MARK else 'NOT HELD'}).",
+        f"A stream's server takes the ingester {between.ingester:.1f} µs a frame, itself {between.engine:.1f} µs, and a worker "
+        f"{between.workers[0] - own:+.1f} µs a frame against the relay itself.",
+        f"PUBLISH takes the worker {told.workers[0] - own:+.1f} µs, PostgreSQL {told.postgres - alone.postgres:+.1f} µs and "
+        f"the server {told.engine:.1f} µs a commit.",
+        f"On paper, not measured, with {CORES} cores, of which each worker fills one and PostgreSQL has the others: "
+        + ", ".join(
+            f"{count} shares {rate:,.0f} commits/s (PostgreSQL's cores allow {1e6 * (CORES - count) / alone.postgres:,.0f})"
+            for count, rate in projected.items()
+        )
+        + ".",
+    ]
