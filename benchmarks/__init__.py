@@ -18,7 +18,6 @@ shares.py         what it costs to share a stream, by SHARE or by a stream's ser
 backfilled.py     what it costs to bring whole repos into the tables, as sets and record by record
 verified.py       what VERIFY costs: the same signed stream at each level
 forged.py         one forged commit in a thousand at full speed: are the rows those of the honest ones?
-partitions.py     what --partitions costs
 ceiling.py        COPY of the rows of a run: what PostgreSQL takes at most
 outage.py         how long the worker takes to be up to date after an outage
 watched.py        what it costs to be looked at: metrics scraped, a page open

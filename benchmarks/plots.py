@@ -27,6 +27,8 @@ from unified_indexer.embedded.server import PostgresServer
 
 BATCHES = (1, 2, 5, 10, 25, 50, 100, 250)  # events in a call, at most; the last one is the worker's own
 PARTS = (0.1, 0.3, 1.0)  # of the rows: tables of these sizes, besides empty ones
+ROWS_PER_COMMIT = 30  # of the largest tables: the smallest ones then have three for each account
+LEAST = int(LIVE_RATE * latency.WARM_UP) + 1_000  # commits
 MB = 1_000_000
 LOOK = 0.25  # seconds between two looks at the memory
 BOUNDS = (0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0, 5.6, 8.0, 11.0, 16.0, 22.0, 32.0)  # ms: upper ends of the histogram's bars
@@ -178,6 +180,12 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=1, help="runs of each, in turn; medians are drawn (%(default)s)")
     parser.add_argument("--folder", type=Path, default=ROOT / "docs" / "plots", help="where to write (docs/plots)")
     given = parser.parse_args()
+    if given.commits < LEAST or 0 < given.proven < LEAST:
+        parser.error(
+            f"--commits and --proven: at least {LEAST:,}, because the first {latency.WARM_UP:.0f} s of latency do not count"
+        )
+    if given.rows < ROWS_PER_COMMIT * given.commits:
+        parser.error(f"--rows: at least {ROWS_PER_COMMIT} times --commits, so that the smallest tables have each account")
     wrong = asyncio.run(plots(given.folder, given.commits, given.rows, given.proven, given.seconds, given.runs))
     print(*(["WRONG ROWS", *wrong] if wrong else [f"Drawn in {given.folder}"]), sep="\n")
     sys.exit(bool(wrong))

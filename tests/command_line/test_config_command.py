@@ -24,6 +24,7 @@ from unified_indexer.backfill import room
 from unified_indexer.command_line.cli import parse
 from unified_indexer.command_line.looking import Finding, Looking
 from unified_indexer.config.settings import Config
+from unified_indexer.database.schema.migrations import MIGRATIONS
 
 SECRET = "hunter2geheim"
 OURS = "SELECT count(*) FROM pg_class WHERE relnamespace = to_regnamespace('unified_worker') OR relname = 'posts'"
@@ -97,9 +98,9 @@ async def test_what_is_well_is_said_and_nothing_is_written(
             assert (other.state, "SHARE is 1/2" in other.text) == ("fault", True)
         found = await looked(env)
         assert of("lock", found).state == "ok"
-        assert of("database", found).text.endswith("the worker's own tables in public, schema version 10")
+        assert of("database", found).text.endswith(f"the worker's own tables in public, schema version {len(MIGRATIONS)}")
         await connection.execute("UPDATE firehose_cursor SET cursor = 'seven'")
-        await connection.execute("UPDATE unified_worker.schema_version SET version = 99 WHERE version = 10")
+        await connection.execute("UPDATE unified_worker.schema_version SET version = 99 WHERE version = $1", len(MIGRATIONS))
         found = await looked(env)
         assert "is not a seq ('seven'): start with --reset-cursor" in of("cursor", found).text
         assert "the database is at schema version 99" in of("database", found).text
@@ -201,8 +202,11 @@ async def test_a_stream_s_server_is_looked_at_in_the_relay_s_place() -> None:
     async with valkey() as server:
         found = of("stream", await looked({"DATABASE_URL": "x", "RELAY_URL": server.url("ws://relay.example")}))
         assert (found.state, "answers" in found.text) == ("ok", True)
-        wrong = await looked({"DATABASE_URL": "x", "RELAY_URL": server.url("ws://relay.example", f"me:{SECRET}")})
-        assert of("stream", wrong).state == "fault"
+        publish = server.url("").partition("?")[0]
+        wrong = await looked(
+            {"DATABASE_URL": "x", "PUBLISH": publish, "RELAY_URL": server.url("ws://relay.example", f"me:{SECRET}")}
+        )
+        assert (of("stream", wrong).state, of("publish", wrong).state) == ("fault", "ok")
         assert SECRET not in str(wrong)
     gone = of("stream", await looked({"DATABASE_URL": "x", "RELAY_URL": server.url("ws://relay.example")}))
     assert gone.state == "warning"

@@ -13,6 +13,7 @@ from unified_indexer.errors import OperatorError
 
 SECRET = "hunter2geheim"
 VALUES = {"DATABASE_URL": f"postgresql://user:{SECRET}@host/db", "RELAY_URL": f"redis://user:{SECRET}@host:6379/0"}
+VALUES["PUBLISH"] = VALUES["RELAY_URL"]
 PLAIN = {"DATABASE_URL": "postgresql://user@host/db"}
 
 

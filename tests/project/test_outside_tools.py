@@ -8,6 +8,8 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -107,26 +109,30 @@ class Installed(Cold):
     program = ("-c", "import os, sys; os.execv(sys.argv[1], sys.argv[1:])")
 
 
-async def test_the_wheel_in_an_empty_environment_indexes_into_its_own_database(
-    packages: dict[str, Path], tmp_path: Path
-) -> None:
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """A folder that PostgreSQL's account may enter, where we are root. Not pytest's: each start of pytest closes those."""
+    with tempfile.TemporaryDirectory(prefix="wheel-") as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+async def test_the_wheel_in_an_empty_environment_indexes_into_its_own_database(packages: dict[str, Path], place: Path) -> None:
     """As a stranger does it: venv, pip, and the command from another folder."""
-    venv = tmp_path / "venv"
+    venv = place / "venv"
     subprocess.run([sys.executable, "-m", "venv", venv], check=True)
     install = [venv / "bin" / "pip", "install", "--quiet", f"{packages['.whl']}[embedded]"]
-    done = subprocess.run(install, cwd=tmp_path, capture_output=True, text=True, timeout=INSTALL)
+    done = subprocess.run(install, cwd=place, capture_output=True, text=True, timeout=INSTALL)
     if "No matching distribution found" in done.stderr:
         pytest.skip(f"no index can be reached ({done.stderr.strip()[-200:]})")
     assert done.returncode == 0, done.stderr
     checked = subprocess.run([venv / "bin" / "pip", "check"], capture_output=True, text=True)
     assert checked.returncode == 0, checked.stdout
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o755)  # PostgreSQL's account enters it, where we are root
     stream = traffic(1_000)
-    env = {"CURSOR": "oldest", "VERIFY": "off", "BACKFILL": "off", "HTTP_BIND": "127.0.0.1:0", "HOME": str(tmp_path)}
+    env = {"CURSOR": "oldest", "VERIFY": "off", "BACKFILL": "off", "HTTP_BIND": "127.0.0.1:0", "HOME": str(place)}
     async with RelayServer(stream.frames) as relay:
         command = (str(venv / "bin" / "unified-worker"), "--embedded", "data")
-        async with Installed(tmp_path, *command, **env | {"RELAY_URL": relay.url}) as worker:
+        async with Installed(place, *command, **env | {"RELAY_URL": relay.url}) as worker:
             await worker.says("Live page: http", 120)
             found = await worker.says(r" into (postgresql://\S+)")
             await saved(found[1], relay.url, stream.last_seq)
@@ -136,4 +142,4 @@ async def test_the_wheel_in_an_empty_environment_indexes_into_its_own_database(
             assert await worker.ends(30) == 0
         assert "Traceback" not in worker.output
     where = [venv / "bin" / "python", "-c", "import unified_indexer; print(unified_indexer.__file__)"]
-    assert str(venv) in subprocess.run(where, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    assert str(venv) in subprocess.run(where, cwd=place, capture_output=True, text=True, check=True).stdout

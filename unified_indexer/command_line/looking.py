@@ -64,6 +64,7 @@ class Looking:
             *([] if self._has_fault("RELAY_URL") else [self._source()]),
             *(_bounded("directory", self._directory(url)) for url in config.plc_urls),
             *(_bounded("dns", self._names(servers)) for servers in [[NameServer(*one)] for one in config.dns_servers] or [[]]),
+            *([_bounded("publish", _stream("publish", config.publish, "PUBLISH"))] if config.publish is not None else []),
             _bounded("http", self._http()),
             *([_bounded("traces", self._collector(config.otlp_endpoint))] if config.otlp_endpoint else []),
         )
@@ -71,7 +72,9 @@ class Looking:
 
     def _source(self) -> Coroutine[None, None, list[Finding]]:
         stream = self._config.stream
-        return _bounded("relay", self._relay()) if stream is None else _bounded("stream", self._stream(stream))
+        return (
+            _bounded("relay", self._relay()) if stream is None else _bounded("stream", _stream("stream", stream, "RELAY_URL"))
+        )
 
     def _settings(self) -> list[Finding]:
         found = [Finding("fault", "settings", fault) for fault in self._config.faults]
@@ -146,17 +149,6 @@ class Looking:
             return [Finding("warning", "relay", f"{where}, and says: {seen.said}")]
         return [Finding("ok", "relay", f"{where}, {'silent for now' if seen.seq is None else f'at seq {seen.seq}'}")]
 
-    async def _stream(self, address: StreamAddress) -> list[Finding]:
-        try:
-            engine = await Engine.open(address)
-            try:
-                server = await look_at_stream(engine)
-            finally:
-                engine.close()
-        except EngineLost as error:
-            return [Finding("warning", "stream", f"{address} can't be used now ({error}): check RELAY_URL and the server")]
-        return [Finding("ok", "stream", f"{address} answers: {size(server.used)} of {size(server.limit)} used")]
-
     async def _directory(self, url: str) -> list[Finding]:
         servers = [NameServer(*server) for server in self._config.dns_servers]
         async with Client(allow_private=self._config.allow_private_hosts, dns_servers=servers) as client:
@@ -223,6 +215,18 @@ class Looking:
 
     def _has_fault(self, name: str) -> bool:
         return any(fault.startswith(name) for fault in self._config.faults)
+
+
+async def _stream(part: str, address: StreamAddress, setting: str) -> list[Finding]:
+    try:
+        engine = await Engine.open(address)
+        try:
+            server = await look_at_stream(engine)
+        finally:
+            engine.close()
+    except EngineLost as error:
+        return [Finding("warning", part, f"{address} can't be used now ({error}): check {setting} and the server")]
+    return [Finding("ok", part, f"{address} answers: {size(server.used)} of {size(server.limit)} used")]
 
 
 async def _bounded(part: str, work: Awaitable[list[Finding]], late: State = "warning") -> list[Finding]:

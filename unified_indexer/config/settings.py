@@ -91,6 +91,7 @@ SETTINGS = (
         "",
         "The Redis or Valkey server whose stream gets an entry per commit that was written, as "
         "redis://user:password@host:6379/0 (rediss:// with TLS). Empty: none.",
+        secret=True,
     ),
     Setting("PUBLISH_LENGTH", "1000000", f"About how many entries that stream keeps, 1000 to {MAX_PUBLISH_LENGTH}."),
     Setting("IDLE_TIMEOUT", "60", "Reconnect after this many seconds without an event. 0: never."),

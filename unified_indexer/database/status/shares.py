@@ -46,11 +46,11 @@ class Shares:
     async def keep_looking(self, schema: str) -> None:
         """Look every few seconds, until cancelled; at once done where there is nothing to see. Raises LockLost."""
         services = [share.service(self._host) for share in self._share.siblings()]
-        query = SHARES.format(schema=schema)
         while self._share.sorts:
             try:
                 async with self._pool.lock_connection() as connection:
-                    rows = await connection.fetch(query, services, [*map(lock_key, services)], keeper_key(self._host))
+                    asked = services, [*map(lock_key, services)], keeper_key(self._host)
+                    rows = await connection.fetch(SHARES.format(schema=schema), *asked)
                 self.seen = [ShareState(*row) for row in rows]
             except DATABASE_ERRORS:
                 pass  # others say so, and what was seen grows old within seconds
