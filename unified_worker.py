@@ -241,13 +241,10 @@ class UnifiedWorker:
 
     async def _read(self, session: Session) -> None:
         """Takes in frames until `stop`, or --until, then closes the lanes."""
-        until, position = self._until, session.position
-        if until is None or not until.reached(position.seq, position.time):
-            async with aclosing(session.firehose.frames()) as frames:
-                async for frame in frames:
-                    await self.on_message_handler(frame)
-                    if until is not None and until.reached(position.seq, position.time):
-                        break
+        until, source = self._until, session.firehose
+        async with aclosing(source.frames() if until is None else until.frames(source, session.position)) as frames:
+            async for frame in frames:
+                await self.on_message_handler(frame)
         if until is not None and await session.stored(lambda: self.phase.stopping):
             log.info(REACHED, until, session.watermark.cursor)
             self.stop(f"--until {until}")
@@ -307,13 +304,11 @@ class UnifiedWorker:
             batch = await self.trust.verify(lane, batch)
             if not batch:  # all of it waits for keys
                 continue
-            if traced is not None:
-                traced.verified()
+            traced.verified()
             await self.publishing.room()
             outcomes = await self.processor.process_batch(self._first_lane + lane.number, [placed.event for placed in batch])
             self.trust.written(batch, outcomes)
-            if traced is not None:
-                traced.written(len(batch))
+            traced.written(len(batch))
             for placed in batch:
                 session.watermark.finish(placed.ticket)
             self.metrics.batch_finished([placed.ticket.arrived_at for placed in batch])

@@ -25,9 +25,9 @@ class Traces:
         if self.spans is not None:
             session.decode = TracedDecode(self.spans, session.decode)
 
-    def batch(self, lane: int, batch: Sequence[Placed]) -> "TracedBatch | None":
+    def batch(self, lane: int, batch: Sequence[Placed]) -> "Untraced":
         """Trace a batch that a lane has just taken."""
-        return None if self.spans is None else TracedBatch(self.spans, lane, batch)
+        return UNTRACED if self.spans is None else TracedBatch(self.spans, lane, batch)
 
     def work(self) -> list[Coroutine[None, None, None]]:
         """What sends them, until cancelled."""
@@ -38,7 +38,20 @@ class Traces:
         return [Sending(self.spans, self._endpoint, self._relay).run()]
 
 
-class TracedBatch:
+class Untraced:
+    """A batch of which nobody wants to know."""
+
+    def verified(self) -> None:
+        """Its commits are proven, or set aside."""
+
+    def written(self, written: int) -> None:
+        """This number of its events is in the database, or kept as letters; the others wait for keys."""
+
+
+UNTRACED = Untraced()
+
+
+class TracedBatch(Untraced):
     """The spans of one batch; made when a lane has taken it."""
 
     def __init__(self, spans: Spans, lane: int, batch: Sequence[Placed]) -> None:
@@ -50,11 +63,9 @@ class TracedBatch:
             self._attributes |= {"seq.first": min(seqs), "seq.last": max(seqs)}
 
     def verified(self) -> None:
-        """Its commits are proven, or set aside."""
         self._verified = time.time_ns()
 
     def written(self, written: int) -> None:
-        """This number of its events is in the database, or kept as letters; the others wait for keys."""
         now = time.time_ns()
         attributes = self._attributes | {"written": written}
         batch = self._spans.root("batch", self._began - self._waited, attributes, ended=now)

@@ -1,10 +1,17 @@
 """Where a run is to end by itself (--until): at a seq, or at a time of the stream."""
 
 import re
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from unified_indexer.config.values import MAX_SEQ
 from unified_indexer.protocol.events import Event
+
+if TYPE_CHECKING:  # the command line reads --until before it knows whether there is a relay to follow
+    from unified_indexer.relay.firehose import Source
+    from unified_indexer.relay.position import Position
 
 WRITE = f"write a seq (0 to {MAX_SEQ}), or a time in ISO 8601 (2026-11-29T22:00:00Z; without a zone it is UTC)"
 
@@ -29,6 +36,16 @@ class Until:
 
     def __str__(self) -> str:
         return self._text
+
+    async def frames(self, source: "Source", position: "Position") -> AsyncGenerator[bytes]:
+        """The source's frames as far as the end. `position`: what has arrived of them."""
+        if self.reached(position.seq, position.time):
+            return
+        async with aclosing(source.frames()) as frames:
+            async for frame in frames:
+                yield frame
+                if self.reached(position.seq, position.time):
+                    return
 
     def is_before(self, event: Event) -> bool:
         """Whether the event comes after the end, and is to be left alone. A seq that was only salvaged tells nothing."""
