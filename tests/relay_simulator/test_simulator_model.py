@@ -234,10 +234,10 @@ class Tables:
     def __init__(self, rows: dict[str, list[dict[str, Any]]]) -> None:
         self.rows = rows
 
-    async def fetch(self, query: str, *tables: str) -> list[dict[str, Any]]:
-        if tables:
-            return [{"attname": name} for row in self.rows[tables[0]][:1] for name in row]
-        return self.rows[query.split()[-1]]
+    async def fetch(self, query: str, *arguments: str) -> list[dict[str, Any]]:
+        if "attname" in query:
+            return [{"attname": name} for row in self.rows[arguments[0]][:1] for name in row]
+        return self.rows[query.split(" FROM ")[1].split()[0]]
 
 
 async def test_differences_are_told_in_words() -> None:
