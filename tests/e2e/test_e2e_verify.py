@@ -1,6 +1,5 @@
 """Streams of the simulator through a worker that verifies in full: what is honest is proven, and the rows are the model's."""
 
-import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -35,11 +34,6 @@ REALISTIC = replace(Mix.realistic(), **COMMITS)
 AWKWARD = replace(Mix.awkward(), too_big=0, early_update=0, unknown_delete=0, generic=0, **COMMITS, **ODD_ACCOUNTS)
 
 
-@pytest.fixture(autouse=True)
-def _all_differences(monkeypatch: pytest.MonkeyPatch) -> None:  # pyright: ignore[reportUnusedFunction]
-    monkeypatch.setattr(sys.modules["testing.model.compare"], "SHOWN", 10_000)  # the package has a function of that name
-
-
 @asynccontextmanager
 async def verifying(url: str, settings: Settings, events: int, level: Verify) -> AsyncGenerator[tuple[UnifiedWorker, Traffic]]:
     """A worker that reads this stream while the accounts' hosts answer."""
@@ -68,7 +62,7 @@ async def proven(url: str) -> None:
 async def wrong_rows(url: str, stream: Traffic) -> list[str]:
     """Where the rows are not the model's, but for what came later or another way: handles, and how far a repo is proven."""
     other = ("handle is", "inductive is", "sync is", "sync_reason is")
-    return [line for line in await differences(url, stream.model) if not any(words in line for words in other)]
+    return await differences(url, stream.model, leave_out=other)
 
 
 @pytest.mark.long

@@ -321,5 +321,6 @@ def test_the_ci_script_is_sound() -> None:
     script = ROOT / ".ci" / "run"
     assert subprocess.run(["bash", "-n", script]).returncode == 0
     text = script.read_text()
-    assert re.search(r"^ +venv=.* suite=test options.* suite=test-all$.*^ +make .*\"\$suite\"", text, flags=re.MULTILINE | re.DOTALL)
+    loop = r"^ +venv=.* suite=test options.* suite=test-all$.*^ +make .*\"\$suite\""
+    assert re.search(loop, text, flags=re.MULTILINE | re.DOTALL)
     assert re.search(r"^make .*\bcheck\b", text, flags=re.MULTILINE)
