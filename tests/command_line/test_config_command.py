@@ -63,6 +63,7 @@ async def network() -> AsyncIterator[dict[str, str]]:
         yield services.settings
 
 
+@pytest.mark.long
 async def test_what_is_well_is_said_and_nothing_is_written(
     database: str, network: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

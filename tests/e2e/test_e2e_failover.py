@@ -197,6 +197,7 @@ async def test_a_primary_that_falls_silent_is_left(pair: Pair, tmp_path: Path) -
         assert await stored_cursor(primary.url, work.relay.url) == work.ends[0]
 
 
+@pytest.mark.long
 @pytest.mark.promise(2)
 async def test_while_both_take_writes_rows_and_cursor_stay_together(pair: Pair, tmp_path: Path) -> None:
     """The lock's connection goes on, the lanes' are lost, and where they would connect anew nobody listens."""

@@ -29,6 +29,7 @@ async def rows_of_outbox(database: str) -> int:
         return await connection.fetchval("SELECT count(*) FROM unified_worker.outbox")
 
 
+@pytest.mark.long
 @pytest.mark.promise(2)
 async def test_a_consumer_has_what_the_tables_have_whatever_is_killed(database: str, tmp_path: Path) -> None:
     """The worker is killed thrice, the server twice, each in the middle of it; repeats are allowed, gaps and disorder not."""

@@ -52,6 +52,7 @@ async def test_every_state_keeps_the_rules_of_axe() -> None:
         assert (found, look.complaints) == ({}, [])
 
 
+@pytest.mark.long
 async def test_it_can_be_used_by_keyboard_and_at_any_zoom() -> None:
     """Each control is reached, named and marked; at 200 % and 400 %, and with letters twice as large, all can be read."""
     async with blank() as look, served(backfilling()) as url:
@@ -116,6 +117,7 @@ async def test_it_keeps_still_and_says_what_colours_say() -> None:
             assert "256 of 256" in (await look.texts("#stages tr:nth-child(2)"))[0]
 
 
+@pytest.mark.long
 async def test_a_worker_of_another_version_has_its_own_page(monkeypatch: pytest.MonkeyPatch) -> None:
     """A page that was open meanwhile is read again; the version that it shows is the new one."""
     async with blank() as look:

@@ -19,6 +19,7 @@ async def each_state(look: Look) -> AsyncGenerator[str]:
             await look.page.goto("about:blank")
 
 
+@pytest.mark.long
 async def test_every_state_can_be_read_on_any_screen() -> None:
     """No text sticks out, is cut off, is pale, lies over another or touches it; the console has nothing to say."""
     found: dict[str, list[str]] = {}
@@ -45,6 +46,7 @@ async def test_a_picture_of_every_state_is_left_to_look_at(tmp_path: Path) -> No
     assert min(path.stat().st_size for path in pictures) > 20_000
 
 
+@pytest.mark.long
 async def test_each_share_is_shown_with_its_lag_and_whose_nobody_is() -> None:
     async with blank() as look, served(shares()) as url:
         await show(look, url, "ready")
