@@ -1,14 +1,14 @@
 """What a test asks of the worker's database: the cursor, whether all is done, the differences from the model."""
 
 import contextlib
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from typing import Any
 from urllib.parse import urlsplit
 
 import asyncpg
 
 from testing.model import compare
-from testing.model.compare import EVERYTHING, Expecting, Within
+from testing.model.compare import EVERYTHING, Excused, Expecting, Within, nothing
 from testing.waiting import DEADLINE, until
 
 SWEEP = """
@@ -62,13 +62,13 @@ async def settled(url: str, seconds: float = DEADLINE) -> None:
         await until(done, "deleted accounts are wiped, what waited for it is applied, and gates are judged", seconds)
 
 
-async def differences(url: str, model: Expecting, within: Within = EVERYTHING, leave_out: Sequence[str] = ()) -> list[str]:
+async def differences(url: str, model: Expecting, within: Within = EVERYTHING, excused: Excused = nothing) -> list[str]:
     """Where the database is not what the model says (`compare`). Its own trouble must have made no dead letter either."""
     async with connected(url) as connection:
         if await connection.fetchval("SELECT to_regprocedure('unified_worker.sweep(text[])') IS NOT NULL"):
             await connection.execute(SWEEP)  # whose notifications came while the last frames were written
         letters = await connection.fetch("SELECT * FROM unified_worker.dead_letters WHERE reason LIKE 'database%'")
-        return await compare(model, connection, within, leave_out) + [str(letter) for letter in letters]
+        return await compare(model, connection, within, excused) + [str(letter) for letter in letters]
 
 
 async def backends(url: str) -> list[str]:

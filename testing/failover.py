@@ -10,14 +10,12 @@ from urllib.parse import quote
 
 import psutil
 
+from testing.database_side import opened
 from testing.databases import connected
 from testing.servers import FAST, fast_parent, make_server, server_directory
 from testing.waiting import until
-from unified_indexer.database.connection.pool import DatabasePool
-from unified_indexer.database.schema.ready import make_ready
 from unified_indexer.embedded.programs import programs, unprivileged_account
 from unified_indexer.embedded.server import SOCKET, PostgresServer, spawn_as
-from unified_indexer.records import RECORD_TYPES
 
 # Whoever has been killed has written to the kernel, so fsync off loses nothing here.
 SETTINGS = FAST | {"shared_buffers": "32MB", "max_connections": "30", "wal_receiver_status_interval": "1"}
@@ -41,11 +39,8 @@ async def make_template(folder: Path) -> Places:
     primary = make_server(18, places.primary, SETTINGS)
     await primary.start()
     try:
-        pool = DatabasePool(primary.url, size=1, name="relay.test", durable=True)
-        try:
-            await make_ready(pool, RECORD_TYPES)
-        finally:
-            pool.terminate()
+        async with opened(primary.url):
+            pass
         base_backup(primary, places.standby)
     finally:
         await primary.stop()

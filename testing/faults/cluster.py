@@ -9,13 +9,11 @@ from pathlib import Path
 
 import asyncpg
 
+from testing.database_side import opened
 from testing.failover import base_backup
 from testing.faults.witness import MINE
 from testing.servers import FAST, fast_parent, make_server, server_directory
-from unified_indexer.database.connection.pool import DatabasePool
-from unified_indexer.database.schema.ready import make_ready
 from unified_indexer.embedded.server import PostgresServer
-from unified_indexer.records import RECORD_TYPES
 
 # Commits reach the kernel either way, so fsync off loses nothing by kill -9. Few connections, so that they can be used up.
 SETTINGS = FAST | {"max_connections": "30", "max_wal_size": "96MB", "min_wal_size": "32MB", "shared_buffers": "64MB"}
@@ -75,11 +73,8 @@ async def second_server(template: Path) -> AsyncGenerator[PostgresServer]:
         server = make_server(18, directory, SETTINGS)
         await server.start()
         try:
-            pool = DatabasePool(server.url, size=1, name="relay.test", durable=True)
-            try:
-                await make_ready(pool, RECORD_TYPES)
-            finally:
-                pool.terminate()
+            async with opened(server.url):
+                pass
             await writable(server.url, now=False)
             yield server
         finally:

@@ -1,7 +1,7 @@
 """The database against the model, in words."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, Protocol
 
@@ -54,14 +54,20 @@ class Within(NamedTuple):
 
 
 EVERYTHING = Within()
+Excused = Callable[[str], bool]
 
 
-async def compare(model: Expecting, connection: Any, within: Within = EVERYTHING, leave_out: Sequence[str] = ()) -> list[str]:
+def nothing(_line: str) -> bool:
+    """Excuses no difference."""
+    return False
+
+
+async def compare(model: Expecting, connection: Any, within: Within = EVERYTHING, excused: Excused = nothing) -> list[str]:
     """The differences between the database and the model, in words, at most 20 a table; none when they agree.
 
     `connection` is asyncpg's. What the model can't know is left out: indexed_at, updated_at, users.created_at, search_vector,
     the application's own created_at of counts and states; and what the order between repos decides (`Expected.left_out`).
-    `leave_out`: what the caller can't know; differences with one of these words are none.
+    `excused`: which differences, by their lines, are none for the caller.
     """
     expected = model.expected()
     differences: list[str] = []
@@ -73,7 +79,7 @@ async def compare(model: Expecting, connection: Any, within: Within = EVERYTHING
         found = {" ".join(row[key] for key in keys): row for row in await connection.fetch(query, *within.keys(table))}
         optional = expected.optional.get(table, set())
         told = _table_differences(table, rows, found, optional)
-        differences += _shortened(table, [line for line in told if not any(words in line for words in leave_out)])
+        differences += _shortened(table, [line for line in told if not excused(line)])
     table = "unified_worker.duplicate_records"
     query = f"SELECT uri FROM {table} WHERE {BETWEEN.format(key='uri')}"
     held = {row["uri"] for row in await connection.fetch(query, *within.keys(table))}
