@@ -1,6 +1,7 @@
 """A network that is fetched whole, as its operator sees it: the terminal's line, the page, the metrics, and the command."""
 
 import json
+from typing import Any
 
 import orjson
 import pytest
@@ -63,9 +64,16 @@ async def test_whoever_operates_it_sees_how_far_it_is_and_what_is_in_the_way(
             assert str(line(backfill)).endswith("held (disk)")
             assert services.requests.count("getRepo") == asked == 0
             monkeypatch.setattr(room, "LEAST", 0.0)
-            await until(lambda: bool((shown(backfill) or {}).get("parked")), "a host is left alone, and the page says so")
-            orjson.dumps(shown(backfill))
-            (host, seconds, why), *_ = (shown(backfill) or {})["hosts"]
+            pages: list[dict[str, Any]] = []
+
+            def parked_seen() -> bool:
+                page = shown(backfill) or {}
+                pages.append(page)
+                return bool(page.get("parked"))
+
+            await until(parked_seen, "a host is left alone, and the page says so")
+            orjson.dumps(pages[-1])
+            (host, seconds, why), *_ = pages[-1]["hosts"]
             assert (host, why) == (parked, "limited")
             assert 0 < seconds <= 5
             assert metrics(worker.gauges)["hosts parked"] == 1.0
@@ -79,10 +87,13 @@ async def test_whoever_operates_it_sees_how_far_it_is_and_what_is_in_the_way(
 
             await until(fetched, "all is fetched", 120)
             ends = worker.metrics.repair_ends  # counted a moment after the tables have it
-            await until(lambda: (shown(backfill) or {}).get("done") == ends["done"], "the page has all that was done")
+
+            def told() -> tuple[object, ...]:
+                page = shown(backfill) or {}
+                return page.get("done"), page.get("idle"), page.get("left"), page.get("failed")
+
+            await until(lambda: told() == (ends["done"], True, 0, 0), "the page has all that was done, and nothing is left")
             done = ends["done"]
-            told = shown(backfill) or {}
-            assert (told["idle"], told["left"], told["failed"]) == (True, 0, 0)
             assert line(backfill) is None
             seen = metrics(worker.gauges)
             assert seen["ended_total done"] == done > 30
