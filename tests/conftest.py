@@ -14,6 +14,7 @@ Of the tests only those of one promise run where `--promise 2` asks for it.
 
 import asyncio
 import itertools
+import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from secrets import token_hex
 
@@ -32,6 +33,11 @@ _numbers = itertools.count(1)
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--promise", type=int, metavar="NUMBER", help="only tests that are marked with this promise")
+
+
+def pytest_configure() -> None:
+    """SIGINT ends what tests start, also where a shell has started the tests in the background, and so has it ignored."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
