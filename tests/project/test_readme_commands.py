@@ -16,6 +16,7 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Self
 
+import asyncpg
 import pytest
 
 from relay_simulator.server import RelayServer
@@ -244,13 +245,14 @@ async def timeline_of_an_account(folder: Path, url: str) -> None:
     """Ask for an author's history, and for that of whom it follows; then its timeline goes back to before the worker."""
     ask, show = (command for command in TRIED if command.startswith(".venv/bin/python unified_worker.py backfill --embedded"))
     async with connected(url) as connection:
+        found: list[asyncpg.Record] = []
 
-        async def first_author() -> str | None:
-            return await connection.fetchval("SELECT author_did FROM posts ORDER BY indexed_at LIMIT 1")
+        async def follows_some() -> bool:
+            found[:] = await connection.fetch("SELECT follower_did FROM follows GROUP BY 1 HAVING count(*) >= 3 LIMIT 1")
+            return bool(found)
 
-        await until(first_author, "somebody has posted")
-        did = await first_author()
-        assert did is not None
+        await until(follows_some, "somebody follows three")
+        ((did,),) = found
         async with Shell(folder, ask.replace("did:plc:…", did)) as shell:
             assert await shell.ends() == 0, shell.output
             assert "Backfill 1 is asked for" in shell.output
