@@ -205,6 +205,14 @@ def shares() -> Scene:
     return worker, history
 
 
+def publishing() -> Scene:
+    """The server of PUBLISH is away."""
+    worker, history = at_work(PUBLISH="redis://cache.example:6379/0")
+    worker.metrics.publish_waiting = 654_321
+    worker.metrics.publish_failing_since = monotonic() - 1_860
+    return worker, history
+
+
 def dead_letters() -> Scene:
     """Some have no frame any more; and the stream has gaps."""
     worker, history = at_work()
@@ -254,6 +262,7 @@ STATES: MappingProxyType[str, tuple[str, Callable[[], Scene]]] = MappingProxyTyp
         "backfill of unknown length": ("ready", partial(backfilling, unsized=12)),
         "standby": ("standby", standby),
         "shares": ("ready", shares),
+        "publishing": ("ready", publishing),
         "dead letters": ("ready", dead_letters),
         "refused records": ("ready", refused),
         "decision": ("stalled", decision),

@@ -35,7 +35,7 @@ REPOS = "desynchronised() desynchronised_since repairing unproven unproven_since
 STATUS = (
     f"now replica relays[{RELAY}] dead_letters({LETTERS}) repos({REPOS}) accounts_being_wiped gates_being_judged stuck_wipes "
     f"longest_stuck_wipes[{WIPE}] unconfirmed_deletions oldest_deletions handles_to_check "
-    f"fetching(left failed done records_per_second seconds_left paused) "
+    f"fetching(left failed done records_per_second seconds_left paused) publishing(waiting sent_at) "
     f"rebuild(step number steps rows) tables[{TABLE}]"
 )
 GROWTH = "rows_per_day bytes_per_day over_seconds"

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from relay_simulator.encoding import seq_of
 from relay_simulator.server import RelayServer
 from testing.databases import connected, differences, settled
 from testing.model import Model
@@ -62,6 +63,43 @@ async def test_a_consumer_has_what_the_tables_have_whatever_is_killed(database: 
             await following(consumer, uris(stream.model))
     assert consumer.faults == []
     assert consumer.repeated > 0
+    assert await differences(database, stream.model) == []
+
+
+@pytest.mark.long
+@pytest.mark.promise(2)
+async def test_shares_tell_one_stream_and_another_one_goes_on_with_it(
+    database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two workers write, one of them sends what both have written; it is killed, and the other one sends all the rest."""
+    monkeypatch.setattr("unified_indexer.database.connection.lock.LOCK_PATIENCE", 0.5)
+    stream, third = traffic(3_000, awkward=True, seed=19, accounts=300), 1_000
+    async with valkey() as engine, RelayServer(stream.frames[:third]) as relay:
+        publish = f"redis://127.0.0.1:{engine.port}/0"
+        consumer = Consumer(engine, relay.url.partition("://")[2])
+        env = settings(database, relay.url, PUBLISH=publish, SHARE="1/2", DB_POOL_SIZE="3")
+        async with Process(tmp_path, **env) as first:
+            await first.says("Connected to")
+
+            async def told() -> bool:
+                return bool(await consumer.read())
+
+            await until(told, "the first one sends")
+            async with running(database, relay.url, PUBLISH=publish, SHARE="2/2", DB_POOL_SIZE="3") as second:
+                for frame in stream.frames[third : 2 * third]:
+                    relay.append(frame)
+                seq = seq_of(stream.frames[2 * third - 1])
+                await until(lambda: second.session.watermark.cursor == seq, "the second one has written its part")
+                assert not second.keeper.keeps
+                first.kill()
+                async with running(database, relay.url, PUBLISH=publish, SHARE="1/2", DB_POOL_SIZE="3") as again:
+                    for frame in stream.frames[2 * third :]:
+                        relay.append(frame)
+                    for worker in (second, again):
+                        await finished(worker, stream.last_seq)
+                    await following(consumer, uris(stream.model))
+                    assert second.keeper.keeps or again.keeper.keeps
+    assert consumer.faults == []
     assert await differences(database, stream.model) == []
 
 

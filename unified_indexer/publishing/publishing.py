@@ -66,7 +66,7 @@ class Publishing:
         while True:
             try:
                 async with self._pool.connection() as connection:
-                    self._note(await outbox.waiting(connection))
+                    self._note((await outbox.standing(connection)).waiting)
             except DATABASE_ERRORS as error:
                 warn_limited(log, "publish count", "Could not count what is to be published (%s)", error)
             await asyncio.sleep(INTERVAL)

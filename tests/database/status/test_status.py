@@ -28,6 +28,7 @@ from unified_indexer.database.status.results import (
     Letters,
     LockHolder,
     PastRun,
+    Publishing,
     RebuildStep,
     Relay,
     Replica,
@@ -359,6 +360,7 @@ def test_a_relay_whose_worker_was_killed() -> None:
         oldest_deletions=[Deletion("did:plc:a", 2, "timeout", now, now)],
         handles_to_check=4,
         fetching=Fetching(1_234, 1, 50, 2_000.4, (3_000.0, 7_200.0), paused=False),
+        publishing=Publishing(1_500, now - timedelta(minutes=3)),
         rebuild=RebuildStep("posts", number=2, steps=15, rows=5),
         tables=[],
     )
@@ -369,6 +371,7 @@ def test_a_relay_whose_worker_was_killed() -> None:
         "2 h 0 min",
         "at an unknown time",
         "2 deleted accounts",
+        "1,500 entries wait to be sent (PUBLISH); sent: the last 3 min 0 s ago",
         "step 2 of 15",
         "3 (chain_broken 3)",
         "5 or more repos whose key is not known yet; the oldest since 2026-07-01 00:00:00",

@@ -14,6 +14,7 @@ from unified_indexer.database.status.results import (
     Letters,
     LockHolder,
     PastRun,
+    Publishing,
     Relay,
     Repo,
     Repos,
@@ -60,6 +61,8 @@ def status_text(found: Status) -> list[str]:
         lines.append(_line("handles", f"{number(found.handles_to_check)} wait to be checked"))
     if found.fetching.left or found.fetching.paused:
         lines.append(_line("backfill", _fetching(found.fetching)))
+    if found.publishing.sent_at is not None or found.publishing.waiting:
+        lines.append(_line("publishing", _publishing(found.publishing, found.now)))
     if found.gates_being_judged:
         what = "changed, and replies or quotes are still being judged"
         lines.append(_line("gates", f"{number(found.gates_being_judged)} {what}"))
@@ -68,6 +71,11 @@ def status_text(found: Status) -> list[str]:
         at = f"in step {step.number} of {step.steps} ({step.step}), {step.rows:,} rows into it"
         lines.append(_line("rebuild", f"of derived rows: {at}"))
     return [*lines, "", *_tables(found.tables)]
+
+
+def _publishing(known: Publishing, now: datetime) -> str:
+    last = "never anything" if known.sent_at is None else f"the last {ago(known.sent_at, now)}"
+    return f"{number(known.waiting)} entries wait to be sent (PUBLISH); sent: {last}"
 
 
 def account_text(found: AccountStatus) -> list[str]:

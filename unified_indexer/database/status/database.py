@@ -20,6 +20,7 @@ from unified_indexer.database.status.results import (
     Letters,
     LockHolder,
     PastRun,
+    Publishing,
     RebuildStep,
     Relay,
     Replica,
@@ -28,6 +29,7 @@ from unified_indexer.database.status.results import (
     StuckWipe,
     Table,
 )
+from unified_indexer.database.write import outbox
 
 GAPS_SHOWN = 5  # a relay
 WIPES_SHOWN = 5
@@ -132,6 +134,7 @@ async def status(connection: Connection, schema: str) -> Status:
         oldest_deletions=[Deletion(*row[:-1]) for row in deletions],
         handles_to_check=await connection.fetchval(HANDLES),
         fetching=_fetching(await standing.read(connection)),
+        publishing=Publishing(*await outbox.standing(connection)),
         rebuild=None if rebuild is None else RebuildStep(*rebuild),
         tables=await _tables(connection),
     )

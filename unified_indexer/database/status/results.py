@@ -158,6 +158,14 @@ class Fetching:
 
 
 @dataclass(frozen=True, slots=True)
+class Publishing:
+    """What PUBLISH is still to say: about how many entries wait, and when the last ones were sent (None: never)."""
+
+    waiting: int
+    sent_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class Replica:
     """A standby server of PostgreSQL: when the newest transaction that it has was committed on the primary."""
 
@@ -184,6 +192,7 @@ class Status:
     oldest_deletions: list[Deletion]
     handles_to_check: int
     fetching: Fetching
+    publishing: Publishing
     rebuild: RebuildStep | None
     tables: list[Table]
 

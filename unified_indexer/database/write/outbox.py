@@ -7,6 +7,7 @@ transactions of then have ended, and it is still not there, it never comes.
 """
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import NamedTuple
 
 from unified_indexer.database.connection.sessions import Connection
@@ -24,8 +25,8 @@ FROM (SELECT) AS always LEFT JOIN LATERAL (
 """.format(columns="id, what, did, rev, seq, kinds, uris, cids, active, status")
 UPTO = "UPDATE unified_worker.published SET upto = greatest(upto, $1), at = now()"
 DELETE = "DELETE FROM unified_worker.outbox WHERE id = ANY ($1)"
-WAITING = """
-SELECT greatest(0, coalesce((SELECT max(id) FROM unified_worker.outbox), 0) - upto) FROM unified_worker.published
+STANDING = """
+SELECT greatest(0, coalesce((SELECT max(id) FROM unified_worker.outbox), 0) - upto), at FROM unified_worker.published
 """
 DURABLE = "SELECT set_config('synchronous_commit', $1, true)"
 
@@ -89,6 +90,15 @@ async def delete(connection: Connection, ids: Sequence[int], upto: int) -> None:
     await connection.execute(UPTO, upto)
 
 
-async def waiting(connection: Connection) -> int:
-    """About how many are not published."""
-    return await connection.fetchval(WAITING)
+class Standing(NamedTuple):
+    """About how many are not published, and when the last ones were; None: never."""
+
+    waiting: int
+    at: datetime | None
+
+
+async def standing(connection: Connection) -> Standing:
+    """How far publishing is."""
+    row = await connection.fetchrow(STANDING)
+    assert row is not None
+    return Standing(*row)

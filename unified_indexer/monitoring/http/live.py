@@ -128,6 +128,7 @@ class Live:
             "share": gauges.share.number,
             "shares": [share._asdict() for share in gauges.shares],
             "backfill": shown(gauges.backfill),
+            "publish": {"waiting": metrics.publish_waiting, "failing": gauges.publish_failing} if gauges.publishes else None,
             "refused": metrics.refused,
             "filtered": metrics.filtered,
             "stale": metrics.stale,

@@ -84,7 +84,12 @@ function meter() {
 }
 
 function showCounts() {
-  showRows($("counts"), COUNTS.map(([name, words, grave, remedy, named]) => [words, number(total(now[name])), grave, named ? listed(now[named]) : "", remedy]));
+  const rows = COUNTS.map(([name, words, grave, remedy, named]) => [words, number(total(now[name])), grave, named ? listed(now[named]) : "", remedy]);
+  if (now.publish) {
+    const { waiting, failing } = now.publish;
+    rows.push(["To be published", number(waiting), failing > 0, failing ? `nothing was taken for ${duration(failing)}` : "", "Entries that the server of PUBLISH does not have yet; they wait in the database."]);
+  }
+  showRows($("counts"), rows);
 }
 
 // The largest of these counts, with their names.
