@@ -111,6 +111,7 @@ async def test_a_document_that_came_for_another_reason_brings_its_handle(databas
         assert on.services.requests.count("dns") == asked, "it says nothing new"
 
 
+@pytest.mark.long
 async def test_a_flood_of_identities_causes_no_more_questions_than_the_pace_allows(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -43,6 +43,7 @@ async def test_an_account_that_moves_after_it_was_listed_comes_from_where_it_is(
         assert on.fetcher.host(on.did(3)) == on.host(3)
 
 
+@pytest.mark.long
 async def test_a_pause_and_an_end_come_within_seconds(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Case 30: while half of the servers stand still in the middle of a repo."""
     monkeypatch.setattr(repairs, "INTERVAL", 0.1)

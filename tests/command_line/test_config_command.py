@@ -116,6 +116,7 @@ async def test_what_is_well_is_said_and_nothing_is_written(
         assert (disk.state, "No repo is fetched, because the disk" in disk.text) == ("warning", True)
 
 
+@pytest.mark.long
 async def test_all_faults_at_once_and_no_password(tmp_path: Path) -> None:
     """Those of the settings are the words of a start; what a setting with a fault names is not looked at."""
     wrong = {
@@ -167,6 +168,7 @@ async def listening(head: bytes = b"", guests: list[object] | None = None) -> As
         gone.set()
 
 
+@pytest.mark.long
 async def test_hosts_that_never_answer_are_waited_for_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("unified_indexer.database.connection.pool.CONNECT_TIMEOUT", 2.0)
     monkeypatch.setattr("unified_indexer.relay.connection.OPEN_TIMEOUT", 2.0)

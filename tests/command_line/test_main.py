@@ -192,6 +192,7 @@ async def test_settings_come_from_dotenv_too(tmp_path: Path, database: str) -> N
             await saved(database, relay.url, stream.last_seq)
 
 
+@pytest.mark.long
 async def test_cursor_is_ignored_with_a_warning_when_one_is_stored(tmp_path: Path, database: str) -> None:
     stream = traffic(20)
     async with RelayServer(stream.frames) as relay:

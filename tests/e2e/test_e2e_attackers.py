@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import aiohttp
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from relay_simulator.encoding import Value, frame, time_text
@@ -65,6 +66,7 @@ def texts(value: Any) -> list[str]:
     return [value] if isinstance(value, str) else []
 
 
+@pytest.mark.long
 async def test_labels_the_log_and_the_page_hold_nothing_unbounded_or_unprintable(tmp_path: Path, database: str) -> None:
     frames, last = hostile_frames()
     async with RelayServer(frames) as relay, serving(tmp_path, database, relay.url) as (worker, page):

@@ -119,6 +119,7 @@ async def test_kills_on_the_way_leave_nothing_out(database: str, tmp_path: Path,
         assert row["wanted"] <= row["found"]
 
 
+@pytest.mark.long
 async def test_whom_an_account_follows_is_fetched_whole(database: str) -> None:
     """From nothing: one account and its follows, and nobody else."""
     network = Settings(accounts=60, history=80)

@@ -69,6 +69,7 @@ async def test_a_held_table_stops_the_reading_and_memory_does_not_grow(database:
     assert await differences(database, stream.model) == []
 
 
+@pytest.mark.long
 async def test_sigterm_while_a_table_is_held(database: str, tmp_path: Path) -> None:
     """Neither lanes nor reader can go on; it ends within its grace all the same, and nothing is lost."""
     stream = heavy()

@@ -129,6 +129,7 @@ async def test_all_connections_are_ended_at_once(database: str, size: str) -> No
     assert await differences(database, stream.model) == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("how", ["pg_terminate_backend", "pg_cancel_backend"])
 @pytest.mark.promise(2)
 async def test_calls_are_broken_off_one_by_one(database: str, how: str) -> None:

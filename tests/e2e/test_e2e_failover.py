@@ -142,6 +142,7 @@ def revs_of(stream: Iterable[Sent]) -> dict[str, str]:
     return model.revs
 
 
+@pytest.mark.long
 @pytest.mark.promise(2)
 async def test_what_an_asynchronous_standby_lacks_is_read_again(pair: Pair, tmp_path: Path) -> None:
     primary, standby = pair

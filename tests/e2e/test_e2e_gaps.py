@@ -82,6 +82,7 @@ async def test_what_the_relay_no_longer_has(database: str, caplog: pytest.LogCap
     assert await differences(database, traffic_of([*before, *after, *more, *last]).model) == []
 
 
+@pytest.mark.long
 @pytest.mark.promise(6)
 async def test_a_message_that_can_t_be_read(database: str, caplog: pytest.LogCaptureFixture) -> None:
     """It comes on each connection, after the third event; the relay goes on when it is asked for what is behind it."""
@@ -96,6 +97,7 @@ async def test_a_message_that_can_t_be_read(database: str, caplog: pytest.LogCap
     assert await differences(database, traffic_of(stream).model) == []
 
 
+@pytest.mark.long
 @pytest.mark.promise(6)
 async def test_killed_around_a_gap_it_is_kept_once(database: str, tmp_path: Path) -> None:
     before, after = likes(Author("dead"), (1, 2, 3)), likes(Author("alive"), (700, 701), HOUR)
@@ -147,6 +149,7 @@ async def test_a_reset_that_skips_is_a_gap_and_one_that_replays_is_none(database
     assert await differences(database, traffic_of([*stream, more[1]]).model) == []
 
 
+@pytest.mark.long
 async def test_a_relay_that_counts_anew_and_the_two_ways_on(database: str, tmp_path: Path) -> None:
     """Its new numbering begins at 1. What it says of accounts counts again, though its seqs are lower than before."""
     writer, quiet = Author("writer"), Author("quiet")

@@ -85,6 +85,7 @@ async def samples_after(page: str, finished: int) -> Samples:
     return found
 
 
+@pytest.mark.long
 async def test_what_it_exports_is_what_happened(database: str, tmp_path: Path) -> None:
     mix = Mix(delete=10, several=5, generator=1, account=0, account_deleted=0)  # nobody's commits are left out
     sent = list(Generator(Settings(mix=mix, cheap=True, history=50)).stream(3_000))
@@ -120,6 +121,7 @@ async def test_what_it_exports_is_what_happened(database: str, tmp_path: Path) -
         assert seen["info", (("relay", urlsplit(relay.url).netloc), ("version", VERSION))] == 1
 
 
+@pytest.mark.long
 @pytest.mark.promise(3)
 @pytest.mark.promise(6)
 async def test_refusals_are_told_and_a_replay_writes_nothing(database: str, tmp_path: Path) -> None:
@@ -247,6 +249,7 @@ async def test_connections_too_many_are_turned_away(database: str, tmp_path: Pat
         await until(answers, "there is room again")
 
 
+@pytest.mark.long
 @pytest.mark.promise(5)
 async def test_open_pages_are_bounded_and_hold_up_nothing(database: str, tmp_path: Path) -> None:
     stays = Mix(delete=0, account=0, account_deleted=0)  # so that each post that was shown is still there

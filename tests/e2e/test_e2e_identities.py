@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 from types import MappingProxyType
 
+import pytest
 from asyncpg import UndefinedTableError
 
 from relay_simulator.generator import Settings
@@ -56,6 +57,7 @@ def importing(url: str, directory: str, folder: Path) -> Process:
     return Paged(folder, "identities", "import", directory, DATABASE_URL=url)
 
 
+@pytest.mark.long
 async def test_an_import_that_is_killed_resumes_where_it_was(database: str, tmp_path: Path) -> None:
     ledger = Ledger(Settings(seed=SEED, accounts=ACCOUNTS, history=0))
     async with Services(ledger) as services:

@@ -89,6 +89,7 @@ async def killed_again_and_again(url: str, folder: Path, *, kills: int, events: 
     assert await differences(url, stream.model) == []
 
 
+@pytest.mark.long
 @pytest.mark.promise(1)
 @pytest.mark.promise(2)
 async def test_five_kills_at_random_moments(database: str, tmp_path: Path) -> None:
@@ -103,6 +104,7 @@ async def test_twenty_kills_at_random_moments(database: str, tmp_path: Path, see
     await killed_again_and_again(database, tmp_path, kills=20, events=60_000, rate=1_500, seed=seed)
 
 
+@pytest.mark.long
 async def test_a_worker_killed_in_mid_call_leaves_no_call_and_no_lock(database: str, tmp_path: Path) -> None:
     """Its calls wait for a table that the test holds when it dies. The server ends them by itself; a new worker goes on."""
     stream = traffic(1_000)

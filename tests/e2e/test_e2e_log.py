@@ -24,6 +24,7 @@ STATUS = (
 )
 
 
+@pytest.mark.long
 async def test_the_lines_of_a_run(database: str, tmp_path: Path) -> None:
     """Start, connection, progress every 1,000 events but once a second at most, stop; all in one format."""
     stream = traffic(3_000, awkward=True)

@@ -93,6 +93,7 @@ async def test_a_sync_moves_the_rev(database: str) -> None:
     assert await differences(database, stream.model) == []
 
 
+@pytest.mark.long
 @pytest.mark.promise(3)
 async def test_a_replay_from_the_oldest_changes_nothing(database: str, tmp_path: Path) -> None:
     """The whole stream again over the filled database, also by way of the command line."""

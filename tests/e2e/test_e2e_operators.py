@@ -39,6 +39,7 @@ def metrics(gauges: Gauges) -> dict[str, float]:
     }
 
 
+@pytest.mark.long
 async def test_whoever_operates_it_sees_how_far_it_is_and_what_is_in_the_way(
     database: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

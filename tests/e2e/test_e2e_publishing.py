@@ -103,6 +103,7 @@ async def test_shares_tell_one_stream_and_another_one_goes_on_with_it(
     assert await differences(database, stream.model) == []
 
 
+@pytest.mark.long
 @pytest.mark.promise(2)
 async def test_a_server_that_is_away_loses_nothing_and_is_told_once(
     database: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch

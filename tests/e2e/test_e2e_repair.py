@@ -176,6 +176,7 @@ async def test_the_command_says_what_differs_and_corrects_it(database: str, caps
             await command(config, capsys, "nobody")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("fault", "reason", "state"),
     [

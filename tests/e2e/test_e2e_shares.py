@@ -35,6 +35,7 @@ async def refused(url: str, relay: RelayServer, said: str, **env: str) -> None:
     worker.abandon()
 
 
+@pytest.mark.long
 @pytest.mark.promise(2)
 @pytest.mark.promise(4)
 async def test_two_then_three_then_one(database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

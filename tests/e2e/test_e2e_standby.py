@@ -32,6 +32,7 @@ async def answer(url: str) -> tuple[int, str]:
         return found.status, await found.text()
 
 
+@pytest.mark.long
 @pytest.mark.promise(2)
 async def test_a_standby_takes_over(database: str, tmp_path: Path, record_property: Callable[[str, object], None]) -> None:
     stream = traffic(1_500, seed=9)

@@ -26,6 +26,7 @@ SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND bac
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.promise(2)
 async def test_a_signal_in_mid_stream_drains_saves_and_exits_with_0(

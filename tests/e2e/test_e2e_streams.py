@@ -42,6 +42,7 @@ async def stored(database: str, relay_url: str, seq: int) -> None:
     await settled(database)
 
 
+@pytest.mark.long
 @pytest.mark.promise(2)
 async def test_workers_come_and_go_while_the_server_crashes(database: str) -> None:
     """One worker, then two and three; one stops; the server is killed and started, and once it has lost all."""
@@ -88,6 +89,7 @@ async def nothing_left(engine: Valkey, relay_url: str) -> None:
     await until(trimmed, "what PostgreSQL has is trimmed")
 
 
+@pytest.mark.long
 @pytest.mark.promise(2)
 async def test_a_worker_that_is_killed_leaves_its_partitions_to_the_other(database: str, tmp_path: Path) -> None:
     stream = traffic(1_500)

@@ -191,6 +191,7 @@ async def deleting(scene: Scene, worker: Process) -> None:
 State = Callable[[Scene, Process], Awaitable[None]]
 
 
+@pytest.mark.long
 @pytest.mark.promise(1)
 @pytest.mark.promise(7)
 @pytest.mark.parametrize(

@@ -4,6 +4,8 @@ import itertools
 import signal
 from pathlib import Path
 
+import pytest
+
 from relay_simulator.server import RelayServer
 from testing.authors import Author, liking
 from testing.databases import connected, stored_cursor
@@ -16,6 +18,7 @@ LEFT_OUT = range(300, 302)  # seqs that the relay never gave
 ROWS = "SELECT count(*), max(commit_seq::bigint) FROM likes"
 
 
+@pytest.mark.long
 async def test_it_ends_at_a_seq_or_a_time_with_all_before_it_and_nothing_after(database: str, tmp_path: Path) -> None:
     authors = itertools.cycle([Author(f"steady{letter}") for letter in "abcdefgh"])
     commits = [

@@ -99,6 +99,7 @@ async def test_nobody_else_gets_in(private_server: PostgresServer) -> None:
     assert {rule["auth_method"] for rule in rules} <= {"reject"}
 
 
+@pytest.mark.long
 async def test_the_variables_of_libpq_do_not_steer_the_server(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {"PGPORT": "6", "PGHOST": "nowhere", "PGDATA": "/nowhere", "PGDATABASE": "other"}.items():
         monkeypatch.setenv(name, value)

@@ -180,6 +180,7 @@ def test_what_comes_buys_time() -> None:
     assert patience(downloads.LONGEST, 2**40) == 0.0
 
 
+@pytest.mark.long
 async def test_a_slow_server_is_waited_for_while_it_moves(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -208,6 +209,7 @@ async def test_a_slow_server_is_waited_for_while_it_moves(
         assert time.monotonic() - start < 20
 
 
+@pytest.mark.long
 async def test_time_that_we_take_ourselves_is_not_the_server_s(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(downloads, "GRACE", 3.0)
     monkeypatch.setattr(downloads, "FLOOR", 10**9)

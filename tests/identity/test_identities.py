@@ -294,6 +294,7 @@ async def test_a_refresh_that_nobody_answers_is_none(world: World, monkeypatch: 
     release.set()
 
 
+@pytest.mark.long
 async def test_forged_commits_of_many_accounts_keep_the_lanes_for_a_moment_alone(worker: Worker, directory: Site) -> None:
     """A lane that waits for a refresh does not read. All together may wait for so long, and not one by one without an end."""
     async with running(worker.pool, directory, rate=5, run=False) as identities:  # nobody answers

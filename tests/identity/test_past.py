@@ -142,6 +142,7 @@ async def test_a_directory_that_does_not_answer_is_left_alone() -> None:
         assert DID not in found
 
 
+@pytest.mark.long
 async def test_logs_are_read_at_the_pace_of_look_ups(worker: Worker) -> None:
     """Also where forged commits of ever new accounts have them read."""
     async with web_site() as site, Client() as client:

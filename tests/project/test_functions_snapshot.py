@@ -4,6 +4,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 from testing.databases import connected
 from testing.documents import ROOT, read
 from testing.print_sql import text
@@ -16,6 +18,7 @@ def test_the_snapshot_is_what_the_worker_installs() -> None:
     assert read(SNAPSHOT) == text(), f"look at the difference; if it is meant: python -m testing.print_sql > {SNAPSHOT}"
 
 
+@pytest.mark.long
 def test_it_is_the_same_in_every_run() -> None:
     printed = {
         subprocess.run(PRINT, cwd=ROOT, env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True, check=True).stdout

@@ -41,6 +41,7 @@ def faults(mutant: Mutant) -> list[str]:
     return found
 
 
+@pytest.mark.long
 def test_a_mutant_applies_and_its_tests_are_there() -> None:
     assert {mutant.name: found for mutant in MUTANTS if (found := faults(mutant))} == {}
 

@@ -77,6 +77,7 @@ def from_data(path: Path) -> list[str]:
     ]
 
 
+@pytest.mark.long
 def test_statements_are_found() -> None:
     found = [place for path in FILES for place in statements(tree(path))]
     assert len(found) > 40

@@ -158,6 +158,7 @@ def unpack(archive: Path, folder: Path) -> None:
     subprocess.run(["tar", "-xf", archive, "-C", folder], check=True)
 
 
+@pytest.mark.long
 def test_it_is_the_same_wherever_and_out_of_whatever_it_is_built(folder: Path, source: Path, wheel: Path) -> None:
     """By another program, in another folder, with other times and modes; and out of the sdist."""
     other = copied(folder / "other")

@@ -65,6 +65,7 @@ def test_every_log_line_that_it_explains_is_one() -> None:
     assert [line for line in lines if not said(line)] == []
 
 
+@pytest.mark.long
 async def test_the_example_of_a_record_type_works(database: str, tmp_path: Path) -> None:
     """As one more file: its rows and what follows from them; the check finds nothing, and the rebuild changes nothing."""
     (code,) = blocks(ADDING, "python")

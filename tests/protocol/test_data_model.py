@@ -254,6 +254,7 @@ def model(value: Any) -> Any:
             return value
 
 
+@pytest.mark.long
 @settings(max_examples=300, deadline=None)
 @given(st.dictionaries(texts.filter(lambda key: "$" not in key), values, max_size=5))
 def test_the_form_of_any_record_is_that_of_the_definition(fields: dict[str, Any]) -> None:

@@ -49,6 +49,7 @@ OUTCOMES = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", OUTCOMES)
 def test_the_frames_get_as_far_as_they_are_meant_to(name: str, costs: dict[str, dict[str, Any]]) -> None:
     assert OUTCOMES[name] in costs[name]["outcome"]

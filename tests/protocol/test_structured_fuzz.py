@@ -38,6 +38,7 @@ def test_what_the_simulator_sends_passes(target: str) -> None:
     assert expected[target] in outcomes
 
 
+@pytest.mark.long
 @settings(max_examples=1500, deadline=None)
 @given(st.integers(0, 2**32))
 def test_a_changed_frame_keeps_the_promises(seed: int) -> None:

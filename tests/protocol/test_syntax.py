@@ -177,6 +177,7 @@ def test_tid_time_is_the_instant_that_was_put_in(micros: int, clock: int) -> Non
     assert timedelta(0) <= instant - tid_second(tid) < timedelta(microseconds=2**20)
 
 
+@pytest.mark.long
 @settings(max_examples=300, deadline=None)
 @given(st.text() | st.from_regex(r"(at://)?did:[a-z:.%/-]{0,40}") | st.from_regex(r"[0-9T:.Z+-]{0,40}"))
 def test_any_text_is_judged_without_an_exception(text: str) -> None:

@@ -36,6 +36,7 @@ def garbage() -> list[tuple[str, Any]]:
     return drawn
 
 
+@pytest.mark.long
 async def test_no_record_that_became_a_row_is_refused_by_the_database(both_worker: Worker) -> None:
     records = await asyncio.to_thread(garbage)
     stream = Stream()

@@ -71,6 +71,7 @@ def test_every_type_gives_rows_and_is_refused_at_times() -> None:
     assert waiting == {LIKE, REPOST, FOLLOW, BLOCK, LIST_ITEM, LIST_BLOCK, VERIFICATION}
 
 
+@pytest.mark.long
 def test_every_reason_to_notify() -> None:
     reasons = Counter(row["reason"] for row in model().rows()["notifications"].values())
     assert reasons.keys() == {

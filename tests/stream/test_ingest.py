@@ -64,6 +64,7 @@ async def test_a_long_frame_is_there_in_pieces(database: str, engine: Valkey) ->
     assert [one for part in (await frames_in(engine, relay.url)).values() for one in part] == [long]
 
 
+@pytest.mark.long
 @pytest.mark.promise(2)
 async def test_after_each_crash_of_the_server_nothing_is_missing_and_nothing_twice(database: str, engine: Valkey) -> None:
     """It loses what it had acknowledged and not yet written; once it loses all that it had."""

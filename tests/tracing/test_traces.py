@@ -66,6 +66,7 @@ def attributes(span: dict[str, Any]) -> dict[str, Any]:
     return {each["key"]: next(iter(each["value"].values())) for each in span["attributes"]}
 
 
+@pytest.mark.long
 async def test_batches_their_parts_and_fetches_arrive_at_a_collector(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(traced, "DECODED", 40)
     relay, ledger = RelayServer(), Ledger(NETWORK)

@@ -324,6 +324,7 @@ async def test_a_key_that_comes_between_two_letters_lets_none_overtake_the_other
     assert await letters(database) == []
 
 
+@pytest.mark.long
 async def test_what_was_applied_unproven_before_a_change_of_keys_is_proven_after_it(database: str, net: Network) -> None:
     alice = net.repo(1)
     net.services.faults.put(Cut(), "directory")
@@ -369,6 +370,7 @@ async def test_where_nothing_unproven_is_applied_a_commit_waits_for_its_key(data
     assert await rkeys(database) == ["a1", "a2", "b1", "b2"]
 
 
+@pytest.mark.long
 async def test_what_waited_in_vain_is_a_dead_letter_until_the_key_comes(
     database: str, net: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -394,6 +396,7 @@ async def test_what_waited_in_vain_is_a_dead_letter_until_the_key_comes(
     assert await rev_of(database, alice) == last
 
 
+@pytest.mark.long
 async def test_one_account_s_question_keeps_nobody_else_waiting_and_its_own_events_in_order(
     database: str, net: Network
 ) -> None:
@@ -489,6 +492,7 @@ async def test_what_the_database_refused_is_not_stale_when_it_comes_again(databa
     assert await rkeys(database) == ["a"]
 
 
+@pytest.mark.long
 async def test_while_the_directory_is_silent_commits_are_unproven_and_settled_when_it_speaks(
     database: str, net: Network
 ) -> None:
@@ -512,6 +516,7 @@ async def test_while_the_directory_is_silent_commits_are_unproven_and_settled_wh
     assert await letters(database) == []
 
 
+@pytest.mark.long
 async def test_what_was_applied_unproven_and_is_another_s_marks_its_repo_when_the_key_comes(
     database: str, net: Network
 ) -> None:

@@ -102,6 +102,7 @@ async def test_a_holder_that_asks_keeps_the_lock(database: str, monkeypatch: pyt
         watching.cancel()
 
 
+@pytest.mark.long
 async def test_a_standby_outlives_its_connection(database: str, caplog: pytest.LogCaptureFixture) -> None:
     """A failover of the database, while it waits: it goes on waiting, and says so once."""
     caplog.set_level(logging.INFO)

@@ -143,6 +143,7 @@ async def test_another_run_and_another_timeline_of_one_server_are_noticed(privat
             await ready(private_server, before)
 
 
+@pytest.mark.long
 async def test_a_silent_host_costs_three_seconds_not_all_of_them(private_server: PostgresServer) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = url_of(silent.getsockname()[1], private_server)
@@ -192,6 +193,7 @@ async def test_a_long_call_on_the_only_connection_is_no_silence(
     pool.terminate()
 
 
+@pytest.mark.long
 async def test_a_login_that_is_refused_for_a_while_is_waited_for_once_we_have_written(private_server: PostgresServer) -> None:
     """A password that is rotated, pg_hba.conf that is reloaded, …: at a start it is a fault, later a warning."""
     async with connected(private_server.url) as connection:

@@ -271,6 +271,7 @@ async def test_a_wipe_that_is_refused_is_that_account_s_alone(
     assert await worker.value("SELECT count(*) FROM unified_worker.stuck_wipes") == 0
 
 
+@pytest.mark.long
 async def test_a_wipe_passes_over_a_thousand_refused_records_at_most(worker: Worker) -> None:
     """Then its error comes up, so that no call goes on for hours; the next account is wiped all the same."""
     stream = Stream()

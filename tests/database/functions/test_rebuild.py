@@ -443,6 +443,7 @@ async def test_the_command(database: str, tmp_path: Path) -> None:
         assert "--embedded" in process.output
 
 
+@pytest.mark.long
 async def test_the_command_stops_between_two_chunks(database: str, tmp_path: Path) -> None:
     async with opened(database) as worker:
         await tell(worker)

@@ -127,6 +127,7 @@ async def in_turn(worker: Worker, stream: Stream, make: Callable[[Pair], Meeting
     return [found[pair] for pair in pairs]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("left", [True, False], ids=["live left", "live right"])
 async def test_a_set_and_a_commit_in_flight(database: str, left: bool) -> None:
     """Cases 18 and 19."""
@@ -150,6 +151,7 @@ async def test_a_set_and_a_commit_in_flight(database: str, left: bool) -> None:
     assert wrong == []
 
 
+@pytest.mark.long
 async def test_sets_and_commits_as_they_come(database: str) -> None:
     """Cases 18 and 19."""
     rng, stream = random.Random(7), Stream()

@@ -121,6 +121,7 @@ async def test_a_start_puts_them_right_and_otherwise_leaves_them(database: str) 
 OTHER = "CREATE FUNCTION unified_views.hidden(text) RETURNS TABLE (did integer) LANGUAGE sql AS 'SELECT 1'"
 
 
+@pytest.mark.long
 async def test_what_is_in_their_way_is_said_and_stops_nothing(database: str, caplog: pytest.LogCaptureFixture) -> None:
     """Somebody's own view on ours, first as it is replaced, then as it must be dropped; and a reader that does not end."""
     mine = "CREATE SCHEMA mine; CREATE VIEW mine.posts AS SELECT uri, text FROM unified_views.active_posts"

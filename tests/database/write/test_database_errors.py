@@ -210,6 +210,7 @@ async def test_a_lane_s_connection_that_is_ended_in_mid_call_loses_nothing(worke
     assert await worker.letters() == []
 
 
+@pytest.mark.long
 async def test_a_server_that_comes_back_is_written_to_again(private_server: PostgresServer) -> None:
     """Its lock is gone with it, so the writer says so instead of writing without one; then all is sent again."""
     async with opened(private_server.url) as worker:

@@ -70,6 +70,7 @@ async def test_a_call_returns_when_its_commits_are_on_disk(lazy_server: Postgres
         assert await worker.value("SELECT pg_current_wal_flush_lsn() >= pg_current_wal_insert_lsn()")
 
 
+@pytest.mark.long
 @pytest.mark.promise(2)
 async def test_what_is_acknowledged_survives_the_server_s_death(lazy_server: PostgresServer) -> None:
     acknowledged: list[RepoEvent] = []

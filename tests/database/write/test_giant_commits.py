@@ -80,6 +80,7 @@ async def likes_per_second(worker: Worker, strangers: str, beside: Callable[[int
     return count / took
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("giant", [long_posts, many_places])
 async def test_strangers_keep_their_rate(worker: Worker, elsewhere: Worker, giant: Callable[[Stream, int], Commit]) -> None:
     """Compared with the same commits going into another database of the server: so it is no question of CPU.
@@ -131,6 +132,7 @@ def test_a_single_long_record_is_marked_for_that() -> None:
     assert build(commits).long == [False, True, False]
 
 
+@pytest.mark.long
 async def test_giants_of_all_lanes_fit_the_server_s_table_of_locks(any_database: str) -> None:
     """Each replaces 200 replies with quotes by others: 1,600 places."""
     async with opened(any_database, size=5) as worker:

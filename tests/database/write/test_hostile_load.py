@@ -65,6 +65,7 @@ async def test_a_handle_that_thousands_claim(worker: Worker) -> None:
     assert len(holders) == 5_060
 
 
+@pytest.mark.long
 async def test_an_account_with_very_many_dead_letters(worker: Worker) -> None:
     stream = Stream()
 
