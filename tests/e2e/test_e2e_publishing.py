@@ -10,7 +10,7 @@ from testing.databases import connected, differences, settled
 from testing.model import Model
 from testing.processes import Process
 from testing.published import Consumer, following
-from testing.streams import valkey
+from testing.streams import each_program, valkey
 from testing.traffic import traffic
 from testing.waiting import until
 from testing.workers import finished, running, settings
@@ -32,10 +32,11 @@ async def rows_of_outbox(database: str) -> int:
 
 @pytest.mark.long
 @pytest.mark.promise(2)
-async def test_a_consumer_has_what_the_tables_have_whatever_is_killed(database: str, tmp_path: Path) -> None:
+@each_program
+async def test_a_consumer_has_what_the_tables_have_whatever_is_killed(database: str, tmp_path: Path, program: str) -> None:
     """The worker is killed thrice, the server twice, each in the middle of it; repeats are allowed, gaps and disorder not."""
     stream = traffic(3_000, awkward=True, accounts=300)
-    async with valkey() as engine, RelayServer(stream.frames[:300], rate=3_000) as relay:
+    async with valkey(program) as engine, RelayServer(stream.frames[:300], rate=3_000) as relay:
         publish = f"redis://127.0.0.1:{engine.port}/0"
         consumer = Consumer(engine, relay.url.partition("://")[2])
         env = settings(database, relay.url, PUBLISH=publish)

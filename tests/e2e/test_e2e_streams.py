@@ -8,7 +8,7 @@ import pytest
 from relay_simulator.server import RelayServer
 from testing.databases import connected, differences, settled
 from testing.processes import Process
-from testing.streams import Valkey, ingesting, valkey
+from testing.streams import Valkey, each_program, ingesting, valkey
 from testing.traffic import traffic
 from testing.waiting import until
 from testing.workers import finished, running, settings
@@ -44,11 +44,12 @@ async def stored(database: str, relay_url: str, seq: int) -> None:
 
 @pytest.mark.long
 @pytest.mark.promise(2)
-async def test_workers_come_and_go_while_the_server_crashes(database: str) -> None:
+@each_program
+async def test_workers_come_and_go_while_the_server_crashes(database: str, program: str) -> None:
     """One worker, then two and three; one stops; the server is killed and started, and once it has lost all."""
     stream = traffic(3_000, awkward=True)
     begins, goes_on, ends = stream.frames[:1_200], stream.frames[1_200:2_100], stream.frames[2_100:]
-    async with valkey() as engine, RelayServer(begins, rate=700) as relay, contextlib.AsyncExitStack() as workers:
+    async with valkey(program) as engine, RelayServer(begins, rate=700) as relay, contextlib.AsyncExitStack() as workers:
         url = engine.url(relay.url)
         async with ingesting(database, url):
             first = await workers.enter_async_context(running(database, url))
