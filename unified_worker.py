@@ -317,6 +317,7 @@ class UnifiedWorker:
     def stop(self, why: str = "stop") -> None:
         """End the reading; `run` returns when what was read is written and the cursor is saved. `why`: SIGTERM, for example."""
         self._lifecycle.stopping(why)
+        self.publishing.end()
         if self.last_session is not None:
             self.last_session.firehose.stop()
 

@@ -112,7 +112,7 @@ async def test_a_server_that_is_away_loses_nothing_and_is_told_once(
     """Entries wait in the database; beyond the bound nothing is written until the server takes them."""
     monkeypatch.setattr("unified_indexer.publishing.publishing.MOST_WAITING", 300)
     monkeypatch.setattr("unified_indexer.publishing.publishing.INTERVAL", 0.01)
-    stream, first = traffic(1_500), 500
+    stream, first = traffic(1_000), 500  # what is not written must fit into the lanes
     async with valkey() as engine, RelayServer(stream.frames[:first]) as relay:
         publish = f"redis://127.0.0.1:{engine.port}/0"
         consumer = Consumer(engine, relay.url.partition("://")[2])
@@ -132,6 +132,33 @@ async def test_a_server_that_is_away_loses_nothing_and_is_told_once(
             assert worker.metrics.publish_failing_since is None
     assert consumer.faults == []
     assert caplog.text.count("takes nothing") == 1
+
+
+@pytest.mark.promise(4)
+async def test_a_stop_does_not_wait_for_a_server_that_is_away(
+    database: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was read is written, though as much waits as may wait; the next worker publishes it."""
+    monkeypatch.setattr("unified_indexer.publishing.publishing.MOST_WAITING", 100)
+    monkeypatch.setattr("unified_indexer.publishing.publishing.INTERVAL", 0.01)
+    stream, first = traffic(600), 200
+    async with valkey() as engine, RelayServer(stream.frames[:first]) as relay:
+        publish = f"redis://127.0.0.1:{engine.port}/0"
+        engine.kill()
+        async with running(database, relay.url, PUBLISH=publish) as worker:
+            await until(lambda: "nothing more is written" in caplog.text, "as many wait as may wait")
+            for frame in stream.frames[first:]:
+                relay.append(frame)
+            await until(lambda: worker.session.position.seq == stream.last_seq, "all of it has arrived")
+            assert worker.metrics.finished <= first
+        assert worker.metrics.finished == len(stream.frames)
+        assert await rows_of_outbox(database) > 100
+        await engine.start()
+        consumer = Consumer(engine, relay.url.partition("://")[2])
+        async with running(database, relay.url, PUBLISH=publish):
+            await following(consumer, uris(stream.model))
+    assert consumer.faults == []
+    assert await differences(database, stream.model) == []
 
 
 @pytest.mark.promise(2)

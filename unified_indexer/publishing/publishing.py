@@ -31,6 +31,7 @@ class Publishing:
         self._metrics = metrics
         self._room = asyncio.Event()
         self._room.set()
+        self._ends = False
 
     async def check(self) -> None:
         """Look whether the server can hold the stream. Raises OperatorError for what it must not be."""
@@ -62,6 +63,11 @@ class Publishing:
         """Wait while too many entries wait."""
         await self._room.wait()
 
+    def end(self) -> None:
+        """From now on nothing waits: what was read is written, so that a stop need not wait for the server."""
+        self._ends = True
+        self._room.set()
+
     async def _keep_counting(self) -> None:
         while True:
             try:
@@ -73,7 +79,7 @@ class Publishing:
 
     def _note(self, waiting: int) -> None:
         self._metrics.publish_waiting = waiting
-        if self._room.is_set() and waiting >= MOST_WAITING:
+        if self._room.is_set() and waiting >= MOST_WAITING and not self._ends:
             self._room.clear()
             log.warning(
                 "%d entries wait to be published: nothing more is written until the server of PUBLISH takes them", waiting
