@@ -17,6 +17,7 @@ frames.py              frames byte by byte, official vectors, recorded frames
 Servers, databases, workers:
 servers.py             PostgreSQL servers, to use and to kill
 failover.py            a primary and its standby, to lose one of them
+patroni.py             two servers of which Patroni makes one the leader
 between.py             HAProxy and pgbouncer before a server
 databases.py           questions to a worker's database: cursor, at rest, differences from the model
 database_side.py       the worker's way into a database, without the stream
@@ -29,7 +30,7 @@ finding.py             repos found on the lists of a made-up network
 web_site.py            a web server on loopback that answers as a test says
 whole.py               the repair of a repo, step by step
 whole_repos.py         whole repos, signed, as CARs in any order, sound or with something wrong
-streams.py             a Valkey server of the test's own, to use and to kill
+streams.py             a Valkey or Redis server of the test's own, to use and to kill
 published.py           a consumer of what the worker tells other services
 workers.py             a whole worker in this process
 processes.py           a whole worker as a process of its own

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from testing.commits import POST, Stream, did, like, post, put
@@ -24,6 +24,7 @@ EMBEDS = st.fixed_dictionaries({}, optional={"$type": TYPES, "record": st.one_of
 
 
 @given(embed=EMBEDS)
+@example(embed={"$type": "app.bsky.embed.recordWithMedia", "record": {"uri": DECOY, "record": REF}})
 @settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 async def test_what_a_post_may_quote_is_locked(worker: Worker, embed: dict[str, Any]) -> None:
     """A rule written twice: recordWithMedia whose `record` has a uri of its own locked the decoy."""
