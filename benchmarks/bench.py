@@ -41,7 +41,7 @@ SERVER_SETTINGS = {"shared_buffers": "4GB", "max_wal_size": "8GB"}
 LIVE = 60 * outage.RATE * 4  # commits that come while an outage is recovered from: four minutes of them
 WATCHED_PAIRS = 3
 LEAST_BY_TYPE, MOST_BY_TYPE = 10_000, 50_000  # commits that it takes to tell something by what they do
-SHARED = 10_000  # commits of the stream that is shared
+SHARED = 40_000  # commits of the stream that is shared
 OLD = "bench_old"  # the database that holds the rows from before
 
 
@@ -70,7 +70,7 @@ def _arguments() -> argparse.Namespace:
         "--proven", type=int, default=50_000, help="signed commits in a run of each VERIFY; 0: none (%(default)s)"
     )
     parser.add_argument("--long", action="store_true", help="a million commits, nine million rows, an hour's outage")
-    parser.add_argument("--shares", action="store_true", help="only what it costs to share a stream, of 10,000 commits")
+    parser.add_argument("--shares", action="store_true", help="only what it costs to share a stream, of 40,000 commits")
     parser.add_argument("--quick", action="store_true", help="a tenth of everything: does it work, not how fast")
     parser.add_argument("--server", type=_setting, action="append", default=[], metavar="NAME=VALUE", help="PostgreSQL's own")
     parser.add_argument("--worker", type=_setting, action="append", default=[], metavar="NAME=VALUE", help="the worker's")
