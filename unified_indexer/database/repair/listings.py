@@ -12,7 +12,7 @@ from typing import NamedTuple
 from unified_indexer.database.connection.sessions import Connection
 
 WINDOW = 5_000  # repos of a server that are wanted at once
-MOST_ROWS = 200_000  # of unified_worker.repairs, in all
+MOST_ROWS = 200_000  # repos that wait or are under way, in all
 MOST_HOSTS = 20_000  # of a job
 PAGE = 2_000  # repos that a page may bring
 LEASE = timedelta(minutes=1)
@@ -43,7 +43,9 @@ WHERE j.id = ANY($1) AND j.ended_at IS NULL AND NOT j.paused AND l.ended_at IS N
         WHERE r.host = l.host AND r.state = 'wanted' LIMIT $3) AS x) < $3 END
 ORDER BY l.turn_at, l.host LIMIT $2
 """
-FULL = "SELECT count(*) >= $1 FROM (SELECT FROM unified_worker.repairs LIMIT $1) AS x"
+# Not those that are tried once a day, or not at all: however many they are, others are fetched meanwhile.
+OPEN_REPOS = "SELECT FROM unified_worker.repairs WHERE state IN ('wanted', 'fetching', 'writing')"
+FULL = f"SELECT count(*) >= $1 FROM ({OPEN_REPOS} LIMIT $1) AS x"
 MOVE = """
 UPDATE unified_worker.listings SET cursor = $4, found = found + $5, failures = 0, turn_at = now(), error = $6,
   ended_at = CASE WHEN $7 THEN now() END

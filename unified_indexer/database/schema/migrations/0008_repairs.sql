@@ -49,6 +49,7 @@ CREATE TABLE unified_worker.repairs (
 );
 CREATE INDEX ON unified_worker.repairs (host, priority, retry_at) WHERE state IN ('wanted', 'failed');
 CREATE INDEX ON unified_worker.repairs (holder, lease_until) WHERE holder IS NOT NULL;
+CREATE INDEX ON unified_worker.repairs (did) WHERE state IN ('wanted', 'fetching', 'writing');
 COMMENT ON TABLE unified_worker.repairs IS 'Repos that are to be fetched whole, or are being fetched; a row goes when its repo is
       done. why: missed (something is missing), asked (by an operator), chosen or network (a backfill), gap.
       priority: the lowest comes first. state: wanted, fetching, writing, failed (retry_at says when it is tried again),
