@@ -70,8 +70,10 @@ SELECT id FROM added UNION ALL SELECT id FROM unified_worker.hosts WHERE url = $
 HURRY = """
 INSERT INTO unified_worker.repairs (did, why, priority)
 SELECT did, 'asked', 0 FROM unified_worker.repos WHERE sync = 2 AND active AND NOT wiping
-ON CONFLICT (did) DO UPDATE SET state = 'wanted', priority = 0, retry_at = now() WHERE repairs.holder IS NULL
+ON CONFLICT (did) DO UPDATE SET state = 'wanted', priority = 0, retry_at = now(), check_only = false
+WHERE repairs.holder IS NULL
 """
+NOT_CHECKED = "DELETE FROM unified_worker.repairs WHERE did = $1 AND check_only AND holder IS NULL"
 
 
 class Claimed(NamedTuple):
@@ -125,6 +127,19 @@ async def claim_one(connection: Connection, holder: str, did: str) -> Claimed | 
     """Take this one; None if another has it."""
     row = await connection.fetchrow(CLAIM_ONE, holder, 1, did)
     return None if row is None else Claimed(*row)
+
+
+async def take_one(connection: Connection, holder: str, did: str, why: str, *, check_only: bool) -> Claimed | None:
+    """Ask for this one and take it; None if another has it, or all fetching is paused.
+
+    One that is only to be compared leaves no row then: workers take none such, and it would keep the repo from being repaired.
+    """
+    async with connection.transaction():
+        await want(connection, [did], why, ASKED, check_only=check_only)
+        claimed = await claim_one(connection, holder, did)
+        if claimed is None and check_only:
+            await connection.execute(NOT_CHECKED, did)
+    return claimed
 
 
 async def hosts(connection: Connection) -> dict[int, str]:
