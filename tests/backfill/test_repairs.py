@@ -10,6 +10,7 @@ from typing import NamedTuple
 import asyncpg
 import pytest
 
+from relay_simulator.hosts.faults import Status
 from testing.database_side import Worker
 from testing.fetching import Fetching, fetching
 from testing.finding import nothing
@@ -167,4 +168,26 @@ async def test_what_a_worker_has_in_hand_is_not_taken_from_it(database: str, mon
             assert await at.left() == [("fetching", None)]
             go_on.set()
             await until(lambda: at.metrics.repair_ends["done"] == 1, "it is repaired", 20)
+        assert await at.left() == []
+
+
+@pytest.mark.promise(6)
+async def test_a_repo_that_was_not_found_is_asked_for_again_after_a_day(database: str) -> None:
+    """A server that is being moved, or one before it, says 404 of repos that it has."""
+    async with repairing(database) as at:
+        connection, did = at.worker.connection, at.on.did(3)
+        await connection.execute("INSERT INTO unified_worker.repos (did, rev, sync) VALUES ($1, '', 2)", did)
+
+        async def attempt() -> str:
+            await queue.want_missed(connection, "", 10)
+            return "".join([await at.repairs().repair(one) for one in await queue.claim(connection, "relay.test", 10)])
+
+        at.on.services.faults.put(Status(404), "getRepo")
+        assert await attempt() == "not_found"
+        at.on.services.faults.clear()
+        await connection.execute("UPDATE unified_worker.repairs SET retry_at = now() - interval '23 hours'")
+        assert await attempt() == ""
+        assert await at.left() == [("unavailable", "not_found")]
+        await connection.execute("UPDATE unified_worker.repairs SET retry_at = now() - interval '2 days'")
+        assert await attempt() == "ok"
         assert await at.left() == []

@@ -18,6 +18,7 @@ ON CONFLICT (did) DO UPDATE SET priority = least(p.priority, excluded.priority),
 RETURNING did
 """
 # Those that lack something, in turn. One that was repaired just now waits: no relay is to make us fetch without an end.
+# One that its host did not give out is asked for again after a day (its retry_at is when that was): not found may be a fault.
 MISSED = """
 WITH found AS MATERIALIZED (
   SELECT r.did, coalesce(r.synced_at + CASE r.sync_reason WHEN 'legacy_commit' THEN interval '1 day' ELSE interval '1 hour' END,
@@ -25,7 +26,10 @@ WITH found AS MATERIALIZED (
   FROM unified_worker.repos AS r WHERE r.sync = 2 AND r.active AND NOT r.wiping AND r.did > $1 ORDER BY r.did LIMIT $2),
 wanted AS (
   INSERT INTO unified_worker.repairs (did, why, priority, retry_at) SELECT did, 'missed', 10, at FROM found
-  ON CONFLICT (did) DO NOTHING)
+  ON CONFLICT (did) DO NOTHING),
+again AS (
+  UPDATE unified_worker.repairs AS p SET state = 'wanted', retry_at = now() FROM found AS f
+  WHERE p.did = f.did AND p.state = 'unavailable' AND p.retry_at < now() - interval '1 day')
 SELECT max(did) AS last, count(*) AS found FROM found
 """
 # The hosts that have some, a look-up each.
