@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import NamedTuple
@@ -14,12 +14,15 @@ from relay_simulator.hosts.faults import Status
 from testing.database_side import Worker
 from testing.fetching import Fetching, fetching
 from testing.finding import nothing
+from testing.servers import free_port
 from testing.waiting import until
 from unified_indexer.accounts.crew import Crew
+from unified_indexer.backfill import fetch
 from unified_indexer.backfill import repairs as module
 from unified_indexer.backfill import room as room_module
 from unified_indexer.backfill.allowance import Allowance
 from unified_indexer.backfill.repairs import Repairs
+from unified_indexer.backfill.retries import ATTEMPTS
 from unified_indexer.backfill.room import Room
 from unified_indexer.database.connection.sessions import Connection
 from unified_indexer.database.repair import queue, steps
@@ -56,8 +59,8 @@ class Repairing(NamedTuple):
 
 
 @asynccontextmanager
-async def repairing(database: str, history: int = 40) -> AsyncGenerator[Repairing]:
-    async with fetching(database, history=history) as on:
+async def repairing(database: str, history: int = 40, web_ports: Sequence[int] = ()) -> AsyncGenerator[Repairing]:
+    async with fetching(database, history=history, web_ports=web_ports) as on:
         yield Repairing(on, on.worker, Metrics())
 
 
@@ -191,3 +194,14 @@ async def test_a_repo_that_was_not_found_is_asked_for_again_after_a_day(database
         await connection.execute("UPDATE unified_worker.repairs SET retry_at = now() - interval '2 days'")
         assert await attempt() == "ok"
         assert await at.left() == []
+
+
+async def test_an_account_whose_own_host_is_silent_is_tried_once_a_day_at_last(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetch, "PATIENCE", 0.05)
+    async with repairing(database, web_ports=[free_port()]) as at:
+        at.on.services.faults.put(Status(503), "web")
+        for attempt in range(1, ATTEMPTS + 1):
+            assert await at.repair(0) == "no_document"
+            assert await at.left() == [("failed" if attempt == ATTEMPTS else "wanted", "no_document")]
