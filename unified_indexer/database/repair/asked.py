@@ -104,9 +104,12 @@ async def room(connection: Connection) -> int:
 
 
 async def want_dids(connection: Connection, job: int, dids: Sequence[str]) -> int:
-    """Ask for these repos, no DID twice, but not for those that are complete; how many they are."""
+    """Ask for these repos, no DID twice, at once, but not for those that are complete; how many they are.
+
+    Those that wait for another job are this one's then; they count if they come sooner now.
+    """
     why, priority, revs = "chosen", CHOSEN, [""] * len(dids)
-    return await connection.fetchval(WANT, dids, revs, why, priority, None, job, "", None, len(dids))
+    return await connection.fetchval(WANT, dids, revs, why, priority, None, job, "", None, len(dids), True)
 
 
 async def overview(connection: Connection, jobs: int) -> Overview:
