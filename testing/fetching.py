@@ -74,10 +74,11 @@ async def fetching(
     order: BlockOrder = "pds",
     source: bool = False,
     changes: Sequence[Change] = (),
+    web_ports: Sequence[int] = (),
 ) -> AsyncGenerator[Fetching]:
     """The network, where so many events have happened, and what fetches from it, until the block ends. `source`: the first
-    server is asked for all repos."""
-    settings = Settings(accounts=accounts, history=history, changes=tuple(changes))
+    server is asked for all repos. `web_ports`: of the hosts of the first accounts, which are did:webs then."""
+    settings = Settings(accounts=accounts, history=history, changes=tuple(changes), web_ports=tuple(web_ports))
     seen = [FIRST + 10 * events]
     ledger = Ledger(settings, upto=lambda: seen[-1])
     for _ in ledger.noted(Generator(settings, ledger.archive).stream(events)):

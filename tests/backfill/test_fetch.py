@@ -10,6 +10,7 @@ from relay_simulator.archive import BlockOrder
 from relay_simulator.changes import Change
 from relay_simulator.hosts.faults import Altered, Cut, HostFault, Limited, Redirect, Remaining, Slow, Status, Text
 from testing.fetching import FIRST, fetching
+from testing.servers import free_port
 from testing.waiting import until
 from unified_indexer.backfill import fetch as module
 from unified_indexer.backfill import pace, turns
@@ -254,6 +255,17 @@ async def test_while_the_directory_is_silent_nobody_is_to_blame(database: str, m
     async with fetching(database) as on:
         on.services.faults.put(Status(503), "plc")
         assert of(await on.fetch(3)) == ("no_document", Kind.LATER)
+        assert on.services.requests.count("getRepo") == 0
+
+
+async def test_an_account_whose_own_host_is_silent_has_an_attempt_less(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who names hosts that never answer holds no place of the crew for ever."""
+    monkeypatch.setattr(module, "PATIENCE", 0.5)
+    async with fetching(database, web_ports=[free_port()]) as on:
+        on.services.faults.put(Status(503), "web")
+        assert on.did(0).startswith("did:web:")
+        assert of(await on.fetch(0)) == ("no_document", Kind.RETRY)
+        assert on.services.requests.count("web") == 1
         assert on.services.requests.count("getRepo") == 0
 
 

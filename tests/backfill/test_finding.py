@@ -14,7 +14,7 @@ from relay_simulator.truth import CommitTruth
 from testing.finding import scene
 from testing.waiting import DEADLINE
 from unified_indexer.accounts.crew import Crew
-from unified_indexer.database.repair import listings
+from unified_indexer.database.repair import asked, listings
 from unified_indexer.database.repair.listings import Kind
 from unified_indexer.selection import Selection
 
@@ -195,6 +195,20 @@ async def test_in_all_no_more_are_wanted_than_there_may_be(database: str, monkey
         monkeypatch.setattr(listings, "MOST_ROWS", 200_000)
         await on.read(job)
         assert (await on.wanted()).keys() <= on.active()
+
+
+async def test_those_that_failed_leave_room_for_others(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are tried once a day, or not at all: however many they are, the lists are read to their end."""
+    monkeypatch.setattr(listings, "MOST_ROWS", 2_000 * 64 + 40)
+    monkeypatch.setattr(asked, "MOST_ROWS", 40)
+    async with scene(database, replace(NETWORK, accounts=200)) as on:
+        await on.worker.connection.execute(
+            "INSERT INTO unified_worker.repairs (did, why, state, retry_at) SELECT 'did:web:' || n, 'network', "
+            "CASE n % 2 WHEN 0 THEN 'failed' ELSE 'unavailable' END, now() + interval '1 day' FROM generate_series(1, 50) AS n"
+        )
+        assert await asked.room(on.worker.connection) == 40
+        await on.read(await on.ask(Kind.NETWORK))
+        assert len(await on.wanted()) == 50 + len(on.active())
 
 
 async def test_accounts_that_are_not_indexed_are_not_wanted(database: str) -> None:

@@ -1,21 +1,32 @@
 """Repos that are wanted: what is fetched of them, what is not, and what is counted."""
 
+import asyncio
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import NamedTuple
 
+import asyncpg
 import pytest
 
+from relay_simulator.hosts.faults import Status
 from testing.database_side import Worker
 from testing.fetching import Fetching, fetching
 from testing.finding import nothing
+from testing.servers import free_port
+from testing.waiting import until
+from unified_indexer.accounts.crew import Crew
+from unified_indexer.backfill import fetch
+from unified_indexer.backfill import repairs as module
 from unified_indexer.backfill import room as room_module
 from unified_indexer.backfill.allowance import Allowance
 from unified_indexer.backfill.repairs import Repairs
+from unified_indexer.backfill.retries import ATTEMPTS
 from unified_indexer.backfill.room import Room
-from unified_indexer.database.repair import queue
+from unified_indexer.database.connection.sessions import Connection
+from unified_indexer.database.repair import queue, steps
+from unified_indexer.database.repair.steps import Claim, Marked
 from unified_indexer.metrics import Metrics
 from unified_indexer.selection import EVERYTHING, Selection
 
@@ -33,11 +44,14 @@ class Repairing(NamedTuple):
         await queue.want(connection, [did], "asked", queue.ASKED)
         claimed = await queue.claim_one(connection, "relay.test", did)
         assert claimed is not None
-        repairs = Repairs(
+        return await self.repairs(selection, allowance).repair(claimed)
+
+    def repairs(self, selection: Selection = EVERYTHING, allowance: int = 0) -> Repairs:
+        """As a worker has them."""
+        return Repairs(
             self.worker.pool, self.metrics, selection, self.on.fetcher, notify=timedelta(0), stream_first=nothing,
             allowance=Allowance(allowance),
         )  # fmt: skip
-        return await repairs.repair(claimed)
 
     async def left(self) -> list[tuple[str, str | None]]:
         """(state, reason) of what is still wanted."""
@@ -45,8 +59,8 @@ class Repairing(NamedTuple):
 
 
 @asynccontextmanager
-async def repairing(database: str, history: int = 40) -> AsyncGenerator[Repairing]:
-    async with fetching(database, history=history) as on:
+async def repairing(database: str, history: int = 40, web_ports: Sequence[int] = ()) -> AsyncGenerator[Repairing]:
+    async with fetching(database, history=history, web_ports=web_ports) as on:
         yield Repairing(on, on.worker, Metrics())
 
 
@@ -104,3 +118,90 @@ async def test_a_database_without_room_is_told(worker: Worker, monkeypatch: pyte
     room = Room(worker.pool, 10**15)
     await room.look()
     assert room.lacks == "disk"
+
+
+@pytest.mark.promise(6)
+async def test_a_repo_that_the_database_failed_is_repaired_by_the_same_worker(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A lock that was not to be had in time, a lost connection: its claim is left behind, and nobody works at it."""
+    monkeypatch.setattr(module, "MISSED_INTERVAL", 0.0)
+    mark, failures = steps.mark, [asyncpg.LockNotAvailableError("not in time")]
+
+    async def fail_once(connection: Connection, claim: Claim) -> Marked:
+        marked = await mark(connection, claim)
+        if failures:
+            raise failures.pop()
+        return marked
+
+    monkeypatch.setattr(steps, "mark", fail_once)
+    async with repairing(database) as at:
+        connection, repairs = at.worker.connection, at.repairs()
+        await queue.want(connection, [at.on.did(3)], "missed", queue.MISSING)
+        async with Crew(1) as crew:
+            await repairs.turn(crew)
+            await until(lambda: not crew.under_way, "the attempt has ended")
+            await repairs.turn(crew)
+            assert await at.left() == [("fetching", None)], "until its lease ends"
+            await connection.execute("UPDATE unified_worker.repairs SET lease_until = now() - interval '1 second'")
+            await repairs.turn(crew)
+            await until(lambda: at.metrics.repair_ends["done"] == 1, "it is repaired", 20)
+        assert await at.left() == []
+
+
+async def test_what_a_worker_has_in_hand_is_not_taken_from_it(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long it waits for its turn: the worker says so as long as it lives, and another one sees that."""
+    monkeypatch.setattr(module, "MISSED_INTERVAL", 0.0)
+    go_on = asyncio.Event()
+    mark = steps.mark
+
+    async def slowly(connection: Connection, claim: Claim) -> Marked:
+        await go_on.wait()
+        return await mark(connection, claim)
+
+    monkeypatch.setattr(steps, "mark", slowly)
+    async with repairing(database) as at:
+        connection, repairs = at.worker.connection, at.repairs()
+        await queue.want(connection, [at.on.did(3)], "missed", queue.MISSING)
+        async with Crew(1) as crew:
+            await repairs.turn(crew)
+            await connection.execute("UPDATE unified_worker.repairs SET lease_until = now() - interval '1 second'")
+            await repairs.turn(crew)
+            assert await steps.expire(connection, []) == 0, "for another worker"
+            assert await at.left() == [("fetching", None)]
+            go_on.set()
+            await until(lambda: at.metrics.repair_ends["done"] == 1, "it is repaired", 20)
+        assert await at.left() == []
+
+
+@pytest.mark.promise(6)
+async def test_a_repo_that_was_not_found_is_asked_for_again_after_a_day(database: str) -> None:
+    """A server that is being moved, or one before it, says 404 of repos that it has."""
+    async with repairing(database) as at:
+        connection, did = at.worker.connection, at.on.did(3)
+        await connection.execute("INSERT INTO unified_worker.repos (did, rev, sync) VALUES ($1, '', 2)", did)
+
+        async def attempt() -> str:
+            await queue.want_missed(connection, "", 10)
+            return "".join([await at.repairs().repair(one) for one in await queue.claim(connection, "relay.test", 10)])
+
+        at.on.services.faults.put(Status(404), "getRepo")
+        assert await attempt() == "not_found"
+        at.on.services.faults.clear()
+        await connection.execute("UPDATE unified_worker.repairs SET retry_at = now() - interval '23 hours'")
+        assert await attempt() == ""
+        assert await at.left() == [("unavailable", "not_found")]
+        await connection.execute("UPDATE unified_worker.repairs SET retry_at = now() - interval '2 days'")
+        assert await attempt() == "ok"
+        assert await at.left() == []
+
+
+async def test_an_account_whose_own_host_is_silent_is_tried_once_a_day_at_last(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetch, "PATIENCE", 0.05)
+    async with repairing(database, web_ports=[free_port()]) as at:
+        at.on.services.faults.put(Status(503), "web")
+        for attempt in range(1, ATTEMPTS + 1):
+            assert await at.repair(0) == "no_document"
+            assert await at.left() == [("failed" if attempt == ATTEMPTS else "wanted", "no_document")]

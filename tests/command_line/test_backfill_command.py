@@ -11,7 +11,7 @@ from testing.database_side import Worker
 from testing.waiting import until
 from tests.command_line.test_letter_commands import Commands
 from unified_indexer.command_line.commands import backfill
-from unified_indexer.database.repair import asked, listings, standing
+from unified_indexer.database.repair import asked, listings, queue, standing
 from unified_indexer.database.repair.listings import Kind
 from unified_indexer.database.repair.standing import Done
 from unified_indexer.errors import OperatorError, Stop
@@ -175,6 +175,45 @@ async def test_all_or_one_may_be_paused_and_a_job_cancelled(worker: Worker, run:
     for action in ("pause", "resume", "cancel"):
         with pytest.raises(Stop, match="no backfill 99"):
             await run("backfill", action, "99")
+
+
+async def test_what_two_jobs_want_stays_when_one_is_cancelled(worker: Worker, run: Commands) -> None:
+    """It is the newer one's, and comes as soon as that may have it."""
+    rows = "SELECT did, why, priority, job, state FROM unified_worker.repairs ORDER BY did"
+
+    async def there() -> list[tuple[object, ...]]:
+        return [tuple(row) for row in await worker.connection.fetch(rows)]
+
+    network = await listings.ask(worker.connection, Kind.NETWORK, "")
+    listing = listings.Listing(network, 0, "", None, Kind.NETWORK, "", None, 0)
+    wish = listings.Wish("network", queue.NETWORK)
+    assert await listings.want(worker.connection, listing, [(did, "") for did in DIDS[:3]], wish) == 3
+    execute = worker.connection.execute
+    await execute("UPDATE unified_worker.repairs SET holder = 'r', state = 'fetching' WHERE did = $1", DIDS[1])
+    assert "Backfill 2: 2 of 2 accounts" in await run("backfill", *DIDS[:2])
+    assert "1 repos are not fetched" in await run("backfill", "cancel", "1")
+    assert await there() == [(DIDS[0], "chosen", 20, 2, "wanted"), (DIDS[1], "chosen", 20, 2, "fetching")]
+    assert "Backfill 3: 0 of 1 accounts" in await run("backfill", DIDS[0])
+    assert "0 repos are not fetched" in await run("backfill", "cancel", "2")
+    assert await there() == [(DIDS[0], "chosen", 20, 3, "wanted"), (DIDS[1], "chosen", 20, 2, "fetching")]
+
+
+async def test_only_who_is_named_is_tried_at_once(worker: Worker, run: Commands) -> None:
+    """A list of all is read again and again, and what is missing is wanted sooner than a backfill wants it."""
+    await queue.want(worker.connection, DIDS[:3], "missed", queue.MISSING)
+    execute = worker.connection.execute
+    await execute("UPDATE unified_worker.repairs SET state = 'unavailable', retry_at = now() + interval '1 h'")
+    await execute("UPDATE unified_worker.repairs SET state = 'failed', priority = 30, job = 0 WHERE did = $1", DIDS[1])
+    await execute("UPDATE unified_worker.repairs SET state = 'wanted', retry_at = now() WHERE did = $1", DIDS[2])
+    due = "SELECT did, why, state FROM unified_worker.repairs WHERE retry_at <= now() ORDER BY did"
+    network = await listings.ask(worker.connection, Kind.NETWORK, "")
+    listing = listings.Listing(network, 0, "", None, Kind.NETWORK, "", None, 0)
+    wish = listings.Wish("network", queue.NETWORK)
+    assert await listings.want(worker.connection, listing, [(did, "") for did in DIDS[:3]], wish) == 0
+    assert [row["did"] for row in await worker.connection.fetch(due)] == [DIDS[2]]
+    assert "2 of 3 accounts" in await run("backfill", *DIDS[:3])
+    found = [tuple(row) for row in await worker.connection.fetch(due)]
+    assert found == [(DIDS[0], "chosen", "wanted"), (DIDS[1], "chosen", "wanted"), (DIDS[2], "missed", "wanted")]
 
 
 async def test_a_job_of_a_list_that_waits_says_why(worker: Worker, run: Commands) -> None:

@@ -20,6 +20,7 @@ from unified_indexer.backfill.outcome import MOVED, Failed, Kind, of_answer, of_
 from unified_indexer.backfill.pace import Outcome
 from unified_indexer.backfill.rates import Rate, read_rate
 from unified_indexer.backfill.turns import HostTurns, MemoryTurn, MemoryTurns
+from unified_indexer.identity.directory import is_plc
 from unified_indexer.identity.document import Identity
 from unified_indexer.identity.downloads import Answer, Downloads
 from unified_indexer.identity.errors import FetchError, NotAllowed
@@ -157,7 +158,8 @@ class Fetcher:
             key = await self._identities.wait(did, PATIENCE)
             host = self._identities.pds(did)
         if key is None:
-            return Failed("no_document", Kind.LATER, NOBODY)
+            # That the one directory is silent is no account's fault; the host of a did:web is the account's own.
+            return Failed("no_document", Kind.LATER, NOBODY) if is_plc(did) else Failed("no_document", Kind.RETRY)
         if isinstance(key, NoIdentity):
             return Failed(key.reason, Kind.UNAVAILABLE)
         return _Place(host, key, fresh)

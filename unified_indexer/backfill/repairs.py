@@ -91,12 +91,17 @@ class Repairs:
                 await asyncio.sleep(INTERVAL)
 
     async def turn(self, crew: Crew) -> None:
-        """Look for repos in which something is missing, and start as many repairs as there is room for."""
+        """Look for repos in which something is missing, and start as many repairs as there is room for.
+
+        What nobody works at any more is started again: its worker ended, or the database failed it.
+        """
         now = asyncio.get_running_loop().time()
         async with self._pool.connection() as connection:
             if now >= self._next_look:
                 self._next_look = now + MISSED_INTERVAL
+                await steps.keep(connection, self._pool.name, crew.under_way)
                 self._after = await queue.want_missed(connection, self._after, PART)
+                await steps.expire(connection, crew.under_way)
             for host, url in (await queue.hosts(connection)).items():
                 room = min(crew.room, self._fetcher.room(url))
                 if room > 0:
@@ -112,7 +117,7 @@ class Repairs:
         try:
             await self.repair(claimed, host)
         except DATABASE_ERRORS as error:
-            # Its lease ends by itself.
+            # Its lease ends by itself, and then it is started again (`turn`).
             warn_limited(log, "repair", "Could not repair %s (%s); trying again later", claimed.did, error)
 
     async def repair(self, claimed: Claimed, host: str | None = None) -> str:

@@ -81,10 +81,9 @@ class RepairNow:
         for did in self._dids:
             async with pool.connection() as connection:
                 why = FOR_CHECKING if self._check_only else "asked"
-                await queue.want(connection, [did], why, queue.ASKED, check_only=self._check_only)
-                claimed = await queue.claim_one(connection, HOLDER, did)
+                claimed = await queue.take_one(connection, HOLDER, did, why, check_only=self._check_only)
             if claimed is None:
-                say(f"{printable(did)}: a worker is repairing it")
+                say(f"{printable(did)}: a worker is repairing it, or all fetching is paused")
             elif self._check_only:
                 right += await self._check(pool, fetcher, claimed, selection)
             else:

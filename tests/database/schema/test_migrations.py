@@ -19,7 +19,7 @@ STEPS = {
     "0005_identities.sql": "ee898f512501e501",
     "0006_sync_states.sql": "b5a2450d460b0afc",
     "0007_confirmed_accounts.sql": "fe809f4698229091",
-    "0008_repairs.sql": "191ef9b6e689938b",
+    "0008_repairs.sql": "5430d1b76a1a83d2",
     "0009_listings.sql": "1cf5b84321bfe14b",
     "0010_backfill_minutes.sql": "9e0e4cbedbaa403e",
     "0011_outbox.sql": "ae46726b6107890c",

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from unified_indexer.database.connection.sessions import Connection
 from unified_indexer.database.repair import standing
-from unified_indexer.database.repair.listings import MOST_ROWS, WANT
+from unified_indexer.database.repair.listings import MOST_ROWS, OPEN_REPOS, WANT
 from unified_indexer.database.repair.queue import CHOSEN
 from unified_indexer.database.repair.standing import Standing
 
@@ -14,7 +14,7 @@ DIDS = "dids"  # the kind of a job whose repos were named one by one: no list is
 ADD_DIDS = """
 INSERT INTO unified_worker.backfill_jobs (kind, argument, phase, ended_at) VALUES ('dids', $1, 'repos', now()) RETURNING id
 """
-ROOM = "SELECT $1 - count(*) FROM (SELECT FROM unified_worker.repairs LIMIT $1) AS x"
+ROOM = f"SELECT $1 - count(*) FROM ({OPEN_REPOS} LIMIT $1) AS x"
 JOBS = """
 SELECT j.id, j.kind, coalesce(j.argument, ''), j.phase, j.paused, j.found, j.wanted, j.started_at, j.ended_at, j.error,
   (SELECT count(*) FROM unified_worker.listings AS l WHERE l.job = j.id) AS lists,
@@ -104,9 +104,12 @@ async def room(connection: Connection) -> int:
 
 
 async def want_dids(connection: Connection, job: int, dids: Sequence[str]) -> int:
-    """Ask for these repos, no DID twice, but not for those that are complete; how many they are."""
+    """Ask for these repos, no DID twice, at once, but not for those that are complete; how many they are.
+
+    Those that wait for another job are this one's then; they count if they come sooner now.
+    """
     why, priority, revs = "chosen", CHOSEN, [""] * len(dids)
-    return await connection.fetchval(WANT, dids, revs, why, priority, None, job, "", None, len(dids))
+    return await connection.fetchval(WANT, dids, revs, why, priority, None, job, "", None, len(dids), True)
 
 
 async def overview(connection: Connection, jobs: int) -> Overview:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from unified_indexer.database.connection.sessions import Connection
 
 WINDOW = 5_000  # repos of a server that are wanted at once
-MOST_ROWS = 200_000  # of unified_worker.repairs, in all
+MOST_ROWS = 200_000  # repos that wait or are under way, in all
 MOST_HOSTS = 20_000  # of a job
 PAGE = 2_000  # repos that a page may bring
 LEASE = timedelta(minutes=1)
@@ -43,23 +43,39 @@ WHERE j.id = ANY($1) AND j.ended_at IS NULL AND NOT j.paused AND l.ended_at IS N
         WHERE r.host = l.host AND r.state = 'wanted' LIMIT $3) AS x) < $3 END
 ORDER BY l.turn_at, l.host LIMIT $2
 """
-FULL = "SELECT count(*) >= $1 FROM (SELECT FROM unified_worker.repairs LIMIT $1) AS x"
+# Not those that are tried once a day, or not at all: however many they are, others are fetched meanwhile.
+OPEN_REPOS = "SELECT FROM unified_worker.repairs WHERE state IN ('wanted', 'fetching', 'writing')"
+FULL = f"SELECT count(*) >= $1 FROM ({OPEN_REPOS} LIMIT $1) AS x"
 MOVE = """
 UPDATE unified_worker.listings SET cursor = $4, found = found + $5, failures = 0, turn_at = now(), error = $6,
   ended_at = CASE WHEN $7 THEN now() END
 WHERE job = $1 AND host = $2 AND cursor IS NOT DISTINCT FROM $3 AND ended_at IS NULL RETURNING 1
 """
 # Not those that are complete and no older than they are listed. After a gap: those that have moved on since it began.
+# What an older job, or one that comes later in turn, wants too is this job's from now on: it stays when the other is cancelled.
+# Who is named ($10) is tried at once, whatever was tried before; nobody of a list is, since lists are read again and again.
+# Nothing waits here for rows that a worker has locked.
 WANT = """
-WITH added AS (
-  INSERT INTO unified_worker.repairs (did, why, priority, host, job, listed_rev)
-  SELECT n.did, $3, $4, $5, $6, nullif(n.rev, '') FROM unnest($1::text[], $2::text[]) AS n(did, rev)
+WITH listed AS MATERIALIZED (
+  SELECT n.did COLLATE "C" AS did, n.rev FROM unnest($1::text[], $2::text[]) AS n(did, rev)
   LEFT JOIN unified_worker.repos AS r ON r.did = n.did COLLATE "C"
   WHERE (r.did IS NULL OR (r.active AND NOT r.wiping))
     AND CASE WHEN $7 = '' THEN r.sync IS DISTINCT FROM 1 OR n.rev > r.rev COLLATE "C"
-        ELSE n.rev COLLATE "C" >= $7 AND n.rev > coalesce(r.rev, '') COLLATE "C" END
-  ORDER BY n.did COLLATE "C" ON CONFLICT (did) DO NOTHING RETURNING did),
-counted AS (SELECT count(*) AS wanted FROM added),
+        ELSE n.rev COLLATE "C" >= $7 AND n.rev > coalesce(r.rev, '') COLLATE "C" END),
+there AS MATERIALIZED (
+  SELECT p.did, p.priority > $4 OR p.state = 'unavailable' AS sooner
+  FROM listed AS l JOIN unified_worker.repairs AS p ON p.did = l.did
+  WHERE CASE WHEN p.state = 'unavailable' THEN $10 ELSE p.priority > $4 OR (p.priority = $4 AND p.job < $6) END
+  FOR UPDATE OF p SKIP LOCKED),
+moved AS (
+  UPDATE unified_worker.repairs AS p SET why = $3, priority = $4, job = $6,
+    state = CASE WHEN $10 AND p.holder IS NULL THEN 'wanted' ELSE p.state END,
+    retry_at = CASE WHEN $10 AND p.holder IS NULL THEN now() ELSE p.retry_at END
+  FROM there AS t WHERE p.did = t.did RETURNING t.sooner),
+added AS (
+  INSERT INTO unified_worker.repairs (did, why, priority, host, job, listed_rev)
+  SELECT did, $3, $4, $5, $6, nullif(rev, '') FROM listed ORDER BY did ON CONFLICT (did) DO NOTHING RETURNING did),
+counted AS (SELECT (SELECT count(*) FROM added) + (SELECT count(*) FROM moved WHERE sooner) AS wanted),
 listing AS (
   UPDATE unified_worker.listings SET wanted = listings.wanted + c.wanted FROM counted AS c WHERE job = $6 AND host = $8)
 UPDATE unified_worker.backfill_jobs SET found = found + $9, wanted = backfill_jobs.wanted + c.wanted
@@ -206,6 +222,7 @@ async def want(connection: Connection, listing: Listing, repos: Sequence[tuple[s
         wish.since,
         listing.host,
         len(repos),
+        False,
     )
 
 

@@ -18,6 +18,7 @@ ON CONFLICT (did) DO UPDATE SET priority = least(p.priority, excluded.priority),
 RETURNING did
 """
 # Those that lack something, in turn. One that was repaired just now waits: no relay is to make us fetch without an end.
+# One that its host did not give out is asked for again after a day (its retry_at is when that was): not found may be a fault.
 MISSED = """
 WITH found AS MATERIALIZED (
   SELECT r.did, coalesce(r.synced_at + CASE r.sync_reason WHEN 'legacy_commit' THEN interval '1 day' ELSE interval '1 hour' END,
@@ -25,7 +26,10 @@ WITH found AS MATERIALIZED (
   FROM unified_worker.repos AS r WHERE r.sync = 2 AND r.active AND NOT r.wiping AND r.did > $1 ORDER BY r.did LIMIT $2),
 wanted AS (
   INSERT INTO unified_worker.repairs (did, why, priority, retry_at) SELECT did, 'missed', 10, at FROM found
-  ON CONFLICT (did) DO NOTHING)
+  ON CONFLICT (did) DO NOTHING),
+again AS (
+  UPDATE unified_worker.repairs AS p SET state = 'wanted', retry_at = now() FROM found AS f
+  WHERE p.did = f.did AND p.state = 'unavailable' AND p.retry_at < now() - interval '1 day')
 SELECT max(did) AS last, count(*) AS found FROM found
 """
 # The hosts that have some, a look-up each.
@@ -70,8 +74,10 @@ SELECT id FROM added UNION ALL SELECT id FROM unified_worker.hosts WHERE url = $
 HURRY = """
 INSERT INTO unified_worker.repairs (did, why, priority)
 SELECT did, 'asked', 0 FROM unified_worker.repos WHERE sync = 2 AND active AND NOT wiping
-ON CONFLICT (did) DO UPDATE SET state = 'wanted', priority = 0, retry_at = now() WHERE repairs.holder IS NULL
+ON CONFLICT (did) DO UPDATE SET state = 'wanted', priority = 0, retry_at = now(), check_only = false
+WHERE repairs.holder IS NULL
 """
+NOT_CHECKED = "DELETE FROM unified_worker.repairs WHERE did = $1 AND check_only AND holder IS NULL"
 
 
 class Claimed(NamedTuple):
@@ -125,6 +131,19 @@ async def claim_one(connection: Connection, holder: str, did: str) -> Claimed | 
     """Take this one; None if another has it."""
     row = await connection.fetchrow(CLAIM_ONE, holder, 1, did)
     return None if row is None else Claimed(*row)
+
+
+async def take_one(connection: Connection, holder: str, did: str, why: str, *, check_only: bool) -> Claimed | None:
+    """Ask for this one and take it; None if another has it, or all fetching is paused.
+
+    One that is only to be compared leaves no row then: workers take none such, and it would keep the repo from being repaired.
+    """
+    async with connection.transaction():
+        await want(connection, [did], why, ASKED, check_only=check_only)
+        claimed = await claim_one(connection, holder, did)
+        if claimed is None and check_only:
+            await connection.execute(NOT_CHECKED, did)
+    return claimed
 
 
 async def hosts(connection: Connection) -> dict[int, str]:

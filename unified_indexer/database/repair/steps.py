@@ -9,6 +9,7 @@ import libipld
 
 from unified_indexer.database.connection.failures import sqlstate
 from unified_indexer.database.connection.sessions import Connection
+from unified_indexer.database.functions.repair import LEASE
 from unified_indexer.database.repair import arrays, slices
 from unified_indexer.database.repair.arrays import New
 from unified_indexer.database.repair.slices import Gone, Part, Put, Refusal, Terms
@@ -44,6 +45,22 @@ FROM unnest($1::text[], $2::int[], $3::boolean[], $4::int[]) AS x (did, claim, f
 """
 LEAVE = "SELECT unified_worker.repair_leave($1, $2, $3, $4, $5, $6)"
 RESET = "SELECT unified_worker.repair_reset($1)"
+# What nobody works at any more. Each is left as `repair_reset` leaves it.
+EXPIRED = """
+SELECT count(*) FILTER (WHERE unified_worker.repair_leave(
+  x.did, x.claim, CASE WHEN NOT x.check_only THEN 'wanted' END, NULL, interval '0', false))
+FROM (
+  SELECT did, claim, check_only FROM unified_worker.repairs
+  WHERE holder IS NOT NULL AND lease_until < now() AND did <> ALL ($1::text[]) ORDER BY did) AS x
+"""
+# Rows that somebody has locked are being worked at: their lease is looked after.
+KEEP = f"""
+UPDATE unified_worker.repairs AS p SET lease_until = now() + interval '{LEASE}'
+FROM (
+  SELECT did FROM unified_worker.repairs
+  WHERE holder = $1 AND did = ANY ($2::text[]) AND lease_until < now() + interval '{LEASE}' / 2 FOR UPDATE SKIP LOCKED) AS x
+WHERE p.did = x.did
+"""
 
 
 class Word(StrEnum):
@@ -220,3 +237,13 @@ async def leave(
 async def reset(connection: Connection, holder: str) -> int:
     """Start again what this holder had under way, and what nobody has said a word of for long; return how many."""
     return await connection.fetchval(RESET, holder)
+
+
+async def keep(connection: Connection, holder: str, dids: Sequence[str]) -> None:
+    """Say a word of what this holder has in hand, so that no other takes it for abandoned."""
+    await connection.execute(KEEP, holder, dids)
+
+
+async def expire(connection: Connection, in_hand: Sequence[str]) -> int:
+    """Start again what nobody has said a word of for long, but for what is in hand here; return how many."""
+    return await connection.fetchval(EXPIRED, in_hand)

@@ -49,10 +49,11 @@ CREATE TABLE unified_worker.repairs (
 );
 CREATE INDEX ON unified_worker.repairs (host, priority, retry_at) WHERE state IN ('wanted', 'failed');
 CREATE INDEX ON unified_worker.repairs (holder, lease_until) WHERE holder IS NOT NULL;
+CREATE INDEX ON unified_worker.repairs (did) WHERE state IN ('wanted', 'fetching', 'writing');
 COMMENT ON TABLE unified_worker.repairs IS 'Repos that are to be fetched whole, or are being fetched; a row goes when its repo is
       done. why: missed (something is missing), asked (by an operator), chosen or network (a backfill), gap.
       priority: the lowest comes first. state: wanted, fetching, writing, failed (retry_at says when it is tried again),
-      unavailable (the host does not give it out, until its
+      unavailable (the host does not give it out; retry_at is when it said so, and it is asked again a day later, or when its
       account returns; a backfill forgets such a repo). host: of unified_worker.hosts; null: its document
       says which. claim: counts those who took it; holder: the relay whose worker has it, until lease_until.
       floor_rev, floor_sync: the repo''s rev and sync before it was fetched. car_rev: that of what was fetched.
