@@ -131,6 +131,8 @@ async def _future(scene: Scene, _rng: Random) -> None:
 
 async def _renumber(scene: Scene, _rng: Random) -> None:
     """The relay comes back with the same messages under lower seqs, and knows no others. The worker stops by design."""
+    # Before a cursor is stored nobody can notice it; then which of two claimed a handle first depends on the numbering.
+    await scene.until(lambda: scene.witness.cursor is not None, "a cursor is stored")
     anew = [numbered(sent, sent.truth.seq - ANOTHER) for sent in scene.feed.sent]
     ended, connections = len(scene.keeper.codes), scene.relay.connections
     scene.renumbered = True
@@ -142,7 +144,7 @@ async def _renumber(scene: Scene, _rng: Random) -> None:
     scene.feed.more(50, reserved=0.05)
     last = max(sent.truth.seq for sent in anew)
 
-    def noticed() -> bool:  # a worker for which no cursor was stored yet has nothing to notice
+    def noticed() -> bool:
         scene.feed.burst(FEW, reserved=0.05)  # the connection may have been another fault's
         return len(scene.keeper.codes) > ended or (scene.witness.cursor is not None and scene.witness.cursor <= last)
 

@@ -116,6 +116,26 @@ async def test_a_new_key_passes_after_one_question_and_the_old_one_never_again(d
 
 
 @pytest.mark.promise(7)
+async def test_a_new_key_passes_within_a_minute_after_an_identity(database: str, net: Network) -> None:
+    """The account took another handle, so it was asked for; then it takes a key, and its commit comes before its #identity."""
+    alice = net.repo(1)
+    async with verifying(database, net) as worker:
+        await known(worker, alice)
+        net.identity(alice)
+        net.send(alice.commit(like("a")))
+        await finished(worker, net.seq)
+        net.rotate(alice)
+        net.send(alice.commit(like("b")))
+        net.identity(alice)
+        net.send(alice.commit(like("c")))
+        await finished(worker, net.seq)
+        assert dict(worker.metrics.verified) == {"proven": 3}
+        assert worker.metrics.refreshes <= 3
+    assert await rkeys(database) == ["a", "b", "c"]
+    assert await letters(database) == []
+
+
+@pytest.mark.promise(7)
 async def test_after_an_identity_the_old_key_is_not_believed_unasked(database: str, net: Network) -> None:
     alice = net.repo(1)
     async with verifying(database, net) as worker:

@@ -30,7 +30,7 @@ from unified_indexer.identity.web import WebDids, web_url
 from unified_indexer.protocol.keys import SigningKey
 
 WEB_RATE = 10.0  # look-ups of did:web a second, all hosts together
-REFRESH_INTERVAL = 60.0  # seconds between two look-ups of a DID by failed signatures
+REFRESH_INTERVAL = 60.0  # seconds between two look-ups of a DID by failed signatures, or by #identity
 REFRESH_PATIENCE = 4.0  # seconds that one waits for such a look-up
 MOST_PATIENCE, PATIENCE_RATE = 80.0, 0.2  # seconds that all together may wait, and how many come back each second
 MOST_RECENT = 10_000  # DIDs of which it is known that they were refreshed
@@ -61,6 +61,7 @@ class Identities:
         self._web = Asker(WebDids(client, allow_private=allow_private), self._settle, rate=WEB_RATE, breaks=False)
         self._pasts = Pasts(client, directories[-1], self._plc.pace, self._plc.breaker, self.counts)
         self._refreshed = Recent(MOST_RECENT)
+        self._doubted, self._told = Recent(MOST_RECENT), Recent(MOST_RECENT)  # who was asked for of late, and why
         self._waiters = Waiters()
         self._patience = Patience(MOST_PATIENCE, PATIENCE_RATE)
 
@@ -135,14 +136,16 @@ class Identities:
             await self._waiters.wait(Awaited(did, primary=False), left)
         return answer
 
-    async def refresh(self, did: str) -> SigningKey | NoIdentity | None:
-        """Look a DID up now, because its key does not fit a signature, or an #identity came; what it is now.
+    async def refresh(self, did: str, *, told: bool = False) -> SigningKey | NoIdentity | None:
+        """Look a DID up now, because its key does not fit a signature, or an #identity came (`told`); what it is now.
 
-        Once a minute per DID: within that minute what is known is the answer. None if nobody could be asked: no answer within
-        4 s, a source that does not answer, or too many who wait already.
+        Once a minute per DID for each of the two: within that minute what is known is the answer. An #identity that tells
+        another handle must not spend the question that a new key needs a moment later. None if nobody could be asked: no
+        answer within 4 s, a source that does not answer, or too many who wait already.
         """
         asker = self._asker(did)
-        if asker is None or did in self._refreshed:
+        asked = self._told if told else self._doubted
+        if asker is None or (did in asked and did in self._refreshed):
             return self.known(did)
         awaited = Awaited(did, primary=True)
         if awaited in self._waiters:
@@ -152,6 +155,8 @@ class Identities:
         if is_busy or not self._patience.take(REFRESH_PATIENCE):
             asker.put(did, Urgency.AGAIN)
             return None
+        asked.note(did, REFRESH_INTERVAL)
+        self._refreshed.forget(did)
         asker.put(did, Urgency.REFRESH)
         began = time.monotonic()
         await self._waiters.wait(awaited, REFRESH_PATIENCE)
