@@ -52,9 +52,10 @@ if ARGV[2] ~= '' then
 end
 return again
 """
+# What has the flag allow-oom is done by a full server too: or else nothing would be trimmed any more, and it would stay full.
 # ARGV: two for each partition: its number, and the seq up to which PostgreSQL has it. The mark is never lowered: what is gone
 # stays gone when the database goes back (a standby took over, a backup was restored).
-TRIM = """
+TRIM = """#!lua flags=allow-oom
 local own, gone = KEYS[1], 0
 for i = 1, #ARGV, 2 do
   local before, seq = redis.call('HGET', own, 'trim:' .. ARGV[i]), ARGV[i + 1]
@@ -66,11 +67,15 @@ end
 return gone
 """
 # ARGV: who, and for how many ms. 1: the turn is ours.
-HOLD = """
+HOLD = """#!lua flags=allow-oom
 local holder = redis.call('GET', KEYS[1])
 if holder and holder ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return 1
+"""
+# ARGV: fields of the stream's own key, each with its value.
+TELL = """#!lua flags=allow-oom
+return redis.call('HSET', KEYS[1], unpack(ARGV))
 """
 LET_GO = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
 
