@@ -143,7 +143,8 @@ class UnifiedWorker:
     async def initialize(self, patience: float = START_PATIENCE) -> None:
         """Connect, take the lock, prepare the schema and begin a session. `patience` (s): how long to wait for a silent
         database."""
-        await self.publishing.check()
+        if self.last_session is None:  # a worker that runs is not ended by what became of that server meanwhile
+            await self.publishing.check()
         while True:
             schema = await make_ready(self.pool, self.record_types, patience, self.config.partitions)
             try:

@@ -6,7 +6,7 @@ import pytest
 
 from relay_simulator.encoding import seq_of
 from relay_simulator.server import RelayServer
-from testing.databases import connected, differences, settled
+from testing.databases import connected, differences, saved, settled, terminate_backends
 from testing.model import Model
 from testing.processes import Process
 from testing.published import Consumer, following
@@ -183,3 +183,23 @@ async def test_entries_stay_until_the_server_has_them_on_its_disk(database: str,
             await until(nothing_left, "what the server has is deleted")
     await settled(database)
     assert again.faults == []
+
+
+@pytest.mark.long
+async def test_a_lost_lock_does_not_end_a_worker_whose_server_of_publish_refuses_it(database: str) -> None:
+    """Only a start is refused: what is to be told waits in the database, as while the server is away."""
+    stream = traffic(200)
+    async with (
+        valkey() as engine,
+        RelayServer(stream.frames[:100]) as relay,
+        running(database, relay.url, PUBLISH=f"redis://127.0.0.1:{engine.port}/0") as worker,
+    ):
+        await saved(database, relay.url, seq_of(stream.frames[99]) or 0)
+        await engine.ask("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+        before = worker.session
+        assert await terminate_backends(database, holding_lock=True) == 1
+        await until(lambda: worker.session is not before, "a session begins under a new lock")
+        for frame in stream.frames[100:]:
+            relay.append(frame)
+        await finished(worker, stream.last_seq)
+    assert await differences(database, stream.model) == []

@@ -10,6 +10,7 @@ from relay_simulator.encoding import Value, frame, seq_of
 from testing.streams import Valkey
 from unified_indexer.metrics import Metrics
 from unified_indexer.relay.firehose import Firehose
+from unified_indexer.relay.gaps import StreamPosition
 from unified_indexer.relay.position import Position, Stored
 from unified_indexer.stream import filling as module
 from unified_indexer.stream.engine import Engine, EngineLost, Reply
@@ -19,11 +20,11 @@ from unified_indexer.stream.partitions import Partition, Partitions, Place
 from unified_indexer.stream.reading import Reader
 
 HOST, RELAY = "relay.test", "ws://relay.test"
-DID = "did:plc:" + "a" * 24
+DID, OTHER = "did:plc:" + "a" * 24, "did:plc:" + "b" * 24
 
 
-def account(seq: int, active: bool = True) -> bytes:
-    said: dict[str, Value] = {"seq": seq, "did": DID, "time": "2026-01-01T00:00:00Z", "active": active}
+def account(seq: int, active: bool = True, did: str = DID) -> bytes:
+    said: dict[str, Value] = {"seq": seq, "did": did, "time": "2026-01-01T00:00:00Z", "active": active}
     return frame("#account", said)
 
 
@@ -60,6 +61,25 @@ async def test_what_comes_late_is_put_behind_and_what_comes_again_is_left_out(en
     late, other = account(15), account(20, active=False)
     await ended(await filled([account(10), account(20), late, account(20), other, account(30)]), await opened(engine))
     assert await written(engine) == [account(10), account(20), late, other, account(30)]
+
+
+@pytest.mark.promise(2)
+async def test_what_comes_late_is_put_behind_the_stream_s_cursor_too(engine: Valkey, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Readers of its partition may be there, though its last entry is far below."""
+    monkeypatch.setattr("unified_indexer.stream.pending.MAX_BATCH", 1)
+    number = partition_of(OTHER)
+    assert number != partition_of(DID)
+    frames, late = [account(50, did=OTHER), account(100)], account(99, did=OTHER)
+    await ended(await filled([*frames, late]), await opened(engine))
+    await ended(await filled(frames), await opened(engine))  # what is read twice is stored once
+    entries = await engine.ask("XRANGE", partition_key(HOST, number), "-", "+")
+    assert [(name, fields[1]) for name, fields in entries] == [(b"50-0", frames[0]), (b"100-1", late)]
+    assert await written(engine) == [frames[1]]
+    partitions = Partitions(Place(HOST))
+    part = partitions.parts[number] = Partition(number, StreamPosition(100, None))
+    part.rejoin()
+    async with aclosing(Reader(engine.address(RELAY), HOST, partitions, Metrics()).frames()) as read:
+        assert await anext(read) == late
 
 
 @pytest.mark.promise(2)

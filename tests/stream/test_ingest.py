@@ -5,7 +5,7 @@ import pytest
 from relay_simulator.encoding import Value, frame, seq_of
 from relay_simulator.server import RelayServer
 from testing.databases import connected
-from testing.streams import Valkey, ingesting, valkey
+from testing.streams import Valkey, each_program, ingesting, valkey
 from testing.traffic import traffic
 from testing.waiting import until
 from unified_indexer.errors import OperatorError
@@ -36,6 +36,15 @@ async def holds(engine: Valkey, relay_url: str, cursor: int) -> None:
         return (await engine.own(relay_url)).get("cursor") == str(cursor)
 
     await until(reached, f"the stream's cursor is {cursor}")
+
+
+async def stored(database: str, relay_url: str, seq: int) -> None:
+    """PostgreSQL has all partitions up to here."""
+    host = relay_url.partition("://")[2]
+    services = [f"{host}#{number}/64" for number in range(1, PARTITIONS + 1)]
+    async with connected(database) as connection:
+        await connection.execute(TABLE)
+        await connection.execute("INSERT INTO firehose_cursor SELECT s, $2 FROM unnest($1::text[]) AS s", services, str(seq))
 
 
 @pytest.mark.promise(2)
@@ -122,13 +131,7 @@ async def test_what_postgresql_has_is_kept_a_while_all_the_same(
     stream = traffic(100)
     async with RelayServer(stream.frames) as relay, ingesting(database, engine.url(relay.url)):
         await holds(engine, relay.url, stream.last_seq)
-        async with connected(database) as connection:
-            await connection.execute(TABLE)
-            host = relay.url.partition("://")[2]
-            services = [f"{host}#{number}/64" for number in range(1, 65)]
-            await connection.execute(
-                "INSERT INTO firehose_cursor SELECT s, $2 FROM unnest($1::text[]) AS s", services, str(stream.last_seq)
-            )
+        await stored(database, relay.url, stream.last_seq)
         await until(lambda: looks.count(64) > 3, "it has seen that PostgreSQL has all")
         assert await engine.entries(relay.url) == len(stream.frames)
         monkeypatch.setattr("unified_indexer.stream.keeping.KEPT", 0.1)
@@ -151,6 +154,68 @@ async def test_a_server_that_is_nearly_full_stops_the_reading(database: str, cap
         assert (await engine.own(relay.url))["full"] == "1"
         assert ingest.metrics.finished < len(stream.frames)
         await engine.ask("CONFIG", "SET", "maxmemory", "256mb")
+        await holds(engine, relay.url, stream.last_seq)
+
+
+@pytest.mark.promise(5)
+@each_program
+async def test_a_full_server_is_trimmed_and_filled_again(database: str, monkeypatch: pytest.MonkeyPatch, program: str) -> None:
+    """It is as if an operator had lowered its limit: it takes nothing, until what PostgreSQL has is gone."""
+    monkeypatch.setattr("unified_indexer.stream.keeping.KEPT", 0.1)
+    stream = traffic(600)
+    async with (
+        valkey(program, maxmemory="64mb") as engine,
+        RelayServer(stream.frames[:300]) as relay,
+        ingesting(database, engine.url(relay.url)) as ingest,
+    ):
+        half = seq_of(stream.frames[299]) or 0
+        await holds(engine, relay.url, half)
+        await engine.ask("CONFIG", "SET", "maxmemory", "1")
+        for frame in stream.frames[300:]:
+            relay.append(frame)
+
+        async def full() -> bool:
+            return (await engine.own(relay.url)).get("full") == "1"
+
+        await until(full, "workers can see that it is full")
+        await ingest.initialize()  # another one would start
+        await stored(database, relay.url, half)
+
+        async def trimmed() -> bool:
+            return await engine.entries(relay.url) <= PARTITIONS
+
+        await until(trimmed, "what PostgreSQL has is trimmed")
+        await engine.ask("CONFIG", "SET", "maxmemory", "64mb")
+        await holds(engine, relay.url, stream.last_seq)
+
+
+@pytest.mark.promise(5)
+async def test_a_server_that_is_full_between_two_looks_is_tried_again(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From its cursor: nothing is missing, and nothing twice."""
+    monkeypatch.setattr("unified_indexer.stream.keeping.FULL", 1e12)
+    stream = traffic(600)
+    async with (
+        valkey(maxmemory="64mb") as engine,
+        RelayServer(stream.frames[:300]) as relay,
+        ingesting(database, engine.url(relay.url)),
+    ):
+        await holds(engine, relay.url, seq_of(stream.frames[299]) or 0)
+        before = relay.connections
+        await engine.ask("CONFIG", "SET", "maxmemory", "1")
+        for frame in stream.frames[300:]:
+            relay.append(frame)
+        await until(lambda: relay.connections > before, "a session begins again")
+        await engine.ask("CONFIG", "SET", "maxmemory", "64mb")
+        await holds(engine, relay.url, stream.last_seq)
+        found = await frames_in(engine, relay.url)
+    assert sorted(one for part in found.values() for one in part) == sorted(stream.frames)
+
+
+async def test_a_start_at_a_full_server_waits_for_room(database: str, caplog: pytest.LogCaptureFixture) -> None:
+    stream = traffic(100)
+    async with valkey(maxmemory="1") as engine, RelayServer(stream.frames) as relay, ingesting(database, engine.url(relay.url)):
+        assert "takes nothing just now (OOM" in caplog.text
+        await engine.ask("CONFIG", "SET", "maxmemory", "64mb")
         await holds(engine, relay.url, stream.last_seq)
 
 

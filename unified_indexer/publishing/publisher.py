@@ -86,10 +86,9 @@ class Publisher:
         """Publish what is there, and delete what was published long enough ago; return how many rows there were."""
         async with self._pool.connection() as connection:
             rows = await self._place.next(connection, AT_ONCE)
-            if rows:
-                await outbox.flush(connection, self._place.after, durable=self._pool.durable)
+            before = await outbox.flush(connection, self._place.after, durable=self._pool.durable) if rows else 0
         if rows:
-            await self._put(engine, rows)
+            await self._put(engine, rows, before)
         else:
             await engine.ask(("PING",))  # a server that is gone may have lost what it was sent
         if self._metrics.publish_failing_since is not None:
@@ -99,7 +98,7 @@ class Publisher:
         await self._clear_away()
         return len(rows)
 
-    async def _put(self, engine: Engine, rows: Sequence[Row]) -> None:
+    async def _put(self, engine: Engine, rows: Sequence[Row], before: int) -> None:
         """All of them or none: with a part of them a later entry of a repo could be there without an earlier one."""
         entries = [entry for row in rows if (entry := fields(row)) is not None]
         if entries:
@@ -109,7 +108,7 @@ class Publisher:
                 raise EngineLost(f"the key {self._key} does not take entries ({replies[-1]!r})"[:MOST_QUOTED])
             self._last = ids[-1]
             self._metrics.published += len(entries)
-        self._place.passed(rows)
+        self._place.passed(rows, before)
         self._sent.append((monotonic(), [row.id for row in rows]))
 
     async def _clear_away(self) -> None:

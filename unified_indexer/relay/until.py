@@ -39,6 +39,7 @@ class Until:
 
     async def frames(self, source: "Source", position: "Position") -> AsyncGenerator[bytes]:
         """The source's frames as far as the end. `position`: what has arrived of them."""
+        self._passed = False  # of the session before: what it had not written is read again
         if self.reached(position.seq, position.time):
             return
         async with aclosing(source.frames()) as frames:

@@ -24,13 +24,12 @@ from unified_indexer.protocol.syntax import parse_datetime
 from unified_indexer.relay.firehose import Firehose
 from unified_indexer.relay.gaps import Gap, StreamPosition
 from unified_indexer.relay.position import Position
-from unified_indexer.stream.engine import Engine, EngineFull, Word
+from unified_indexer.stream.engine import Engine, Word
 from unified_indexer.stream.keys import GAP, PUT, own_key, partition_of
 from unified_indexer.stream.pending import Item, Pending
 from unified_indexer.stream.pieces import cut
 
 BACK = 10.0  # seconds: more than a server with appendfsync everysec can lose
-FULL_PAUSE = 1.0  # seconds before a full server is tried again
 NOBODY = partition_of("")  # of frames without an account
 
 log = logging.getLogger(__name__)
@@ -103,17 +102,10 @@ class Filling:
         await self._pending.put(Item(partition, seq, frame, False, *at))
 
     async def write(self, engine: Engine) -> None:
-        """Put what waits into the server, batch by batch, until the reading ends. Raises EngineLost, after which nothing of the
-        last batch counts as stored."""
+        """Put what waits into the server, batch by batch, until the reading ends. Raises EngineLost and EngineFull, after
+        which nothing of the last batch counts as stored."""
         while batch := await self._pending.take():
-            put = self._script(batch)
-            while True:
-                try:
-                    (again,) = await engine.ask(put)
-                    break
-                except EngineFull:
-                    warn_limited(log, "stream full", "The stream's server has no memory left: the relay is not read meanwhile")
-                    await asyncio.sleep(FULL_PAUSE)
+            (again,) = await engine.ask(self._script(batch))
             self._metrics.finished += len(batch) - again
             self._metrics.stale += again
             self._acknowledged(batch)

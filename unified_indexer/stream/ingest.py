@@ -16,7 +16,7 @@ from unified_indexer.relay.firehose import Firehose
 from unified_indexer.relay.gaps import StreamPosition
 from unified_indexer.relay.position import Position
 from unified_indexer.relay.position import Stored as Begun
-from unified_indexer.stream.engine import Engine, EngineLost
+from unified_indexer.stream.engine import Engine, EngineFull, EngineLost
 from unified_indexer.stream.filling import Filling
 from unified_indexer.stream.keeping import Keeping, Turn
 from unified_indexer.stream.keys import own_key
@@ -61,8 +61,8 @@ class Ingest:
             return
         try:
             await self._check(engine)
-        except EngineLost as error:
-            log.warning("The connection to %s is gone (%s): trying again", self._address, error)
+        except (EngineLost, EngineFull) as error:
+            log.warning("%s takes nothing just now (%s): trying again", self._address, error)
         finally:
             engine.close()
 
@@ -72,7 +72,7 @@ class Ingest:
             while not self._stop.is_set():
                 try:
                     await self._session()
-                except* EngineLost as group:
+                except* (EngineLost, EngineFull) as group:
                     why = " ".join(str(error) for error in group.exceptions)
                     await self._wait(f"The stream's server failed ({why})")
         finally:
@@ -123,11 +123,13 @@ class Ingest:
         self._backoff.reset()
         if self._stop.is_set():
             filling.stop()
+        keeping = Keeping(self._host, self._turn, self._stored)
+        await keeping.look(beside, filling)  # nothing is asked of the relay for a server that is full
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(filling.read())
-            keeping = tasks.create_task(Keeping(self._host, self._turn, self._stored).run(beside, filling))
+            kept = tasks.create_task(keeping.run(beside, filling))
             await filling.write(engine)
-            keeping.cancel()
+            kept.cancel()
 
     async def _check(self, engine: Engine) -> None:
         server = await look(engine)
@@ -136,8 +138,10 @@ class Ingest:
         if not server.limited and not self._warned:
             self._warned = True
             log.warning(UNLIMITED, server.limit // 2**20)
-        await engine.ask(("HSETNX", own_key(self._host), "partitions", PARTITIONS))
-        (there,) = await engine.ask(("HGET", own_key(self._host), "partitions"))
+        asked = ("HGET", own_key(self._host), "partitions")
+        (there,) = await engine.ask(asked)
+        if there is None:  # else a full server that only trims would refuse us
+            _, there = await engine.ask(("HSETNX", own_key(self._host), "partitions", PARTITIONS), asked)
         if there != str(PARTITIONS).encode():
             raise OperatorError(
                 [OTHER_NUMBER.format(place=self._address, there=there.decode(), here=PARTITIONS, own=own_key(self._host))]

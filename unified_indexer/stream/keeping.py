@@ -10,7 +10,7 @@ from time import monotonic
 from unified_indexer.log.handler import warn_limited
 from unified_indexer.stream.engine import Engine, EngineLost, Word
 from unified_indexer.stream.filling import Filling
-from unified_indexer.stream.keys import HOLD, LET_GO, TRIM, own_key, turn_key
+from unified_indexer.stream.keys import HOLD, LET_GO, TELL, TRIM, own_key, turn_key
 from unified_indexer.stream.server import Server, look
 from unified_indexer.stream.stored import Stored, Unknown
 
@@ -54,13 +54,17 @@ class Keeping:
         self._known: deque[tuple[float, Mapping[int, int]]] = deque()  # what PostgreSQL had, and when
         self._trimmed: Mapping[int, int] = {}
 
+    async def look(self, engine: Engine, filling: Filling) -> None:
+        """Keep the turn, and let the relay be read where there is room. Raises EngineLost when the turn is gone."""
+        if not await self._turn.take(engine):
+            raise EngineLost("another ingester fills this stream")
+        self._watch(await look(engine), filling)
+        await self._tell(engine, filling)
+
     async def run(self, engine: Engine, filling: Filling) -> None:
         """Until cancelled. Raises EngineLost when the turn or the connection is gone."""
         while True:
-            if not await self._turn.take(engine):
-                raise EngineLost("another ingester fills this stream")
-            self._watch(await look(engine), filling)
-            await self._tell(engine, filling)
+            await self.look(engine, filling)
             await self._trim(engine)
             await asyncio.sleep(INTERVAL)
 
@@ -85,7 +89,8 @@ class Keeping:
     async def _tell(self, engine: Engine, filling: Filling) -> None:
         """What workers show of the server."""
         full = int(not filling.room.is_set())
-        await engine.ask(("HSET", self._own, "memory", self.server.used, "limit", self.server.limit, "full", full))
+        said: list[Word] = ["memory", self.server.used, "limit", self.server.limit, "full", full]
+        await engine.ask(("EVAL", TELL, 1, self._own, *said))
 
     async def _trim(self, engine: Engine) -> None:
         try:

@@ -12,27 +12,30 @@ from unified_indexer.shares import part_of
 WHOLE, BEGIN, MORE, END, GAP = b"f", b"b", b"m", b"e", b"g"  # what an entry holds
 
 # ARGV: partitions; cursor, time, safe, safe_time; then four for each entry: partition, seq (empty: none), field, bytes.
-# An id must be above all before it. What comes late (the relay goes back a little, or a frame without a seq) is put behind the
-# last entry, under that one's seq or the cursor's, whichever is more: no reader is further. A frame that is there already is
-# left out, so that what is read twice is stored once.
+# An id must be above all before it, and above the cursor: readers may be there, though the partition's last entry is not. What
+# comes late (the relay goes back a little, or a frame without a seq) is put behind the last entry, under that one's seq or the
+# cursor's, whichever is more: no reader is further. A frame that is there under its seq is left out, so that what is read twice
+# is stored once.
 PUT = """
 local own = KEYS[1]
 if redis.call('HGET', own, 'partitions') ~= ARGV[1] then return redis.error_reply('TRYAGAIN the stream was emptied') end
-local again, left_out = 0, false
+local again, left_out, here = 0, false, redis.call('HGET', own, 'cursor')
 for i = 6, #ARGV, 4 do
   local key, seq, field, data = own .. ':' .. ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
   local begins = field ~= 'm' and field ~= 'e'
   if begins then left_out = false end
   if not left_out then
-    local put = begins and seq ~= '' and seq ~= '0' and redis.pcall('XADD', key, seq .. '-0', field, data)
+    local numbered = begins and seq ~= '' and seq ~= '0'
+    local late = numbered and here and (#seq < #here or (#seq == #here and seq <= here))
+    local put = numbered and not late and redis.pcall('XADD', key, seq .. '-0', field, data)
     if put and put.err and not string.find(put.err, 'equal or smaller') then return put end
-    if put and put.err then
+    if late or put and put.err then
       local there = redis.call('XRANGE', key, seq .. '-0', seq .. '-0')[1]
       left_out = there ~= nil and there[2][1] == field and there[2][2] == data
       if left_out then again = again + 1 end
     end
     if not left_out and (not put or put.err) then
-      local last, here = '0-0', redis.call('HGET', own, 'cursor')
+      local last = '0-0'
       if redis.call('EXISTS', key) == 1 then
         local info = redis.call('XINFO', 'STREAM', key)
         for j = 1, #info, 2 do if info[j] == 'last-generated-id' then last = info[j + 1] end end
@@ -49,9 +52,10 @@ if ARGV[2] ~= '' then
 end
 return again
 """
+# What has the flag allow-oom is done by a full server too: or else nothing would be trimmed any more, and it would stay full.
 # ARGV: two for each partition: its number, and the seq up to which PostgreSQL has it. The mark is never lowered: what is gone
 # stays gone when the database goes back (a standby took over, a backup was restored).
-TRIM = """
+TRIM = """#!lua flags=allow-oom
 local own, gone = KEYS[1], 0
 for i = 1, #ARGV, 2 do
   local before, seq = redis.call('HGET', own, 'trim:' .. ARGV[i]), ARGV[i + 1]
@@ -63,11 +67,15 @@ end
 return gone
 """
 # ARGV: who, and for how many ms. 1: the turn is ours.
-HOLD = """
+HOLD = """#!lua flags=allow-oom
 local holder = redis.call('GET', KEYS[1])
 if holder and holder ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return 1
+"""
+# ARGV: fields of the stream's own key, each with its value.
+TELL = """#!lua flags=allow-oom
+return redis.call('HSET', KEYS[1], unpack(ARGV))
 """
 LET_GO = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
 

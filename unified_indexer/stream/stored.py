@@ -1,5 +1,6 @@
 """What PostgreSQL has of the stream: the cursors of its partitions. Only this is trimmed in the server."""
 
+import asyncio
 from collections.abc import Mapping
 from datetime import datetime
 from typing import NamedTuple
@@ -17,6 +18,7 @@ LOAD = """
 SELECT service, cursor, last_event_time::timestamptz AS time FROM firehose_cursor
 WHERE service = $1 OR left(service, length($1) + 1) = $1 || '#'
 """
+ANSWER_TIMEOUT = 9.0  # seconds for both answers: a machine that hangs ends no connection
 READY = "SELECT to_regclass('firehose_cursor') IS NOT NULL"
 
 
@@ -56,7 +58,7 @@ class Stored:
             if not self._open:
                 await self._pool.open()
                 self._open = True
-            async with self._pool.lock_connection() as connection:
+            async with self._pool.lock_connection() as connection, asyncio.timeout(ANSWER_TIMEOUT):
                 ready = await connection.fetchval(READY)
                 rows = await connection.fetch(LOAD, self._host) if ready else []
         except (LockLost, OperatorError, *DATABASE_ERRORS) as error:

@@ -10,7 +10,7 @@ from testing.databases import connected
 from testing.whole import Whole, repaired
 from tests.database.repair.test_many_repos import REV
 from unified_indexer.database.dead_letters.retry import Kept, retry
-from unified_indexer.database.write.outbox import Place, Row
+from unified_indexer.database.write.outbox import Place, Row, flush
 from unified_indexer.publishing.entries import fields
 from unified_indexer.selection import EVERYTHING
 
@@ -99,16 +99,21 @@ async def test_nothing_is_noted_without_publish(worker: Worker) -> None:
     assert await worker.value("SELECT count(*) FROM unified_worker.outbox") == 0
 
 
+async def read(worker: Worker, place: Place) -> list[int]:
+    """The ids that the publisher reads, and passes."""
+    rows = await place.next(worker.connection, 10)
+    if rows:
+        place.passed(rows, await flush(worker.connection, place.after, durable=False))
+    return [row.id for row in rows]
+
+
 @pytest.mark.promise(4)
 async def test_what_commits_late_is_read_before_what_follows_on_it(database: str, worker: Worker) -> None:
     """And an id whose transaction was undone is asked for no longer than transactions of its time run."""
     place = Place()
 
     async def ids() -> list[int]:
-        rows = await place.next(worker.connection, 10)
-        if rows:
-            place.passed(rows)
-        return [row.id for row in rows]
+        return await read(worker, place)
 
     async with connected(worker.pool.url) as late:
         transaction = late.transaction()
@@ -127,3 +132,22 @@ async def test_what_commits_late_is_read_before_what_follows_on_it(database: str
     await worker.value("SELECT pg_current_xact_id()")
     assert await ids() == []
     assert place.awaited == set()
+
+
+@pytest.mark.promise(4)
+async def test_what_commits_late_is_awaited_though_an_older_transaction_ends_first(database: str, worker: Worker) -> None:
+    """The id of the transaction that runs is above all that have ended."""
+    place = Place()
+    async with connected(worker.pool.url) as older, connected(worker.pool.url) as late:
+        before, after = older.transaction(), late.transaction()
+        await before.start()
+        await older.fetchval("SELECT pg_current_xact_id()")
+        await after.start()
+        first = await late.fetchval(ROW)
+        second = await older.fetchval(ROW)
+        await before.commit()
+        assert await read(worker, place) == [second]
+        assert await read(worker, place) == []
+        assert first in place.awaited
+        await after.commit()
+        assert await read(worker, place) == [first]
