@@ -61,7 +61,7 @@ class Identities:
         self._web = Asker(WebDids(client, allow_private=allow_private), self._settle, rate=WEB_RATE, breaks=False)
         self._pasts = Pasts(client, directories[-1], self._plc.pace, self._plc.breaker, self.counts)
         self._refreshed = Recent(MOST_RECENT)
-        self._doubted, self._told = Recent(MOST_RECENT), Recent(MOST_RECENT)  # who was asked for of late, and why
+        self._doubted, self._news = Recent(MOST_RECENT), Recent(MOST_RECENT)  # who was asked for of late, and why
         self._waiters = Waiters()
         self._patience = Patience(MOST_PATIENCE, PATIENCE_RATE)
 
@@ -136,15 +136,15 @@ class Identities:
             await self._waiters.wait(Awaited(did, primary=False), left)
         return answer
 
-    async def refresh(self, did: str, *, told: bool = False) -> SigningKey | NoIdentity | None:
-        """Look a DID up now, because its key does not fit a signature, or an #identity came (`told`); what it is now.
+    async def refresh(self, did: str, *, news: bool = False) -> SigningKey | NoIdentity | None:
+        """Look a DID up now, because its key does not fit a signature, or an #identity came (`news`); what it is now.
 
         Once a minute per DID for each of the two: within that minute what is known is the answer. An #identity that tells
         another handle must not spend the question that a new key needs a moment later. None if nobody could be asked: no
         answer within 4 s, a source that does not answer, or too many who wait already.
         """
         asker = self._asker(did)
-        asked = self._told if told else self._doubted
+        asked = self._news if news else self._doubted
         if asker is None or (did in asked and did in self._refreshed):
             return self.known(did)
         awaited = Awaited(did, primary=True)

@@ -40,13 +40,13 @@ UNMOVED = frozenset({Result.REFUSED, Result.STALE_MESSAGE, Result.NO_NEWS})  # a
 
 class Question(NamedTuple):
     """Whose key is to be asked for, because of which event. `patience`: seconds to wait for it; None for one question.
-    `told`: an #identity came. `letters`: the key is known; what was kept of the account goes first."""
+    `news`: an #identity came. `letters`: the key is known; what was kept of the account goes first."""
 
     did: str
     lane: Lane
     event: Provable
     patience: float | None = None
-    told: bool = False
+    news: bool = False
     letters: bool = False
 
 
@@ -132,7 +132,7 @@ class Verifier:
         if self._revs.includes(did, event.rev):
             self._metrics.verified["stale"] += 1
             return left._replace(event=assumed_stale(event))
-        if left.answered is None and self._identities.is_stale(did) and self._wait(left, Question(did, lane, event, told=True)):
+        if left.answered is None and self._identities.is_stale(did) and self._wait(left, Question(did, lane, event, news=True)):
             return None
         judged = self._proven(lane, left, event)
         return None if judged is None else left._replace(event=judged)
@@ -203,7 +203,7 @@ class Verifier:
             return
         if question.patience is None:
             self._metrics.refreshes += 1
-            key = await self._identities.refresh(did, told=question.told)
+            key = await self._identities.refresh(did, news=question.news)
         else:
             key = await self._identities.wait(did, question.patience)
         answered = key is not None
