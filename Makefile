@@ -31,7 +31,7 @@ follow: $(RUN)  ## as make run, but it follows make relay, and asks its director
 demo: $(DEV)  ## 30 seconds of a simulated relay, then what is in the database (DEMO='--seconds 300': longer)
 	@$(BIN)/python -m benchmarks.demo $(DEMO)
 
-test: $(DEV)  ## the test suite, under 5 minutes (T=tests/pipeline: only these; T='-k lanes'; PROMISE=2: of that promise)
+test: $(DEV)  ## the test suite, some 5 minutes (T=tests/pipeline: only these; T='-k lanes'; PROMISE=2: of that promise)
 	$(SUITE) $(if $(T)$(PROMISE),-m "not soak",-m "not soak and not long") $(if $(PROMISE),--promise $(PROMISE)) $(T)
 
 test-all: $(DEV)  ## the suite and its long end-to-end runs, some 12 minutes
