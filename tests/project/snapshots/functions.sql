@@ -2515,13 +2515,6 @@ BEGIN
   RETURN true;
 END $leave$;
 
-CREATE OR REPLACE FUNCTION unified_worker.repair_reset(p_holder text) RETURNS bigint LANGUAGE sql AS $reset$
-  SELECT count(*) FILTER (WHERE unified_worker.repair_leave(
-    x.did, x.claim, CASE WHEN NOT x.check_only THEN 'wanted' END, NULL, interval '0', false)) FROM (
-    SELECT did, claim, check_only FROM unified_worker.repairs
-    WHERE holder IS NOT NULL AND (holder = p_holder OR lease_until < now()) ORDER BY did) AS x;
-$reset$;
-
 CREATE OR REPLACE FUNCTION unified_worker.repair_compare(
   p_did text[], p_claim int[], p_rev text[], p_first text[], p_end text[], p_kinds smallint[],
   p_kind smallint[], p_uri text[], p_cid text[], p_subject text[], p_subject_cid text[], p_created_at timestamptz[],

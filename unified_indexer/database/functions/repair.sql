@@ -171,12 +171,3 @@ BEGIN
   END IF;
   RETURN true;
 END $leave$;
-
--- What a worker had under way that is no more begins anew: its own from before its start, and what nobody has said a word of.
--- What was only to be compared is wanted no more: nobody reads what would come of it.
-CREATE OR REPLACE FUNCTION unified_worker.repair_reset(p_holder text) RETURNS bigint LANGUAGE sql AS $reset$
-  SELECT count(*) FILTER (WHERE unified_worker.repair_leave(
-    x.did, x.claim, CASE WHEN NOT x.check_only THEN 'wanted' END, NULL, interval '0', false)) FROM (
-    SELECT did, claim, check_only FROM unified_worker.repairs
-    WHERE holder IS NOT NULL AND (holder = p_holder OR lease_until < now()) ORDER BY did) AS x;
-$reset$;

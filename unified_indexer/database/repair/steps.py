@@ -44,14 +44,14 @@ SELECT unified_worker.repair_settle(x.did, x.claim, x.filtered, x.host)
 FROM unnest($1::text[], $2::int[], $3::boolean[], $4::int[]) AS x (did, claim, filtered, host)
 """
 LEAVE = "SELECT unified_worker.repair_leave($1, $2, $3, $4, $5, $6)"
-RESET = "SELECT unified_worker.repair_reset($1)"
-# What nobody works at any more. Each is left as `repair_reset` leaves it.
-EXPIRED = """
+# What nobody works at any more begins anew: what this holder had ($1; null: none), and what nobody has said a word of, but for
+# what is in hand ($2). What was only to be compared is wanted no more: nobody reads what would come of it.
+ABANDONED = """
 SELECT count(*) FILTER (WHERE unified_worker.repair_leave(
   x.did, x.claim, CASE WHEN NOT x.check_only THEN 'wanted' END, NULL, interval '0', false))
 FROM (
   SELECT did, claim, check_only FROM unified_worker.repairs
-  WHERE holder IS NOT NULL AND lease_until < now() AND did <> ALL ($1::text[]) ORDER BY did) AS x
+  WHERE holder IS NOT NULL AND (holder = $1 OR lease_until < now()) AND did <> ALL ($2::text[]) ORDER BY did) AS x
 """
 # Rows that somebody has locked are being worked at: their lease is looked after.
 KEEP = f"""
@@ -236,7 +236,7 @@ async def leave(
 
 async def reset(connection: Connection, holder: str) -> int:
     """Start again what this holder had under way, and what nobody has said a word of for long; return how many."""
-    return await connection.fetchval(RESET, holder)
+    return await connection.fetchval(ABANDONED, holder, [])
 
 
 async def keep(connection: Connection, holder: str, dids: Sequence[str]) -> None:
@@ -246,4 +246,4 @@ async def keep(connection: Connection, holder: str, dids: Sequence[str]) -> None
 
 async def expire(connection: Connection, in_hand: Sequence[str]) -> int:
     """Start again what nobody has said a word of for long, but for what is in hand here; return how many."""
-    return await connection.fetchval(EXPIRED, in_hand)
+    return await connection.fetchval(ABANDONED, None, in_hand)
