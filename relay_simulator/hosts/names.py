@@ -32,11 +32,10 @@ class NameServer(asyncio.DatagramProtocol):
         self._requests = requests
         self._transport: asyncio.DatagramTransport | None = None
 
-    async def start(self, host: str, port: int) -> int:
-        """Listen there; the port, which is a free one if 0 was asked for."""
+    async def start(self, host: str, port: int) -> None:
+        """Listen there."""
         transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(lambda: self, (host, port))
         self._transport = transport
-        return int(transport.get_extra_info("sockname")[1])
 
     def stop(self) -> None:
         """Listen no more."""

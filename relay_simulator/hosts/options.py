@@ -1,8 +1,6 @@
 """The command's options about the hosts beside the relay, and the hosts that they ask for."""
 
 import argparse
-import socket
-from contextlib import ExitStack
 from typing import NamedTuple
 
 from relay_simulator.changes import Change, parse_change
@@ -10,6 +8,7 @@ from relay_simulator.hosts.faults import ENDPOINTS, GROUPS, HostFaults
 from relay_simulator.hosts.ledger import Ledger
 from relay_simulator.hosts.services import Ports, Services
 from relay_simulator.hosts.spoken import ALTERATIONS, KINDS, parse_fault
+from relay_simulator.ports import free_port
 
 DIRECTORY_PORT, HOSTS_PORT = 2582, 2583  # the defaults, where the relay's port is not a free one
 
@@ -78,21 +77,12 @@ def host_options(arguments: argparse.Namespace) -> HostOptions | None:
     hosts = arguments.hosts_port if arguments.hosts_port is not None else 0 if free else HOSTS_PORT
     count = arguments.web_accounts
     first_web = hosts + arguments.pds_hosts + 1
-    web_ports = tuple(range(first_web, first_web + count)) if hosts else _free_ports(arguments.host, count)
+    web_ports = tuple(range(first_web, first_web + count)) if hosts else tuple(free_port() for _ in range(count))
     faults = HostFaults()
     for text in arguments.fault:
         parse_fault(text, faults)
     changes = tuple(sorted(arguments.change, key=lambda change: change.at_seq))
     return HostOptions(arguments.host, directory, hosts, web_ports, arguments.pds_hosts, changes, faults)
-
-
-def _free_ports(host: str, count: int) -> tuple[int, ...]:
-    """So many ports that nobody has."""
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind((host, 0))
-        return tuple(int(each.getsockname()[1]) for each in sockets)
 
 
 def _change(text: str) -> Change:

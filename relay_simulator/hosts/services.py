@@ -19,6 +19,7 @@ from relay_simulator.hosts.pds import Pds
 from relay_simulator.hosts.relay import Relay
 from relay_simulator.hosts.requests import Requests
 from relay_simulator.hosts.sites import Handles, WebAccount
+from relay_simulator.ports import free_port
 
 PLC_RATE = "100"  # look-ups per second: this directory bears more than the public one
 
@@ -74,7 +75,11 @@ class Services:
         return f"directory at {self.plc_url}, PDS hosts at {pds}, DNS at {self.dns} (UDP)\na worker's settings: {settings}"
 
     async def __aenter__(self) -> "Services":
-        await self.start()
+        try:
+            await self.start()
+        except BaseException:
+            await self.stop()
+            raise
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -95,7 +100,8 @@ class Services:
             await self._serve([*account.routes(), *handles], port)
         directory = await self._serve(Directory(ledger, answers, self.pds_urls).routes(), asked.directory)
         relay = await self._serve(Relay(ledger, answers, self.pds_urls, self.other_hosts).routes(), asked.relay)
-        dns = await self._names.start(self._host, asked.dns)
+        dns = asked.dns or free_port()
+        await self._names.start(self._host, dns)
         self.plc_url = f"http://{self._host}:{directory}"
         self.relay_url = f"http://localhost:{relay}"
         self.dns = f"{self._host}:{dns}"
@@ -115,5 +121,6 @@ class Services:
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)  # 0 would be for ever
         await runner.setup()
         self._runners.append(runner)
+        port = port or free_port()
         await web.TCPSite(runner, self._host, port).start()
-        return int(runner.addresses[0][1])
+        return port

@@ -7,6 +7,8 @@ import struct
 from collections.abc import Awaitable, Callable
 from types import TracebackType
 
+from relay_simulator.ports import free_port
+
 CHUNK = 65_536
 ACCEPTING = 10  # turns of the loop in which a connection that was accepted just now has come to `_client`
 CLOSING = 1.0  # seconds for what is written to go out
@@ -33,7 +35,7 @@ class Proxy:
         self.refusing = False
         self.rate: float | None = None
         self.cut_after: int | None = None
-        self.port = 0
+        self.port = free_port()  # stays the same, however often it listens
 
     async def __aenter__(self) -> "Proxy":
         await self.listen()
@@ -42,7 +44,6 @@ class Proxy:
     async def listen(self) -> None:
         """Take connections, at the same port as before."""
         self._server = await asyncio.start_server(self._client, "127.0.0.1", self.port)
-        self.port = self._server.sockets[0].getsockname()[1]
 
     def deafen(self) -> None:
         """Nothing listens any more; the connections that there are go on."""

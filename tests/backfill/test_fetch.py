@@ -9,8 +9,8 @@ import pytest
 from relay_simulator.archive import BlockOrder
 from relay_simulator.changes import Change
 from relay_simulator.hosts.faults import Altered, Cut, HostFault, Limited, Redirect, Remaining, Slow, Status, Text
+from relay_simulator.ports import free_port
 from testing.fetching import FIRST, fetching
-from testing.servers import free_port
 from testing.waiting import until
 from unified_indexer.backfill import fetch as module
 from unified_indexer.backfill import pace, turns

@@ -11,10 +11,10 @@ import asyncpg
 import pytest
 
 from relay_simulator.hosts.faults import Status
+from relay_simulator.ports import free_port
 from testing.database_side import Worker
 from testing.fetching import Fetching, fetching
 from testing.finding import nothing
-from testing.servers import free_port
 from testing.waiting import until
 from unified_indexer.accounts.crew import Crew
 from unified_indexer.backfill import fetch

@@ -13,10 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from relay_simulator.ports import free_port
 from relay_simulator.server import RelayServer
 from testing.databases import connected, differences, saved
 from testing.processes import ROOT, Cold
-from testing.servers import FAST, fast_parent, free_port, make_server, server_directory
+from testing.servers import FAST, fast_parent, make_server, server_directory
 from testing.traffic import traffic
 from testing.workers import settings
 

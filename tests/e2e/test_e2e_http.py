@@ -19,11 +19,11 @@ from prometheus_client.parser import text_string_to_metric_families
 from relay_simulator.faults import Refuse
 from relay_simulator.generator import Generator, Settings
 from relay_simulator.mix import Mix
+from relay_simulator.ports import free_port
 from relay_simulator.server import RelayServer
 from relay_simulator.truth import CommitTruth
 from testing.databases import connected, saved
 from testing.processes import Process
-from testing.servers import free_port
 from testing.traffic import traffic, traffic_of
 from testing.waiting import until
 from testing.workers import running, settings

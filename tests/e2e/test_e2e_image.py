@@ -16,10 +16,11 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from relay_simulator.ports import free_port
 from relay_simulator.server import RelayServer
 from testing.databases import differences, saved
 from testing.processes import ROOT, Cold
-from testing.servers import FAST, fast_parent, free_port, make_server, server_directory
+from testing.servers import FAST, fast_parent, make_server, server_directory
 from testing.stand_in import base_files
 from testing.traffic import traffic
 from testing.workers import settings

@@ -19,6 +19,7 @@ from relay_simulator.encoding import error_frame
 from relay_simulator.faults import Say
 from relay_simulator.feed import Feed, RecentFrames
 from relay_simulator.generator import Generator, Settings
+from relay_simulator.ports import free_port
 from relay_simulator.records import POST, Record
 from relay_simulator.repository import written
 from relay_simulator.server import RelayServer
@@ -86,7 +87,7 @@ async def test_the_page_follows_what_happens(database: str, tmp_path: Path) -> N
     """The rate changes; the relay falls silent, and goes on; the worker is killed, and started again on its port."""
     async with feeding(50) as (relay, feed):
         env = settings(database, relay.url, READY_LAG_SECONDS="8")
-        worker = Brisk(tmp_path, **env | {"HTTP_BIND": "127.0.0.1:0"})
+        worker = Brisk(tmp_path, **env | {"HTTP_BIND": f"127.0.0.1:{free_port()}"})
         async with worker, looking(url := await page_of(worker)) as look:
             await look.page.evaluate("window.opened = 'once'")
             await look.state_is("ready")

@@ -17,10 +17,10 @@ from typing import Any
 
 import pytest
 
+from relay_simulator.ports import free_port
 from relay_simulator.server import RelayServer
 from testing.monitoring import CONFIG, RULES, Query, alerts, queries
 from testing.processes import Process
-from testing.servers import free_port
 from testing.traffic import traffic
 from testing.workers import settings
 

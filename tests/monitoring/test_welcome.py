@@ -12,9 +12,10 @@ from urllib.parse import urlsplit
 import psutil
 import pytest
 
+from relay_simulator.ports import free_port
 from relay_simulator.server import RelayServer
 from testing.processes import Process
-from testing.servers import free_port, server_directory
+from testing.servers import server_directory
 from testing.traffic import traffic
 from testing.waiting import until
 from testing.workers import finished, running, settings

@@ -10,7 +10,7 @@ from relay_simulator.generator import Settings
 from relay_simulator.hosts.faults import Altered
 from relay_simulator.hosts.ledger import Ledger
 from relay_simulator.hosts.services import Services
-from testing.servers import free_port
+from relay_simulator.ports import free_port
 from unified_indexer.errors import Rejected
 from unified_indexer.identity.client import Client
 from unified_indexer.identity.directory import Directory

@@ -22,8 +22,8 @@ from relay_simulator.generator import Generator, Settings
 from relay_simulator.hosts.faults import Altered
 from relay_simulator.hosts.ledger import Ledger
 from relay_simulator.hosts.services import Services
+from relay_simulator.ports import free_port
 from relay_simulator.truth import CommitTruth, Sent
-from testing.servers import free_port
 
 Json = dict[str, Any]
 

@@ -16,8 +16,9 @@ import asyncpg
 import pytest
 
 from relay_simulator.certificates import Certificates, make_certificates
+from relay_simulator.ports import free_port
 from testing.processes import Process
-from testing.servers import FAST, HAS_15, fast_parent, free_port, make_server, server_directory
+from testing.servers import FAST, HAS_15, fast_parent, make_server, server_directory
 from unified_indexer.database.connection.pool import DatabasePool
 from unified_indexer.database.connection.tls import tls_fault
 from unified_indexer.database.schema.ready import START_PATIENCE, make_ready
