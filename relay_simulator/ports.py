@@ -1,19 +1,24 @@
 """Ports for servers that are started later, or stopped and started again at the same one."""
 
+import fcntl
+import functools
+import os
 import secrets
 import socket
-import sys
+import tempfile
+from pathlib import Path
 
 # The system gives outgoing connections ports from 32,768 up (Linux), or from 49,152 up (others). What is below stays free.
 FIRST, LAST = 15_000, 32_000
-_reserved: dict[int, socket.socket] = {}
+_reserved: set[int] = set()
 
 
 def free_port() -> int:
-    """A TCP and UDP port of 127.0.0.1 that nobody has. On Linux no other process is given it by this while this one lives."""
+    """A TCP and UDP port of 127.0.0.1 that nobody has. No other process is given it by this while this one lives."""
     while True:
         port = FIRST + secrets.randbelow(LAST - FIRST)
         if port not in _reserved and _nobody_has(port) and _reserve(port):
+            _reserved.add(port)
             return port
 
 
@@ -28,13 +33,16 @@ def _nobody_has(port: int) -> bool:
 
 
 def _reserve(port: int) -> bool:
-    """Whether this process is the first to ask. A name in Linux's abstract space ends with its process, and leaves no file."""
-    name = socket.socket(socket.AF_UNIX)
+    """Whether this process is the first of those that live to ask: it has the lock of this byte until it ends."""
     try:
-        if sys.platform == "linux":
-            name.bind(f"\0unified-free-port-{port}")
+        fcntl.lockf(_locks(), fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
     except OSError:
-        name.close()
         return False
-    _reserved[port] = name
     return True
+
+
+@functools.cache
+def _locks() -> int:
+    """A file, of which each byte stands for the port of that number."""
+    path = Path(tempfile.gettempdir()) / f"unified-free-ports-{os.getuid()}"
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

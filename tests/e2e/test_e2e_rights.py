@@ -14,6 +14,7 @@ from testing.database_side import opened
 from testing.databases import connected, differences
 from testing.processes import Process
 from testing.traffic import traffic
+from testing.waiting import until
 from testing.workers import finished, running, settings
 from unified_indexer.database.background.rebuild import Rebuild
 from unified_indexer.database.connection.pool import DatabasePool
@@ -25,6 +26,10 @@ from unified_indexer.records import RECORD_TYPES
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "security.md").read_text(encoding="utf-8")
 EMPTY, APPLICATION, READER = re.findall(r"```sql\n(.*?)```", DOCUMENT, re.DOTALL)
 OF_INDEXER = "SELECT count(*) FROM pg_class WHERE relowner = 'indexer'::regrole AND relnamespace = 'public'::regnamespace"
+NOBODY_WRITES = """
+SELECT count(*) = 0 FROM pg_locks WHERE locktype = 'advisory' AND database = (
+  SELECT oid FROM pg_database WHERE datname = current_database())
+"""
 # What a role without superuser's rights could still have been given.
 ATTRIBUTES = """
 SELECT rolsuper OR rolcreaterole OR rolcreatedb OR rolreplication OR rolbypassrls
@@ -178,6 +183,8 @@ async def ready(url: str) -> None:
     pool = DatabasePool(url, size=2, name="relay.test", durable=False)
     await make_ready(pool, RECORD_TYPES)
     pool.terminate()
+    async with connected(url) as connection:
+        await until(lambda: connection.fetchval(NOBODY_WRITES), "the server has seen its end")
 
 
 async def test_a_schema_where_anybody_may_create_functions_is_warned_of(
