@@ -26,6 +26,7 @@ selection.py     which accounts and collections are indexed
 shares.py        which accounts are whose, where several workers share the stream
 json.py          JSON that jsonb accepts
 formatting.py    numbers, sizes and times as text
+collector.py     Python's collector of cycles, set for a worker
 descriptors.py   the three standard descriptors, open in any case
 version.py       the version, in one place
 """

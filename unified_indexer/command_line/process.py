@@ -15,6 +15,7 @@ from types import TracebackType
 
 import uvloop
 
+from unified_indexer import collector
 from unified_indexer.command_line import cli
 from unified_indexer.command_line.signals import StreamWorker, Words, signalled, until_signal
 from unified_indexer.config.database_url import redacted
@@ -44,6 +45,7 @@ def main(make: Callable[[Config, bool, Until | None], StreamWorker], argv: Seque
     code = 0
     try:
         arguments = cli.parse(argv)  # imports all commands: a Ctrl-C may come meanwhile
+        collector.settle()
         only_looks = arguments.command is not None and arguments.command.only_looks
         config = Config.from_env(embedded=arguments.embedded is not None, tolerant=only_looks)
         # What a command finds goes to stdout, alone; the worker's log is what it has to say.
