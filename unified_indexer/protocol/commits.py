@@ -95,8 +95,8 @@ def commit(fields: dict[str, Any], frame: bytes, clock: Clock, *, claims: bool) 
     if fields.get("commit") != root:
         raise Rejected("commit_cid_mismatch", "the message's commit is not the root of its CAR")
     usable, refused = _judged(ops, did, blocks, len(cast("bytes", fields["blocks"])) + MAX_REPEATED_BYTES)
-    decoded = Commit(seq, did, rev, known_since, time, data, False, usable, refused, frame)
-    return decoded._replace(claim=read_claim(fields), blocks=blocks) if claims else decoded
+    claim, shown_blocks = (read_claim(fields), blocks) if claims else (None, {})
+    return Commit(seq, did, rev, known_since, time, data, False, usable, refused, frame, claim, shown_blocks)
 
 
 def sync(fields: dict[str, Any], frame: bytes, clock: Clock) -> Sync:
