@@ -25,6 +25,9 @@ from unified_indexer.records import RECORD_TYPES
 from unified_indexer.records.base.record_type import EVERY_OTHER
 from unified_indexer.version import VERSION
 
+# The two formats, as one would ask for them: what else a client asks for (a version, an escape) makes no text of its own.
+PLAIN = "text/plain"
+OPENMETRICS = "application/openmetrics-text"
 KEPT_FOR = 1.0  # seconds: whoever asks more often gets the same again, so that asking can't take the loop's time
 
 
@@ -43,8 +46,8 @@ class Exposition(Collector):
         ProcessCollector(registry=self._registry)
 
     def text(self, accept: str) -> tuple[bytes, str]:
-        """The exposition in a format that `accept` (a request's header) allows, and its content type."""
-        encode, content_type = choose_encoder(accept)
+        """The exposition, in OpenMetrics where `accept` (a request's header) names it, else plain; and its content type."""
+        encode, content_type = choose_encoder(OPENMETRICS if OPENMETRICS in accept else PLAIN)
         made_at, text = self._made.get(content_type, (-KEPT_FOR, b""))
         if self._clock() - made_at >= KEPT_FOR:
             text = encode(self._registry)
