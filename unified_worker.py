@@ -87,6 +87,7 @@ class UnifiedWorker:
             publishes=config.publish is not None,
             share=config.share,
             on_standby=self._lifecycle.standby if config.standby else None,
+            after_standby=self._lifecycle.standby_ends,
         )
         self.selection = Selection(config.collections, accounts=config.chosen.accounts)
         self.choosing = Choosing(self.pool, self.selection, config.chosen)

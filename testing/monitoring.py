@@ -1,11 +1,15 @@
 """What is deployed for monitoring, read for the tests, and the metrics that it is held against."""
 
 import json
+import os
 import re
+import shutil
+import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pytest
 import yaml
 
 from unified_indexer.config.settings import Config
@@ -49,6 +53,11 @@ def exposition() -> str:
     partitions.cursor, partitions.time, partitions.memory = 1, now, 0.5
     worker.session.watermark = partitions
     worker.backfill.progress.standing = FETCHING
+    return exposition_of(worker)
+
+
+def exposition_of(worker: UnifiedWorker) -> str:
+    """What /metrics answers for this worker, as it is."""
     return Exposition(History(worker.gauges), "relay.test", 60).text("")[0].decode()
 
 
@@ -64,6 +73,16 @@ def exported_names() -> set[str]:
         for name, kind in families().items()
         for suffix in (("_bucket", "_sum", "_count") if kind == "histogram" else ("",))
     }
+
+
+def promtool(*arguments: str | Path) -> None:
+    """Runs promtool, which must find no fault; skips where it is not installed."""
+    program = shutil.which("promtool")
+    if program is None:
+        pytest.skip("promtool is not installed (Debian: prometheus)")
+    roomy = os.environ | {"GOGC": "400"}  # it lives for a second, so its garbage may stay
+    done = subprocess.run([program, *arguments], capture_output=True, text=True, timeout=60, env=roomy)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def names_in(expr: str) -> set[str]:

@@ -17,6 +17,8 @@ def test_a_start_a_lost_lock_and_a_decision_follow_one_another() -> None:
     assert lifecycle.phase == Phase("lost")
     lifecycle.standby()
     assert lifecycle.phase == Phase("standby")
+    lifecycle.standby_ends()
+    assert lifecycle.phase == Phase("starting")
     lifecycle.running()
     lifecycle.held("RELAY_URL")
     assert lifecycle.phase == Phase("held", "RELAY_URL")
@@ -26,7 +28,13 @@ def test_a_start_a_lost_lock_and_a_decision_follow_one_another() -> None:
 def test_stopping_is_the_last_phase() -> None:
     lifecycle = Lifecycle()
     lifecycle.stopping("SIGTERM")
-    for other in (lifecycle.running, lifecycle.lost, lifecycle.standby, lambda: lifecycle.held("a decision")):
+    for other in (
+        lifecycle.running,
+        lifecycle.lost,
+        lifecycle.standby,
+        lifecycle.standby_ends,
+        lambda: lifecycle.held("a decision"),
+    ):
         other()
         assert lifecycle.phase == Phase("stopping", "SIGTERM")
     assert lifecycle.phase.stopping

@@ -8,8 +8,9 @@ State = Literal["starting", "standby", "running", "lost", "held", "stopping"]
 class Phase(NamedTuple):
     """A state and its reason. It is immutable, so observers may keep it.
 
-    starting: the database is not reached, or not prepared yet. standby: another worker has the lock. running: the lock is held,
-    and a session works under it. lost: the lock was lost, and is being taken again. held: an operator must decide.
+    starting: the database is not reached, or not prepared yet. standby: another worker has the lock, as the database said just
+    now. running: the lock is held, and a session works under it. lost: the lock was lost, and is being taken again.
+    held: an operator must decide.
     stopping: `run` is about to return.
     `why` is the decision that is needed, or what asked for the stop.
     """
@@ -21,6 +22,12 @@ class Phase(NamedTuple):
     def stopping(self) -> bool:
         """Whether it is the last phase."""
         return self.state == "stopping"
+
+    @property
+    def reads(self) -> bool:
+        """Whether this worker writes the relay's events, or will continue where it was. Otherwise its last session says nothing
+        of now: another worker writes, nobody has decided, or nothing is known yet."""
+        return self.state in ("running", "lost", "stopping")
 
 
 class Lifecycle:
@@ -37,6 +44,10 @@ class Lifecycle:
     def standby(self) -> None:
         """Enter this phase when another worker has the lock, and this one waits to take its place."""
         self._enter(Phase("standby"))
+
+    def standby_ends(self) -> None:
+        """Enter the first phase again: the lock is ours, or the database is away."""
+        self._enter(Phase("starting"))
 
     def running(self) -> None:
         """Enter this phase when a session has begun."""

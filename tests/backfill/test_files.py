@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from testing.workers import settings
 from unified_indexer.backfill.files import NoRoom, TemporaryFile, in_thread
+from unified_indexer.config.settings import Config
+from unified_worker import UnifiedWorker
 
 
 def test_what_is_written_is_read_at_any_place() -> None:
@@ -72,3 +75,16 @@ async def test_a_thread_gives_and_raises_as_its_work_does() -> None:
     assert await in_thread(lambda: 7) == 7
     with pytest.raises(ZeroDivisionError):
         await in_thread(lambda: 1 // 0)
+
+
+@pytest.mark.parametrize(("backfill", "place", "warnings"), [("repair", "gone", 1), ("repair", ".", 0), ("off", "gone", 0)])
+async def test_a_start_says_that_large_repos_have_no_place(
+    backfill: str, place: str, warnings: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    worker = UnifiedWorker(
+        Config.from_env(settings("postgresql://nobody@127.0.0.1:1/nothing", "ws://127.0.0.1:1", BACKFILL=backfill))
+    )
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / place))
+    for task in worker.backfill.work():
+        task.close()
+    assert caplog.text.count("no temporary file can be made ([Errno 2]") == caplog.text.count("set TMPDIR") == warnings

@@ -99,6 +99,22 @@ async def test_who_asks_often_gets_the_same_again(monkeypatch: pytest.MonkeyPatc
     assert openmetrics.endswith(b"# EOF\n")
 
 
+async def test_whatever_clients_ask_for_there_are_two_texts() -> None:
+    """A client may invent versions without end: none makes a text that is kept, and none is a fault."""
+    made = Exposition(History((await worker()).gauges), "relay.test", 60, clock=lambda: 50.0)
+    found = {
+        made.text(f"{kind}{version}{escape}")[1]
+        for kind in ("text/plain", "application/openmetrics-text")
+        for version in ("", "; version=abc", "; version=1.x", *(f"; version=1.0.{number}" for number in range(100)))
+        for escape in ("", "; escaping=allow-utf-8", "; escaping=abc")
+    }
+    assert found == {
+        "text/plain; version=0.0.4; charset=utf-8",
+        "application/openmetrics-text; version=1.0.0; charset=utf-8",
+    }
+    assert len(made._made) == 2  # pyright: ignore[reportPrivateUsage]
+
+
 def posts(count: int) -> list[Commit]:
     """Commits of the simulator that write a post with a text, alone."""
     found: list[Commit] = []

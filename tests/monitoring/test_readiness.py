@@ -1,9 +1,12 @@
 """Why the worker is not ready: each phase of its life has its reason; without a session there is nothing to show."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
+from testing.monitoring import exposition_of
 from testing.workers import settings
 from unified_indexer.config.settings import Config
 from unified_indexer.monitoring.readiness import reasons
@@ -14,6 +17,12 @@ from unified_worker import UnifiedWorker
 
 def worker(**env: str) -> UnifiedWorker:
     return UnifiedWorker(Config.from_env(settings("postgresql://nobody@127.0.0.1:1/nothing", "ws://127.0.0.1:1", **env)))
+
+
+def exported(one: UnifiedWorker) -> dict[str, float]:
+    """The series that /metrics has now, those of one label for the last of them."""
+    families = text_string_to_metric_families(exposition_of(one))
+    return {sample.name: sample.value for family in families for sample in family.samples}
 
 
 def start(_: UnifiedWorker) -> None:
@@ -35,6 +44,11 @@ def lose(one: UnifiedWorker) -> None:
 
 def stand_by(one: UnifiedWorker) -> None:
     one._lifecycle.standby()  # pyright: ignore[reportPrivateUsage]
+
+
+def wait_for_the_database(one: UnifiedWorker) -> None:
+    stand_by(one)
+    one._lifecycle.standby_ends()  # pyright: ignore[reportPrivateUsage]
 
 
 @pytest.mark.parametrize(
@@ -59,6 +73,37 @@ async def test_while_it_runs_all_that_is_missing_is_named() -> None:
     one.begin(Stored())
     assert [reason.name for reason in reasons(one.gauges, 60)] == ["database", "not_connected", "lag"]
     assert [reason.name for reason in reasons(one.gauges, 0)] == ["database", "not_connected"]
+
+
+@pytest.mark.parametrize(
+    ("step", "answers"),
+    [(stand_by, 1), (wait_for_the_database, 0), (hold, None)],
+    ids=["standby", "starting", "held"],
+)
+async def test_what_the_last_session_said_is_not_shown_once_another_worker_writes(
+    step: Callable[[UnifiedWorker], None], answers: float | None
+) -> None:
+    one = worker(PUBLISH="redis://127.0.0.1")
+    before = exported(one)
+    one.begin(Stored(1, datetime(2026, 1, 1, tzinfo=UTC)))
+    one.session.position.seq = 7
+    at_work = exported(one)
+    assert at_work["unified_worker_received_seq"] == 7
+    step(one)
+    assert (one.gauges.received_seq, one.gauges.cursor, one.gauges.lag, one.gauges.connected) == (None, None, None, False)
+    resting = exported(one)
+    gone = at_work.keys() - resting.keys()
+    assert {f"unified_worker_{name}" for name in ("connected", "lag_seconds", "received_seq", "publish_failing_seconds")} < gone
+    assert not any(name.endswith(("_total", "_created")) for name in gone)
+    assert resting.get("unified_worker_database_answering") == answers
+    assert before.keys() >= resting.keys()
+
+
+async def test_a_worker_whose_connection_is_lost_says_how_far_it_is() -> None:
+    one = worker()
+    lose(one)
+    assert exported(one)["unified_worker_connected"] == 0
+    assert one.gauges.session is one.session
 
 
 async def test_before_the_first_session_there_is_nothing_to_show() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 
 from unified_indexer.command_line import cli, signals
+from unified_indexer.config import stream_url
 from unified_indexer.config.settings import SETTINGS
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "kubernetes"
@@ -55,6 +56,7 @@ def test_the_container_is_started_as_the_worker_wants_it() -> None:
     assert container["securityContext"]["readOnlyRootFilesystem"] is True
     assert container["securityContext"]["runAsNonRoot"] is True
     assert {mount["name"] for mount in container["volumeMounts"]} == {volume["name"] for volume in pod["volumes"]}
+    assert "/tmp" in {mount["mountPath"] for mount in container["volumeMounts"]}  # for large repos
 
 
 def test_the_network_is_open_for_what_the_worker_asks_and_no_more() -> None:
@@ -65,6 +67,8 @@ def test_the_network_is_open_for_what_the_worker_asks_and_no_more() -> None:
     assert spec["podSelector"]["matchLabels"] == deployment["spec"]["selector"]["matchLabels"]
     assert spec["policyTypes"] == ["Ingress", "Egress"]
     assert [rule["ports"] for rule in spec["ingress"]] == [[{"protocol": "TCP", "port": "http"}]]
+    (anywhere,) = (rule["ports"] for rule in spec["egress"] if "to" not in rule)
+    assert anywhere == [{"protocol": "TCP", "port": port} for port in (5432, stream_url.DEFAULT_PORT)]
     (public,) = (rule["to"] for rule in spec["egress"] if rule["ports"] == [{"protocol": "TCP", "port": 443}])
     (closed,) = (block["ipBlock"]["except"] for block in public if block["ipBlock"]["cidr"] == "0.0.0.0/0")
     for address in ("10.1.2.3", "100.64.0.1", "127.0.0.1", "169.254.169.254", "172.31.255.255", "192.168.0.1"):

@@ -2,10 +2,7 @@
 
 import itertools
 import json
-import os
 import re
-import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -24,22 +21,13 @@ from testing.monitoring import (
     exported_names,
     families,
     names_in,
+    promtool,
     queries,
 )
 
 ALERTS = [alert["alert"] for alert in alerts()]
 PANELS: list[dict[str, Any]] = dashboard()["panels"]
 COLUMNS = 24  # of Grafana's grid
-
-
-def promtool(*arguments: str | Path) -> None:
-    """Runs promtool, which must find no fault; skips where it is not installed."""
-    program = shutil.which("promtool")
-    if program is None:
-        pytest.skip("promtool is not installed (Debian: prometheus)")
-    roomy = os.environ | {"GOGC": "400"}  # it lives for a second, so its garbage may stay
-    done = subprocess.run([program, *arguments], capture_output=True, text=True, timeout=60, env=roomy)
-    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def unit_tests() -> list[dict[str, Any]]:
@@ -157,6 +145,17 @@ def test_the_dashboard_goes_with_any_data_source() -> None:
     users += [target for panel in board["panels"] for target in panel["targets"]]
     assert all(user["datasource"] == variable for user in users)
     assert "id" not in board  # each Grafana gives its own
+
+
+def test_prometheus_asks_every_worker_of_the_compose_file_by_its_name() -> None:
+    """One that stands by is not always there: its name is looked up, and what has no address is not missed."""
+    services = yaml.safe_load((ROOT / "docker-compose.unified.yml").read_text(encoding="utf-8"))["services"]
+    workers = {name for name, one in services.items() if one.get("build") and "ingest" not in one["command"]}
+    (job,) = yaml.safe_load(CONFIG.read_text(encoding="utf-8"))["scrape_configs"]
+    (fixed,), (looked_up,) = job["static_configs"], job["dns_sd_configs"]
+    optional = {name for name in workers if "profiles" in services[name]}
+    assert {target.removesuffix(":8080") for target in fixed["targets"]} == workers - optional
+    assert (set(looked_up["names"]), looked_up["type"], looked_up["port"]) == (optional, "A", 8080)
 
 
 def test_grafana_finds_the_dashboard_and_prometheus() -> None:

@@ -167,8 +167,31 @@ def test_the_stream_s_server_is_one_that_the_ingester_takes(compose: dict[str, A
     assert options["--appendonly"] == "yes"
     assert "--maxmemory" in options
     assert "ports" not in server
-    assert ingester["environment"] == worker["environment"]
+    assert ingester["environment"] == {**worker["environment"], "HTTP_BIND": ""}
     assert ingester["command"] == ["ingest"]
+
+
+def built_here(compose: dict[str, Any]) -> dict[str, tuple[dict[str, Any], bool]]:
+    """The services of the image, and whether each is the worker rather than one of its commands."""
+    ours = {name: service for name, service in compose["services"].items() if service.get("build") == "."}
+    return {name: (service, all(word.startswith("-") for word in service["command"])) for name, service in ours.items()}
+
+
+def test_a_worker_that_may_write_nowhere_has_a_place_for_large_repos(compose: dict[str, Any]) -> None:
+    """On disk: a tmpfs would count for mem_limit."""
+    workers = [service for service, is_worker in built_here(compose).values() if is_worker]
+    assert len(workers) == 2
+    for worker in workers:
+        assert worker["read_only"] is True
+        (volume,) = (mount.removesuffix(":/tmp") for mount in worker["volumes"] if mount.endswith(":/tmp"))
+        assert volume in compose["volumes"]
+
+
+def test_who_serves_no_http_has_no_health_that_is_asked_by_http(compose: dict[str, Any]) -> None:
+    ours = built_here(compose)
+    assert {is_worker for _, is_worker in ours.values()} == {True, False}
+    for name, (service, is_worker) in ours.items():
+        assert (service["environment"]["HTTP_BIND"] != "") is is_worker, name
 
 
 @pytest.mark.parametrize("name", ["prometheus", "grafana"])

@@ -86,6 +86,13 @@ def test_one_memory_limit_is_set_and_told() -> None:
     assert re.findall(r"(\d+) MB is a limit", told) == [limit.removesuffix("M")]
 
 
+def test_large_repos_are_files_on_disk() -> None:
+    """/tmp may be a tmpfs, which counts for MemoryMax."""
+    unit = directives()
+    assert "TMPDIR=/var/tmp" in unit["Environment"]
+    assert unit["PrivateTmp"] == ["yes"]  # it may write there, and nobody else sees it
+
+
 def test_it_starts_the_command_that_is_installed_with_the_settings_beside_it() -> None:
     unit = directives()
     assert Path(unit["ExecStart"][0]).name == program_name.INSTALLED

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from unified_indexer.accounts.documents import Documents
+from unified_indexer.backfill import files
 from unified_indexer.backfill.allowance import Allowance
 from unified_indexer.backfill.fetch import Fetcher
 from unified_indexer.backfill.finding import Finding
@@ -34,6 +35,7 @@ log = logging.getLogger(__name__)
 PAUSE = 1.0  # seconds after a failure
 POLL = 0.2  # seconds between two looks whether something is still in the way
 GB = 10**9  # bytes
+NO_FILES = "Repos of more than 8 MiB can't be fetched: no temporary file can be made (%s); set TMPDIR to a folder on disk"
 
 
 class Backfill:
@@ -86,6 +88,8 @@ class Backfill:
         """The tasks to run until they are cancelled, as long as one session."""
         if not self._enabled:
             return []
+        if (why := files.lacking()) is not None:
+            log.warning(NO_FILES, why)
         return [
             self._repairs.keep_repairing(),
             self._find(),

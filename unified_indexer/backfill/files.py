@@ -44,6 +44,15 @@ class TemporaryFile:
         self._file.close()
 
 
+def lacking() -> str | None:
+    """Why no such file can be made here; None if one can."""
+    try:
+        TemporaryFile().close()
+    except NoRoom as error:
+        return str(error)
+    return None
+
+
 async def in_thread(work: Callable[[], T]) -> T:
     """What `work` gives, done in a thread: a slow disk holds up nothing else. Who is cancelled waits for its end all the same,
     because nobody may close a file that a thread is at work on."""

@@ -55,6 +55,11 @@ class Gauges:
         return self._stages.phase
 
     @property
+    def session(self) -> Session | None:
+        """The session at work; None before the first one, and where the last one says nothing of now (`Phase.reads`)."""
+        return self._stages.last_session if self.phase.reads else None
+
+    @property
     def metrics(self) -> Metrics:
         """The counters since the start."""
         return self._stages.metrics
@@ -76,8 +81,8 @@ class Gauges:
 
     @property
     def lanes(self) -> tuple[Lane, ...]:
-        """The lanes, with their waiting events; before the first session the same number of empty lanes."""
-        session = self._stages.last_session
+        """The lanes, with their waiting events; without a session the same number of empty lanes."""
+        session = self.session
         return self._empty if session is None else session.lanes.all
 
     @property
@@ -111,13 +116,13 @@ class Gauges:
     @property
     def connected(self) -> bool:
         """Whether the relay's stream is open."""
-        session = self._stages.last_session
+        session = self.session
         return session is not None and session.firehose.connected
 
     @property
     def next_attempt(self) -> float | None:
         """Seconds until the next attempt to connect to the relay; None while none is scheduled."""
-        session = self._stages.last_session
+        session = self.session
         at = None if session is None else session.firehose.next_attempt_at
         return None if at is None else max(0.0, at - monotonic())
 
@@ -129,19 +134,19 @@ class Gauges:
     @property
     def received_seq(self) -> int | None:
         """The highest seq received."""
-        session = self._stages.last_session
+        session = self.session
         return None if session is None else session.position.seq
 
     @property
     def cursor(self) -> int | None:
         """The highest seq up to which everything is written."""
-        session = self._stages.last_session
+        session = self.session
         return None if session is None else session.watermark.cursor
 
     @property
     def written_time(self) -> datetime | None:
         """The stream's time at the cursor, aware; None before the first event, if no cursor was stored."""
-        session = self._stages.last_session
+        session = self.session
         return None if session is None else session.watermark.time
 
     @property
@@ -162,7 +167,7 @@ class Gauges:
     @property
     def stream(self) -> Partitions | None:
         """This worker's part of a stream's server; None where it reads the relay itself."""
-        session = self._stages.last_session
+        session = self.session
         return session.watermark if session is not None and isinstance(session.watermark, Partitions) else None
 
     @property

@@ -16,6 +16,7 @@ from testing.commits import POST, Stream, did, post, put
 from testing.database_side import Worker, opened
 from testing.databases import connected
 from testing.faults.proxy import Proxy, to_socket
+from testing.waiting import until as waiting_until
 from unified_indexer.database.connection import lock as lock_module
 from unified_indexer.database.connection import pool as pool_module
 from unified_indexer.database.connection.pool import DatabasePool, LockLost
@@ -109,7 +110,14 @@ async def test_a_standby_outlives_its_connection(database: str, caplog: pytest.L
     standbys = "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND mode = 'ShareLock' AND granted"
     async with opened(database) as first:
         told: list[bool] = []
-        pool = DatabasePool(database, size=2, name="relay.test", durable=True, on_standby=lambda: told.append(True))
+        pool = DatabasePool(
+            database,
+            size=2,
+            name="relay.test",
+            durable=True,
+            on_standby=lambda: told.append(True),
+            after_standby=lambda: told.append(False),
+        )
         waiting = asyncio.create_task(make_ready(pool, RECORD_TYPES, patience=0))
         before = 0
         for _ in range(2):
@@ -117,10 +125,12 @@ async def test_a_standby_outlives_its_connection(database: str, caplog: pytest.L
                 while (pid := await first.value(standbys)) in (None, before):
                     await asyncio.sleep(0.02)
             before = pid
+            told.clear()
             await first.value("SELECT pg_terminate_backend($1)", pid)
+            await waiting_until(lambda: False in told, "the standby says that the database is away", 10)
         first.pool.terminate()
         await asyncio.wait_for(waiting, 20)
-        assert told
+        assert told[-1] is False
         assert caplog.text.count("standing by to take its place") == 1
         assert not pool.lock.standing_by
         assert await first.value(standbys) is None

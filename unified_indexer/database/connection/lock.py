@@ -84,17 +84,28 @@ class Held(NamedTuple):
 
 class WorkerLock:
     """The lock of one share of a relay's stream. `on_standby`: None, or called where another worker has it; then this one waits
-    for as long as it takes."""
+    for as long as it takes. `after_standby`: called when it has the lock then, or when the database no longer answers."""
 
-    def __init__(self, host: str, share: Share, on_standby: Callable[[], None] | None) -> None:
+    def __init__(
+        self, host: str, share: Share, on_standby: Callable[[], None] | None, after_standby: Callable[[], None] | None = None
+    ) -> None:
         self.standing_by = False
         self._host = host
         self._share = share
         self._service = share.service(host)
         self._on_standby = on_standby
+        self._after_standby = after_standby
 
     async def take(self, connection: Connection) -> None:
         """Take the lock in this session. Raises OperatorError where another worker keeps it."""
+        try:
+            await self._wait(connection)
+        finally:
+            if self.standing_by and self._after_standby is not None:
+                self._after_standby()
+        self.standing_by = False
+
+    async def _wait(self, connection: Connection) -> None:
         deadline = time.monotonic() + LOCK_PATIENCE
         told = marked = False
         while True:
@@ -103,7 +114,6 @@ class WorkerLock:
                 if taken:
                     if marked:
                         await connection.fetchval(UNLOCK_SHARED, standby_key(self._service))
-                    self.standing_by = False
                     return
                 waits = self._on_standby is not None and others is None
                 holder = others or await connection.fetchval(HOLDER, lock_key(self._service))

@@ -44,7 +44,7 @@ class DatabasePool:
     `url`: a PostgreSQL connection string. `size`: connections at most, the lock's included. `name`: the relay's host.
     `durable`: whether a call returns only when its commits are on disk. `exclusive`: whether the lock is taken; who writes no
     cursor does without. `publishes`: whether what is written is noted for PUBLISH. `share`: the part of the relay's accounts
-    that the lock is for. `on_standby`: as WorkerLock's.
+    that the lock is for. `on_standby`, `after_standby`: as WorkerLock's.
     """
 
     def __init__(
@@ -58,13 +58,14 @@ class DatabasePool:
         publishes: bool = False,
         share: Share = WHOLE,
         on_standby: Callable[[], None] | None = None,
+        after_standby: Callable[[], None] | None = None,
     ) -> None:
         self.size = size
         self.durable = durable
         self.url = url
         self.name = name
         self.service = share.service(name)
-        self.lock = WorkerLock(name, share, on_standby)
+        self.lock = WorkerLock(name, share, on_standby, after_standby)
         self.answered_at = -math.inf  # when the lock's connection answered last, by time.monotonic
         self._exclusive = exclusive
         self._publishes = publishes

@@ -25,6 +25,9 @@ from unified_indexer.records import RECORD_TYPES
 from unified_indexer.records.base.record_type import EVERY_OTHER
 from unified_indexer.version import VERSION
 
+# The two formats, as one would ask for them: what else a client asks for (a version, an escape) makes no text of its own.
+PLAIN = "text/plain"
+OPENMETRICS = "application/openmetrics-text"
 KEPT_FOR = 1.0  # seconds: whoever asks more often gets the same again, so that asking can't take the loop's time
 
 
@@ -43,8 +46,8 @@ class Exposition(Collector):
         ProcessCollector(registry=self._registry)
 
     def text(self, accept: str) -> tuple[bytes, str]:
-        """The exposition in a format that `accept` (a request's header) allows, and its content type."""
-        encode, content_type = choose_encoder(accept)
+        """The exposition, in OpenMetrics where `accept` (a request's header) names it; and its content type."""
+        encode, content_type = choose_encoder(OPENMETRICS if OPENMETRICS in accept else PLAIN)
         made_at, text = self._made.get(content_type, (-KEPT_FOR, b""))
         if self._clock() - made_at >= KEPT_FOR:
             text = encode(self._registry)
@@ -59,13 +62,10 @@ class Exposition(Collector):
         """All metrics; prometheus-client calls it."""
         yield InfoMetricFamily(PREFIX, "The version, and the relay", {"version": VERSION, "relay": self._relay})
         yield from self._counters()
-        yield from self._now()
+        yield from self._state()
         yield from self._stages()
-        if (stream := self._gauges.stream) is not None:
-            yield from of_stream(stream)
-        if self._gauges.publishes:
-            yield from of_publishing(self._gauges)
-        yield from of_backfill(self._gauges.backfill, self._gauges.metrics)
+        reads = self._gauges.session is not None
+        yield from (metric for metric in self._work() if reads or metric.type == "counter")
         metrics = self._gauges.metrics
         yield histogram("commit_latency_seconds", "Time from a frame's arrival to its durable commit", metrics.latency)
         yield histogram("batch_events", "Events that a lane writes in one database call", metrics.batches)
@@ -117,6 +117,15 @@ class Exposition(Collector):
             family.add_metric((collection, "delete"), operations[record_type.kind + 1])
         return family
 
+    def _work(self) -> Iterator[Metric]:
+        """How far the work is: what the gauges among them said last is not so any more once this worker no longer does it."""
+        yield from self._now()
+        if (stream := self._gauges.stream) is not None:
+            yield from of_stream(stream)
+        if self._gauges.publishes:
+            yield from of_publishing(self._gauges)
+        yield from of_backfill(self._gauges.backfill, self._gauges.metrics)
+
     def _now(self) -> Iterator[Metric]:
         gauges = self._gauges
         yield gauge("events_per_second", "Events finished per second, over the last ten seconds", self._history.rate)
@@ -142,9 +151,12 @@ class Exposition(Collector):
         yield gauge(
             "oldest_deletion_seconds", "Age of the oldest deletion that is not confirmed", gauges.metrics.oldest_deletion
         )
-        found = {reason.name for reason in reasons(gauges, self._ready_lag)}
         yield gauge("connected", "1 while there is a connection to the relay", gauges.connected)
-        yield gauge("database_answering", "1 while the database answers", not found & {"starting", "database"})
+
+    def _state(self) -> Iterator[Metric]:
+        found = {reason.name for reason in reasons(self._gauges, self._ready_lag)}
+        if "decision" not in found:  # then nobody asks it
+            yield gauge("database_answering", "1 while the database answers", not found & {"starting", "database"})
         yield gauge("ready", "1 while /readyz answers 200", not found)
         family = GaugeMetricFamily(f"{PREFIX}_not_ready", "1 for each reason that applies", labels=("reason",))
         for name in NAMES:
