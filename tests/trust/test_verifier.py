@@ -15,6 +15,7 @@ from testing.waiting import until
 from testing.workers import finished
 from unified_indexer.command_line.retry_run import Retrying
 from unified_indexer.config.settings import Config
+from unified_indexer.database.background.waiting import Pending
 from unified_indexer.database.dead_letters.queries import Choice
 from unified_indexer.identity.key_cache import NoIdentity
 from unified_indexer.protocol.events import Unusable
@@ -555,3 +556,47 @@ async def test_what_was_applied_unproven_and_is_another_s_marks_its_repo_when_th
 
         await until(marked, "the repo is marked", 30)
         assert dict(worker.metrics.settled) == {"failed": 1}
+
+
+KEYED = "ALTER TABLE likes ADD FOREIGN KEY (post_uri) REFERENCES posts (uri)"
+POSTS = """
+INSERT INTO posts (uri, cid, author_did, text, created_at)
+SELECT uri, 'c', 'did:plc:z', '', now() FROM unnest($1::text[]) AS uri
+"""
+
+
+async def reasons(url: str) -> list[str]:
+    return [reason for reason, _ in await letters(url)]
+
+
+@pytest.mark.promise(7)
+async def test_what_a_foreign_key_refused_unproven_is_proven_before_it_is_applied(
+    database: str, net: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its rows may come before the key does, or after it."""
+    monkeypatch.setattr("unified_indexer.trust.settling.ROUND", 0.2)
+    monkeypatch.setattr("unified_indexer.identity.pace.PROBE_INTERVAL", 0.2)
+    alice, bob, carol = net.repo(1), net.repo(2), net.repo(3)
+    net.services.faults.put(Cut(), "directory")
+    async with verifying(database, net) as worker, connected(database) as connection:
+        await connection.execute(KEYED)
+        net.send(signed_by(alice.commit(like("a")), alice, keys.signer(SEED, 2)))
+        net.send(bob.commit(like("b")))
+        net.send(carol.commit(like("c")))
+        await finished(worker, net.seq)
+        assert dict(worker.metrics.verified) == {"unproven": 3}
+        assert await reasons(database) == ["unproven"] * 3
+        early, late = ([f"at://did:plc:{'z' * 24}/app.bsky.feed.post/{rkey}" for rkey in names] for names in ("ab", "c"))
+        await connection.execute(POSTS, early)
+        pending = Pending(worker.pool)
+        assert await pending.turn(connection) == 0
+        net.services.faults.clear()
+
+        async def judged() -> bool:
+            return await reasons(database) == ["bad_signature", "foreign_key"]
+
+        await until(judged, "each is proven or refused", 60)
+        assert await rkeys(database) == ["b"]
+        await connection.execute(POSTS, late)
+        await until(lambda: are_there(database, "bc"), "the honest ones are applied", 60)
+    assert await letters(database) == [("bad_signature", True)]
