@@ -600,3 +600,20 @@ async def test_what_a_foreign_key_refused_unproven_is_proven_before_it_is_applie
         await connection.execute(POSTS, late)
         await until(lambda: are_there(database, "bc"), "the honest ones are applied", 60)
     assert await letters(database) == [("bad_signature", True)]
+
+
+@pytest.mark.promise(7)
+@pytest.mark.parametrize("most", ["MAX_EVENTS", "MAX_OF_ONE"])
+async def test_what_finds_no_room_to_wait_overtakes_nothing_that_waits(
+    database: str, net: Network, monkeypatch: pytest.MonkeyPatch, most: str
+) -> None:
+    monkeypatch.setattr(f"unified_indexer.trust.aside.{most}", 1)
+    alice = net.repo(1)
+    net.services.faults.put(Slow(1.5), "plc", alice.did)
+    async with verifying(database, net, VERIFY_UNPROVEN="hold") as worker:
+        for rkey in "abc":
+            net.send(alice.commit(like(rkey)))
+        await until(lambda: are_there(database, "abc"), "all are applied", 30)
+        await finished(worker, net.seq)
+        assert worker.metrics.doubts == {}
+    assert await letters(database) == []

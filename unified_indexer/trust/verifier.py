@@ -72,6 +72,7 @@ class Verifier:
         self._revs = Revs(pool)
         self._aside = Aside()
         self._questions: asyncio.Queue[Question] = asyncio.Queue()
+        self._open: dict[str, Question] = {}  # by DID, what its events wait for; the answer to another one lets them wait
 
     @property
     def aside(self) -> int:
@@ -87,9 +88,10 @@ class Verifier:
     async def verify(self, lane: Lane, batch: list[Placed]) -> list[Placed]:
         """What of a lane's batch is to be written now, in its order: proven, unproven, or refused."""
         # At once, before anything is waited for: what comes back goes in front of the lane, where nothing may overtake it.
-        batch = [left for placed in batch if (left := self._behind_others(placed)) is not None]
+        batch = [left for placed in batch for left in self._behind_others(placed)]
         await self._load(batch)
-        return [ready for placed in batch if (ready := self._judged(lane, placed)) is not None]
+        lefts = (left for placed in batch for left in self._behind_others(placed))
+        return [ready for left in lefts if (ready := self._judged(lane, left)) is not None]
 
     def written(self, batch: Sequence[Placed], outcomes: Sequence[Outcome]) -> None:
         """Note what became of what was to be written."""
@@ -118,11 +120,8 @@ class Verifier:
                 warn_limited(log, "verify", "Could not read revs and keys (%s); trying again", error)
             await asyncio.sleep(PAUSE)
 
-    def _judged(self, lane: Lane, placed: Placed) -> Placed | None:
+    def _judged(self, lane: Lane, left: Placed) -> Placed | None:
         """The event with its proof or refusal; None while it waits aside."""
-        left = self._behind_others(placed)
-        if left is None:
-            return None
         event = left.event
         if isinstance(event, Identity):
             self._identities.stale(event.did)
@@ -175,23 +174,31 @@ class Verifier:
         )  # fmt: skip
         return event
 
-    def _behind_others(self, placed: Placed) -> Placed | None:
-        """None for an event that waits with those of its account; without room for it, it proves nothing."""
-        did, event = did_of(placed.event), placed.event
+    def _behind_others(self, placed: Placed) -> list[Placed]:
+        """The event; none if it waits with those of its account. Without room for it nothing is proven of all these: were they
+        applied later than its letter, they would be out of date."""
+        did = did_of(placed.event)
         if did not in self._aside:
-            return placed
+            return [placed]
         if self._aside.put(did, placed):
-            return None
+            return []
+        if not isinstance(placed.event, Provable):
+            return [placed]
+        del self._open[did]
+        return [self._without_room(waited) for waited in (*self._aside.take(did), placed)]
+
+    def _without_room(self, placed: Placed) -> Placed:
+        event = placed.event
         if not isinstance(event, Provable):
             return placed
-        return placed._replace(
-            event=self._refused(refused(event, Failure.UNPROVEN, "too many of its account wait for its key"))
-        )
+        unproven = refused(event, Failure.UNPROVEN, "too many of its account wait for its key")
+        return placed._replace(event=self._refused(unproven))
 
     def _wait(self, placed: Placed, question: Question) -> bool:
         """Whether there is room for the event to wait until that is answered."""
         if not self._aside.put(question.did, placed):
             return False
+        self._open[question.did] = question
         self._questions.put_nowait(question)
         return True
 
@@ -199,7 +206,7 @@ class Verifier:
         did = question.did
         if question.letters:
             await self._settle_letters(did)
-            self._aside.back(did, question.lane, answered=None)
+            self._back(question, answered=None)
             return
         if question.patience is None:
             self._metrics.refreshes += 1
@@ -209,4 +216,10 @@ class Verifier:
         answered = key is not None
         if isinstance(key, K256Key | P256Key) and is_anothers(question.event, key):
             answered = await self._identities.past(did)
-        self._aside.back(did, question.lane, answered=answered)
+        self._back(question, answered=answered)
+
+    def _back(self, question: Question, *, answered: bool | None) -> None:
+        """Those who wait for this come back; what waited has become letters meanwhile, maybe, and others wait since."""
+        if self._open.get(question.did) is question:
+            del self._open[question.did]
+            self._aside.back(question.did, question.lane, answered=answered)

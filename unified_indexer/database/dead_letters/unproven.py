@@ -30,7 +30,7 @@ FORGED = "SELECT unified_worker.settle_forged($1, $2, $3)"
 LETTERS = """
 SELECT did, rev, reason, frame_sha256 FROM unified_worker.dead_letters
 WHERE did = ANY ($1) AND reason IN ('unproven', 'no_identity') AND frame_sha256 IS NOT NULL
-GROUP BY did, rev, reason, frame_sha256 ORDER BY min(id)
+GROUP BY did, rev, reason, frame_sha256 ORDER BY did, rev COLLATE "C", min(id)
 """
 
 
@@ -73,7 +73,7 @@ async def refute(connection: Connection, did: str, block: bytes, reason: str) ->
 
 
 async def retry_letters(connection: Connection, dids: Sequence[str], selection: Selection, judged: Judging) -> None:
-    """Apply the letters of these accounts that are proven now, oldest first; an error is its letter's alone."""
+    """Apply the letters of these accounts that are proven now, each account's by rev; an error is its letter's alone."""
     for row in await connection.fetch(LETTERS, dids):
         kept = Kept(*row)
         try:
