@@ -23,7 +23,7 @@ from unified_indexer.pipeline.lanes import Lane, Placed
 from unified_indexer.protocol.events import Identity, RepoEvent, Unusable
 from unified_indexer.protocol.failures import Failure
 from unified_indexer.protocol.keys import K256Key, P256Key
-from unified_indexer.protocol.proving import Provable, assumed_stale, did_of, is_anothers, proven, refused
+from unified_indexer.protocol.proving import Provable, assumed_stale, did_of, is_anothers, is_unproven, proven, refused
 from unified_indexer.trust.aside import Aside
 from unified_indexer.trust.lettered import Lettered
 from unified_indexer.trust.revs import Revs
@@ -35,7 +35,8 @@ PATIENCE = (
 )
 PAUSE = 0.5  # seconds between two attempts to read what the database knows
 
-UNMOVED = frozenset({Result.REFUSED, Result.STALE_MESSAGE, Result.NO_NEWS})  # after these the repo may have an older rev
+# After these the repo may have an older rev, or a newer one that nobody has proven.
+UNMOVED = frozenset({Result.REFUSED, Result.STALE, Result.REV_FORK, Result.STALE_MESSAGE, Result.NO_NEWS})
 
 
 class Question(NamedTuple):
@@ -97,7 +98,7 @@ class Verifier:
         """Note what became of what was to be written."""
         for placed, outcome in zip(batch, outcomes, strict=True):
             event = placed.event
-            if isinstance(event, Provable) and outcome.result not in UNMOVED:
+            if isinstance(event, Provable) and outcome.result not in UNMOVED and not is_unproven(event):
                 self._revs.written(did_of(event), event.rev)
 
     async def _load(self, batch: Sequence[Placed]) -> None:
