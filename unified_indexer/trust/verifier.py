@@ -140,6 +140,8 @@ class Verifier:
     def _proven(self, lane: Lane, placed: Placed, event: Provable) -> RepoEvent | None:
         did = did_of(event)
         key = self._identities.known(did)
+        if self._identities.take_returned(did):  # what was refused meanwhile is kept
+            self._lettered.note(did)
         # Applied unproven, it would overtake what was kept of its account: that is out of date then, and lost.
         if key is None and (self._hold or did in self._lettered):
             if placed.answered is None and self._wait(placed, Question(did, lane, event, PATIENCE)):
