@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 PATIENCE = (
     30.0  # seconds that an account's events wait for its key at most, where none is applied without (VERIFY_UNPROVEN=hold)
 )
-PAUSE = 0.5  # seconds between two attempts to read what the database knows
+PAUSE = 0.5  # seconds between two attempts at what the database did not do
 
 # After these the repo may have an older rev, or a newer one that nobody has proven.
 UNMOVED = frozenset({Result.REFUSED, Result.STALE, Result.REV_FORK, Result.STALE_MESSAGE, Result.NO_NEWS})
@@ -60,7 +60,7 @@ class Verifier:
         identities: Identities,
         metrics: Metrics,
         level: Level,
-        settle_letters: Callable[[str], Awaitable[None]],
+        settle_letters: Callable[[str], Awaitable[bool]],
         *,
         hold: bool,
     ) -> None:
@@ -208,7 +208,10 @@ class Verifier:
     async def _ask(self, question: Question) -> None:
         did = question.did
         if question.letters:
-            await self._settle_letters(did)
+            settled = await self._settle_letters(did)
+            while not settled:
+                await asyncio.sleep(PAUSE)
+                settled = await self._settle_letters(did)
             self._back(question, answered=None)
             return
         if question.patience is None:
