@@ -128,8 +128,9 @@ class Settling:
     async def _retry(self, dids: Sequence[str]) -> set[str]:
         """Tries these accounts' letters in their order; returns the accounts of which some wait on for a newer key."""
         waiting: set[str] = set()
+        nobodys = [did for did in dids if isinstance(self._identities.known(did), NoIdentity)]
         async with self._pool.connection() as connection:
-            await unproven.retry_letters(connection, dids, self._selection, partial(self._judged, waiting))
+            await unproven.retry_letters(connection, dids, nobodys, self._selection, partial(self._judged, waiting))
         return waiting
 
     async def _settle(self, did: str, block: bytes) -> None:
