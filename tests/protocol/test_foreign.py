@@ -21,7 +21,7 @@ NOBODY: tuple[Any, ...] = (
     "nobody",
     "alice.test",
     "no one",
-    "did:plc:" + "a" * 300,
+    *("did:plc:" + letter * 300 for letter in "abcd"),
     "",
     7,
     None,

@@ -45,3 +45,13 @@ async def test_the_longest_known_are_forgotten_first(worker: Worker, monkeypatch
     await revs.load(["did:plc:d"])
     assert len(revs) == 2
     assert (revs.includes(A, "3m1"), revs.includes(B, "3m1"), revs.includes(C, "3m1")) == (True, False, False)
+
+
+@pytest.mark.parametrize("column", ["unproven", "refuted_rev"])
+async def test_a_rev_that_may_go_back_is_not_known(worker: Worker, column: str) -> None:
+    await stored(worker.pool, a="3m2")
+    value = "'block', unproven_at = now()" if column == "unproven" else "rev"
+    await worker.connection.execute(f"UPDATE unified_worker.repos SET {column} = {value}")
+    revs = Revs(worker.pool)
+    await revs.load([A])
+    assert not revs.includes(A, "3m2")

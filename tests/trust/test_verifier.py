@@ -1,5 +1,6 @@
 """The verifying stage in a whole worker: real frames, real keys, a real directory, real rows."""
 
+import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -10,11 +11,12 @@ from relay_simulator.encoding import car, car_section, cid_of, signed_commit, un
 from relay_simulator.hosts.faults import Cut, Slow, Status
 from testing.databases import connected
 from testing.signed import SEED, SignedRepo
-from testing.verified import ACCOUNTS, Network, like, network, signed_by, verifying
+from testing.verified import ACCOUNTS, LATER, Network, like, network, signed_by, verifying
 from testing.waiting import until
 from testing.workers import finished
 from unified_indexer.command_line.retry_run import Retrying
 from unified_indexer.config.settings import Config
+from unified_indexer.database.background.waiting import Pending
 from unified_indexer.database.dead_letters.queries import Choice
 from unified_indexer.identity.key_cache import NoIdentity
 from unified_indexer.protocol.events import Unusable
@@ -555,3 +557,198 @@ async def test_what_was_applied_unproven_and_is_another_s_marks_its_repo_when_th
 
         await until(marked, "the repo is marked", 30)
         assert dict(worker.metrics.settled) == {"failed": 1}
+
+
+KEYED = "ALTER TABLE likes ADD FOREIGN KEY (post_uri) REFERENCES posts (uri)"
+POSTS = """
+INSERT INTO posts (uri, cid, author_did, text, created_at)
+SELECT uri, 'c', 'did:plc:z', '', now() FROM unnest($1::text[]) AS uri
+"""
+
+
+async def reasons(url: str) -> list[str]:
+    return [reason for reason, _ in await letters(url)]
+
+
+@pytest.mark.promise(7)
+async def test_what_a_foreign_key_refused_unproven_is_proven_before_it_is_applied(
+    database: str, net: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its rows may come before the key does, or after it."""
+    monkeypatch.setattr("unified_indexer.trust.settling.ROUND", 0.2)
+    monkeypatch.setattr("unified_indexer.identity.pace.PROBE_INTERVAL", 0.2)
+    alice, bob, carol = net.repo(1), net.repo(2), net.repo(3)
+    net.services.faults.put(Cut(), "directory")
+    async with verifying(database, net) as worker, connected(database) as connection:
+        await connection.execute(KEYED)
+        net.send(signed_by(alice.commit(like("a")), alice, keys.signer(SEED, 2)))
+        net.send(bob.commit(like("b")))
+        net.send(carol.commit(like("c")))
+        await finished(worker, net.seq)
+        assert dict(worker.metrics.verified) == {"unproven": 3}
+        assert await reasons(database) == ["unproven"] * 3
+        early, late = ([f"at://did:plc:{'z' * 24}/app.bsky.feed.post/{rkey}" for rkey in names] for names in ("ab", "c"))
+        await connection.execute(POSTS, early)
+        pending = Pending(worker.pool)
+        assert await pending.turn(connection) == 0
+        net.services.faults.clear()
+
+        async def judged() -> bool:
+            return sorted(await reasons(database)) == ["bad_signature", "foreign_key"]
+
+        await until(judged, "each is proven or refused", 60)
+        assert await rkeys(database) == ["b"]
+        await connection.execute(POSTS, late)
+        await until(lambda: are_there(database, "bc"), "the honest ones are applied", 60)
+    assert await letters(database) == [("bad_signature", True)]
+
+
+@pytest.mark.promise(7)
+@pytest.mark.parametrize("most", ["MAX_EVENTS", "MAX_OF_ONE"])
+async def test_what_finds_no_room_to_wait_overtakes_nothing_that_waits(
+    database: str, net: Network, monkeypatch: pytest.MonkeyPatch, most: str
+) -> None:
+    monkeypatch.setattr(f"unified_indexer.trust.aside.{most}", 1)
+    alice = net.repo(1)
+    net.services.faults.put(Slow(1.5), "plc", alice.did)
+    async with verifying(database, net, VERIFY_UNPROVEN="hold") as worker:
+        for rkey in "abc":
+            net.send(alice.commit(like(rkey)))
+        await until(lambda: are_there(database, "abc"), "all are applied", 30)
+        await finished(worker, net.seq)
+        assert worker.metrics.doubts == {}
+    assert await letters(database) == []
+
+
+async def without_identity(net: Network, worker: UnifiedWorker, alice: SignedRepo) -> None:
+    """While the directory does not know the account, two of its commits are refused; then it does."""
+    net.services.faults.put(Status(404), "plc", alice.did)
+    await known(worker, alice)
+    for rkey in "ab":
+        net.send(alice.commit(like(rkey)))
+    await finished(worker, net.seq)
+    assert await reasons(worker.config.database_url) == ["no_identity"] * 2
+    net.services.faults.clear()
+
+
+@pytest.mark.promise(7)
+@pytest.mark.usefixtures("_probed")
+async def test_what_was_refused_without_an_identity_goes_before_what_comes_after_its_message(
+    database: str, net: Network
+) -> None:
+    alice = net.repo(1)
+    async with verifying(database, net) as worker:
+        await without_identity(net, worker, alice)
+        net.identity(alice)
+        net.send(alice.commit(like("c")))
+        await finished(worker, net.seq)
+        assert await rkeys(database) == ["a", "b", "c"]
+        assert worker.metrics.doubts == {}
+    assert await letters(database) == []
+
+
+@pytest.mark.usefixtures("_probed")
+async def test_what_was_refused_without_an_identity_goes_first_without_a_message_too(
+    database: str, net: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The account is asked for again after a while."""
+    monkeypatch.setattr("unified_indexer.identity.memory.NEGATIVE_PAUSE", 1)
+    alice = net.repo(1)
+    async with verifying(database, net) as worker:
+        await without_identity(net, worker, alice)
+
+        async def found() -> bool:
+            await worker.trust.identities.load([alice.did])
+            return not isinstance(worker.trust.identities.known(alice.did), NoIdentity)
+
+        await until(found, "it has an identity", 30)
+        net.send(alice.commit(like("c")))
+        await finished(worker, net.seq)
+        assert await rkeys(database) == ["a", "b", "c"]
+        assert worker.metrics.doubts == {}
+    assert await letters(database) == []
+
+
+@pytest.mark.usefixtures("_probed")
+async def test_letters_go_first_also_where_the_database_fails_meanwhile(
+    database: str, net: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blocks = settling.unproven.blocks
+    failures = [ConnectionError("gone"), ConnectionError("gone again")]
+
+    async def failing(*given: Any) -> dict[str, bytes]:
+        if failures:
+            raise failures.pop()
+        return await blocks(*given)
+
+    alice = net.repo(1)
+    async with verifying(database, net) as worker:
+        await kept_then_answered(net, alice, worker)
+        monkeypatch.setattr(settling.unproven, "blocks", failing)
+        await has_all(database, worker, net, alice)
+    assert failures == []
+
+
+async def test_what_nobody_can_sign_is_not_tried_again_and_again(
+    database: str, net: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("unified_indexer.trust.settling.ROUND", 0.2)
+    monkeypatch.setattr("unified_indexer.trust.settling.INTERVAL", 0.1)
+    count, rounds = settling.unproven.count, 0
+
+    async def counted(*given: Any) -> settling.unproven.Unproven:
+        nonlocal rounds
+        rounds += 1
+        return await count(*given)
+
+    monkeypatch.setattr(settling.unproven, "count", counted)
+    ghosts = [net.repo(ACCOUNTS + number) for number in range(1, 11)]
+    async with verifying(database, net) as worker, connected(database) as connection:
+        await known(worker, *ghosts)
+        for ghost in ghosts:
+            net.send(ghost.commit(like("a")))
+        await finished(worker, net.seq)
+        assert await reasons(database) == ["no_identity"] * 10
+        before = rounds
+        await until(lambda: rounds > before + 3, "three rounds", 30)
+        assert await connection.fetchval("SELECT max(attempts) FROM unified_worker.dead_letters") == 1
+
+
+REPAIRED = """
+UPDATE unified_worker.repos SET rev = $2, refuted_rev = NULL, sync = 1, sync_reason = NULL, sync_at = NULL
+WHERE did = $1 AND rev = refuted_rev
+"""
+
+
+@pytest.mark.promise(7)
+@pytest.mark.parametrize("again", [False, True], ids=["same_session", "next_session"])
+async def test_after_a_refuted_forgery_honest_commits_of_earlier_revs_are_applied(
+    database: str, net: Network, again: bool
+) -> None:
+    """A repair has set the repo's rev back, and what is in memory must not know better."""
+    alice, forged = net.repo(1), net.repo(1)
+    forged.pass_time(LATER)
+    net.services.faults.put(Cut(), "directory")
+    rev = alice.account.rev
+    async with contextlib.AsyncExitStack() as stack, connected(database) as connection:
+        worker = await stack.enter_async_context(verifying(database, net))
+        net.send(signed_by(forged.commit(like("f")), forged, keys.signer(SEED, 2)))
+        await finished(worker, net.seq)
+        assert dict(worker.metrics.verified) == {"unproven": 1}
+        net.services.faults.clear()
+
+        async def refuted() -> bool:
+            return await connection.fetchval("SELECT rev = refuted_rev FROM unified_worker.repos") is True
+
+        await until(refuted, "it is refuted", 60)
+        if again:
+            await until(lambda: has_key(database, alice), "its key is kept", 20)
+            await stack.aclose()
+            worker = await stack.enter_async_context(verifying(database, net))
+            net.send(signed_by(forged.commit(like("g")), forged, keys.signer(SEED, 2)))  # its repo's rev is read
+            await finished(worker, net.seq)
+        assert await connection.execute(REPAIRED, alice.did, rev) == "UPDATE 1"
+        net.send(alice.commit(like("a")))
+        await finished(worker, net.seq)
+        assert await rkeys(database) == ["a", "f"]
+        await stack.aclose()

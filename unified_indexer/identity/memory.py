@@ -16,6 +16,7 @@ from unified_indexer.protocol.keys import SigningKey, key_bytes, read_key
 STALE_IF_ERROR = 7 * 86_400  # seconds beyond IDENTITY_TTL that a key counts if nobody answers
 NEGATIVE_PAUSE, MAX_NEGATIVE_PAUSE = 120, 3600  # seconds until a DID without identity is asked for again; doubles each time
 STALE_INTERVAL = 60  # seconds between two look-ups of a DID by #identity
+MOST_RETURNED = 10_000  # DIDs that had no identity, and have one
 MOST_STALE = 20_000  # DIDs in memory of which an #identity came; the table knows of more
 
 Listener = Callable[[str, Identity | NoIdentity], None]
@@ -31,6 +32,7 @@ class Memory:
         self._ttl = ttl
         self._cache = KeyCache()
         self._stale = Recent(MOST_STALE)
+        self._returned = Recent(MOST_RETURNED)
         self._through = 0  # until when (seconds since 1970) the log of the directory is known
         self._listeners: list[Listener] = []
 
@@ -65,6 +67,12 @@ class Memory:
         """Whether an #identity came since."""
         return did in self._stale
 
+    def take_returned(self, did: str) -> bool:
+        """Whether the DID had no identity before it had this key, if that was not said yet."""
+        returned = did in self._returned
+        self._returned.forget(did)
+        return returned
+
     def stale(self, did: str) -> None:
         """An #identity came."""
         self._stale.note(did)
@@ -75,7 +83,7 @@ class Memory:
         now = int(time.time())
         self._stale.forget(did)
         if isinstance(identity, Identity) and identity.key is not None:
-            self._cache.put(did, Known(identity.key, identity.pds, now))
+            self._put_key(did, Known(identity.key, identity.pds, now))
             self._records.write(Row(did, key_bytes(identity.key), identity.pds, now, State.KNOWN))
             self._tell(did, identity)
             return
@@ -114,9 +122,15 @@ class Memory:
             self._cache.put(row.did, Known(none, row.pds, row.checked, MAX_NEGATIVE_PAUSE))
             return
         try:
-            self._cache.put(row.did, Known(read_key(row.key), row.pds, row.checked))
+            self._put_key(row.did, Known(read_key(row.key), row.pds, row.checked))
         except Rejected:
             return  # not of our making: it is looked up
+
+    def _put_key(self, did: str, known: Known) -> None:
+        before = self._cache.get(did)
+        if before is not None and isinstance(before.answer, NoIdentity):
+            self._returned.note(did)
+        self._cache.put(did, known)
 
     def _age(self, did: str, checked: int) -> float:
         """Seconds since a key certainly was the right one: one that the log has not changed is as new as the log."""

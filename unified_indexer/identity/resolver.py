@@ -94,6 +94,10 @@ class Identities:
         """Whether an #identity came since the DID was looked up: its key may be another one by now."""
         return self._memory.is_stale(did)
 
+    def take_returned(self, did: str) -> bool:
+        """Whether the DID had no identity before it had the key that is known, if that was not said yet."""
+        return self._memory.take_returned(did)
+
     def stale(self, did: str) -> None:
         """An #identity came: ask again at the next use, which may never come."""
         if self._asker(did) is not None:

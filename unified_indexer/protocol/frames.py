@@ -105,7 +105,9 @@ def _foreign(values: list[object], fields: dict[str, Any] | None, takes: Callabl
     if name is None:
         return None
     did, seq, sent = fields.get(name), fields.get("seq"), fields.get("time")
-    if type(did) is not str or takes(did) or not is_did(did) or type(seq) is not int or not 0 <= seq <= commits.MAX_SEQ:
+    if type(did) is not str or len(did) > commits.MAX_DID_CHARACTERS:  # that is nobody's: `_unusable`
+        return None
+    if takes(did) or not is_did(did) or type(seq) is not int or not 0 <= seq <= commits.MAX_SEQ:
         return None
     return Foreign(seq, did, sent if type(sent) is str else None)
 

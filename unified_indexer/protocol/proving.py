@@ -64,6 +64,11 @@ def is_anothers(event: Provable, key: SigningKey) -> bool:
         return False
 
 
+def is_unproven(event: Provable) -> bool:
+    """Whether it is to be applied without its account's key."""
+    return event.proof is not None and event.proof.unproven is not None
+
+
 def assumed_stale(event: Provable) -> Provable:
     """The event without what only a newer one would need: nothing is proven, so nothing of it may be applied."""
     stale = Verdict(doubt=Failure.STALE)

@@ -37,12 +37,16 @@ class Aside:
         self._bytes += placed.size
         return True
 
-    def back(self, did: str, lane: Lane, *, answered: bool | None) -> None:
-        """Put all of an account's in front of its lane. `answered`: the key was asked for, and there was an answer or none."""
+    def take(self, did: str) -> list[Placed]:
+        """All of an account's, which wait no more."""
         events = self._waiting.pop(did)
         self._events -= len(events)
         self._bytes -= sum(placed.size for placed in events)
-        lane.put_first([placed._replace(answered=answered) for placed in events])
+        return events
+
+    def back(self, did: str, lane: Lane, *, answered: bool | None) -> None:
+        """Put all of an account's in front of its lane. `answered`: the key was asked for, and there was an answer or none."""
+        lane.put_first([placed._replace(answered=answered) for placed in self.take(did)])
 
     def accounts(self) -> Collection[str]:
         """Whose events wait."""

@@ -1,4 +1,4 @@
-"""The revs that repos are known to have in the database: what is not newer is stale, and needs no proof."""
+"""The proven revs that repos are known to have in the database: what is not newer is stale, and needs no proof."""
 
 from collections.abc import Collection
 
@@ -7,13 +7,17 @@ from unified_indexer.database.connection.pool import DatabasePool
 MOST = 50_000  # repos, some 250 bytes each
 DROPPED = MOST // 4  # at once, the longest known first
 
-STORED = "SELECT did, rev FROM unified_worker.repos WHERE did = ANY ($1)"
+# A rev that nobody has proven, or that was refuted, may go back: a repair sets that of the account.
+STORED = """
+SELECT did, rev FROM unified_worker.repos
+WHERE did = ANY ($1) AND unproven IS NULL AND rev IS DISTINCT FROM refuted_rev
+"""
 
 
 class Revs:
     """What one session has read, or written and got confirmed. The database may have a newer rev, never an older one.
 
-    A row's rev only goes up; and a server that lost rows lost the lock too, so that another session begins, with other revs.
+    A proven rev only goes up; and a server that lost rows lost the lock too, so that another session begins, with other revs.
     """
 
     def __init__(self, pool: DatabasePool) -> None:

@@ -13,7 +13,7 @@ from functools import partial
 from typing import TypeAlias
 
 from unified_indexer.config.settings import Level
-from unified_indexer.database.connection.failures import DATABASE_ERRORS
+from unified_indexer.database.connection.failures import DATABASE_ERRORS, Remedy, remedy
 from unified_indexer.database.connection.pool import DatabasePool
 from unified_indexer.database.dead_letters import unproven
 from unified_indexer.errors import Rejected
@@ -110,12 +110,15 @@ class Settling:
         waiting = await self._retry(known)
         await self._retry([did for did in waiting if await self._asked(did)])
 
-    async def settle_letters(self, did: str) -> None:
-        """Apply the letters of an account as far as its key is known now."""
+    async def settle_letters(self, did: str) -> bool:
+        """Apply the letters of an account as far as its key is known now; whether that is done. What a repetition won't cure
+        is done: it keeps nobody waiting."""
         try:
             await self.settle([did])
         except DATABASE_ERRORS as error:
             warn_limited(log, "settling", "Could not settle what is unproven (%s); trying again", error)
+            return remedy(error) is not Remedy.RETRY
+        return True
 
     async def _asked(self, did: str) -> bool:
         """Whether the directory has said which key an account has, and which it had."""
@@ -125,8 +128,9 @@ class Settling:
     async def _retry(self, dids: Sequence[str]) -> set[str]:
         """Tries these accounts' letters in their order; returns the accounts of which some wait on for a newer key."""
         waiting: set[str] = set()
+        nobodys = [did for did in dids if isinstance(self._identities.known(did), NoIdentity)]
         async with self._pool.connection() as connection:
-            await unproven.retry_letters(connection, dids, self._selection, partial(self._judged, waiting))
+            await unproven.retry_letters(connection, dids, nobodys, self._selection, partial(self._judged, waiting))
         return waiting
 
     async def _settle(self, did: str, block: bytes) -> None:

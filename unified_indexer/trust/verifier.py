@@ -23,7 +23,7 @@ from unified_indexer.pipeline.lanes import Lane, Placed
 from unified_indexer.protocol.events import Identity, RepoEvent, Unusable
 from unified_indexer.protocol.failures import Failure
 from unified_indexer.protocol.keys import K256Key, P256Key
-from unified_indexer.protocol.proving import Provable, assumed_stale, did_of, is_anothers, proven, refused
+from unified_indexer.protocol.proving import Provable, assumed_stale, did_of, is_anothers, is_unproven, proven, refused
 from unified_indexer.trust.aside import Aside
 from unified_indexer.trust.lettered import Lettered
 from unified_indexer.trust.revs import Revs
@@ -33,9 +33,10 @@ log = logging.getLogger(__name__)
 PATIENCE = (
     30.0  # seconds that an account's events wait for its key at most, where none is applied without (VERIFY_UNPROVEN=hold)
 )
-PAUSE = 0.5  # seconds between two attempts to read what the database knows
+PAUSE = 0.5  # seconds between two attempts at what the database did not do
 
-UNMOVED = frozenset({Result.REFUSED, Result.STALE_MESSAGE, Result.NO_NEWS})  # after these the repo may have an older rev
+# After these the repo may have an older rev, or a newer one that nobody has proven.
+UNMOVED = frozenset({Result.REFUSED, Result.STALE, Result.REV_FORK, Result.STALE_MESSAGE, Result.NO_NEWS})
 
 
 class Question(NamedTuple):
@@ -59,7 +60,7 @@ class Verifier:
         identities: Identities,
         metrics: Metrics,
         level: Level,
-        settle_letters: Callable[[str], Awaitable[None]],
+        settle_letters: Callable[[str], Awaitable[bool]],
         *,
         hold: bool,
     ) -> None:
@@ -72,6 +73,7 @@ class Verifier:
         self._revs = Revs(pool)
         self._aside = Aside()
         self._questions: asyncio.Queue[Question] = asyncio.Queue()
+        self._open: dict[str, Question] = {}  # by DID, what its events wait for; the answer to another one lets them wait
 
     @property
     def aside(self) -> int:
@@ -87,15 +89,16 @@ class Verifier:
     async def verify(self, lane: Lane, batch: list[Placed]) -> list[Placed]:
         """What of a lane's batch is to be written now, in its order: proven, unproven, or refused."""
         # At once, before anything is waited for: what comes back goes in front of the lane, where nothing may overtake it.
-        batch = [left for placed in batch if (left := self._behind_others(placed)) is not None]
+        batch = [left for placed in batch for left in self._behind_others(placed)]
         await self._load(batch)
-        return [ready for placed in batch if (ready := self._judged(lane, placed)) is not None]
+        lefts = (left for placed in batch for left in self._behind_others(placed))
+        return [ready for left in lefts if (ready := self._judged(lane, left)) is not None]
 
     def written(self, batch: Sequence[Placed], outcomes: Sequence[Outcome]) -> None:
         """Note what became of what was to be written."""
         for placed, outcome in zip(batch, outcomes, strict=True):
             event = placed.event
-            if isinstance(event, Provable) and outcome.result not in UNMOVED:
+            if isinstance(event, Provable) and outcome.result not in UNMOVED and not is_unproven(event):
                 self._revs.written(did_of(event), event.rev)
 
     async def _load(self, batch: Sequence[Placed]) -> None:
@@ -118,11 +121,8 @@ class Verifier:
                 warn_limited(log, "verify", "Could not read revs and keys (%s); trying again", error)
             await asyncio.sleep(PAUSE)
 
-    def _judged(self, lane: Lane, placed: Placed) -> Placed | None:
+    def _judged(self, lane: Lane, left: Placed) -> Placed | None:
         """The event with its proof or refusal; None while it waits aside."""
-        left = self._behind_others(placed)
-        if left is None:
-            return None
         event = left.event
         if isinstance(event, Identity):
             self._identities.stale(event.did)
@@ -140,6 +140,8 @@ class Verifier:
     def _proven(self, lane: Lane, placed: Placed, event: Provable) -> RepoEvent | None:
         did = did_of(event)
         key = self._identities.known(did)
+        if self._identities.take_returned(did):  # what was refused meanwhile is kept
+            self._lettered.note(did)
         # Applied unproven, it would overtake what was kept of its account: that is out of date then, and lost.
         if key is None and (self._hold or did in self._lettered):
             if placed.answered is None and self._wait(placed, Question(did, lane, event, PATIENCE)):
@@ -175,31 +177,42 @@ class Verifier:
         )  # fmt: skip
         return event
 
-    def _behind_others(self, placed: Placed) -> Placed | None:
-        """None for an event that waits with those of its account; without room for it, it proves nothing."""
-        did, event = did_of(placed.event), placed.event
+    def _behind_others(self, placed: Placed) -> list[Placed]:
+        """The event; none if it waits with those of its account. Without room for it nothing is proven of all these: were they
+        applied later than its letter, they would be out of date."""
+        did = did_of(placed.event)
         if did not in self._aside:
-            return placed
+            return [placed]
         if self._aside.put(did, placed):
-            return None
+            return []
+        if not isinstance(placed.event, Provable):
+            return [placed]
+        del self._open[did]
+        return [self._without_room(waited) for waited in (*self._aside.take(did), placed)]
+
+    def _without_room(self, placed: Placed) -> Placed:
+        event = placed.event
         if not isinstance(event, Provable):
             return placed
-        return placed._replace(
-            event=self._refused(refused(event, Failure.UNPROVEN, "too many of its account wait for its key"))
-        )
+        unproven = refused(event, Failure.UNPROVEN, "too many of its account wait for its key")
+        return placed._replace(event=self._refused(unproven))
 
     def _wait(self, placed: Placed, question: Question) -> bool:
         """Whether there is room for the event to wait until that is answered."""
         if not self._aside.put(question.did, placed):
             return False
+        self._open[question.did] = question
         self._questions.put_nowait(question)
         return True
 
     async def _ask(self, question: Question) -> None:
         did = question.did
         if question.letters:
-            await self._settle_letters(did)
-            self._aside.back(did, question.lane, answered=None)
+            settled = await self._settle_letters(did)
+            while not settled:
+                await asyncio.sleep(PAUSE)
+                settled = await self._settle_letters(did)
+            self._back(question, answered=None)
             return
         if question.patience is None:
             self._metrics.refreshes += 1
@@ -209,4 +222,10 @@ class Verifier:
         answered = key is not None
         if isinstance(key, K256Key | P256Key) and is_anothers(question.event, key):
             answered = await self._identities.past(did)
-        self._aside.back(did, question.lane, answered=answered)
+        self._back(question, answered=answered)
+
+    def _back(self, question: Question, *, answered: bool | None) -> None:
+        """Those who wait for this come back; what waited has become letters meanwhile, maybe, and others wait since."""
+        if self._open.get(question.did) is question:
+            del self._open[question.did]
+            self._aside.back(question.did, question.lane, answered=answered)

@@ -22,6 +22,7 @@ from unified_indexer.database.write.writer import Writer
 from unified_indexer.log.handler import RateLimited
 from unified_indexer.metrics import Metrics
 from unified_indexer.pipeline.processor import EventProcessor
+from unified_indexer.protocol.events import Verdict
 from unified_indexer.selection import Selection
 
 REPO = "SELECT active, status, wiping, sync_reason, filtered, rev FROM unified_worker.repos WHERE did = $1"
@@ -151,6 +152,20 @@ async def test_who_comes_back_while_it_is_wiped_finds_what_it_wrote_since(both_w
     texts = await both_worker.column("SELECT text FROM posts WHERE author_did = $1 ORDER BY uri", did("a"))
     assert texts == ["new", "third"], "what can't be applied replaces nothing"
     assert [path for path, *_ in await both_worker.letters()] == [f"{LIKE}/4", f"{POST}/3"]
+
+
+@pytest.mark.promise(7)
+async def test_what_comes_unproven_while_its_account_is_wiped_waits_for_its_key(both_worker: Worker) -> None:
+    """What waits for the end of the wipe alone was proven before it was kept, and is not proven again."""
+    stream = Stream()
+    await written(both_worker, stream)
+    back = stream.commit("a", put(f"{POST}/1", post("new"), "update"))
+    await both_worker.write(stream.account("a", False, "deleted"), stream.account("a", True))
+    assert await both_worker.write(back._replace(proof=Verdict(unproven=b"block"))) == ["kept"]
+    assert [reason for _, reason, _, _ in await both_worker.letters()] == ["unproven"]
+    assert await wipe_step(both_worker.connection, did("a"))
+    assert await Pending(both_worker.pool).turn(both_worker.connection) == 0
+    assert await both_worker.column("SELECT text FROM posts WHERE author_did = $1", did("a")) == []
 
 
 async def test_a_wipe_is_done_in_steps_and_goes_on_where_it_was(worker: Worker) -> None:

@@ -12,7 +12,7 @@ BEGIN
   FOR v_sha, v_dropped, v_rev IN
     DELETE FROM unified_worker.dead_letters
     WHERE did = p_did AND path = p_path AND rev IS DISTINCT FROM p_but
-      AND NOT (p_spare AND (reason IN ('foreign_key', 'referenced', 'wiping') OR reason LIKE 'database_%'))
+      AND NOT (p_spare AND (reason IN ('foreign_key', 'referenced', 'wiping', 'unproven') OR reason LIKE 'database_%'))
       AND (p_upto IS NULL OR rev <= p_upto)
     RETURNING frame_sha256, dropped_sha256, rev
   LOOP
@@ -505,7 +505,7 @@ BEGIN
 END $message$;
 
 CREATE OR REPLACE FUNCTION unified_worker.keep_wiping(
-  p_did text, p_rev text, p_seq bigint, p_frame bytea, p_kind smallint[], p_uri text[], p_rest jsonb[])
+  p_did text, p_rev text, p_seq bigint, p_frame bytea, p_kind smallint[], p_uri text[], p_rest jsonb[], p_unproven boolean)
 RETURNS text LANGUAGE plpgsql AS $keep$
 DECLARE
   v_outcome text := 'kept'; v_path text;
@@ -515,7 +515,7 @@ BEGIN
     IF p_kind[i] > 0 AND p_kind[i] % 2 = 1 THEN  -- a deletion: of a row that goes anyhow, or of what waits
       PERFORM unified_worker.close_letters(p_did, v_path);
     ELSIF NOT unified_worker.keep(p_did, p_rev, v_path, p_seq,
-      CASE WHEN p_uri[i] IS NULL THEN p_rest[i] ->> 'reason' ELSE 'wiping' END,
+      CASE WHEN p_uri[i] IS NULL THEN p_rest[i] ->> 'reason' WHEN p_unproven THEN 'unproven' ELSE 'wiping' END,
       CASE WHEN p_uri[i] IS NULL THEN p_rest[i] ->> 'detail' ELSE 'the account was deleted, and its rows are still going' END,
       p_frame, NULL)
     THEN
@@ -4096,7 +4096,7 @@ BEGIN
         PERFORM unified_worker.ensure_user(p_did, v_handle);
       END IF;
       RETURN unified_worker.keep_wiping(
-        p_did, p_rev, p_seq, p_frame, p_kind[p_lo:p_hi], p_uri[p_lo:p_hi], p_rest[p_lo:p_hi]);
+        p_did, p_rev, p_seq, p_frame, p_kind[p_lo:p_hi], p_uri[p_lo:p_hi], p_rest[p_lo:p_hi], p_unproven IS NOT NULL);
     END IF;
   END IF;
 
@@ -4887,6 +4887,7 @@ LANGUAGE plpgsql AS $apply$
 DECLARE
   v_count int := cardinality(p_did); v_outcome text;
   v_state text; v_message text; v_detail text; v_constraint text; v_schema text; v_table text; v_reason text; v_awaited text[];
+  v_waits boolean; v_unproven boolean;
 BEGIN
   FOR i IN 1..v_count LOOP
     IF p_durable AND i = v_count THEN
@@ -4921,15 +4922,18 @@ BEGIN
       IF v_state IS NOT NULL THEN
         SELECT r.reason, r.awaited INTO v_reason, v_awaited
         FROM unified_worker.refusal(v_state, v_schema, v_table, v_constraint, v_detail) AS r;
+        v_waits := v_reason IN ('foreign_key', 'referenced', 'wiping');
+        v_unproven := v_waits AND p_unproven[i] IS NOT NULL;  -- it waits for its key first: nobody proves what is pending
         SELECT 'refused:' || CASE v_reason WHEN 'referenced' THEN '23001' ELSE v_state END
           || CASE WHEN bool_and(unified_worker.keep(
           p_did[i], p_rev[i], CASE WHEN p_lo[i] <= p_hi[i] THEN coalesce(unified_worker.path_of(p_uri[j]), p_rest[j] ->> 'path')
             ELSE encode(sha256(p_frame[i]), 'hex') END, p_seq[i],
-          v_reason, concat_ws(E'\n', v_message, nullif(v_detail, '')), p_frame[i], v_awaited))
+          CASE WHEN v_unproven THEN 'unproven' ELSE v_reason END, concat_ws(E'\n', v_message, nullif(v_detail, '')), p_frame[i],
+          CASE WHEN NOT v_unproven THEN v_awaited END))
           THEN '' ELSE ':frame_dropped' END
         INTO v_outcome FROM generate_series(p_lo[i], greatest(p_lo[i], p_hi[i])) AS j;
         UPDATE unified_worker.repos SET refused_rev = p_rev[i] WHERE did = p_did[i] AND rev < p_rev[i];
-        IF v_reason NOT IN ('foreign_key', 'referenced', 'wiping') THEN
+        IF NOT v_waits THEN
           PERFORM unified_worker.desynchronise(p_did[i], 'refused', true);
         END IF;
         IF v_reason = 'foreign_key' THEN  -- the account's own row may be what is missing: the application deleted it

@@ -9,7 +9,7 @@ import asyncpg
 
 from unified_indexer.database.connection.failures import is_everybodys
 from unified_indexer.database.connection.sessions import Connection
-from unified_indexer.database.dead_letters.retry import Judging, Kept, postpone, retry
+from unified_indexer.database.dead_letters.retry import SUPERSEDED, Judging, Kept, postpone, retry
 from unified_indexer.log.handler import warn_limited
 from unified_indexer.selection import Selection
 
@@ -29,8 +29,13 @@ PROVEN = "SELECT unified_worker.settle_proven($1, $2)"
 FORGED = "SELECT unified_worker.settle_forged($1, $2, $3)"
 LETTERS = """
 SELECT did, rev, reason, frame_sha256 FROM unified_worker.dead_letters
-WHERE did = ANY ($1) AND reason IN ('unproven', 'no_identity') AND frame_sha256 IS NOT NULL
-GROUP BY did, rev, reason, frame_sha256 ORDER BY min(id)
+WHERE did = ANY ($1) AND (reason = 'unproven' OR reason = 'no_identity' AND did <> ALL ($2)) AND frame_sha256 IS NOT NULL
+GROUP BY did, rev, reason, frame_sha256 ORDER BY did, rev COLLATE "C", min(id)
+"""
+# An operator sees why, and may still have it tried.
+TOO_LATE = """
+UPDATE unified_worker.dead_letters SET reason = 'superseded', detail = $5, last_seen = now()
+WHERE did = $1 AND rev = $2 AND reason = $3 AND frame_sha256 = $4 AND path = encode(frame_sha256, 'hex')
 """
 
 
@@ -72,12 +77,18 @@ async def refute(connection: Connection, did: str, block: bytes, reason: str) ->
     await connection.execute(FORGED, did, block, reason)
 
 
-async def retry_letters(connection: Connection, dids: Sequence[str], selection: Selection, judged: Judging) -> None:
-    """Apply the letters of these accounts that are proven now, oldest first; an error is its letter's alone."""
-    for row in await connection.fetch(LETTERS, dids):
+async def retry_letters(
+    connection: Connection, dids: Sequence[str], nobodys: Sequence[str], selection: Selection, judged: Judging
+) -> None:
+    """Apply the letters of these accounts that are proven now, each account's by rev; an error is its letter's alone.
+
+    `nobodys`: those of them that have no identity: what is kept for that reason is not tried. Nor is again what came too late.
+    """
+    for row in await connection.fetch(LETTERS, dids, nobodys):
         kept = Kept(*row)
         try:
-            await retry(connection, kept, selection, judged)
+            if SUPERSEDED in (await retry(connection, kept, selection, judged)).values():
+                await connection.execute(TOO_LATE, *kept, SUPERSEDED.why)
         except asyncpg.PostgresError as error:
             if is_everybodys(error):
                 raise

@@ -140,9 +140,10 @@ BEGIN
   RETURN 'no_news';
 END $message$;
 
--- An account that came back while it is being wiped: what it writes waits among the dead letters until that is done.
+-- An account that came back while it is being wiped: what it writes waits among the dead letters until that is done. What is
+-- unproven waits for its key first, and by then the wipe has ended as a rule.
 CREATE OR REPLACE FUNCTION unified_worker.keep_wiping(
-  p_did text, p_rev text, p_seq bigint, p_frame bytea, p_kind smallint[], p_uri text[], p_rest jsonb[])
+  p_did text, p_rev text, p_seq bigint, p_frame bytea, p_kind smallint[], p_uri text[], p_rest jsonb[], p_unproven boolean)
 RETURNS text LANGUAGE plpgsql AS $keep$
 DECLARE
   v_outcome text := 'kept'; v_path text;
@@ -152,7 +153,7 @@ BEGIN
     IF p_kind[i] > 0 AND p_kind[i] % 2 = 1 THEN  -- a deletion: of a row that goes anyhow, or of what waits
       PERFORM unified_worker.close_letters(p_did, v_path);
     ELSIF NOT unified_worker.keep(p_did, p_rev, v_path, p_seq,
-      CASE WHEN p_uri[i] IS NULL THEN p_rest[i] ->> 'reason' ELSE 'wiping' END,
+      CASE WHEN p_uri[i] IS NULL THEN p_rest[i] ->> 'reason' WHEN p_unproven THEN 'unproven' ELSE 'wiping' END,
       CASE WHEN p_uri[i] IS NULL THEN p_rest[i] ->> 'detail' ELSE 'the account was deleted, and its rows are still going' END,
       p_frame, NULL)
     THEN

@@ -17,7 +17,7 @@ BEGIN
   FOR v_sha, v_dropped, v_rev IN
     DELETE FROM unified_worker.dead_letters
     WHERE did = p_did AND path = p_path AND rev IS DISTINCT FROM p_but
-      AND NOT (p_spare AND (reason IN ({pending}) OR reason LIKE 'database_%'))
+      AND NOT (p_spare AND (reason IN ({pending}, 'unproven') OR reason LIKE 'database_%'))
       AND (p_upto IS NULL OR rev <= p_upto)
     RETURNING frame_sha256, dropped_sha256, rev
   LOOP
