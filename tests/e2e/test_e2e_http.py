@@ -337,3 +337,33 @@ async def test_a_page_that_leads_its_name_here_is_not_answered(database: str, tm
         assert await asked_raw(page, "Host: localhost", "Host: evil.example") != "200 OK"
         assert worker.output.count("was refused (421)") == 1, "that is told, and does not flood the log"
         assert "HTTP_HOSTS" in worker.output
+
+
+MALFORMED = (
+    f"GET /{'a' * 9_000} HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    f"GET / HTTP/1.1\r\nHost: localhost\r\nX: {'a' * 9_000}\r\n\r\n",
+    "GET / HTTP/1.1\r\nHost: localhost\r\nHost: localhost\r\n\r\n",
+    "GET / HTTP/1.1\r\nHost: localhost\r\nX\x01: y\r\n\r\n",
+    "GET / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nnone\r\n",
+    "GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: x\r\n\r\n",
+    "GET / HTTP/1.1\r\nHost: localhost\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\nnone",
+    "\x16\x03\x01\x02\r\n\r\n",
+)
+
+
+async def test_requests_that_are_no_http_cost_the_log_a_line(tmp_path: Path) -> None:
+    """Any web page can have a browser send such without end, and lines that matter would find no room."""
+    nobody = f"postgresql://127.0.0.1:{free_port()}/nothing"
+    async with serving(tmp_path, nobody, "ws://127.0.0.1:1") as (worker, page):
+        place = urlsplit(page)
+        for request in MALFORMED * 2:
+            reader, writer = await asyncio.open_connection(place.hostname, place.port)
+            writer.write(request.encode("latin-1"))
+            async with asyncio.timeout(20):
+                assert b"500" not in (await reader.read()).partition(b"\r\n")[0]
+            writer.close()
+        await worker.says("a request that is no proper HTTP was refused")
+        assert (await get(page + "healthz"))[0] == 200
+    assert worker.output.count("no proper HTTP") == 1
+    assert "Traceback" not in worker.output
+    assert "[ERROR]" not in worker.output

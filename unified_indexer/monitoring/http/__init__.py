@@ -2,6 +2,7 @@
 
 server.py      what is asked, who answers, how many may ask at once
 hosts.py       by which names we answer
+malformed.py   what is said of requests that are no HTTP
 exposition.py  /metrics
 families.py    … the kinds of samples, and those of backfills
 health.py      /healthz and /readyz

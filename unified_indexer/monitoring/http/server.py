@@ -22,6 +22,7 @@ from unified_indexer.monitoring.http.exposition import Exposition
 from unified_indexer.monitoring.http.health import Health
 from unified_indexer.monitoring.http.hosts import Hosts
 from unified_indexer.monitoring.http.live import Live
+from unified_indexer.monitoring.http.malformed import requests_log
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +44,7 @@ class HttpServer:
         self._runner = web.AppRunner(
             _application(hosts, exposition, Health(history.gauges, ready_lag), self._live),
             access_log=None,
+            logger=requests_log(),
             handle_signals=False,
             keepalive_timeout=KEEP_ALIVE,
             shutdown_timeout=SHUTDOWN,
