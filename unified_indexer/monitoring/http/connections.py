@@ -1,4 +1,4 @@
-"""The connections to the HTTP server: so many at once, and none of a client that does not read what it asked for."""
+"""The connections to the HTTP server: a hundred at once, and none of a client that does not read what it asked for."""
 
 import asyncio
 from typing import cast
