@@ -5,6 +5,11 @@ firehose.frames() ─► on_message_handler ─► decode ─► lanes.put (by D
               verify ─► EventProcessor ─► CALL apply_commits(…) ─► watermark.finish ─► cursor
 """
 
+import signal
+
+if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a Ctrl-C while all this is read ends it without a traceback
+
 import asyncio
 import logging
 import math

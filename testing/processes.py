@@ -105,9 +105,12 @@ class Cold(Process):
     program: Sequence[str] = (str(ROOT / "unified_worker.py"),)
 
     def started(self, folder: Path, arguments: Sequence[str], env: Mapping[str, str], output: Path) -> Popen[bytes]:
-        command = [sys.executable, *self.program, *arguments]
         with output.open("wb") as file:
-            return Popen(command, cwd=folder, env=env, stdout=file, stderr=STDOUT, stdin=DEVNULL)
+            return Popen(self.command(arguments), cwd=folder, env=env, stdout=file, stderr=STDOUT, stdin=DEVNULL)
+
+    def command(self, arguments: Sequence[str]) -> list[str]:
+        """The command line."""
+        return [sys.executable, *self.program, *arguments]
 
 
 @contextlib.asynccontextmanager

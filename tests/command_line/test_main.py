@@ -243,6 +243,20 @@ async def test_what_is_nearly_a_setting_is_warned_of_at_start(tmp_path: Path) ->
     assert "[WARNING] RELAI_URL is not a setting and has no effect; did you mean RELAY_URL?" in output
 
 
+class Read(Cold):
+    """The worker that names each module when it has read it."""
+
+    program = ("-X", "importtime", *Cold.program)
+
+
+async def test_a_ctrl_c_while_the_program_is_read_ends_it_quietly(tmp_path: Path) -> None:
+    async with Read(tmp_path, "status", DATABASE_URL="postgresql://127.0.0.1:9/x") as process:
+        await process.says(r"\| +asyncio$")
+        process.signal(signal.SIGINT)
+        assert await process.ends() == -signal.SIGINT
+    assert "Traceback" not in process.output
+
+
 class Closed(Cold):
     """The worker as a shell starts it with these descriptors closed, and its log, if it has one, in a file."""
 

@@ -210,17 +210,14 @@ def test_every_fault_at_once() -> None:
         ),
         *(("PLC_RATE", value) for value in ("0", "1001", "x")),
         *(("IDENTITY_TTL", value) for value in ("0", "59", "inf", "1d")),
-        *(
-            ("PLC_URL", value)
-            for value in ("plc", "ftp://plc", "http://u@plc", "http://plc/x", "http://plc?x", "http://plc:0", "http://[x]")
-        ),
+        *(("PLC_URL", value) for value in ("plc", "ftp://plc", "http://plc/x", "http://plc:0", "http://[x]")),
         *(("DNS_SERVERS", value) for value in ("dns.example", "1.1.1", "1.1.1.1:x", "::1:x", "1.1.1.1:99999")),
         *(("OTEL_EXPORTER_OTLP_ENDPOINT", value) for value in ("collector", "grpc://c:4317", "http://c:4318/v1/traces")),
         *(("VERIFY", value) for value in ("on", "true", "all")),
         ("VERIFY_UNPROVEN", "off"),
         *(("AUDIT_RATE", value) for value in ("-1", "601", "x")),
         *(("BACKFILL", value) for value in ("on", "repairs", "1")),
-        *(("BACKFILL_SOURCE", value) for value in ("mirror.example", "wss://relay", "https://u@mirror", "https://mirror/x")),
+        *(("BACKFILL_SOURCE", value) for value in ("mirror.example", "wss://relay", "https://mirror/x")),
         *(("BACKFILL_CONCURRENCY", value) for value in ("0", "257", "x")),
         *(("BACKFILL_HOST_CONCURRENCY", value) for value in ("0", "257")),
         *(("BACKFILL_RECORDS_PER_SECOND", value) for value in ("-1", "1000001", "1.5")),
@@ -476,6 +473,34 @@ def test_unusable_relays(text: str) -> None:
     (fault,) = faults(RELAY_URL=text)
     assert fault.startswith("RELAY_URL ")
     assert "hunter2" not in fault
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"), [("http://u@plc", "***@plc"), ("http://plc?x", "http://plc?***"), ("https://plc/?x@y", "***@y")]
+)
+def test_an_unusable_address_is_shown_without_what_may_be_secret(text: str, shown: str) -> None:
+    (fault,) = faults(PLC_URL=text)
+    assert fault.startswith(f"PLC_URL is {shown!r}; write ")
+
+
+@pytest.mark.parametrize("name", ["RELAY_URL", "PUBLISH", "PLC_URL", "BACKFILL_SOURCE", "OTEL_EXPORTER_OTLP_ENDPOINT"])
+@pytest.mark.parametrize(
+    "rest",
+    [
+        "user:hunter2@10.0.0.5:6379",
+        "hunter2@10.0.0.5",
+        "user:pass?hunter2@10.0.0.5",
+        "10.0.0.5?api_key=hunter2",
+        "10.0.0.5/?api_key=hunter2",
+        "10.0.0.5/?api_key=hunter2@x",
+        "user:hunter2@host.example/",
+    ],
+)
+@pytest.mark.parametrize("scheme", ["", "https://", "wss://", "redis:/", "mysql://"])
+def test_nothing_that_is_said_of_an_unusable_address_holds_its_secret(name: str, rest: str, scheme: str) -> None:
+    config = Config.from_env({"DATABASE_URL": URL, name: scheme + rest}, tolerant=True)
+    assert [fault.split()[0] for fault in config.faults] == [name]
+    assert "hunter2" not in " ".join((*config.faults, *config.hints))
 
 
 @settings(deadline=None)

@@ -9,6 +9,7 @@ import socket
 from collections import Counter
 from collections.abc import AsyncGenerator
 from pathlib import Path
+from types import MappingProxyType
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -29,9 +30,9 @@ from testing.waiting import until
 from testing.workers import running, settings
 from unified_indexer.embedded.server import PostgresServer
 from unified_indexer.metrics import BATCH_BOUNDS, LATENCY_BOUNDS
+from unified_indexer.monitoring.http.connections import MOST_CONNECTIONS
 from unified_indexer.monitoring.http.exposition import label
 from unified_indexer.monitoring.http.live import MOST_STREAMS
-from unified_indexer.monitoring.http.server import MOST_CONNECTIONS
 from unified_indexer.monitoring.readiness import NAMES, reasons
 from unified_indexer.records import RECORD_TYPES
 from unified_indexer.version import VERSION
@@ -338,3 +339,70 @@ async def test_a_page_that_leads_its_name_here_is_not_answered(database: str, tm
         assert await asked_raw(page, "Host: localhost", "Host: evil.example") != "200 OK"
         assert worker.output.count("was refused (421)") == 1, "that is told, and does not flood the log"
         assert "HTTP_HOSTS" in worker.output
+
+
+MALFORMED = (
+    f"GET /{'a' * 9_000} HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    f"GET / HTTP/1.1\r\nHost: localhost\r\nX: {'a' * 9_000}\r\n\r\n",
+    "GET / HTTP/1.1\r\nHost: localhost\r\nHost: localhost\r\n\r\n",
+    "GET / HTTP/1.1\r\nHost: localhost\r\nX\x01: y\r\n\r\n",
+    "GET / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nnone\r\n",
+    "GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: x\r\n\r\n",
+    "GET / HTTP/1.1\r\nHost: localhost\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\nnone",
+    "\x16\x03\x01\x02\r\n\r\n",
+)
+
+
+async def test_requests_that_are_no_http_cost_the_log_a_line(tmp_path: Path) -> None:
+    """Any web page can have a browser send such without end, and lines that matter would find no room."""
+    nobody = f"postgresql://127.0.0.1:{free_port()}/nothing"
+    async with serving(tmp_path, nobody, "ws://127.0.0.1:1") as (worker, page):
+        place = urlsplit(page)
+        for request in MALFORMED * 2:
+            reader, writer = await asyncio.open_connection(place.hostname, place.port)
+            writer.write(request.encode("latin-1"))
+            async with asyncio.timeout(20):
+                assert b"500" not in (await reader.read()).partition(b"\r\n")[0]
+            writer.close()
+        await worker.says("a request that is no proper HTTP was refused")
+        assert (await get(page + "healthz"))[0] == 200
+    assert worker.output.count("no proper HTTP") == 1
+    assert "Traceback" not in worker.output
+    assert "[ERROR]" not in worker.output
+
+
+class Impatient(Process):
+    """A worker that has room for few, and soon lets go who does not read."""
+
+    constants = MappingProxyType(
+        {f"unified_indexer.monitoring.http.connections.{name}": 0.5 for name in ("PATIENCE", "INTERVAL")}
+        | {"unified_indexer.monitoring.http.connections.MOST_CONNECTIONS": 10}
+    )
+
+
+# Answered and not read. What is no HTTP has aiohttp close the connection, which waits for the client too.
+UNREAD = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n" * 200
+
+
+@pytest.mark.promise(5)
+@pytest.mark.parametrize("last", ["", "GET / no HTTP\r\n\r\n"], ids=["asked on", "closed"])
+async def test_clients_that_do_not_read_are_let_go(tmp_path: Path, last: str) -> None:
+    """Whoever asks much and reads nothing would keep a connection for ever, and probes would find none."""
+    nobody = f"postgresql://127.0.0.1:{free_port()}/nothing"
+    async with Impatient(tmp_path, **settings(nobody, "ws://127.0.0.1:1", HTTP_BIND="127.0.0.1:0")) as worker:
+        page = (await worker.says(r"Live page: (http://\S+)"))[1]
+        with contextlib.ExitStack() as clients:
+            for _ in range(10):
+                client = clients.enter_context(socket.socket())
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+                client.connect(("127.0.0.1", urlsplit(page).port))
+                client.sendall((UNREAD + last).encode())
+
+            async def answers() -> bool:
+                with contextlib.suppress(aiohttp.ClientError):
+                    return (await get(page + "healthz"))[0] == 200
+                return False
+
+            assert not await answers(), "there is no room"
+            await until(answers, "there is room, though nobody has read", 30)
+        assert "Traceback" not in worker.output

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from unified_indexer.config.settings import Config
 from unified_indexer.database.connection.pool import DatabasePool
+from unified_indexer.database.schema.session import in_words
 from unified_indexer.identity.client import Client
 from unified_indexer.identity.names import NameServer
 from unified_indexer.identity.resolver import Identities
@@ -22,24 +23,25 @@ class Means(NamedTuple):
 
 @asynccontextmanager
 async def asking(config: Config, name: str, *, size: int, durable: bool) -> AsyncGenerator[Means]:
-    """Connections for a command called `name`, with or without a worker, and what asks outside."""
+    """Connections for a command called `name`, with or without a worker, and what asks outside. Raises as `session`."""
     pool = DatabasePool(
         config.database_url, size=size, name=name, durable=durable, exclusive=False, publishes=config.publish is not None
     )
     servers = [NameServer(*server) for server in config.dns_servers]
     private = config.allow_private_hosts
     try:
-        await pool.open()
-        async with Client(allow_private=private, dns_servers=servers) as client:
-            identities = Identities(
-                pool,
-                client,
-                directories=config.plc_urls,
-                rate=config.plc_rate,
-                ttl=config.identity_ttl,
-                allow_private=private,
-            )
-            yield Means(pool, client, identities)
+        with in_words():
+            await pool.open()
+            async with Client(allow_private=private, dns_servers=servers) as client:
+                identities = Identities(
+                    pool,
+                    client,
+                    directories=config.plc_urls,
+                    rate=config.plc_rate,
+                    ttl=config.identity_ttl,
+                    allow_private=private,
+                )
+                yield Means(pool, client, identities)
     finally:
         pool.terminate()
 
@@ -56,4 +58,4 @@ async def while_looking_up(identities: Identities, work: asyncio.Task[None]) -> 
         for task in (work, looking_up):
             task.cancel()
         with suppress(asyncio.CancelledError):
-            await asyncio.wait([work, looking_up])
+            await asyncio.gather(work, looking_up, return_exceptions=True)  # of two errors the first is raised already

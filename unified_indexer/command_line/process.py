@@ -6,6 +6,7 @@ unusable. 70: something unforeseen, with its traceback: who starts it again does
 
 import logging
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -41,6 +42,9 @@ STREAM = Words(
 def main(make: Callable[[Config, bool, Until | None], StreamWorker], argv: Sequence[str]) -> int:
     """Run a command, or the worker that `make(config, reset_cursor, until)` returns; return the exit code."""
     open_standard()
+    # unified_worker.py has let it end the process at once, while the program was read; from here on there is work to end.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.excepthook = _unforeseen
     code = 0
     try:

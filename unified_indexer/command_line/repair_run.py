@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import timedelta
 
 from unified_indexer.accounts.documents import Documents
 from unified_indexer.backfill.fetch import Fetcher
-from unified_indexer.backfill.outcome import Failed
+from unified_indexer.backfill.files import NoRoom
+from unified_indexer.backfill.outcome import Failed, Kind
 from unified_indexer.backfill.pace import Paces
 from unified_indexer.backfill.repairs import Repairs
 from unified_indexer.backfill.turns import HostTurns
@@ -19,7 +21,7 @@ from unified_indexer.database.repair import queue, steps
 from unified_indexer.database.repair.checking import Checked, check
 from unified_indexer.database.repair.queue import Claimed
 from unified_indexer.database.repair.steps import Word
-from unified_indexer.database.schema.session import session
+from unified_indexer.database.schema.session import FAILURES, session
 from unified_indexer.formatting import printable
 from unified_indexer.identity.downloads import Downloads
 from unified_indexer.metrics import Metrics
@@ -73,8 +75,9 @@ class RepairNow:
         try:
             await while_looking_up(identities, self._task)
         finally:
-            async with pool.connection() as connection:
-                await steps.reset(connection, HOLDER)
+            with suppress(*FAILURES):  # without it the leases end by themselves
+                async with pool.connection() as connection:
+                    await steps.reset(connection, HOLDER)
 
     async def _all(self, pool: DatabasePool, fetcher: Fetcher, repairs: Repairs, selection: Selection) -> None:
         right = 0
@@ -106,12 +109,15 @@ class RepairNow:
         return isinstance(found, Checked) and found.word is Word.OK and not found.put + found.gone
 
     async def _compared(self, pool: DatabasePool, fetcher: Fetcher, claimed: Claimed, selection: Selection) -> Checked | Failed:
-        fetched = await fetcher.fetch(claimed.did)
-        if isinstance(fetched, Failed):
-            return fetched
-        with fetched as repo:
-            async with pool.connection() as connection:
-                return await check(connection, claimed.claim, repo, selection)
+        try:
+            fetched = await fetcher.fetch(claimed.did)
+            if isinstance(fetched, Failed):
+                return fetched
+            with fetched as repo:
+                async with pool.connection() as connection:
+                    return await check(connection, claimed.claim, repo, selection)
+        except NoRoom:
+            return Failed("no_room", Kind.LATER)
 
 
 async def _at_once() -> None:

@@ -3,27 +3,28 @@
 import os
 import sys
 
+from unified_indexer.errors import Stop
+
 
 def say(*lines: str) -> None:
-    """Write the lines."""
-    try:
-        sys.stdout.write("".join(f"{line}\n" for line in lines))
-        sys.stdout.flush()
-    except BrokenPipeError:
-        _to_nobody()
+    """Write the lines; what the encoding has no character for is an escape. Raises as `say_bytes`."""
+    say_bytes("".join(f"{line}\n" for line in lines).encode(sys.stdout.encoding, "backslashreplace"))
 
 
 def say_bytes(content: bytes) -> None:
-    """Write bytes unchanged."""
+    """Write bytes unchanged. Raises Stop if they can't be written: an OSError would pass for one of the database."""
     try:
         sys.stdout.buffer.write(content)
         sys.stdout.buffer.flush()
     except BrokenPipeError:
         _to_nobody()
+    except OSError as error:
+        _to_nobody()  # what is still in the buffer, too
+        raise Stop(f"the output cannot be written ({error.strerror})") from None
 
 
 def _to_nobody() -> None:
-    """Nobody reads any more: that is no fault, and what follows is not for anybody."""
+    """What is left, and what follows, is not for anybody; where nobody reads any more, that is no fault."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
     os.close(nowhere)

@@ -65,10 +65,19 @@ def on_this_machine(relay_url: str) -> bool:
 
 def perhaps_without_tls(relay: str) -> str | None:
     """The warning about a relay's host without a scheme in a private network, where relays often have no certificate. The
-    worker still uses TLS, because leaving it out is the operator's decision."""
-    if "://" in relay or _reach_of(relay) != "a private network":
+    worker still uses TLS, because leaving it out is the operator's decision. None too for what is unusable: it may hold a
+    password."""
+    if "://" in relay or not _is_usable(relay) or _reach_of(relay) != "a private network":
         return None
     return f"is in a private network and has no scheme: using wss (with TLS); write ws://{relay} for a relay without TLS"
+
+
+def _is_usable(relay: str) -> bool:
+    try:
+        normalised_relay(relay)
+    except ValueError:
+        return False
+    return True
 
 
 def _reach_of(text: str) -> str:

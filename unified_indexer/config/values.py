@@ -14,7 +14,7 @@ from unified_indexer.config.addresses import (
     perhaps_without_tls,
 )
 from unified_indexer.config.chosen import Chosen, chosen
-from unified_indexer.config.database_url import faults_of, redacted
+from unified_indexer.config.database_url import faults_of
 from unified_indexer.config.environment import in_file
 from unified_indexer.config.misspelt import misspelt
 from unified_indexer.config.stream_url import PARTITIONS, StreamAddress, is_stream, publish_address, stream_address
@@ -28,8 +28,11 @@ MAX_SEQ = 2**63 - 1  # a seq is a 64-bit integer
 
 
 def _shown(text: str) -> str:
-    """The beginning of what can't be used, without the password that somebody may have written into it."""
-    return (redacted(text) if "@" in text else text)[:40]
+    """The beginning of what can't be used, without what may be secret in it: all before an @, and a URL's query."""
+    _, at, after = text.rpartition("@")
+    place, question, _ = after.partition("?")
+    account, query = "***@" if at else "", "?***" if question else ""
+    return f"{account}{place}{query}"[:40]
 
 
 class Address(NamedTuple):

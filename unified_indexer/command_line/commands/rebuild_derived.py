@@ -11,6 +11,7 @@ from unified_indexer.config.settings import Config
 from unified_indexer.database.background.rebuild import Rebuild
 from unified_indexer.database.connection.pool import DatabasePool, LockLost
 from unified_indexer.database.schema.ready import START_PATIENCE, make_ready
+from unified_indexer.database.schema.session import in_words
 from unified_indexer.records import RECORD_TYPES
 from unified_indexer.version import VERSION
 
@@ -39,15 +40,16 @@ class RebuildDerived:
         await make_ready(self._pool, RECORD_TYPES, START_PATIENCE)
 
     async def run(self) -> None:
-        """Work until everything is rebuilt, or until `stop`. Raises Stop if another process is rebuilding."""
+        """Work until everything is rebuilt, or until `stop`. Raises as `session`, and Stop if another process is rebuilding."""
         again = True
-        while again:
-            try:
-                await self._rebuild.run()
-                again = False
-            except LockLost:
-                log.warning("Lost the database connection: the rebuild resumes where it was")
-                await make_ready(self._pool, RECORD_TYPES, math.inf)
+        with in_words():
+            while again:
+                try:
+                    await self._rebuild.run()
+                    again = False
+                except LockLost:
+                    log.warning("Lost the database connection: the rebuild resumes where it was")
+                    await make_ready(self._pool, RECORD_TYPES, math.inf)
         self._pool.terminate()
 
     def stop(self) -> None:

@@ -1,4 +1,4 @@
-"""The HTTP server: paths, handlers, and the limit of connections. Only this folder imports aiohttp."""
+"""The HTTP server: paths and handlers. Only this folder imports aiohttp."""
 
 import asyncio
 import base64
@@ -18,14 +18,15 @@ from unified_indexer.config.settings import Address
 from unified_indexer.errors import OperatorError
 from unified_indexer.log.handler import warn_limited
 from unified_indexer.monitoring.history import History
+from unified_indexer.monitoring.http.connections import Connections
 from unified_indexer.monitoring.http.exposition import Exposition
 from unified_indexer.monitoring.http.health import Health
 from unified_indexer.monitoring.http.hosts import Hosts
 from unified_indexer.monitoring.http.live import Live
+from unified_indexer.monitoring.http.malformed import requests_log
 
 log = logging.getLogger(__name__)
 
-MOST_CONNECTIONS = 100  # open at once; more are closed at once, so that they can't use up the process's files
 KEEP_ALIVE = 30.0  # seconds without a request
 MOST_OF_A_NAME = 100  # characters of a name that is refused, for the log
 NAME_REFUSED = "HTTP: a request for the name %s was refused (421); HTTP_HOSTS lists the accepted names"
@@ -34,7 +35,7 @@ SHUTDOWN = 0.5  # seconds for what is being answered; the worker is to be gone w
 
 
 class HttpServer:
-    """`async with HttpServer(…)` serves until the block ends; open pages need the task `run`."""
+    """`async with HttpServer(…)` serves until the block ends; that needs the task `run`."""
 
     def __init__(self, address: Address, hosts: Hosts, history: History, relay: str, ready_lag: float) -> None:
         self._address = address
@@ -43,10 +44,12 @@ class HttpServer:
         self._runner = web.AppRunner(
             _application(hosts, exposition, Health(history.gauges, ready_lag), self._live),
             access_log=None,
+            logger=requests_log(),
             handle_signals=False,
             keepalive_timeout=KEEP_ALIVE,
             shutdown_timeout=SHUTDOWN,
         )
+        self._connections = Connections()
         self._stack = AsyncExitStack()
         self.url: str | None = None  # of the page, while it is served
 
@@ -75,14 +78,14 @@ class HttpServer:
         await self._stack.aclose()
 
     async def run(self) -> None:
-        """Feed the open pages, until cancelled."""
-        await self._live.run()
+        """Feed the open pages, and let go who does not read, until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._live.run())
+            tasks.create_task(self._connections.keep_looking())
 
     def _protocol(self) -> asyncio.Protocol:
         server = self._runner.server
-        if server is None or len(server.connections) >= MOST_CONNECTIONS:
-            return _TurnedAway()
-        return server()
+        return self._connections.admit(None if server is None else server())
 
 
 async def listen(address: Address, protocol: Callable[[], asyncio.Protocol]) -> asyncio.Server:
@@ -96,13 +99,6 @@ def taken(address: Address, error: OSError) -> str:
     if address.chosen:
         return f"{fault}: write another address, or nothing (HTTP_BIND=) for no HTTP"
     return f"{fault}: continuing without the live page, /metrics, /healthz and /readyz; HTTP_BIND sets another address"
-
-
-class _TurnedAway(asyncio.Protocol):
-    """A connection too many."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        transport.close()
 
 
 def _application(hosts: Hosts, exposition: Exposition, health: Health, live: Live) -> web.Application:
