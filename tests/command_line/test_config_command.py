@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import tempfile
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -185,6 +186,12 @@ async def test_hosts_that_never_answer_are_waited_for_side_by_side(monkeypatch: 
     states = {part: of(part, found).state for part in ("database", "relay", "directory")}
     assert states == {"database": "fault", "relay": "warning", "directory": "warning"}
     assert SECRET not in str(found)
+
+
+async def test_that_there_is_no_place_for_large_repos_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    found = of("files", await looked({"DATABASE_URL": "x", "RELAY_URL": "x"}))
+    assert (found.state, "set TMPDIR" in found.text) == ("warning", True)
 
 
 async def test_a_relay_that_moved_and_one_that_is_none() -> None:

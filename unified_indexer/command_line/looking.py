@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 from urllib.parse import urlsplit
 
-from unified_indexer.backfill.backfill import GB
+from unified_indexer.backfill import files
+from unified_indexer.backfill.backfill import GB, NO_FILES
 from unified_indexer.backfill.room import free_of, lacking
 from unified_indexer.config.addresses import named_host
 from unified_indexer.config.database_url import redacted
@@ -79,7 +80,10 @@ class Looking:
     def _settings(self) -> list[Finding]:
         found = [Finding("fault", "settings", fault) for fault in self._config.faults]
         found += [Finding("warning", "settings", hint) for hint in self._config.hints]
-        return found or [Finding("ok", "settings", "all of them are usable")]
+        found = found or [Finding("ok", "settings", "all of them are usable")]
+        if self._config.backfill != "off" and (why := files.lacking()) is not None:
+            found.append(Finding("warning", "files", NO_FILES % why))
+        return found
 
     async def _data(self) -> list[Finding]:
         if self._embedded is None:
