@@ -87,7 +87,9 @@ async def tell(worker: Worker) -> None:
     joined = profile("F", joinedViaStarterPack=ref(uri("e", "p", STARTER_PACK)))
     with_media = {"$type": "app.bsky.embed.recordWithMedia", "record": {"record": ref(shut)}, "media": {}}
     via = ref(uri("b", "r", REPOST))
+    hostile = "one_two " + "1a@" * 20_000
     commits = [
+        stream.commit("h", put(f"{POST}/1", post(hostile)), put(f"{PROFILE}/self", {**profile(""), "description": hostile})),
         stream.commit("a", put(f"{POST}/1", post("root", facets=mentioning(did("a"), did("b"), did("c"), did("c"))))),
         stream.commit("a", put(f"{POST}/2", post("no quotes")), put(f"{POST}/3", few_may_reply)),
         stream.commit("a", put(f"{POST_GATE}/2", record(POST_GATE, post=shut, embeddingRules=shutting))),

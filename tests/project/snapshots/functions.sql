@@ -1,5 +1,14 @@
 -- The SQL functions of the shipped record types. Not a source: `python -m testing.print_sql` prints it.
 
+CREATE OR REPLACE FUNCTION unified_worker.searchable(p_text text) RETURNS text LANGUAGE sql IMMUTABLE STRICT AS
+$searchable$
+  SELECT coalesce(string_agg(CASE WHEN length(w.word) - length(translate(w.word, E'!"#$%&\x27()*+,-./:;<=>?@[\x5c]^_`{|}~', ''))
+    + 5 * (length(w.word) - length(replace(w.word, '@', ''))) > 16
+    THEN translate(w.word, E'!"#$%&\x27()*+,-./:;<=>?@[\x5c]^_`{|}~', E'                                ') ELSE w.word END, ' ' ORDER BY w.place), '')
+  FROM unnest(string_to_array(translate(replace(left(p_text, 25000), E'<!--', ' '), E' \x09\x0a\x0d\x0c\x0b', E'      '), ' '))
+    WITH ORDINALITY AS w (word, place)
+$searchable$;
+
 CREATE OR REPLACE FUNCTION unified_worker.path_of(p_uri text) RETURNS text LANGUAGE sql IMMUTABLE STRICT AS
 $path$ SELECT substring(p_uri FROM '^at://[^/]+/(.*)$') $path$;
 
@@ -268,8 +277,9 @@ CREATE OR REPLACE FUNCTION unified_worker.show_handle(p_did text) RETURNS void L
 DECLARE
   v_handle text := unified_worker.handle_of(p_did);
 BEGIN
-  UPDATE public.users SET handle = v_handle, search_vector = to_tsvector('simple', nullif(left(
-    concat_ws(' ', nullif(v_handle, 'handle.invalid'), display_name, description), 25000), ''))
+  UPDATE public.users SET handle = v_handle, search_vector = to_tsvector('simple', nullif(concat_ws(' ',
+    nullif(v_handle, 'handle.invalid'),
+    unified_worker.searchable(concat_ws(' ', nullif(display_name, ''), nullif(description, '')))), ''))
   WHERE did = p_did AND handle <> v_handle;
 END $show$;
 
@@ -1676,7 +1686,7 @@ BEGIN
     p_changed := p_changed + v_count;
     UPDATE public.posts AS p SET has_thread_gate = x.thread_gated, has_post_gate = x.post_gated,
       violates_thread_gate = x.intrudes, violates_embedding_rules = x.embeds,
-      search_vector = coalesce(p.search_vector, to_tsvector('simple', left(p.text, 25000)))
+      search_vector = coalesce(p.search_vector, to_tsvector('simple', unified_worker.searchable(p.text)))
     FROM (
       SELECT t.uri, g.post_uri IS NOT NULL AS thread_gated, e.post_uri IS NOT NULL AS post_gated,
         CASE WHEN t.parent_uri IS NULL OR of_root.post_uri IS NULL THEN false
@@ -1777,8 +1787,9 @@ BEGIN
     SELECT * FROM ((SELECT t.did FROM public.users AS t WHERE (t.did) > (v_after[1]) ORDER BY t.did LIMIT p_most)) AS p ORDER BY did LIMIT p_most) AS k;
   p_changed := 0;
   IF p_read > 0 AND NOT p_skip THEN
-    UPDATE public.users AS t SET search_vector = to_tsvector('simple', left(concat_ws(
-      ' ', nullif(t.handle, 'handle.invalid'), nullif(t.display_name, ''), nullif(t.description, '')), 25000))
+    UPDATE public.users AS t SET search_vector = to_tsvector('simple', concat_ws(' ',
+      nullif(t.handle, 'handle.invalid'),
+      unified_worker.searchable(concat_ws(' ', nullif(t.display_name, ''), nullif(t.description, '')))))
     WHERE (t.did) > (v_after[1]) AND (t.did) <= (v_last[1]) AND t.search_vector IS NULL AND (
       t.handle <> 'handle.invalid' OR t.display_name <> '' OR t.description <> '');
     GET DIAGNOSTICS v_count = ROW_COUNT;
@@ -3970,7 +3981,7 @@ BEGIN
             WHERE p.uri = r.parent_uri LIMIT 1) THEN
     UPDATE public.posts AS p SET has_thread_gate = x.thread_gated, has_post_gate = x.post_gated,
           violates_thread_gate = x.intrudes, violates_embedding_rules = x.embeds,
-          search_vector = coalesce(p.search_vector, to_tsvector('simple', left(p.text, 25000)))
+          search_vector = coalesce(p.search_vector, to_tsvector('simple', unified_worker.searchable(p.text)))
         FROM (
           SELECT t.uri, g.post_uri IS NOT NULL AS thread_gated, e.post_uri IS NOT NULL AS post_gated,
             CASE WHEN t.parent_uri IS NULL OR of_root.post_uri IS NULL THEN false
