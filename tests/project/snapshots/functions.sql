@@ -3911,13 +3911,24 @@ BEGIN
   SET CONSTRAINTS ALL IMMEDIATE;
 END $set$;
 
+CREATE OR REPLACE FUNCTION unified_worker.under_way() RETURNS text[] LANGUAGE sql VOLATILE AS $way$
+  SELECT coalesce(array_agg(l.virtualtransaction), '{}') FROM pg_catalog.pg_locks AS l
+  WHERE l.locktype = 'advisory' AND l.granted AND (l.classid, l.objid) = (1456714798, 1073741824)
+    AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
+$way$;
+
 CREATE OR REPLACE FUNCTION unified_worker.repair_look(p_kind smallint[], p_uri text[]) RETURNS void
 LANGUAGE plpgsql SET enable_hashjoin = off SET enable_mergejoin = off AS $look$
 DECLARE
-  v_locked text; v_uris text[]; v_uri text; v_meets text[] := '{}'; v_again boolean := false; v_left int; v_likes text[] := '{}'; v_posts text[] := '{}';
+  v_locked text; v_uris text[]; v_uri text; v_meets text[] := '{}'; v_again boolean := false; v_left int;
+  v_before text[] := unified_worker.under_way(); v_began timestamptz := clock_timestamp(); v_likes text[] := '{}'; v_posts text[] := '{}';
 BEGIN
-  PERFORM pg_advisory_lock(1456714798, 1073741824);
-  PERFORM pg_advisory_unlock(1456714798, 1073741824);
+  WHILE v_before && unified_worker.under_way() LOOP
+    IF clock_timestamp() > v_began + current_setting('lock_timeout')::interval THEN
+      RAISE lock_not_available USING MESSAGE = 'a commit that began before a repair''s set does not end';
+    END IF;
+    PERFORM pg_sleep(0.01);
+  END LOOP;
   v_locked := pg_advisory_xact_lock_shared(1456714798, 1073741824)::text;
   IF 602 = ANY (p_kind) THEN
     v_uris := ARRAY(SELECT o.uri FROM unnest(p_kind, p_uri) AS o (kind, uri) WHERE o.kind = 602);
@@ -4951,9 +4962,9 @@ BEGIN
         END IF;
       END IF;
     END IF;
-    IF v_outcome <> 'applied' THEN
+    IF v_outcome <> 'applied' OR i = v_count THEN
       EXIT WHEN v_outcome = 'needs_frame';
-      IF p_durable AND i = v_count AND v_outcome IN ('stale', 'rev_fork', 'stale_message', 'no_news') THEN
+      IF p_durable AND i = v_count AND pg_current_xact_id_if_assigned() IS NULL THEN
         INSERT INTO unified_worker.lanes (lane, flushed_at) VALUES (p_lane, now())
         ON CONFLICT (lane) DO UPDATE SET flushed_at = excluded.flushed_at;
       END IF;
