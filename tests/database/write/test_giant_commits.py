@@ -28,6 +28,12 @@ def long_posts(stream: Stream, turn: int) -> Commit:
     return stream.commit("giant", *[put(f"{POST}/{turn}-{n}", post(f"{turn} {n} {WORDS[:95_000]}")) for n in range(20)])
 
 
+def refused_first(stream: Stream, turn: int) -> Commit:
+    """A post without a text, which is kept as a dead letter, and 20 of 100 kB."""
+    posts = [put(f"{POST}/{turn}-{n}", post(f"{turn} {n} {WORDS[:90_000]}")) for n in range(20)]
+    return stream.commit("giant", put(f"{POST}/{turn}-bad", {"$type": POST}), *posts)
+
+
 def hostile_posts(stream: Stream, turn: int) -> Commit:
     """20 posts of 100 kB that the server's parser of texts would read again and again (test_searchable.py)."""
     texts = [(unit * 30_000)[:95_000] for unit in ("<!--", "a_", "~/", "1a@", "<a '")]
@@ -88,7 +94,7 @@ async def likes_per_second(worker: Worker, strangers: str, beside: Callable[[int
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("giant", [long_posts, many_places, hostile_posts])
+@pytest.mark.parametrize("giant", [long_posts, many_places, hostile_posts, refused_first])
 async def test_strangers_keep_their_rate(worker: Worker, elsewhere: Worker, giant: Callable[[Stream, int], Commit]) -> None:
     """Compared with the same commits going into another database of the server: so it is no question of CPU.
 
@@ -105,6 +111,26 @@ async def test_strangers_keep_their_rate(worker: Worker, elsewhere: Worker, gian
         )
         shares.append(beside / free)
     assert max(shares) > 0.5
+
+
+async def test_nobody_waits_for_the_size_of_dead_letters(worker: Worker, database: str) -> None:
+    """One transaction has kept a frame and goes on; others keep and close theirs, and the size is right."""
+    stream = Stream()
+    async with connected(database) as slow:
+        transaction = slow.transaction()
+        await transaction.start()
+        keep = "SELECT unified_worker.keep($1, $2, $3, 1, 'bad', '', $4, NULL)"
+        assert await slow.fetchval(keep, did("slow"), "3222222222222", f"{LIKE}/1", b"a frame")
+        async with asyncio.timeout(10):
+            assert await worker.write(stream.commit("a", put(f"{LIKE}/1", {"$type": LIKE}))) == ["applied"]
+            assert await worker.write(stream.commit("b", put(f"{LIKE}/1", {"$type": LIKE}))) == ["applied"]
+            assert await worker.write(stream.commit("b", put(f"{LIKE}/1", like(f"at://{did('t')}/{POST}/1")))) == ["applied"]
+        await transaction.rollback()
+    sizes = (
+        "SELECT s.bytes = (SELECT sum(length(frame)) FROM unified_worker.dead_frames) FROM unified_worker.dead_frames_size AS s"
+    )
+    assert await worker.value(sizes)
+    assert await worker.value("SELECT count(*) FROM unified_worker.dead_frames") == 1
 
 
 async def slowness(worker: Worker) -> float:
