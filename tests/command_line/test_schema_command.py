@@ -33,7 +33,7 @@ async def test_what_schema_prints_makes_what_a_start_makes(worker: Worker, run: 
     made = await worker.column(EVERYTHING)
     tables = await run("schema")
     assert printed.startswith(tables.rstrip())
-    assert "CREATE FUNCTION" not in tables
+    assert "CREATE OR REPLACE" not in tables
     async for url in fresh(pg18):
         async with connected(url) as connection:
             await connection.execute(printed)

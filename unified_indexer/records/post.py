@@ -28,10 +28,11 @@ from unified_indexer.records.base.effects import (
     unless_forbidden,
 )
 from unified_indexer.records.base.facets import MENTION, TAG, features, too_many
-from unified_indexer.records.base.fields import created_at, optional, ornament, required_text, search_text, strong_ref, texts
+from unified_indexer.records.base.fields import created_at, optional, ornament, required_text, strong_ref, texts
 from unified_indexer.records.base.gates import GATED, VERDICTS, VERDICTS_INTO
 from unified_indexer.records.base.quotes import QUOTES, quoted
 from unified_indexer.records.base.record_type import RecordType
+from unified_indexer.records.base.search_text import search_text
 from unified_indexer.records.base.values import MAX_URI_CHARS, Record, RecordAddress, Row
 
 AUTHOR, PARENT = "{author_did}", "{parent_uri}"

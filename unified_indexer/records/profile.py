@@ -2,8 +2,9 @@
 
 from unified_indexer.records.base.columns import INDEXED_AT, KEY, Column, json, text
 from unified_indexer.records.base.effects import Effect, authority, notification
-from unified_indexer.records.base.fields import blob_cid, created_at, ornament, search_text
+from unified_indexer.records.base.fields import blob_cid, created_at, ornament
 from unified_indexer.records.base.record_type import RecordType
+from unified_indexer.records.base.search_text import search_text
 from unified_indexer.records.base.values import Record, RecordAddress, Row
 
 JOINED = "unified_worker.referred({profile_record} -> 'joinedViaStarterPack', 'app.bsky.graph.starterpack')"
@@ -30,8 +31,9 @@ SEARCH_VECTOR = "to_tsvector('simple', nullif(concat_ws(' ', nullif({handle}, 'h
 
 # For rows that an older application left without.
 WORDS = Effect(
-    first="""UPDATE {schema}.users AS t SET search_vector = to_tsvector('simple', left(concat_ws(
-      ' ', nullif(t.handle, 'handle.invalid'), nullif(t.display_name, ''), nullif(t.description, '')), 25000))
+    first="""UPDATE {schema}.users AS t SET search_vector = to_tsvector('simple', concat_ws(' ',
+      nullif(t.handle, 'handle.invalid'),
+      unified_worker.searchable(concat_ws(' ', nullif(t.display_name, ''), nullif(t.description, '')))))
     WHERE {range} AND t.search_vector IS NULL AND (
       t.handle <> 'handle.invalid' OR t.display_name <> '' OR t.description <> '')"""
 )

@@ -84,7 +84,8 @@ async def tell(worker: Worker) -> None:
     few_may_reply = post("few may reply", facets=mentioning(did("b")))
     a_reply = post("a reply", 1, reply=replying(ref(root)))
     own_reply = post("own reply", 2, reply=replying(ref(uri("b", "1")), ref(root)), embed=quoting(ref(root)))
-    joined = profile("F", joinedViaStarterPack=ref(uri("e", "p", STARTER_PACK)))
+    hostile = "one_two " + "1a@" * 20_000
+    joined = profile("F", description=hostile, joinedViaStarterPack=ref(uri("e", "p", STARTER_PACK)))
     with_media = {"$type": "app.bsky.embed.recordWithMedia", "record": {"record": ref(shut)}, "media": {}}
     via = ref(uri("b", "r", REPOST))
     commits = [
@@ -103,7 +104,7 @@ async def tell(worker: Worker) -> None:
         stream.commit("c", put(f"{REPOST}/1", {**repost(root, 9), "via": via})),
         stream.commit("c", put(f"{POST}/q", post("a quote", facets=mentioning(did("d")), embed=quoting(ref(shut))))),
         stream.commit("d", put(f"{POST}/q", post("another", embed=with_media, langs=["en"], tags=["t"]))),
-        stream.commit("d", put(f"{POST}/late", post("late", 10**9, embed=quoting(ref(uri("x", "unseen")))))),
+        stream.commit("d", put(f"{POST}/late", post(hostile, 10**9, embed=quoting(ref(uri("x", "unseen")))))),
         stream.commit("d", put(f"{FOLLOW}/a", follow(did("a"))), put(f"{FOLLOW}/d", follow(did("d")))),
         stream.commit("e", put(f"{GENERATOR}/g", record(GENERATOR, did=did("s"), displayName="feed"))),
         stream.commit("e", put(f"{LABELER}/self", record(LABELER, policies={}))),

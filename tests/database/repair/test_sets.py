@@ -15,13 +15,15 @@ import pytest
 
 from relay_simulator.encoding import tid
 from testing import meetings
-from testing.commits import START, Stream, at
+from testing.commits import LIKE, POST, START, Stream, at, like, post, put, uri
 from testing.database_side import Worker, opened
 from testing.databases import connected
 from testing.garbage import POST_GATE, THREAD_GATE
 from testing.meetings import TOKEN_LENGTH, Meeting, Pair, Wipe, outcomes
+from testing.waiting import until as waited
 from testing.whole import Whole, repaired
 from unified_indexer.database.connection.sessions import Connection
+from unified_indexer.database.functions.rebuild_steps import REBUILDING
 from unified_indexer.database.repair.steps import Word
 
 REV = tid(int((START + timedelta(days=100)).timestamp() * 1_000_000), 0)
@@ -53,8 +55,9 @@ CREATE CONSTRAINT TRIGGER hold AFTER INSERT OR UPDATE ON {table} DEFERRABLE INIT
 FOR EACH ROW EXECUTE FUNCTION public.hold();"""
     for table in ("posts", "likes", "thread_gates", "post_gates", "feed_generators", "labeler_services", "verifications")
 )
-WAITING = """
-SELECT count(DISTINCT pid) FROM pg_locks AS l WHERE NOT granted
+LOOKS = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()"
+WAITING = f"""
+SELECT count(DISTINCT pid) + ({LOOKS}) FROM pg_locks AS l WHERE NOT granted
   AND (database = (SELECT oid FROM pg_database WHERE datname = current_database()) OR locktype = 'transactionid')
 """
 
@@ -149,6 +152,26 @@ async def test_a_set_and_a_commit_in_flight(database: str, left: bool) -> None:
             assert allowed[0] == allowed[1] or make in ORDER_COUNTS, make.__name__
             wrong += [f"{make.__name__} {pair.token} {found[pair]}" for pair in pairs if found[pair] not in allowed]
     assert wrong == []
+
+
+async def test_a_look_waits_for_a_slow_commit_and_nobody_for_the_look(database: str) -> None:
+    """Not even where another commit is always under way: they take turns here."""
+    stream, records = Stream(), {f"{POST}/1": post("fetched")}
+    async with opened(database, size=4, durable=False) as worker, connected(database) as slow, connected(database) as next_one:
+        transactions = [slow.transaction(), next_one.transaction()]
+        await transactions[0].start()
+        await slow.execute(f"SELECT pg_advisory_xact_lock_shared({REBUILDING})")
+        repairing = asyncio.create_task(repaired(worker, "whole", Whole(REV, records)))
+        await waited(lambda: next_one.fetchval(LOOKS), "the look waits")
+        async with asyncio.timeout(5):
+            assert await worker.write(stream.commit("stranger", put(f"{LIKE}/1", like(uri("whole", "1"))))) == ["applied"]
+        await transactions[1].start()
+        await next_one.execute(f"SELECT pg_advisory_xact_lock_shared({REBUILDING})")
+        assert not repairing.done()
+        await transactions[0].rollback()
+        async with asyncio.timeout(20):
+            assert (await repairing).word is Word.OK
+        await transactions[1].rollback()
 
 
 @pytest.mark.long

@@ -23,6 +23,7 @@ STEPS = {
     "0009_listings.sql": "1cf5b84321bfe14b",
     "0010_backfill_minutes.sql": "9e0e4cbedbaa403e",
     "0011_outbox.sql": "ae46726b6107890c",
+    "0012_frames_size.sql": "7bf241fd0614a77c",
 }
 
 

@@ -20,6 +20,10 @@ class Clock:
         return self.now
 
 
+def accounts(count: int) -> list[str]:
+    return [did(f"a{n}") for n in range(count)]
+
+
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(breaker_module, "FIRST_PAUSE", 0.01)
@@ -40,21 +44,21 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_it_opens_beyond_five_percent(commits: int, refused: int, expected: bool) -> None:
     breaker = Breaker(Clock())
-    breaker.note(commits - refused, 0)
-    breaker.note(refused, refused)
+    breaker.note(commits - refused)
+    breaker.note(refused, accounts(refused))
     assert breaker.is_open is expected
 
 
 def test_what_is_older_than_ten_seconds_does_not_count() -> None:
     clock = Clock()
     breaker = Breaker(clock)
-    breaker.note(100, 100)
+    breaker.note(100, accounts(100))
     assert breaker.is_open
     clock.now += 9.9
-    breaker.note(1, 0)
+    breaker.note(1)
     assert breaker.is_open
     clock.now += 0.2
-    breaker.note(1, 0)
+    breaker.note(1)
     assert not breaker.is_open
 
 
@@ -71,14 +75,14 @@ async def test_it_pauses_longer_each_time_until_a_commit_is_applied(
     breaker = Breaker(Clock())
     await breaker.rest()
     assert caplog.messages == []
-    breaker.note(100, 100)
+    breaker.note(100, accounts(100))
     for _ in range(4):
         await breaker.rest()
-    breaker.note(1, 0)
+    breaker.note(1)
     await breaker.rest()
     assert pauses == [0.01, 0.02, 0.04, 0.04, 0.01]
     assert all(record.levelno == logging.WARNING for record in caplog.records)
-    assert "refused 100 of the last 100 commits" in caplog.messages[0]
+    assert "refused commits of 100 accounts, of 100 commits in all" in caplog.messages[0]
     assert "dead_letters" in caplog.messages[0]
 
 
@@ -96,6 +100,35 @@ async def test_a_database_that_refuses_everything_slows_us_down(worker: Worker, 
     assert paused == 1 + len(rest), "one by one, with a rest after each"
     assert len(await worker.letters()) == 40
     assert worker.metrics.refused == {"database_23514": 40}
+
+
+async def test_one_account_does_not_pause_the_others(worker: Worker, caplog: pytest.LogCaptureFixture) -> None:
+    await worker.connection.execute("ALTER TABLE posts ADD CHECK (text <> 'bad')")
+    stream = Stream()
+    commits = [
+        stream.commit("bad", put(f"{POST}/{n}", post("bad")))
+        if n % 6 == 0
+        else stream.commit(f"a{n}", put(f"{POST}/1", post()))
+        for n in range(240)
+    ]
+    await worker.processor.process_batch(0, commits)
+    assert not any("pausing" in message for message in caplog.messages)
+    assert worker.metrics.refused == {"database_23514": 40}
+    assert await worker.value("SELECT count(*) FROM posts") == 200
+
+
+def test_an_account_counts_until_its_last_refusal_is_ten_seconds_old() -> None:
+    clock = Clock()
+    breaker = Breaker(clock)
+    breaker.note(20, accounts(20))
+    clock.now += 6
+    breaker.note(20, accounts(20))
+    clock.now += 6
+    breaker.note(1)
+    assert breaker.is_open
+    clock.now += 6
+    breaker.note(1)
+    assert not breaker.is_open
 
 
 async def test_a_few_refusals_among_many_commits_don_t_pause(worker: Worker, caplog: pytest.LogCaptureFixture) -> None:
@@ -122,7 +155,7 @@ async def test_what_waits_for_another_row_is_no_refusal(application: str, caplog
 def test_commits_of_long_ago_don_t_water_down_the_share() -> None:
     clock = Clock()
     breaker = Breaker(clock)
-    breaker.note(100_000, 0)
+    breaker.note(100_000)
     clock.now += 10.1
-    breaker.note(40, 20)
+    breaker.note(40, accounts(20))
     assert breaker.is_open

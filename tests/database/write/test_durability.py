@@ -4,10 +4,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from testing.commits import POST, Stream, post, put
+from testing.commits import POST, Stream, did, post, put
 from testing.database_side import Worker, opened
 from testing.databases import connected
 from testing.servers import SAFE, kill9, make_server, server_directory
+from unified_indexer.database.functions.dead_letters import functions
 from unified_indexer.database.write import outbox
 from unified_indexer.embedded.server import PostgresServer
 from unified_indexer.protocol.events import Commit, RepoEvent, Unusable
@@ -68,6 +69,20 @@ async def test_a_call_returns_when_its_commits_are_on_disk(lazy_server: Postgres
         async with worker.pool.connection() as connection:
             await outbox.flush(connection, 0, durable=True)  # as what others wrote is, before anybody is told of it
         assert await worker.value("SELECT pg_current_wal_flush_lsn() >= pg_current_wal_insert_lsn()")
+
+
+@pytest.mark.promise(2)
+async def test_a_call_whose_last_event_writes_nothing(lazy_server: PostgresServer) -> None:
+    """A frame that may be forged, of an account that nobody knows, finds no room."""
+    async with opened(lazy_server.url) as worker:
+        for statement in functions(frames_bytes=0):
+            await worker.connection.execute(statement)
+        stream = Stream()
+        commits = [stream.commit(f"a{n}", put(f"{POST}/1", post())) for n in range(5)]
+        forged = Unusable(99, did("nobody"), commits[0].rev, None, (), "bad_signature", "", b"forged", marks=False)
+        assert await worker.write(*commits, forged) == ["applied"] * 5 + ["frame_dropped"]
+        assert await worker.value("SELECT pg_current_wal_flush_lsn() >= pg_current_wal_insert_lsn()")
+        assert await worker.value("SELECT count(*) FROM unified_worker.lanes WHERE flushed_at IS NOT NULL") == 1
 
 
 @pytest.mark.long

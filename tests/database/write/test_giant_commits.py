@@ -17,6 +17,7 @@ from unified_indexer.database.write.outcome import APPLIED, Outcome
 from unified_indexer.database.write.writer import Writer
 from unified_indexer.embedded.server import PostgresServer
 from unified_indexer.protocol.events import Commit
+from unified_indexer.records.base.search_text import MAX_SEARCH_CHARS
 
 WORDS = " ".join(f"word{n}" for n in range(20_000))
 SECONDS = 3.0
@@ -25,6 +26,18 @@ SECONDS = 3.0
 def long_posts(stream: Stream, turn: int) -> Commit:
     """20 posts of 100 kB."""
     return stream.commit("giant", *[put(f"{POST}/{turn}-{n}", post(f"{turn} {n} {WORDS[:95_000]}")) for n in range(20)])
+
+
+def refused_first(stream: Stream, turn: int) -> Commit:
+    """A post without a text, which is kept as a dead letter, and 20 of 100 kB."""
+    posts = [put(f"{POST}/{turn}-{n}", post(f"{turn} {n} {WORDS[:90_000]}")) for n in range(20)]
+    return stream.commit("giant", put(f"{POST}/{turn}-bad", {"$type": POST}), *posts)
+
+
+def hostile_posts(stream: Stream, turn: int) -> Commit:
+    """20 posts of 100 kB that the server's parser of texts would read again and again (test_searchable.py)."""
+    texts = [(unit * 30_000)[:95_000] for unit in ("<!--", "a_", "~/", "1a@", "<a '")]
+    return stream.commit("giant", *[put(f"{POST}/{turn}-{n}", post(f"{turn} {n} {texts[n % 5]}")) for n in range(20)])
 
 
 def many_places(stream: Stream, turn: int, who: str = "giant", key: int | None = None) -> Commit:
@@ -81,7 +94,7 @@ async def likes_per_second(worker: Worker, strangers: str, beside: Callable[[int
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("giant", [long_posts, many_places])
+@pytest.mark.parametrize("giant", [long_posts, many_places, hostile_posts, refused_first])
 async def test_strangers_keep_their_rate(worker: Worker, elsewhere: Worker, giant: Callable[[Stream, int], Commit]) -> None:
     """Compared with the same commits going into another database of the server: so it is no question of CPU.
 
@@ -100,19 +113,39 @@ async def test_strangers_keep_their_rate(worker: Worker, elsewhere: Worker, gian
     assert max(shares) > 0.5
 
 
+async def test_nobody_waits_for_the_size_of_dead_letters(worker: Worker, database: str) -> None:
+    """One transaction has kept a frame and goes on; others keep and close theirs, and the size is right."""
+    stream = Stream()
+    async with connected(database) as slow:
+        transaction = slow.transaction()
+        await transaction.start()
+        keep = "SELECT unified_worker.keep($1, $2, $3, 1, 'bad', '', $4, NULL)"
+        assert await slow.fetchval(keep, did("slow"), "3222222222222", f"{LIKE}/1", b"a frame")
+        async with asyncio.timeout(10):
+            assert await worker.write(stream.commit("a", put(f"{LIKE}/1", {"$type": LIKE}))) == ["applied"]
+            assert await worker.write(stream.commit("b", put(f"{LIKE}/1", {"$type": LIKE}))) == ["applied"]
+            assert await worker.write(stream.commit("b", put(f"{LIKE}/1", like(f"at://{did('t')}/{POST}/1")))) == ["applied"]
+        await transaction.rollback()
+    sizes = (
+        "SELECT s.bytes = (SELECT sum(length(frame)) FROM unified_worker.dead_frames) FROM unified_worker.dead_frames_size AS s"
+    )
+    assert await worker.value(sizes)
+    assert await worker.value("SELECT count(*) FROM unified_worker.dead_frames") == 1
+
+
 async def slowness(worker: Worker) -> float:
     """Seconds that the texts of all posts take to be taken apart."""
     began = time.monotonic()
-    await worker.value("SELECT sum(length(to_tsvector('simple', text))) FROM posts")
+    await worker.value("SELECT sum(length(to_tsvector('simple', left(text, $1)))) FROM posts", MAX_SEARCH_CHARS)
     return time.monotonic() - began
 
 
 async def test_a_long_text_is_taken_apart_before_the_locks(worker: Worker, database: str) -> None:
     """What a commit of long posts takes until it waits for a lock is most of what it takes in all."""
-    stream, words = Stream(), " ".join(f"w{n}" for n in range(14_000))[:95_000]
+    stream, words = Stream(), " ".join(f"w{n}" for n in range(14_000))[:25_000]
     place = f"at://{did('held')}/{POST}/1"
     reply = {"root": like(place)["subject"], "parent": like(place)["subject"]}
-    commit = stream.commit("giant", *[put(f"{POST}/{n}", post(f"{n} {words}", reply=reply)) for n in range(15)])
+    commit = stream.commit("giant", *[put(f"{POST}/{n}", post(f"{n} {words}", reply=reply)) for n in range(60)])
     async with connected(database) as holder:
         await holder.execute("SELECT pg_advisory_lock($1, $2)", LOCK_CLASS, bucket(place))
         writing = asyncio.create_task(worker.write(commit))

@@ -1,5 +1,14 @@
 -- The SQL functions of the shipped record types. Not a source: `python -m testing.print_sql` prints it.
 
+CREATE OR REPLACE FUNCTION unified_worker.searchable(p_text text) RETURNS text LANGUAGE sql IMMUTABLE STRICT AS
+$searchable$
+  SELECT coalesce(string_agg(CASE WHEN length(w.word) - length(translate(w.word, E'!"#$%&\x27()*+,-./:;<=>?@[\x5c]^_`{|}~', ''))
+    + 5 * (length(w.word) - length(replace(w.word, '@', ''))) > 16
+    THEN translate(w.word, E'!"#$%&\x27()*+,-./:;<=>?@[\x5c]^_`{|}~', E'                                ') ELSE w.word END, ' ' ORDER BY w.place), '')
+  FROM unnest(string_to_array(translate(replace(left(p_text, 25000), E'<!--', ' '), E' \x09\x0a\x0d\x0c\x0b', E'      '), ' '))
+    WITH ORDINALITY AS w (word, place)
+$searchable$;
+
 CREATE OR REPLACE FUNCTION unified_worker.path_of(p_uri text) RETURNS text LANGUAGE sql IMMUTABLE STRICT AS
 $path$ SELECT substring(p_uri FROM '^at://[^/]+/(.*)$') $path$;
 
@@ -7,7 +16,7 @@ CREATE OR REPLACE FUNCTION unified_worker.close_letters(
   p_did text, p_path text, p_but text DEFAULT NULL, p_spare boolean DEFAULT false, p_upto text DEFAULT NULL)
 RETURNS void LANGUAGE plpgsql AS $close$
 DECLARE
-  v_sha bytea; v_dropped bytea; v_bytes bigint; v_rev text;
+  v_sha bytea; v_dropped bytea; v_rev text;
 BEGIN
   FOR v_sha, v_dropped, v_rev IN
     DELETE FROM unified_worker.dead_letters
@@ -21,11 +30,7 @@ BEGIN
       ON CONFLICT DO NOTHING;
     END IF;
     DELETE FROM unified_worker.dead_frames AS f
-    WHERE f.sha256 = v_sha AND NOT EXISTS (SELECT FROM unified_worker.dead_letters WHERE frame_sha256 = v_sha)
-    RETURNING length(f.frame) INTO v_bytes;
-    IF FOUND THEN
-      UPDATE unified_worker.dead_frames_size SET bytes = bytes - v_bytes;
-    END IF;
+    WHERE f.sha256 = v_sha AND NOT EXISTS (SELECT FROM unified_worker.dead_letters WHERE frame_sha256 = v_sha);
   END LOOP;
   IF FOUND THEN
     PERFORM unified_worker.resynchronise(p_did);
@@ -45,9 +50,9 @@ BEGIN
   THEN
     RETURN false;
   END IF;
-  UPDATE unified_worker.dead_frames_size SET bytes = bytes + length(p_frame)
-  WHERE bytes + length(p_frame) <= CASE WHEN p_forged THEN 500000000 ELSE 1000000000 END;
-  IF NOT FOUND THEN
+  IF p_frame IS NULL OR length(p_frame) + (SELECT bytes FROM unified_worker.dead_frames_size)
+    > (CASE WHEN p_forged THEN 500000000 ELSE 1000000000 END)
+  THEN
     RETURN false;
   END IF;
   INSERT INTO unified_worker.dead_frames (sha256, frame) VALUES (p_sha, p_frame);
@@ -268,8 +273,9 @@ CREATE OR REPLACE FUNCTION unified_worker.show_handle(p_did text) RETURNS void L
 DECLARE
   v_handle text := unified_worker.handle_of(p_did);
 BEGIN
-  UPDATE public.users SET handle = v_handle, search_vector = to_tsvector('simple', nullif(left(
-    concat_ws(' ', nullif(v_handle, 'handle.invalid'), display_name, description), 25000), ''))
+  UPDATE public.users SET handle = v_handle, search_vector = to_tsvector('simple', nullif(concat_ws(' ',
+    nullif(v_handle, 'handle.invalid'),
+    unified_worker.searchable(concat_ws(' ', nullif(display_name, ''), nullif(description, '')))), ''))
   WHERE did = p_did AND handle <> v_handle;
 END $show$;
 
@@ -1676,7 +1682,7 @@ BEGIN
     p_changed := p_changed + v_count;
     UPDATE public.posts AS p SET has_thread_gate = x.thread_gated, has_post_gate = x.post_gated,
       violates_thread_gate = x.intrudes, violates_embedding_rules = x.embeds,
-      search_vector = coalesce(p.search_vector, to_tsvector('simple', left(p.text, 25000)))
+      search_vector = coalesce(p.search_vector, to_tsvector('simple', unified_worker.searchable(p.text)))
     FROM (
       SELECT t.uri, g.post_uri IS NOT NULL AS thread_gated, e.post_uri IS NOT NULL AS post_gated,
         CASE WHEN t.parent_uri IS NULL OR of_root.post_uri IS NULL THEN false
@@ -1777,8 +1783,9 @@ BEGIN
     SELECT * FROM ((SELECT t.did FROM public.users AS t WHERE (t.did) > (v_after[1]) ORDER BY t.did LIMIT p_most)) AS p ORDER BY did LIMIT p_most) AS k;
   p_changed := 0;
   IF p_read > 0 AND NOT p_skip THEN
-    UPDATE public.users AS t SET search_vector = to_tsvector('simple', left(concat_ws(
-      ' ', nullif(t.handle, 'handle.invalid'), nullif(t.display_name, ''), nullif(t.description, '')), 25000))
+    UPDATE public.users AS t SET search_vector = to_tsvector('simple', concat_ws(' ',
+      nullif(t.handle, 'handle.invalid'),
+      unified_worker.searchable(concat_ws(' ', nullif(t.display_name, ''), nullif(t.description, '')))))
     WHERE (t.did) > (v_after[1]) AND (t.did) <= (v_last[1]) AND t.search_vector IS NULL AND (
       t.handle <> 'handle.invalid' OR t.display_name <> '' OR t.description <> '');
     GET DIAGNOSTICS v_count = ROW_COUNT;
@@ -3900,13 +3907,24 @@ BEGIN
   SET CONSTRAINTS ALL IMMEDIATE;
 END $set$;
 
+CREATE OR REPLACE FUNCTION unified_worker.under_way() RETURNS text[] LANGUAGE sql VOLATILE AS $way$
+  SELECT coalesce(array_agg(l.virtualtransaction), '{}') FROM pg_catalog.pg_locks AS l
+  WHERE l.locktype = 'advisory' AND l.granted AND (l.classid, l.objid) = (1456714798, 1073741824)
+    AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
+$way$;
+
 CREATE OR REPLACE FUNCTION unified_worker.repair_look(p_kind smallint[], p_uri text[]) RETURNS void
 LANGUAGE plpgsql SET enable_hashjoin = off SET enable_mergejoin = off AS $look$
 DECLARE
-  v_locked text; v_uris text[]; v_uri text; v_meets text[] := '{}'; v_again boolean := false; v_left int; v_likes text[] := '{}'; v_posts text[] := '{}';
+  v_locked text; v_uris text[]; v_uri text; v_meets text[] := '{}'; v_again boolean := false; v_left int;
+  v_before text[] := unified_worker.under_way(); v_began timestamptz := clock_timestamp(); v_likes text[] := '{}'; v_posts text[] := '{}';
 BEGIN
-  PERFORM pg_advisory_lock(1456714798, 1073741824);
-  PERFORM pg_advisory_unlock(1456714798, 1073741824);
+  WHILE v_before && unified_worker.under_way() LOOP
+    IF clock_timestamp() > v_began + current_setting('lock_timeout')::interval THEN
+      RAISE lock_not_available USING MESSAGE = 'a commit that began before a repair''s set does not end';
+    END IF;
+    PERFORM pg_sleep(0.01);
+  END LOOP;
   v_locked := pg_advisory_xact_lock_shared(1456714798, 1073741824)::text;
   IF 602 = ANY (p_kind) THEN
     v_uris := ARRAY(SELECT o.uri FROM unnest(p_kind, p_uri) AS o (kind, uri) WHERE o.kind = 602);
@@ -3970,7 +3988,7 @@ BEGIN
             WHERE p.uri = r.parent_uri LIMIT 1) THEN
     UPDATE public.posts AS p SET has_thread_gate = x.thread_gated, has_post_gate = x.post_gated,
           violates_thread_gate = x.intrudes, violates_embedding_rules = x.embeds,
-          search_vector = coalesce(p.search_vector, to_tsvector('simple', left(p.text, 25000)))
+          search_vector = coalesce(p.search_vector, to_tsvector('simple', unified_worker.searchable(p.text)))
         FROM (
           SELECT t.uri, g.post_uri IS NOT NULL AS thread_gated, e.post_uri IS NOT NULL AS post_gated,
             CASE WHEN t.parent_uri IS NULL OR of_root.post_uri IS NULL THEN false
@@ -4944,9 +4962,9 @@ BEGIN
         END IF;
       END IF;
     END IF;
-    IF v_outcome <> 'applied' THEN
+    IF v_outcome <> 'applied' OR i = v_count THEN
       EXIT WHEN v_outcome = 'needs_frame';
-      IF p_durable AND i = v_count AND v_outcome IN ('stale', 'rev_fork', 'stale_message', 'no_news') THEN
+      IF p_durable AND i = v_count AND pg_current_xact_id_if_assigned() IS NULL THEN
         INSERT INTO unified_worker.lanes (lane, flushed_at) VALUES (p_lane, now())
         ON CONFLICT (lane) DO UPDATE SET flushed_at = excluded.flushed_at;
       END IF;

@@ -43,7 +43,6 @@ DELETE FROM unified_worker.dead_frames AS f WHERE f.sha256 = ANY ($1) AND NOT EX
   SELECT FROM unified_worker.dead_letters AS l WHERE l.frame_sha256 = f.sha256)
 RETURNING length(f.frame) AS bytes
 """
-SIZE = "UPDATE unified_worker.dead_frames_size SET bytes = bytes - $1"
 
 
 class Choice(NamedTuple):
@@ -147,5 +146,4 @@ async def _drop(connection: Connection, lock: str, letters: list[int]) -> Droppe
         await connection.execute(lock, *([letters] if "$1" in lock else []))
         named = [row["frame_sha256"] for row in await connection.fetch(DROP, letters)]
         sizes = [row["bytes"] for row in await connection.fetch(DROP_FRAMES, named)]
-        await connection.execute(SIZE, sum(sizes))
     return Dropped(len(named), len(sizes), sum(sizes))

@@ -5,6 +5,7 @@ What is whole stands in .sql files, whose heads say what is filled in:
 apply_commits.sql    the write path: apply_commit, and apply_commits, which commits after each
 remove.sql           takes a record's row away, and what follows from it: one function per record type
 settle.sql           who holds a unique key: one function per record type that has one
+searchable.sql       what of a text goes into a search vector
 references.sql       what records say of others
 locks.sql            the locks where repos meet
 lock_commit.sql      all locks of a commit of several operations
@@ -34,6 +35,7 @@ installed.py         … installed where they are not there as they should be
 write_branches.py    the branches that put and delete each record type
 references.py        the lock's class, and where the types' records meet
 accounts.py          the statuses that hide an account, and the wipe's branches
+searchable.py        … with the bounds of records
 states.py            what is wrong with a commit where its repo stands, and which reason says more
 dead_letters.py      the bounds of dead letters
 repair.py            how a record is compared with its row

@@ -170,7 +170,8 @@ END $apply$;
 -- An outcome a commit, up to the first that has to come again with its frame. With p_isolate a data error takes back that commit
 -- alone, which is kept. Errors that a repetition may cure, and faults of the schema, go up to the caller: the commits before
 -- stand, the rest never ran.
--- Durable on return: sessions run with synchronous_commit off; the last transaction turns it on, and must write something.
+-- Durable on return: sessions run with synchronous_commit off; the last transaction turns it on, and must write something. One
+-- that has written nothing has no id.
 CREATE OR REPLACE PROCEDURE unified_worker.apply_commits(
   p_lane int, p_relay text, p_durable boolean, p_isolate boolean, p_confirm boolean,
   {arrays},
@@ -226,9 +227,9 @@ BEGIN
         END IF;
       END IF;
     END IF;
-    IF v_outcome <> 'applied' THEN
+    IF v_outcome <> 'applied' OR i = v_count THEN
       EXIT WHEN v_outcome = 'needs_frame';
-      IF p_durable AND i = v_count AND v_outcome IN ('stale', 'rev_fork', 'stale_message', 'no_news') THEN
+      IF p_durable AND i = v_count AND pg_current_xact_id_if_assigned() IS NULL THEN
         INSERT INTO unified_worker.lanes (lane, flushed_at) VALUES (p_lane, now())
         ON CONFLICT (lane) DO UPDATE SET flushed_at = excluded.flushed_at;
       END IF;

@@ -10,7 +10,8 @@ from unified_indexer.database.functions.sql_files import statements
 
 # Beyond these a letter keeps its metadata, but not its frame.
 MAX_LETTERS_OF_A_DID = 1_000
-MAX_FRAMES_BYTES = 10**9  # 1 GB in all, of which frames that may be forged fill no more than a half
+# 1 GB in all (and what several lanes keep at once), of which frames that may be forged fill no more than a half
+MAX_FRAMES_BYTES = 10**9
 
 # Reasons of what is sound and only waits: for a row of another table, for another table to let a row go, for the end of a wipe.
 PENDING = "'foreign_key', 'referenced', 'wiping'"

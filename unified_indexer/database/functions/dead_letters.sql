@@ -12,7 +12,7 @@ CREATE OR REPLACE FUNCTION unified_worker.close_letters(
   p_did text, p_path text, p_but text DEFAULT NULL, p_spare boolean DEFAULT false, p_upto text DEFAULT NULL)
 RETURNS void LANGUAGE plpgsql AS $close$
 DECLARE
-  v_sha bytea; v_dropped bytea; v_bytes bigint; v_rev text;
+  v_sha bytea; v_dropped bytea; v_rev text;
 BEGIN
   FOR v_sha, v_dropped, v_rev IN
     DELETE FROM unified_worker.dead_letters
@@ -26,18 +26,15 @@ BEGIN
       ON CONFLICT DO NOTHING;
     END IF;
     DELETE FROM unified_worker.dead_frames AS f
-    WHERE f.sha256 = v_sha AND NOT EXISTS (SELECT FROM unified_worker.dead_letters WHERE frame_sha256 = v_sha)
-    RETURNING length(f.frame) INTO v_bytes;
-    IF FOUND THEN
-      UPDATE unified_worker.dead_frames_size SET bytes = bytes - v_bytes;
-    END IF;
+    WHERE f.sha256 = v_sha AND NOT EXISTS (SELECT FROM unified_worker.dead_letters WHERE frame_sha256 = v_sha);
   END LOOP;
   IF FOUND THEN
     PERFORM unified_worker.resynchronise(p_did);
   END IF;
 END $close$;
 
--- Returns whether there is room for a frame, or it is there. Those that may be forged have room of their own for each account:
+-- Returns whether there is room for a frame, or it is there. What other lanes keep at the same time is not counted yet: the size
+-- is written by a trigger, when a transaction ends, so that nobody waits for another's commit. Those that may be forged have room of their own for each account:
 -- they must not take it from the account's.
 CREATE OR REPLACE FUNCTION unified_worker.keep_frame(p_did text, p_sha bytea, p_frame bytea, p_forged boolean)
 RETURNS boolean LANGUAGE plpgsql AS $frame$
@@ -52,9 +49,9 @@ BEGIN
   THEN
     RETURN false;
   END IF;
-  UPDATE unified_worker.dead_frames_size SET bytes = bytes + length(p_frame)
-  WHERE bytes + length(p_frame) <= CASE WHEN p_forged THEN {forged_bytes} ELSE {bytes} END;
-  IF NOT FOUND THEN
+  IF p_frame IS NULL OR length(p_frame) + (SELECT bytes FROM unified_worker.dead_frames_size)
+    > (CASE WHEN p_forged THEN {forged_bytes} ELSE {bytes} END)
+  THEN
     RETURN false;
   END IF;
   INSERT INTO unified_worker.dead_frames (sha256, frame) VALUES (p_sha, p_frame);

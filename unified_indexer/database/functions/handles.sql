@@ -23,8 +23,9 @@ CREATE OR REPLACE FUNCTION unified_worker.show_handle(p_did text) RETURNS void L
 DECLARE
   v_handle text := unified_worker.handle_of(p_did);
 BEGIN
-  UPDATE {schema}.users SET handle = v_handle, search_vector = to_tsvector('simple', nullif(left(
-    concat_ws(' ', nullif(v_handle, 'handle.invalid'), display_name, description), 25000), ''))
+  UPDATE {schema}.users SET handle = v_handle, search_vector = to_tsvector('simple', nullif(concat_ws(' ',
+    nullif(v_handle, 'handle.invalid'),
+    unified_worker.searchable(concat_ws(' ', nullif(display_name, ''), nullif(description, '')))), ''))
   WHERE did = p_did AND handle <> v_handle;
 END $show$;
 

@@ -7,7 +7,16 @@ from collections.abc import Collection, Sequence
 
 from unified_indexer.database.connection.failures import SCHEMA_CLASSES, SERVER_CLASSES
 from unified_indexer.database.connection.sessions import PUBLISHES
-from unified_indexer.database.functions import accounts, dead_letters, judging, rebuild_steps, references, repair, states
+from unified_indexer.database.functions import (
+    accounts,
+    dead_letters,
+    judging,
+    rebuild_steps,
+    references,
+    repair,
+    searchable,
+    states,
+)
 from unified_indexer.database.functions.sql_files import statements
 from unified_indexer.database.functions.write_branches import RecordTypeSql, shows
 from unified_indexer.database.write import parameters
@@ -35,6 +44,7 @@ def functions(schema: str, record_types: Sequence[RecordType], lacking: Collecti
     not_data_classes = literals(*SERVER_CLASSES, *SCHEMA_CLASSES)
     meetings = {text.type.collection: meeting for text in texts if (meeting := text.meeting("v_uris"))}
     return [
+        *searchable.functions(),
         *dead_letters.functions(),
         *statements("outbox", publishes=PUBLISHES),
         *references.functions(),

@@ -48,7 +48,7 @@ class Writer:
         except DataRefused:
             # Commits before the failing one stand, so that the repetition finds them stale: they were applied just now.
             return batch, [APPLIED if outcome == STALE else outcome for outcome in await self._isolated(lane, events)]
-        self._breaker.note(len(outcomes), 0)
+        self._breaker.note(len(outcomes))
         return batch, outcomes
 
     async def _isolated(self, lane: int, events: Sequence[RepoEvent]) -> list[Outcome]:
@@ -69,13 +69,14 @@ class Writer:
                     continue
                 done = await self._keep(lane, part[0], refusal)
             outcomes += done
-            self._breaker.note(len(done), sum(outcome.at_fault for outcome in done))
+            at_fault = [_account(event) for event, outcome in zip(part, done, strict=False) if outcome.at_fault]
+            self._breaker.note(len(done), at_fault)
             await self._breaker.rest()
         return outcomes
 
     async def _keep(self, lane: int, event: RepoEvent, refusal: "DataRefused") -> list[Outcome]:
         """Keeps a commit that can't even be sent."""
-        did = event.repo if isinstance(event, Commit) else event.did
+        did = _account(event)
         rev = None if isinstance(event, Account | Identity) else event.rev
         kept = Unusable(event.seq, did, rev, event.time, (), f"database_{refusal.state}", refusal.message, event.frame)
         if isinstance(event, Unusable):
@@ -113,6 +114,11 @@ class Writer:
                         warn_limited(log, f"retry {state}", "Database: %s (%s); retrying until it succeeds", what, state)
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
+
+
+def _account(event: RepoEvent) -> str | None:
+    """Whose event it is; None of what can't be read."""
+    return event.repo if isinstance(event, Commit) else event.did
 
 
 class DataRefused(Exception):

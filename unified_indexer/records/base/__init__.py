@@ -3,6 +3,7 @@
 record_type.py     RecordType: table, columns, row, effects
 values.py          a record, where it stands, and the Row that SQL gets of it
 fields.py          the checks of a record's fields
+search_text.py     what of a text goes into a search vector
 columns.py         Column, and what makes one of a field: text(), json(), author(), subject() …
 effects.py         rows derived from a row: counts, feed items, viewer states, notifications
 sql_names.py       the names that SQL texts of a record file may use

@@ -8,9 +8,6 @@ from unified_indexer.errors import Rejected
 from unified_indexer.protocol.syntax import AtUri, is_did, parse_at_uri, parse_datetime
 from unified_indexer.records.base.values import MAX_CID_CHARS, MAX_DID_CHARS, MAX_URI_CHARS, Record
 
-# PostgreSQL refuses a tsvector over 1 MB; the first 100 kB of a text say what it is about.
-MAX_SEARCH_BYTES = 100_000
-
 JSON_KINDS = {str: "a string", list: "an array", dict: "an object"}
 CID_TEXT = re.compile(rf"[a-zA-Z0-9+=]{{8,{MAX_CID_CHARS}}}")  # the protocol's syntax
 
@@ -137,10 +134,3 @@ def blob_cid(record: Record, field: str) -> str | None:
             return cid
         case _:
             return None
-
-
-def search_text(text: str) -> str:
-    """As much of a text as goes into a search vector."""
-    if len(text) <= MAX_SEARCH_BYTES // 4:  # no character takes more than four bytes
-        return text
-    return text.encode()[:MAX_SEARCH_BYTES].decode(errors="ignore")

@@ -57,7 +57,7 @@ VERDICTS_INTO = "has_thread_gate, t.violates_thread_gate, t.violates_embedding_r
 # What the gates say, by the functions that the write path asks; and words to be found by, where there are none yet.
 JUDGED = f"""UPDATE {{schema}}.posts AS p SET has_thread_gate = x.thread_gated, has_post_gate = x.post_gated,
       violates_thread_gate = x.intrudes, violates_embedding_rules = x.embeds,
-      search_vector = coalesce(p.search_vector, to_tsvector('simple', left(p.text, 25000)))
+      search_vector = coalesce(p.search_vector, to_tsvector('simple', unified_worker.searchable(p.text)))
     FROM (
       SELECT t.uri, g.post_uri IS NOT NULL AS thread_gated, e.post_uri IS NOT NULL AS post_gated,
         CASE WHEN t.parent_uri IS NULL OR of_root.post_uri IS NULL THEN false
