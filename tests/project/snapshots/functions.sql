@@ -2,7 +2,7 @@
 
 CREATE OR REPLACE FUNCTION unified_worker.searchable(p_text text) RETURNS text LANGUAGE sql IMMUTABLE STRICT AS
 $searchable$
-  SELECT coalesce(string_agg(CASE WHEN length(w.word) - length(translate(w.word, E'!"#$%&\x27()*+,-./:;<=>?@[\x5c]^_`{|}~', ''))
+  SELECT coalesce(string_agg(CASE WHEN length(w.word) > 32 AND length(w.word) - length(translate(w.word, E'!"#$%&\x27()*+,-./:;<=>?@[\x5c]^_`{|}~', ''))
     + 5 * (length(w.word) - length(replace(w.word, '@', ''))) > 16
     THEN translate(w.word, E'!"#$%&\x27()*+,-./:;<=>?@[\x5c]^_`{|}~', E'                                ') ELSE w.word END, ' ' ORDER BY w.place), '')
   FROM unnest(string_to_array(translate(replace(left(p_text, 25000), E'<!--', ' '), E' \x09\x0a\x0d\x0c\x0b', E'      '), ' '))

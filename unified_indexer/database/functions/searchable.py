@@ -1,7 +1,7 @@
 """The function that says what of a text goes into a search vector (searchable.sql)."""
 
 from unified_indexer.database.functions.sql_files import statements
-from unified_indexer.records.base.search_text import AT_SIGNS, COMMENT, MARKS, MAX_SEARCH_CHARS, MOST_MARKS, SPACES
+from unified_indexer.records.base.search_text import AT_SIGNS, COMMENT, LONG_WORD, MARKS, MAX_SEARCH_CHARS, MOST_MARKS, SPACES
 
 
 def functions() -> list[str]:
@@ -14,6 +14,7 @@ def functions() -> list[str]:
         blanks=_literal(" " * len(MARKS)),
         spaces=_literal(SPACES),
         ends=_literal(" " * len(SPACES)),
+        long_word=LONG_WORD,
         most_marks=MOST_MARKS,
         at_signs=AT_SIGNS - 1,
     )

@@ -9,25 +9,25 @@ import string
 
 MAX_SEARCH_CHARS = 25_000  # PostgreSQL refuses a tsvector over 1 MB, and the lexicon a text over 3,000 bytes
 MARKS = string.punctuation
-MOST_MARKS = 16  # of a word: addresses of the web have fewer
+LONG_WORD = 32  # characters: up to here the server is quick whatever a word holds
+MOST_MARKS = 16  # of a long word: addresses of the web have fewer
 AT_SIGNS = 6  # as many marks as an at sign counts for: what may be an address of mail is read most often
 SPACES = " \t\n\r\f\v"
 COMMENT = "<!--"
 
 _MARK = re.compile(f"[{re.escape(MARKS)}]")
-_WORD = re.compile(f"[^{SPACES}]+")
+_LONG = re.compile(f"[^{SPACES}]{{{LONG_WORD + 1},}}")
 _BLANKS = str.maketrans(MARKS, " " * len(MARKS))
 
 
 def search_text(text: str) -> str:
-    """As much of a text as goes into a search vector; a word of too many marks without its marks."""
+    """As much of a text as goes into a search vector; a long word of too many marks without its marks."""
     text = text[:MAX_SEARCH_CHARS].replace(COMMENT, " ")
-    return text if _weight(text) <= MOST_MARKS else _WORD.sub(_plain, text)
-
-
-def _weight(text: str) -> int:
-    return len(_MARK.findall(text)) + (AT_SIGNS - 1) * text.count("@")
+    if max(map(len, text.split(" "))) <= LONG_WORD:  # nearly every text; a word may end elsewhere too
+        return text
+    return _LONG.sub(_plain, text)
 
 
 def _plain(word: re.Match[str]) -> str:
-    return word[0].translate(_BLANKS) if _weight(word[0]) > MOST_MARKS else word[0]
+    weight = len(_MARK.findall(word[0])) + (AT_SIGNS - 1) * word[0].count("@")
+    return word[0].translate(_BLANKS) if weight > MOST_MARKS else word[0]
