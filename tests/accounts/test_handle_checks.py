@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from relay_simulator.hosts.faults import Altered, Status
+from relay_simulator.hosts.faults import Altered, Slow, Status
 from testing.confirming import Scene, scene
 from testing.waiting import until
 from unified_indexer.accounts import documents, handle_checks
@@ -70,6 +70,39 @@ async def test_a_document_that_names_what_leads_elsewhere_is_refuted(database: s
             await all_checked(on)
         assert await shown(on, 0) == NONE
         assert on.counts == {"handle_refuted": 1}
+
+
+async def test_who_takes_another_handle_while_one_is_checked_is_shown_by_it(database: str) -> None:
+    """The document of before names what leads elsewhere: that says nothing of the new claim."""
+    async with scene(database) as on:
+        await on.writes(0)
+        await on.claims(0, "before.test")
+        on.services.faults.put(Altered("other-handle"), "plc", on.ledger.did(0))
+        on.services.faults.put(Slow(1), "dns")
+        async with checking(on):
+            await asyncio.wait_for(on.services.requests.reach(1, "dns"), 60)
+            on.services.faults.clear()
+            on.services.faults.put(Slow(1), "dns")
+            await on.claims(0, on.ledger.first(0).handle)
+            await asyncio.wait_for(on.services.requests.reach(2, "plc", on.ledger.did(0)), 60)
+            assert await shown(on, 0) == on.ledger.first(0).handle, "nobody has refuted that one"
+            await all_checked(on)
+            assert await on.worker.value("SELECT handle_verified FROM unified_worker.repos")
+        assert await shown(on, 0) == on.ledger.first(0).handle
+        assert on.counts == {"handle_refuted": 1, "handle_verified": 1}
+
+
+async def test_a_message_while_its_handle_is_checked_has_it_checked_again(database: str) -> None:
+    """It may name no handle, and tell of another one all the same."""
+    async with scene(database) as on:
+        await on.writes(0)
+        await on.claims(0, "before.test")
+        on.services.faults.put(Slow(1), "dns")
+        async with checking(on):
+            await asyncio.wait_for(on.services.requests.reach(1, "dns"), 60)
+            await on.claims(0, None)
+            await until(lambda: on.counts.get("handle_verified") == 2, "it was checked twice")
+            await all_checked(on)
 
 
 @pytest.mark.parametrize("endpoint", ["dns", "plc"])
