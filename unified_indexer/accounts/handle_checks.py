@@ -14,6 +14,7 @@ from unified_indexer.accounts.documents import Documents, Source
 from unified_indexer.database.connection.failures import DATABASE_ERRORS
 from unified_indexer.database.connection.pool import DatabasePool
 from unified_indexer.database.connection.sessions import Connection
+from unified_indexer.identity.directory import is_plc
 from unified_indexer.identity.document import Identity
 from unified_indexer.identity.handles import HandleVerdict
 from unified_indexer.identity.key_cache import NoIdentity
@@ -27,7 +28,8 @@ INTERVAL = 1.0  # seconds
 RATE = 5.0  # checks a second
 AT_ONCE = 16  # accounts
 MOST_SEEN = 10_000  # handles of documents that came by themselves; the newest
-MOST_ATTEMPTS = 10  # some four hours
+MOST_ATTEMPTS = 10  # some four hours; then who claims what nobody confirms is refuted
+MOST_OF_DIRECTORY = 5  # attempts that count while the directory is silent: that is no account's fault
 
 # Who is taken comes again in a minute, unless the check has ended by then. `claimed`: what the check may refute.
 TAKE = """
@@ -36,7 +38,7 @@ WITH due AS (
   ORDER BY asked LIMIT $1 FOR UPDATE SKIP LOCKED)
 UPDATE unified_worker.handle_checks AS c SET retry_at = now() + interval '1 minute'
 FROM due LEFT JOIN unified_worker.repos AS r ON r.did = due.did WHERE c.did = due.did
-RETURNING c.did, c.asked, r.handle AS claimed
+RETURNING c.did, c.asked, c.attempts, r.handle AS claimed
 """
 # Not what the last check has said already, within the day; and not of one that waits for a check, by a newer document.
 NEWS = """
@@ -45,18 +47,20 @@ SELECT handle FROM unified_worker.repos AS r WHERE did = $1
   AND NOT EXISTS (SELECT FROM unified_worker.handle_checks AS c WHERE c.did = r.did)
 """
 VERIFIED = "SELECT unified_worker.settle_handle($1, $2)"
-# Only what was claimed when the check began. False: it claims another handle since. Null: nothing is known of the account.
+# Only what was claimed when the check began, and with $3 only what was not verified before. Null: nothing is known of it.
 REFUTED = """
-SELECT CASE WHEN r.claims_another THEN false ELSE unified_worker.settle_handle(r.did, NULL) END
-FROM (SELECT did, handle IS DISTINCT FROM $2 AS claims_another FROM unified_worker.repos WHERE did = $1 FOR UPDATE) AS r
+SELECT CASE WHEN r.claims_another THEN 'another' WHEN r.stays THEN 'stays'
+  WHEN unified_worker.settle_handle(r.did, NULL) THEN 'refuted' END
+FROM (SELECT did, handle IS DISTINCT FROM $2 AS claims_another, $3 AND coalesce(handle_verified, false) AS stays
+  FROM unified_worker.repos WHERE did = $1 FOR UPDATE) AS r
 """
 # Not if it was asked for again meanwhile.
 DONE = "DELETE FROM unified_worker.handle_checks WHERE did = $1 AND asked = $2"
+# At once if it was asked for again meanwhile.
 POSTPONE = """
-WITH late AS (DELETE FROM unified_worker.handle_checks WHERE did = $1 AND attempts >= $3 RETURNING did)
-UPDATE unified_worker.handle_checks SET attempts = attempts + 1,
+UPDATE unified_worker.handle_checks SET attempts = greatest(attempts, least(attempts + 1, $3)),
   retry_at = CASE WHEN asked = $2 THEN now() + least(2 ^ least(attempts, 10), 60) * interval '1 minute' ELSE retry_at END
-WHERE did = $1 AND attempts < $3
+WHERE did = $1
 """
 
 
@@ -65,6 +69,7 @@ class Due(NamedTuple):
 
     did: str
     asked: int
+    attempts: int
     claimed: str | None
 
 
@@ -124,17 +129,23 @@ class HandleChecks:
         """Check an account that an #identity named, by its document of now."""
         document = await self._documents.fresh(due.did)
         try:
-            handle = document.handle if isinstance(document, Identity) else None
             verdict: HandleVerdict = "unknown"
             if isinstance(document, Identity):
                 self._seen.pop(due.did, None)
-                verdict = await self._verdict(due.did, handle)
+                verdict = await self._verdict(due.did, document.handle)
+            is_silent = document is None and is_plc(due.did) is not None  # the directory, which is no account's fault
             async with self._pool.connection() as connection, connection.transaction():
-                if isinstance(document, NoIdentity):  # nothing leads to it, and nothing of it is provable: nothing changes
-                    await connection.execute(DONE, due.did, due.asked)
-                elif verdict == "unknown":
-                    await connection.execute(POSTPONE, due.did, due.asked, MOST_ATTEMPTS)
-                elif await self._settle(connection, due.did, handle, verdict, due.claimed):
+                if isinstance(document, Identity) and verdict == "verified":
+                    settled = await self._verified(connection, due.did, document.handle)
+                elif verdict == "mismatched":
+                    settled = await self._refuted(connection, due.did, due.claimed)
+                elif isinstance(document, NoIdentity) or (due.attempts + 1 >= MOST_ATTEMPTS and not is_silent):
+                    # Nobody confirms it: else what it claims would stand for good.
+                    settled = await self._refuted(connection, due.did, due.claimed, unless_verified=True)
+                else:
+                    settled = False
+                    await connection.execute(POSTPONE, due.did, due.asked, MOST_OF_DIRECTORY if is_silent else MOST_ATTEMPTS)
+                if settled:
                     await connection.execute(DONE, due.did, due.asked)
         except DATABASE_ERRORS as error:
             warn_limited(log, "handle", "Could not settle the handle of %s (%s); trying again", due.did, error)
@@ -147,7 +158,10 @@ class HandleChecks:
             if news is None or (verdict := await self._verdict(did, handle)) == "unknown":
                 return
             async with self._pool.connection() as connection:
-                await self._settle(connection, did, handle, verdict, news["handle"])
+                if verdict == "verified":
+                    await self._verified(connection, did, handle)
+                else:
+                    await self._refuted(connection, did, news["handle"])
         except DATABASE_ERRORS as error:
             warn_limited(log, "handle", "Could not settle the handle of %s (%s); trying again", did, error)
 
@@ -158,13 +172,15 @@ class HandleChecks:
             self._counts["handle_unanswered"] += 1
         return verdict
 
-    async def _settle(
-        self, connection: Connection, did: str, handle: str | None, verdict: HandleVerdict, claimed: str | None
-    ) -> bool:
-        """Write what a check has found; False if it is to be made again, because the account claims another handle by now."""
-        verified = handle if verdict == "verified" else None
-        self._counts["handle_refuted" if verified is None else "handle_verified"] += 1
-        if verified is None:
-            return await connection.fetchval(REFUTED, did, claimed) is not False
-        await connection.execute(VERIFIED, did, verified)
+    async def _verified(self, connection: Connection, did: str, handle: str | None) -> bool:
+        """This handle is the account's."""
+        await connection.execute(VERIFIED, did, handle)
+        self._counts["handle_verified"] += 1
         return True
+
+    async def _refuted(self, connection: Connection, did: str, claimed: str | None, *, unless_verified: bool = False) -> bool:
+        """What it claimed is not the account's; False if it claims another handle by now, which is to be checked."""
+        what = await connection.fetchval(REFUTED, did, claimed, unless_verified)
+        if what == "refuted":
+            self._counts["handle_refuted"] += 1
+        return what != "another"
