@@ -7,10 +7,11 @@ are checked than the pace allows, and each account once. One that comes while it
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 from unified_indexer.accounts.crew import Crew
-from unified_indexer.accounts.documents import Documents, Source
+from unified_indexer.accounts.documents import Document, Documents
 from unified_indexer.database.connection.failures import DATABASE_ERRORS
 from unified_indexer.database.connection.pool import DatabasePool
 from unified_indexer.database.connection.sessions import Connection
@@ -78,6 +79,14 @@ class Handles(Protocol):
 
     async def settle(self, handle: str, did: str) -> HandleVerdict:
         """Whether this handle is this DID's."""
+        ...
+
+
+class Source(Protocol):
+    """Where documents come in: the identities."""
+
+    def subscribe(self, listener: Callable[[str, Document], None]) -> None:
+        """Have `listener` called with each."""
         ...
 
 
