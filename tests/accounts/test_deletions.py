@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from relay_simulator import keys
 from relay_simulator.hosts.faults import Altered, Cut, Slow, Status, Text
 from testing.confirming import Scene, scene
 from testing.waiting import until
@@ -164,6 +165,27 @@ async def test_who_does_not_answer_keeps_no_other_waiting(database: str) -> None
         await said_deleted(on, *range(20))
         async with confirming(on):
             await until(lambda: on.counts.get("deletion_confirmed") == 19, "all the others")
+
+
+@pytest.mark.promise(2)
+async def test_a_flood_of_new_accounts_keeps_no_deletion_waiting(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As at a first start, when for days more accounts come than the directory may be asked for."""
+    monkeypatch.setattr(documents, "PATIENCE", 3.0)
+    async with scene(database, rate=10) as on:
+        on.stands(0, False, "deleted")
+        await said_deleted(on, 0)
+
+        async def flood() -> None:
+            for number in range(1_000_000):
+                on.identities.want(keys.did(2, number))
+                await asyncio.sleep(0.005)
+
+        flooding = asyncio.create_task(flood())
+        await until(lambda: on.identities.waiting > 50, "many wait")
+        async with confirming(on):
+            await until(lambda: len(on.counts) > 0, "it is asked about")
+            assert on.counts == {"deletion_confirmed": 1}
+        flooding.cancel()
 
 
 async def test_an_account_that_returns_while_it_is_asked_about_is_not_wiped(database: str) -> None:

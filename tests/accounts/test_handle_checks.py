@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from relay_simulator.hosts.faults import Altered, Status
+from relay_simulator.hosts.faults import Altered, Slow, Status, Text
 from testing.confirming import Scene, scene
 from testing.waiting import until
 from unified_indexer.accounts import documents, handle_checks
@@ -72,6 +72,39 @@ async def test_a_document_that_names_what_leads_elsewhere_is_refuted(database: s
         assert on.counts == {"handle_refuted": 1}
 
 
+async def test_who_takes_another_handle_while_one_is_checked_is_shown_by_it(database: str) -> None:
+    """The document of before names what leads elsewhere: that says nothing of the new claim."""
+    async with scene(database) as on:
+        await on.writes(0)
+        await on.claims(0, "before.test")
+        on.services.faults.put(Altered("other-handle"), "plc", on.ledger.did(0))
+        on.services.faults.put(Slow(1), "dns")
+        async with checking(on):
+            await asyncio.wait_for(on.services.requests.reach(1, "dns"), 60)
+            on.services.faults.clear()
+            on.services.faults.put(Slow(1), "dns")
+            await on.claims(0, on.ledger.first(0).handle)
+            await asyncio.wait_for(on.services.requests.reach(2, "plc", on.ledger.did(0)), 60)
+            assert await shown(on, 0) == on.ledger.first(0).handle, "nobody has refuted that one"
+            await all_checked(on)
+            assert await on.worker.value("SELECT handle_verified FROM unified_worker.repos")
+        assert await shown(on, 0) == on.ledger.first(0).handle
+        assert on.counts == {"handle_verified": 1}
+
+
+async def test_a_message_while_its_handle_is_checked_has_it_checked_again(database: str) -> None:
+    """It may name no handle, and tell of another one all the same."""
+    async with scene(database) as on:
+        await on.writes(0)
+        await on.claims(0, "before.test")
+        on.services.faults.put(Slow(1), "dns")
+        async with checking(on):
+            await asyncio.wait_for(on.services.requests.reach(1, "dns"), 60)
+            await on.claims(0, None)
+            await until(lambda: on.counts.get("handle_verified") == 2, "it was checked twice")
+            await all_checked(on)
+
+
 @pytest.mark.parametrize("endpoint", ["dns", "plc"])
 async def test_where_nobody_can_be_asked_nothing_changes(database: str, monkeypatch: pytest.MonkeyPatch, endpoint: str) -> None:
     monkeypatch.setattr(documents, "PATIENCE", 0.5)
@@ -90,6 +123,41 @@ async def test_where_nobody_can_be_asked_nothing_changes(database: str, monkeypa
             await until(tried, "the first attempt")
         assert await shown(on, 0) == handle
         assert await on.worker.value("SELECT handle_checked_at FROM unified_worker.repos") is None
+
+
+@pytest.mark.parametrize("endpoint", ["handle", "plc"])
+async def test_what_nobody_confirms_is_refuted_in_the_end_and_what_was_verified_stays(
+    database: str, monkeypatch: pytest.MonkeyPatch, endpoint: str
+) -> None:
+    """Else anybody could be shown by a name whose host does not answer. `plc`: the account has no document any more."""
+    monkeypatch.setattr(handle_checks, "MOST_ATTEMPTS", 1)
+    async with scene(database) as on:
+        for number in (0, 1):
+            await on.writes(number)
+            await on.claims(number, on.ledger.first(number).handle)
+        await on.worker.value("SELECT unified_worker.settle_handle($1, $2)", on.ledger.did(1), on.ledger.first(1).handle)
+        on.services.faults.put(Text(), "dns")
+        on.services.faults.put(Status(500 if endpoint == "handle" else 404), endpoint)
+        async with checking(on):
+            await all_checked(on)
+        assert (await shown(on, 0), await shown(on, 1)) == (NONE, on.ledger.first(1).handle)
+        assert on.counts["handle_refuted"] == 1
+
+
+async def test_a_silent_directory_is_no_account_s_fault(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(handle_checks, "MOST_ATTEMPTS", 1)
+    monkeypatch.setattr(documents, "PATIENCE", 0.2)
+    async with scene(database) as on:
+        await on.writes(0)
+        await on.claims(0, on.ledger.first(0).handle)
+        on.services.faults.put(Status(503), "plc")
+
+        async def postponed() -> bool:
+            return await on.worker.value("SELECT attempts > 0 FROM unified_worker.handle_checks")
+
+        async with checking(on):
+            await until(postponed, "the first attempt")
+        assert await shown(on, 0) == on.ledger.first(0).handle
 
 
 async def test_a_document_that_came_for_another_reason_brings_its_handle(database: str) -> None:

@@ -61,9 +61,13 @@ async def test_dns_names_the_did(texts: list[str], verdict: str, handles: Handle
         (200, b"", "mismatched"),
         (404, b"", "mismatched"),
         (301, b"", "mismatched"),
-        (403, b"", "unknown"),
+        # The host answers, and names nobody: else who claims such a name would have it for good.
+        (403, b"", "mismatched"),
+        (410, b"", "mismatched"),
+        (200, b"x" * 3_000, "mismatched"),
+        (200, b"\xff\xd8", "mismatched"),
+        (429, b"", "unknown"),
         (500, b"", "unknown"),
-        (200, b"x" * 3_000, "unknown"),
     ],
 )
 async def test_the_host_names_the_did_where_dns_does_not(

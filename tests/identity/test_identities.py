@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import NamedTuple
 
@@ -13,6 +13,7 @@ from relay_simulator import keys
 from testing.database_side import Worker
 from testing.waiting import until
 from testing.web_site import Site, answering, telling, web_site
+from unified_indexer.accounts.documents import Documents
 from unified_indexer.database.connection.pool import DatabasePool
 from unified_indexer.identity import asker, memory, pace, records, resolver
 from unified_indexer.identity.client import Client
@@ -273,6 +274,91 @@ async def test_a_refresh_asks_the_primary(worker: Worker, directory: Site) -> No
         assert fits(refreshed, 2)
         assert len(replica.requests) == 1
         task.cancel()
+
+
+@asynccontextmanager
+async def behind(worker: Worker, directory: Site) -> AsyncGenerator[tuple[Identities, Site]]:
+    """A replica that keeps to an account's first key, which is known; the primary has the second one, and another handle."""
+    async with web_site() as replica, Client(allow_private=True) as client:
+        identities = Identities(worker.pool, client, directories=[replica.url, directory.url], rate=FAST, ttl=DAY)
+        task = asyncio.create_task(identities.run())
+        replica.answer = telling(keys.did_document(did(1), "before.test", keys.signer(1, 1)))
+        directory.answer = telling(keys.did_document(did(1), "now.test", keys.signer(1, 2)))
+        assert await identities.wait(did(1), 20) is not None
+        assert has(identities, 1)
+        yield identities, replica
+        task.cancel()
+
+
+def has(identities: Identities, key: int) -> bool:
+    known = identities.known(did(1))
+    return known is not None and not isinstance(known, NoIdentity) and fits(known, key)
+
+
+@pytest.mark.promise(7)
+async def test_a_replica_that_is_behind_undoes_no_identity(worker: Worker, directory: Site) -> None:
+    async with behind(worker, directory) as (identities, replica):
+        documents = Documents(identities)
+        identities.stale(did(1))
+        for _ in range(2):  # also when the #identity has been answered
+            document = await documents.fresh(did(1))
+            assert isinstance(document, Identity)
+            assert document.handle == "now.test"
+            assert not identities.is_stale(did(1))
+            assert has(identities, 2)
+        identities.want(did(1))
+        await until(lambda: identities.counts["found"] == 4, "the replica has answered")
+        assert len(replica.requests) == 2
+        assert has(identities, 2)
+
+
+async def test_a_replica_answers_no_identity_message(worker: Worker, directory: Site) -> None:
+    async with behind(worker, directory) as (identities, replica):
+        identities.stale(did(1))
+        identities.want(did(1))
+        await until(lambda: len(replica.requests) == 2 and identities.counts["found"] == 2, "the replica has answered")
+        assert identities.is_stale(did(1))
+        marked = "SELECT state = 1 FROM unified_worker.identities"
+        await until(lambda: worker.value(marked), "the table knows of it")
+
+
+def slow(handle: str, key: int, release: asyncio.Event) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    """The document of an account, once that is set."""
+
+    async def answer(_request: web.Request) -> web.StreamResponse:
+        await release.wait()
+        return web.json_response(keys.did_document(did(1), handle, keys.signer(1, key)))
+
+    return answer
+
+
+@pytest.mark.promise(7)
+async def test_a_look_up_of_before_answers_no_identity_message(world: World) -> None:
+    release = asyncio.Event()
+    world.directory.paths[f"/{did(1)}"] = slow("before.test", 1, release)
+    world.identities.want(did(1))
+    await until(lambda: world.asked(1) == 1, "it is asked")
+    world.identities.stale(did(1))
+    release.set()
+    await until(lambda: world.knows(1), "the answer of before")
+    assert world.identities.is_stale(did(1))
+    await until(lambda: is_marked(world), "the table knows of it")
+
+
+async def test_who_wants_a_document_of_now_gets_none_of_before(world: World) -> None:
+    before, now = asyncio.Event(), asyncio.Event()
+    world.directory.paths[f"/{did(1)}"] = slow("before.test", 1, before)
+    world.identities.want(did(1))
+    await until(lambda: world.asked(1) == 1, "it is asked")
+    world.directory.paths[f"/{did(1)}"] = slow("now.test", 2, now)
+    asking = asyncio.create_task(Documents(world.identities).fresh(did(1)))
+    await until(lambda: world.asked(1) == 2, "it is asked again")
+    before.set()
+    await until(lambda: world.knows(1), "the answer of before")
+    now.set()
+    document = await asking
+    assert isinstance(document, Identity)
+    assert document.handle == "now.test"
 
 
 async def test_a_refresh_that_nobody_answers_is_none(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,9 +1,11 @@
 """Fresh DID documents: who needs one waits for the next look-up, which the identities make at their own pace."""
 
 import asyncio
+import time
 from collections.abc import Callable
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
+from unified_indexer.identity.asker import Answer
 from unified_indexer.identity.document import Identity
 from unified_indexer.identity.key_cache import NoIdentity
 
@@ -15,13 +17,20 @@ Document = Identity | NoIdentity
 class Source(Protocol):
     """Where documents are looked up: the identities."""
 
-    def want(self, did: str) -> None:
-        """Have a DID looked up when its turn comes."""
+    def ask(self, did: str) -> None:
+        """Have a DID looked up soon."""
         ...
 
-    def subscribe(self, listener: Callable[[str, Document], None]) -> None:
-        """Have `listener` called with each answer."""
+    def listen(self, listener: Callable[[Answer], None]) -> None:
+        """Have `listener` called with the end of each look-up."""
         ...
+
+
+class Waiting(NamedTuple):
+    """One who waits. `since`: an answer that was asked for before (time.monotonic) may not know what it is about."""
+
+    future: asyncio.Future[Document]
+    since: float
 
 
 class Documents:
@@ -29,26 +38,28 @@ class Documents:
 
     def __init__(self, source: Source) -> None:
         self._source = source
-        self._waiting: dict[str, set[asyncio.Future[Document]]] = {}
-        source.subscribe(self._came)
+        self._waiting: dict[str, set[Waiting]] = {}
+        source.listen(self._ended)
 
     async def fresh(self, did: str) -> Document | None:
         """What the account's document says now; None if nobody answers in time."""
-        future: asyncio.Future[Document] = asyncio.get_running_loop().create_future()
+        one = Waiting(asyncio.get_running_loop().create_future(), time.monotonic())
         waiting = self._waiting.setdefault(did, set())
-        waiting.add(future)
-        self._source.want(did)
+        waiting.add(one)
+        self._source.ask(did)
         try:
             async with asyncio.timeout(PATIENCE):
-                return await future
+                return await one.future
         except TimeoutError:
             return None
         finally:
-            waiting.discard(future)
+            waiting.discard(one)
             if not waiting and self._waiting.get(did) is waiting:
                 del self._waiting[did]
 
-    def _came(self, did: str, document: Document) -> None:
-        for future in self._waiting.pop(did, ()):
-            if not future.done():
-                future.set_result(document)
+    def _ended(self, answer: Answer) -> None:
+        if answer.identity is None:
+            return
+        for one in self._waiting.get(answer.did, ()):
+            if one.since <= answer.began and not one.future.done():
+                one.future.set_result(answer.identity)

@@ -31,22 +31,35 @@ class Source(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """How a look-up ended. `identity`: None if no answer came. `primary`: the one who knows best was asked."""
+    """How a look-up ended. `identity`: None if no answer came. `primary`: the one who knows best was asked, and not a replica
+    first. `began`: when (time.monotonic)."""
 
     did: str
     identity: Identity | NoIdentity | None
+    urgency: Urgency
     primary: bool
+    began: float
     reason: str  # a fixed word, for counters: found, no_such_did, timeout …
 
 
 class Asker:
-    """Look-ups at one source. `settle` gets each answer; `breaks`: whether failures in a row mean that the source is down."""
+    """Look-ups at one source. `settle` gets each answer; `doubts`: whether a replica may be behind on a DID; `breaks`: whether
+    failures in a row mean that the source is down."""
 
-    def __init__(self, source: Source, settle: Callable[[Answer], None], *, rate: float, breaks: bool) -> None:
+    def __init__(
+        self,
+        source: Source,
+        settle: Callable[[Answer], None],
+        doubts: Callable[[str], bool],
+        *,
+        rate: float,
+        breaks: bool,
+    ) -> None:
         self.breaker = Breaker()
         self.pace = Pace(rate)
         self._source = source
         self._settle = settle
+        self._doubts = doubts
         self._breaks = breaks
         self._rate = rate
         self._line = WaitingLine()
@@ -65,9 +78,13 @@ class Asker:
         return self._line.count(Urgency.REFRESH) / self._rate
 
     def put(self, did: str, urgency: Urgency) -> None:
-        """Have a DID looked up when its turn comes; one that failed lately waits its pause."""
+        """Have a DID looked up when its turn comes; one that failed lately waits its pause.
+
+        One that is under way will do, but for who waits for what the document says from now on.
+        """
         under_way = self._asking.get(did)
-        if (under_way is not None and under_way <= urgency) or self.failed_lately(did):
+        will_do = under_way is not None and under_way <= urgency and urgency is not Urgency.FRESH
+        if will_do or self.failed_lately(did):
             return
         self._line.put(did, urgency)
         self._arrived.set()
@@ -104,25 +121,27 @@ class Asker:
         await self.pace.turn()
 
     async def _ask(self, did: str, urgency: Urgency, slots: asyncio.Semaphore) -> None:
-        primary = urgency is Urgency.REFRESH
+        primary = urgency is Urgency.REFRESH or (urgency is Urgency.FRESH and self._doubts(did))
+        began = time.monotonic()
         try:
-            answer = await self._answer(did, primary)
+            identity, reason = await self._answer(did, primary)
         finally:
-            self._asking.pop(did, None)
+            if self._asking.get(did) is urgency:
+                del self._asking[did]
             slots.release()
-        self._settle(answer)
+        self._settle(Answer(did, identity, urgency, primary, began, reason))
 
-    async def _answer(self, did: str, primary: bool) -> Answer:
+    async def _answer(self, did: str, primary: bool) -> tuple[Identity | NoIdentity | None, str]:
         try:
             found: Identity | NoIdentity = await self._source.identity(did, primary=primary)
         except (NotFound, Gone, NotAllowed, Rejected) as error:
             found = NoIdentity(_reason(error))
         except FetchError as error:
             self._not_answered(did, error)
-            return Answer(did, None, primary, error.reason)
+            return None, error.reason
         self.breaker.answered()
         self._failed.pop(did, None)
-        return Answer(did, found, primary, found.reason if isinstance(found, NoIdentity) else "found")
+        return found, found.reason if isinstance(found, NoIdentity) else "found"
 
     def _not_answered(self, did: str, error: FetchError) -> None:
         if self._breaks:

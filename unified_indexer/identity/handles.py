@@ -1,17 +1,19 @@
 """Whose a handle is: a DID document claims it, and the name itself confirms it, by DNS or over HTTPS.
 
-Source: https://atproto.com/specs/handle#handle-resolution.
+Source: https://atproto.com/specs/handle#handle-resolution. The resolvers of indigo and of the reference implementation call a
+handle invalid after any failure; here the host is asked again where it may only be down, or we asked too often.
 """
 
 from typing import Literal, TypeAlias
 
 from unified_indexer.identity.client import Client
-from unified_indexer.identity.errors import FetchError, NotAllowed, NotFound, Unreachable
+from unified_indexer.identity.errors import FetchError, Unreachable
 from unified_indexer.identity.host_names import is_host_name
 from unified_indexer.protocol.syntax import is_did
 
 MAX_TEXT_BYTES = 2_200  # a DID has 2,048 characters at most
 PREFIX = "did="
+UNUSABLE = frozenset({"too_large", "not_text"})  # answers of a host that names no DID: a page, an image
 
 HandleVerdict: TypeAlias = Literal["verified", "mismatched", "unknown"]
 
@@ -39,10 +41,10 @@ class Handles:
             return "verified" if dids == {did} else "mismatched"
         try:
             found = await self._by_https(handle)
-        except (NotFound, NotAllowed):
+        except FetchError as error:
+            if isinstance(error, Unreachable) and error.reason not in UNUSABLE:
+                return "unknown"
             found = None
-        except FetchError:
-            return "unknown"
         if found == did:
             return "verified"
         return "mismatched" if dids is not None else "unknown"  # DNS decides, and it did not answer

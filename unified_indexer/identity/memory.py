@@ -78,13 +78,14 @@ class Memory:
         self._stale.note(did)
         self._records.mark(did)
 
-    def learn(self, did: str, identity: Identity | NoIdentity) -> None:
-        """A look-up says this."""
+    def learn(self, did: str, identity: Identity | NoIdentity, upto: float) -> None:
+        """A look-up says this. It knows of each #identity that came until `upto` (time.monotonic)."""
         now = int(time.time())
-        self._stale.forget(did)
+        self._stale.forget(did, upto)
         if isinstance(identity, Identity) and identity.key is not None:
+            state = State.ASK_AGAIN if did in self._stale else State.KNOWN
             self._put_key(did, Known(identity.key, identity.pds, now))
-            self._records.write(Row(did, key_bytes(identity.key), identity.pds, now, State.KNOWN))
+            self._records.write(Row(did, key_bytes(identity.key), identity.pds, now, state))
             self._tell(did, identity)
             return
         none = identity if isinstance(identity, NoIdentity) else NoIdentity("no_signing_key")

@@ -9,21 +9,23 @@ class Recent:
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._until: dict[str, float] = {}  # of time.monotonic, in the order in which they were noted
+        self._noted: dict[str, tuple[float, float]] = {}  # since when and until when (time.monotonic), in the order of notes
 
     def __contains__(self, did: str) -> bool:
-        return self._until.get(did, -math.inf) > time.monotonic()
+        return self._noted.get(did, (0, -math.inf))[1] > time.monotonic()
 
     def __len__(self) -> int:
-        return len(self._until)
+        return len(self._noted)
 
     def note(self, did: str, seconds: float = math.inf) -> None:
         """It is true of this DID, for these seconds."""
-        self._until.pop(did, None)
-        self._until[did] = time.monotonic() + seconds
-        if len(self._until) > self._most:
-            del self._until[next(iter(self._until))]
+        self._noted.pop(did, None)
+        now = time.monotonic()
+        self._noted[did] = now, now + seconds
+        if len(self._noted) > self._most:
+            del self._noted[next(iter(self._noted))]
 
-    def forget(self, did: str) -> None:
-        """It is true no more."""
-        self._until.pop(did, None)
+    def forget(self, did: str, before: float = math.inf) -> None:
+        """It is true no more; but of what was noted since `before` (time.monotonic)."""
+        if did in self._noted and self._noted[did][0] < before:
+            del self._noted[did]

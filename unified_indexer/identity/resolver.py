@@ -1,6 +1,7 @@
 """The identities, as the stage that verifies needs them: from memory at once, from the table in one query, or looked up.
 
     known(did)  memory alone            load(dids)   memory <- table, and what is missing is looked up some time soon
+    ask(did)    somebody waits for its document of now, which `listen` brings
     stale(did)  an #identity came       refresh(did) a signature failed: ask the one who knows best, and wait for it
     former(did, rev)  keys that it had  past(did)    it failed all the same: read which keys the DID had before
 
@@ -8,14 +9,16 @@ Nobody who sends us events decides how often we ask: each source has its pace, e
 """
 
 import asyncio
+import math
 import time
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from unified_indexer.database.connection.pool import DatabasePool
 from unified_indexer.identity.asker import Answer, Asker
 from unified_indexer.identity.client import Client
 from unified_indexer.identity.directory import Directory, is_plc
+from unified_indexer.identity.document import Identity
 from unified_indexer.identity.export import Operation
 from unified_indexer.identity.following import Follower, Log
 from unified_indexer.identity.key_cache import NoIdentity
@@ -34,6 +37,7 @@ REFRESH_INTERVAL = 60.0  # seconds between two look-ups of a DID by failed signa
 REFRESH_PATIENCE = 4.0  # seconds that one waits for such a look-up
 MOST_PATIENCE, PATIENCE_RATE = 80.0, 0.2  # seconds that all together may wait, and how many come back each second
 MOST_RECENT = 10_000  # DIDs of which it is known that they were refreshed
+LAG = 60.0  # seconds that a replica may be behind
 
 
 class Identities:
@@ -57,12 +61,16 @@ class Identities:
         directory = Directory(client, directories, allow_private=allow_private)
         logs = [Log(client, url, allow_private=allow_private) for url in directories]
         self._follower = Follower(pool, logs, self._followed)
-        self._plc = Asker(directory, self._settle, rate=rate, breaks=True)
-        self._web = Asker(WebDids(client, allow_private=allow_private), self._settle, rate=WEB_RATE, breaks=False)
+        self._has_replicas = len(directories) > 1
+        self._plc = Asker(directory, self._settle, self._doubts_replicas, rate=rate, breaks=True)
+        web = WebDids(client, allow_private=allow_private)
+        self._web = Asker(web, self._settle, self._doubts_replicas, rate=WEB_RATE, breaks=False)
         self._pasts = Pasts(client, directories[-1], self._plc.pace, self._plc.breaker, self.counts)
         self._refreshed = Recent(MOST_RECENT)
+        self._certain = Recent(MOST_RECENT)  # of whom the primary has spoken of late
         self._doubted, self._news = Recent(MOST_RECENT), Recent(MOST_RECENT)  # who was asked for of late, and why
         self._waiters = Waiters()
+        self._listeners: list[Callable[[Answer], None]] = []
         self._patience = Patience(MOST_PATIENCE, PATIENCE_RATE)
 
     @property
@@ -76,8 +84,12 @@ class Identities:
         return self._plc.breaker.failing_since
 
     def subscribe(self, listener: Listener) -> None:
-        """Have `listener` called with each answer, in the loop: it must not wait."""
+        """Have `listener` called with all that comes in, also by the log, in the loop: it must not wait."""
         self._memory.subscribe(listener)
+
+    def listen(self, listener: Callable[[Answer], None]) -> None:
+        """Have `listener` called with each answer that is no older than what is known, in the loop: it must not wait."""
+        self._listeners.append(listener)
 
     def known(self, did: str) -> SigningKey | NoIdentity | None:
         """What is in memory: a key, that there is none, or None if that is not known. A key that is old still counts."""
@@ -131,6 +143,11 @@ class Identities:
         """Have a DID looked up when its turn comes."""
         if (asker := self._asker(did)) is not None:
             asker.put(did, Urgency.FIRST)
+
+    def ask(self, did: str) -> None:
+        """Have a DID looked up soon, since somebody waits for what its document says from now on."""
+        if (asker := self._asker(did)) is not None:
+            asker.put(did, Urgency.FRESH)
 
     async def wait(self, did: str, within: float) -> SigningKey | NoIdentity | None:
         """Wait until a DID is known, `within` seconds at most; None if it is not known then."""
@@ -208,15 +225,31 @@ class Identities:
         if asker is not None and not asker.has(did):
             asker.put(did, Urgency.AGAIN)
 
+    def _doubts_replicas(self, did: str) -> bool:
+        """Whether a replica may not know yet what an #identity, or the primary, has said."""
+        return self._memory.is_stale(did) or did in self._certain
+
     def _settle(self, answer: Answer) -> None:
         """A look-up has ended."""
         self.counts[answer.reason] += 1
+        refreshed = answer.urgency is Urgency.REFRESH
         if answer.identity is not None:
-            if answer.primary:
+            if refreshed:
                 self._refreshed.note(answer.did, REFRESH_INTERVAL)
-            self._memory.learn(answer.did, answer.identity)
-        for primary in {False, answer.primary}:
+            self._learn(answer, answer.identity)
+        for primary in {False, refreshed}:
             self._waiters.wake(Awaited(answer.did, primary))
+
+    def _learn(self, answer: Answer, identity: Identity | NoIdentity) -> None:
+        """What a replica says answers no #identity, and undoes nothing that the primary has said of late."""
+        of_replica = self._has_replicas and is_plc(answer.did) is not None and not answer.primary
+        if answer.primary:
+            self._certain.note(answer.did, LAG)
+        if not of_replica or answer.did not in self._certain:
+            self._memory.learn(answer.did, identity, -math.inf if of_replica else answer.began)
+        if not (of_replica and self._doubts_replicas(answer.did)):
+            for listener in self._listeners:
+                listener(answer)
 
     def _followed(self, operations: Sequence[Operation], through: int) -> None:
         """The log said this."""

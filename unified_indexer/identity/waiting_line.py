@@ -1,6 +1,7 @@
-"""Look-ups that wait for their turn: three lines by urgency, the newest first in each, every one bounded.
+"""Look-ups that wait for their turn: four lines by urgency, every one bounded.
 
-The newest first, because its account writes just now; what falls out at the old end comes again when it is used again.
+The newest first, because its account writes just now; what falls out at the old end comes again when it is used again. Only of
+those that somebody waits for, half a minute each, the oldest goes first: they are few.
 """
 
 from collections import OrderedDict
@@ -13,16 +14,18 @@ class Urgency(IntEnum):
     """Why a DID is asked for."""
 
     REFRESH = 0  # a signature failed: somebody waits for the answer
-    FIRST = 1  # nothing is known of it
-    AGAIN = 2  # what is known is old
+    FRESH = 1  # somebody waits for what the document says now
+    FIRST = 2  # nothing is known of it
+    AGAIN = 3  # what is known is old
 
 
 # Whose turn it is: each urgency gets its share, so a flood of one keeps none of the others waiting for ever.
 _TURNS = (
-    (Urgency.REFRESH, Urgency.FIRST, Urgency.AGAIN),
-    (Urgency.FIRST, Urgency.REFRESH, Urgency.AGAIN),
-    (Urgency.REFRESH, Urgency.FIRST, Urgency.AGAIN),
-    (Urgency.AGAIN, Urgency.FIRST, Urgency.REFRESH),
+    (Urgency.REFRESH, Urgency.FRESH, Urgency.FIRST, Urgency.AGAIN),
+    (Urgency.FIRST, Urgency.REFRESH, Urgency.FRESH, Urgency.AGAIN),
+    (Urgency.FRESH, Urgency.REFRESH, Urgency.FIRST, Urgency.AGAIN),
+    (Urgency.REFRESH, Urgency.FIRST, Urgency.FRESH, Urgency.AGAIN),
+    (Urgency.AGAIN, Urgency.FIRST, Urgency.REFRESH, Urgency.FRESH),
 )
 
 
@@ -48,7 +51,8 @@ class WaitingLine:
         """Have a DID wait as the newest, once, with the higher of two urgencies."""
         for other, line in self._lines.items():
             if did in line and other <= urgency:
-                line.move_to_end(did)
+                if other is not Urgency.FRESH:
+                    line.move_to_end(did)
                 return
             line.pop(did, None)
         line = self._lines[urgency]
@@ -61,5 +65,5 @@ class WaitingLine:
         self._turn += 1
         for urgency in _TURNS[self._turn % len(_TURNS)]:
             if self._lines[urgency]:
-                return self._lines[urgency].popitem()[0], urgency
+                return self._lines[urgency].popitem(last=urgency is not Urgency.FRESH)[0], urgency
         raise IndexError

@@ -64,5 +64,7 @@ def test_a_name_without_a_value_is_an_error() -> None:
 def test_what_is_filled_in_is_taken_as_it_is() -> None:
     """Braces in the name of a schema are no placeholders."""
     assert '"a{name}b".users' in "".join(
-        sql_files.statements("handles", schema='"a{name}b"', checked_for="interval '1 hour'", most_checks=1)
+        sql_files.statements(
+            "handles", schema='"a{name}b"', checked_for="interval '1 hour'", again_after="interval '1 minute'", most_checks=1
+        )
     )

@@ -79,13 +79,44 @@ async def test_an_account_waits_once_and_not_again_within_a_day(confirming: Work
     assert await worker.column(WAITING) == ["b", "a"]
     await worker.connection.execute("DELETE FROM unified_worker.handle_checks")
     await settled(worker, "a", "y.test")
-    await settled(worker, "b", None)
-    await worker.write(stream.identity("a", "y.test"), stream.identity("b", "y.test"))
+    await worker.write(stream.identity("a", "y.test"))
     assert await worker.column(WAITING) == []
     await worker.connection.execute("UPDATE unified_worker.repos SET handle_checked_at = now() - interval '25 hours'")
     await worker.write(stream.identity("a", "y.test"))
     assert await worker.write(stream.identity("b", None)) == ["no_news"]
     assert await worker.column(WAITING) == ["a", "b"]
+
+
+async def test_who_was_refuted_is_checked_again_a_minute_later(confirming: Worker) -> None:
+    """It may have mended its name since. Many messages ask once."""
+    worker, stream = confirming, Stream(seq=10)
+    await worker.write(stream.identity("a", "x.test"))
+    await worker.connection.execute("DELETE FROM unified_worker.handle_checks")
+    await settled(worker, "a", None)
+    rows: list[tuple[int, float]] = []
+    for claim in ("x.test", "x.test", None):
+        await worker.write(stream.identity("a", claim))
+        row = await worker.connection.fetchrow(
+            "SELECT asked, extract(epoch FROM retry_at - now())::float8 FROM unified_worker.handle_checks"
+        )
+        assert row is not None
+        rows.append((row[0], row[1]))
+    assert len({asked for asked, _ in rows}) == 1
+    assert all(50 < wait <= 60 for _, wait in rows)
+
+
+async def test_a_check_that_is_under_way_is_asked_for_anew_once(confirming: Worker) -> None:
+    """A flood of messages would use up the numbers by which those that wait are bounded."""
+    worker, stream = confirming, Stream(seq=10)
+    await worker.write(stream.identity("a", "x.test"), stream.identity("b", "x.test"))
+    await worker.connection.execute(
+        "UPDATE unified_worker.handle_checks SET retry_at = now() + interval '1 minute' WHERE did = $1", did("a")
+    )
+    for number in range(20):
+        await worker.write(stream.identity("a", f"x{number}.test"))
+    assert await worker.column(WAITING) == ["b", "a"]
+    assert await worker.value("SELECT max(asked) - min(asked) FROM unified_worker.handle_checks") < 3
+    assert await worker.value("SELECT bool_and(retry_at <= now()) FROM unified_worker.handle_checks")
 
 
 async def test_those_that_wait_are_bounded(confirming: Worker) -> None:

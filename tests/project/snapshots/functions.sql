@@ -334,7 +334,7 @@ DECLARE
   v_old text; v_keeps boolean; v_checked boolean;
 BEGIN
   SELECT r.handle, p_confirm AND coalesce(r.handle_verified, false),
-    r.handle IS NOT DISTINCT FROM p_handle AND r.handle_checked_at > now() - interval '24 hours'
+    r.handle IS NOT DISTINCT FROM p_handle AND r.handle_verified AND r.handle_checked_at > now() - interval '24 hours'
   INTO v_old, v_keeps, v_checked FROM unified_worker.repos AS r WHERE r.did = p_did FOR UPDATE;
   INSERT INTO unified_worker.repos AS r (did, rev, handle, handle_at, handle_seq, handle_relay)
   VALUES (p_did, '', p_handle, p_at, p_seq, p_relay)
@@ -355,12 +355,19 @@ BEGIN
   RETURN 'applied';
 END $identity$;
 
-CREATE OR REPLACE FUNCTION unified_worker.ask_handle(p_did text) RETURNS void LANGUAGE sql AS $ask$
-  INSERT INTO unified_worker.handle_checks (did)
-  SELECT p_did WHERE NOT EXISTS (SELECT FROM unified_worker.handle_checks WHERE did = p_did)
-    AND coalesce((SELECT max(asked) - min(asked) FROM unified_worker.handle_checks), 0) < 1000000
-  ON CONFLICT (did) DO NOTHING
-$ask$;
+CREATE OR REPLACE FUNCTION unified_worker.ask_handle(p_did text) RETURNS void LANGUAGE plpgsql AS $ask$
+DECLARE
+  v_due timestamptz := greatest(now(), (
+    SELECT r.handle_checked_at + interval '1 minute' FROM unified_worker.repos AS r WHERE r.did = p_did AND NOT r.handle_verified));
+BEGIN
+  UPDATE unified_worker.handle_checks SET asked = DEFAULT, retry_at = v_due WHERE did = p_did AND retry_at > v_due;
+  IF NOT FOUND THEN
+    INSERT INTO unified_worker.handle_checks (did, retry_at)
+    SELECT p_did, v_due WHERE NOT EXISTS (SELECT FROM unified_worker.handle_checks WHERE did = p_did)
+      AND coalesce((SELECT max(asked) - min(asked) FROM unified_worker.handle_checks), 0) < 1000000
+    ON CONFLICT (did) DO NOTHING;
+  END IF;
+END $ask$;
 
 CREATE OR REPLACE FUNCTION unified_worker.settle_handle(p_did text, p_handle text) RETURNS boolean LANGUAGE plpgsql AS $settle$
 DECLARE

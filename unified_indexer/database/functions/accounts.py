@@ -14,6 +14,7 @@ HIDING = ("takendown", "suspended", "deleted", "deactivated")
 UNCONFIRMED = "deletion_unconfirmed"  # the stored status of an account whose deletion only a relay has told so far
 
 CHECKED_FOR = "interval '24 hours'"  # as long as a DID document counts
+AGAIN_AFTER = "interval '1 minute'"  # whose handle was refuted may have mended it since
 MOST_CHECKS = 1_000_000  # handles that wait to be checked, a hundred bytes each
 
 # Rows that a transaction of a wipe takes: few, since other accounts' commits wait for its locks.
@@ -45,7 +46,7 @@ def functions(schema: str, not_data_classes: str) -> list[str]:
     """The functions that apply messages. `not_data_classes`: SQLSTATE classes that are no fault of the data, as literals."""
     hiding = ", ".join(f"'{status}'" for status in HIDING)
     return [
-        *statements("handles", schema=schema, checked_for=CHECKED_FOR, most_checks=MOST_CHECKS),
+        *statements("handles", schema=schema, checked_for=CHECKED_FOR, again_after=AGAIN_AFTER, most_checks=MOST_CHECKS),
         *statements("accounts", schema=schema, not_data_classes=not_data_classes, hiding=hiding, unconfirmed=UNCONFIRMED),
     ]
 

@@ -6,7 +6,8 @@
 -- handle. Of such claims the last one checked holds the handle, before all others: its name led to that account then, and so to no
 -- other. One that was refuted holds none. The verified handle of an account changes by a check alone.
 -- {schema}: where the record tables are.
--- {checked_for}: how long the answer of a check counts. {most_checks}: the most handles that wait for one.
+-- {checked_for}: how long the answer of a check counts. {again_after}: how long one counts that refuted the claim.
+-- {most_checks}: the most handles that wait for one.
 
 -- Only a claim that stands has a place: the least holds the handle. Verified ones have negative places.
 CREATE OR REPLACE FUNCTION unified_worker.handle_of(p_did text) RETURNS text LANGUAGE sql STABLE AS
@@ -88,7 +89,7 @@ DECLARE
   v_old text; v_keeps boolean; v_checked boolean;
 BEGIN
   SELECT r.handle, p_confirm AND coalesce(r.handle_verified, false),
-    r.handle IS NOT DISTINCT FROM p_handle AND r.handle_checked_at > now() - {checked_for}
+    r.handle IS NOT DISTINCT FROM p_handle AND r.handle_verified AND r.handle_checked_at > now() - {checked_for}
   INTO v_old, v_keeps, v_checked FROM unified_worker.repos AS r WHERE r.did = p_did FOR UPDATE;
   INSERT INTO unified_worker.repos AS r (did, rev, handle, handle_at, handle_seq, handle_relay)
   VALUES (p_did, '', p_handle, p_at, p_seq, p_relay)
@@ -109,13 +110,22 @@ BEGIN
   RETURN 'applied';
 END $identity$;
 
--- An account's handle is to be checked, once however often that is asked for.
-CREATE OR REPLACE FUNCTION unified_worker.ask_handle(p_did text) RETURNS void LANGUAGE sql AS $ask$
-  INSERT INTO unified_worker.handle_checks (did)
-  SELECT p_did WHERE NOT EXISTS (SELECT FROM unified_worker.handle_checks WHERE did = p_did)
-    AND coalesce((SELECT max(asked) - min(asked) FROM unified_worker.handle_checks), 0) < {most_checks}
-  ON CONFLICT (did) DO NOTHING
-$ask$;
+-- An account's handle is to be checked, once however often that is asked for; one that was refuted just now, a little later.
+-- A check that is under way, or was postponed, may not know of what is new: it is to be made again, behind the others. Only of
+-- such a one, so that no flood of messages makes `asked` grow faster than the checks.
+CREATE OR REPLACE FUNCTION unified_worker.ask_handle(p_did text) RETURNS void LANGUAGE plpgsql AS $ask$
+DECLARE
+  v_due timestamptz := greatest(now(), (
+    SELECT r.handle_checked_at + {again_after} FROM unified_worker.repos AS r WHERE r.did = p_did AND NOT r.handle_verified));
+BEGIN
+  UPDATE unified_worker.handle_checks SET asked = DEFAULT, retry_at = v_due WHERE did = p_did AND retry_at > v_due;
+  IF NOT FOUND THEN
+    INSERT INTO unified_worker.handle_checks (did, retry_at)
+    SELECT p_did, v_due WHERE NOT EXISTS (SELECT FROM unified_worker.handle_checks WHERE did = p_did)
+      AND coalesce((SELECT max(asked) - min(asked) FROM unified_worker.handle_checks), 0) < {most_checks}
+    ON CONFLICT (did) DO NOTHING;
+  END IF;
+END $ask$;
 
 -- What a check found. p_handle: the one that the account's DID document names, if that leads to the account. NULL: there is none,
 -- and what the account claims is refuted. False: nothing is known of the account.
