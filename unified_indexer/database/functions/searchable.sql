@@ -1,6 +1,7 @@
 -- What of a text goes into a search vector, as records/base/search_text.py says it: here for rows that have no vector yet.
--- {most_chars}: of a text. {comment}: what begins one. {marks}: the marks, {blanks}: as many spaces. {spaces}: what ends a word.
--- {long_word}: in characters, more are looked at. {most_marks}: of such a word. {at_signs}: as many more marks an at sign counts for.
+-- {most_chars}: of a text. {comment}: what begins one. {marks}: the marks, {blanks}: as many spaces. {spaces}: what ends a word, {ends}:
+-- as many spaces. {long_word}: in characters, more are looked at. {most_marks}: of such a word. {at_signs}: as many more marks an
+-- at sign counts for.
 
 CREATE OR REPLACE FUNCTION unified_worker.searchable(p_text text) RETURNS text LANGUAGE sql IMMUTABLE STRICT AS
 $searchable$
