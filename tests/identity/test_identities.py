@@ -361,6 +361,21 @@ async def test_who_wants_a_document_of_now_gets_none_of_before(world: World) -> 
     assert document.handle == "now.test"
 
 
+async def test_an_answer_that_comes_late_undoes_no_newer_one(world: World) -> None:
+    before, now = asyncio.Event(), asyncio.Event()
+    world.directory.paths[f"/{did(1)}"] = slow("before.test", 1, before)
+    world.identities.want(did(1))
+    await until(lambda: world.asked(1) == 1, "it is asked")
+    world.directory.paths[f"/{did(1)}"] = slow("now.test", 2, now)
+    world.identities.ask(did(1))
+    await until(lambda: world.asked(1) == 2, "it is asked again")
+    now.set()
+    await until(lambda: world.knows(1, 2), "the newer answer")
+    before.set()
+    await until(lambda: world.identities.counts["outdated"] == 1, "the older answer")
+    assert world.knows(1, 2)
+
+
 async def test_a_refresh_that_nobody_answers_is_none(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.publish(1)
     await world.looked_up(1)

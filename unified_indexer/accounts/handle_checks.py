@@ -32,12 +32,13 @@ MOST_SEEN = 10_000  # handles of documents that came by themselves; the newest
 MOST_ATTEMPTS = 10  # some four hours; then who claims what nobody confirms is refuted
 MOST_OF_DIRECTORY = 5  # attempts that count while the directory is silent: that is no account's fault
 
-# Who is taken comes again in a minute, unless the check has ended by then. `claimed`: what the check may refute.
+# Who is taken comes again in five minutes, longer than a check can take, unless it has ended by then. `claimed`: what the check
+# may refute.
 TAKE = """
 WITH due AS (
   SELECT did FROM unified_worker.handle_checks WHERE retry_at <= now() AND did <> ALL ($2::text[])
   ORDER BY asked LIMIT $1 FOR UPDATE SKIP LOCKED)
-UPDATE unified_worker.handle_checks AS c SET retry_at = now() + interval '1 minute'
+UPDATE unified_worker.handle_checks AS c SET retry_at = now() + interval '5 minutes'
 FROM due LEFT JOIN unified_worker.repos AS r ON r.did = due.did WHERE c.did = due.did
 RETURNING c.did, c.asked, c.attempts, r.handle AS claimed
 """

@@ -42,6 +42,17 @@ class Answer:
     reason: str  # a fixed word, for counters: found, no_such_did, timeout …
 
 
+@dataclass(slots=True)
+class _LookUp:
+    """One that is under way. `outdated`: one of the same DID that began later has ended before it."""
+
+    did: str
+    urgency: Urgency
+    primary: bool
+    began: float  # time.monotonic
+    outdated: bool = False
+
+
 class Asker:
     """Look-ups at one source. `settle` gets each answer; `doubts`: whether a replica may be behind on a DID; `breaks`: whether
     failures in a row mean that the source is down."""
@@ -63,7 +74,7 @@ class Asker:
         self._breaks = breaks
         self._rate = rate
         self._line = WaitingLine()
-        self._asking: dict[str, Urgency] = {}
+        self._under_way: list[_LookUp] = []  # AT_ONCE at most
         self._failed: dict[str, tuple[float, float]] = {}  # when to try again (time.monotonic), and the pause before that
         self._arrived = asyncio.Event()
 
@@ -82,8 +93,7 @@ class Asker:
 
         One that is under way will do, but for who waits for what the document says from now on.
         """
-        under_way = self._asking.get(did)
-        will_do = under_way is not None and under_way <= urgency and urgency is not Urgency.FRESH
+        will_do = urgency is not Urgency.FRESH and any(one.urgency <= urgency for one in self._asking(did))
         if will_do or self.failed_lately(did):
             return
         self._line.put(did, urgency)
@@ -91,7 +101,7 @@ class Asker:
 
     def has(self, did: str) -> bool:
         """Whether a DID is being looked up, or will be."""
-        return did in self._asking or did in self._failed or did in self._line
+        return did in self._failed or did in self._line or bool(self._asking(did))
 
     def failed_lately(self, did: str) -> bool:
         """Whether its last look-up failed, so that the next one has a pause before it."""
@@ -107,10 +117,11 @@ class Asker:
                     await slots.acquire()
                     await self._next()
                     did, urgency = self._line.pop()
-                    self._asking[did] = urgency
-                    tasks.create_task(self._ask(did, urgency, slots))
+                    primary = urgency is Urgency.REFRESH or (urgency is Urgency.FRESH and self._doubts(did))
+                    self._under_way.append(one := _LookUp(did, urgency, primary, time.monotonic()))
+                    tasks.create_task(self._ask(one, slots))
         finally:
-            self._asking.clear()
+            self._under_way.clear()
 
     async def _next(self) -> None:
         """Wait until somebody waits, and a turn has come: who came meanwhile may be the newest."""
@@ -120,16 +131,21 @@ class Asker:
         await self.breaker.closed()
         await self.pace.turn()
 
-    async def _ask(self, did: str, urgency: Urgency, slots: asyncio.Semaphore) -> None:
-        primary = urgency is Urgency.REFRESH or (urgency is Urgency.FRESH and self._doubts(did))
-        began = time.monotonic()
+    def _asking(self, did: str) -> list[_LookUp]:
+        return [one for one in self._under_way if one.did == did]
+
+    async def _ask(self, one: _LookUp, slots: asyncio.Semaphore) -> None:
         try:
-            identity, reason = await self._answer(did, primary)
+            identity, reason = await self._answer(one.did, one.primary)
         finally:
-            if self._asking.get(did) is urgency:
-                del self._asking[did]
+            self._under_way = [other for other in self._under_way if other is not one]
             slots.release()
-        self._settle(Answer(did, identity, urgency, primary, began, reason))
+        if one.outdated:  # what is known already is newer
+            identity, reason = None, "outdated"
+        elif identity is not None:
+            for other in self._asking(one.did):
+                other.outdated = other.outdated or other.began < one.began
+        self._settle(Answer(one.did, identity, one.urgency, one.primary, one.began, reason))
 
     async def _answer(self, did: str, primary: bool) -> tuple[Identity | NoIdentity | None, str]:
         try:
@@ -159,7 +175,7 @@ class Asker:
             await asyncio.sleep(RETRY_INTERVAL)
             now = time.monotonic()
             for did in [did for did, (at, _) in self._failed.items() if at <= now]:
-                if did not in self._asking and did not in self._line:
+                if not self._asking(did) and did not in self._line:
                     self._line.put(did, Urgency.AGAIN)
                     self._arrived.set()
 

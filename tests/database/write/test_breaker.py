@@ -49,6 +49,17 @@ def test_it_opens_beyond_five_percent(commits: int, refused: int, expected: bool
     assert breaker.is_open is expected
 
 
+@pytest.mark.parametrize(
+    ("commits", "refused", "expected"), [(19, 19, False), (20, 20, True), (100, 90, False), (100, 91, True)]
+)
+def test_few_accounts_open_it_where_nearly_all_is_refused(commits: int, refused: int, expected: bool) -> None:
+    breaker = Breaker(Clock())
+    breaker.note(commits - refused)
+    for number in range(refused):
+        breaker.note(1, accounts(3)[number % 3 :][:1])
+    assert breaker.is_open is expected
+
+
 def test_what_is_older_than_ten_seconds_does_not_count() -> None:
     clock = Clock()
     breaker = Breaker(clock)

@@ -1,6 +1,7 @@
 """If the database refuses commits of very many accounts, the fault is probably its own: pause, instead of filling dead letters.
 
-One account can have any number of its commits refused. So an account's refusals count once within the window.
+One account can have any number of its commits refused. So an account's refusals count once within the window, unless there is
+hardly anything but refusals: a worker of few accounts has no more.
 """
 
 import asyncio
@@ -13,6 +14,7 @@ log = logging.getLogger(__name__)
 
 REFUSED_SHARE = 0.05  # of the commits within the window
 REFUSED_AT_LEAST = 20  # accounts: below this number a share says nothing
+NEARLY_ALL = 0.9  # of the commits within the window, whosever they are
 WINDOW = 10.0  # seconds
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0  # seconds, doubled while the refusals go on
 
@@ -29,8 +31,12 @@ class Breaker:
 
     @property
     def is_open(self) -> bool:
-        """Whether the accounts with refused commits are more than 5 % of the last ten seconds' commits."""
-        return len(self._refused) >= REFUSED_AT_LEAST and len(self._refused) > REFUSED_SHARE * self._commits
+        """Whether the accounts with refused commits are more than 5 % of the last ten seconds' commits; or nearly all of these
+        were refused."""
+        accounts, refused = len(self._refused), self._refused.total()
+        if accounts >= REFUSED_AT_LEAST and accounts > REFUSED_SHARE * self._commits:
+            return True
+        return refused >= REFUSED_AT_LEAST and refused > NEARLY_ALL * self._commits
 
     def note(self, commits: int, refused: Collection[str | None] = ()) -> None:
         """Record how many commits were tried, and the accounts of those that were refused."""

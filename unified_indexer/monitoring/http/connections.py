@@ -1,6 +1,7 @@
 """The connections to the HTTP server: a hundred at once, and none of a client that does not read what it asked for."""
 
 import asyncio
+from collections.abc import Callable
 from typing import cast
 
 MOST_CONNECTIONS = 100  # open at once; more are closed at once, so that they can't use up the process's files
@@ -14,11 +15,11 @@ class Connections:
     def __init__(self) -> None:
         self._open: set[Connection] = set()
 
-    def admit(self, served: asyncio.Protocol | None) -> asyncio.Protocol:
-        """The protocol of a new connection, which `served` answers if there is room."""
-        if served is None or len(self._open) >= MOST_CONNECTIONS:
+    def admit(self, serve: Callable[[], asyncio.Protocol] | None) -> asyncio.Protocol:
+        """The protocol of a new connection, which one that `serve` makes answers if there is room."""
+        if serve is None or len(self._open) >= MOST_CONNECTIONS:
             return _TurnedAway()
-        return Connection(served, self._open)
+        return Connection(serve(), self._open)
 
     async def keep_looking(self) -> None:
         """End the connections whose clients do not read, until cancelled."""

@@ -84,8 +84,7 @@ class HttpServer:
             tasks.create_task(self._connections.keep_looking())
 
     def _protocol(self) -> asyncio.Protocol:
-        server = self._runner.server
-        return self._connections.admit(None if server is None else server())
+        return self._connections.admit(self._runner.server)
 
 
 async def listen(address: Address, protocol: Callable[[], asyncio.Protocol]) -> asyncio.Server:
