@@ -1,7 +1,8 @@
 """The verifying stage in a whole worker: real frames, real keys, a real directory, real rows."""
 
+import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import pytest
@@ -18,8 +19,10 @@ from unified_indexer.command_line.retry_run import Retrying
 from unified_indexer.config.settings import Config
 from unified_indexer.database.background.waiting import Pending
 from unified_indexer.database.dead_letters.queries import Choice
+from unified_indexer.database.write.outcome import Outcome
 from unified_indexer.identity.key_cache import NoIdentity
-from unified_indexer.protocol.events import Unusable
+from unified_indexer.pipeline.processor import EventProcessor
+from unified_indexer.protocol.events import RepoEvent, Unusable
 from unified_indexer.protocol.keys import SigningKey
 from unified_indexer.protocol.proving import Provable
 from unified_indexer.trust import settling
@@ -618,6 +621,48 @@ async def test_what_finds_no_room_to_wait_overtakes_nothing_that_waits(
         await finished(worker, net.seq)
         assert worker.metrics.doubts == {}
     assert await letters(database) == []
+
+
+@pytest.mark.promise(7)
+async def test_what_became_a_letter_is_not_overtaken_while_it_is_written(
+    database: str, net: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One batch has a forged commit, an honest one that finds no room behind it, and another."""
+    monkeypatch.setattr("unified_indexer.trust.aside.MAX_OF_ONE", 1)
+    write, settle = EventProcessor.process_batch, settling.Settling.settle_letters
+    began, settled = asyncio.Event(), asyncio.Event()
+
+    async def settles(self: settling.Settling, did: str) -> bool:
+        done = await settle(self, did)
+        settled.set()
+        return done
+
+    async def late(self: EventProcessor, lane: int, events: Sequence[RepoEvent]) -> Sequence[Outcome]:
+        if events[0].seq == 1:
+            began.set()
+            await until(lambda: len(worker.session.lanes) == 3, "the others are one batch", 20)
+        if isinstance(events[0], Unusable):
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(settled.wait(), 1.0)
+        return await write(self, lane, events)
+
+    monkeypatch.setattr(settling.Settling, "settle_letters", settles)
+    monkeypatch.setattr(EventProcessor, "process_batch", late)
+    alice, twin = net.repo(1), net.repo(1)
+    async with verifying(database, net) as worker:
+        await known(worker, alice)
+        net.send(alice.commit(like("a")))
+        await asyncio.wait_for(began.wait(), 20)
+        twin.commit(like("a"))
+        net.send(signed_by(twin.commit(like("f")), twin, keys.signer(SEED, 2)))
+        alice.pass_time(LATER)
+        for rkey in "bc":
+            net.send(alice.commit(like(rkey)))
+        await finished(worker, net.seq)
+        assert worker.metrics.verified["refused"] == 2, "no room for the second"
+        assert worker.metrics.doubts == {}
+    assert await rkeys(database) == ["a", "b", "c"]
+    assert await letters(database) == [("bad_signature", True)]
 
 
 async def without_identity(net: Network, worker: UnifiedWorker, alice: SignedRepo) -> None:

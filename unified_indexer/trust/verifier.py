@@ -41,7 +41,7 @@ UNMOVED = frozenset({Result.REFUSED, Result.STALE, Result.REV_FORK, Result.STALE
 
 class Question(NamedTuple):
     """Whose key is to be asked for, because of which event. `patience`: seconds to wait for it; None for one question.
-    `news`: an #identity came. `letters`: the key is known; what was kept of the account goes first."""
+    `news`: an #identity came. `letters`: the key is known; what was kept of the account goes first, once it is written."""
 
     did: str
     lane: Lane
@@ -74,6 +74,7 @@ class Verifier:
         self._aside = Aside()
         self._questions: asyncio.Queue[Question] = asyncio.Queue()
         self._open: dict[str, Question] = {}  # by DID, what its events wait for; the answer to another one lets them wait
+        self._after: dict[Lane, list[Question]] = {}  # what is asked once the lane's batch is written: letters are in it, maybe
 
     @property
     def aside(self) -> int:
@@ -92,10 +93,14 @@ class Verifier:
         batch = [left for placed in batch for left in self._behind_others(placed)]
         await self._load(batch)
         lefts = (left for placed in batch for left in self._behind_others(placed))
-        return [ready for left in lefts if (ready := self._judged(lane, left)) is not None]
+        ready = [ready for left in lefts if (ready := self._judged(lane, left)) is not None]
+        if not ready:
+            self._ask_of_letters(lane)
+        return ready
 
-    def written(self, batch: Sequence[Placed], outcomes: Sequence[Outcome]) -> None:
+    def written(self, lane: Lane, batch: Sequence[Placed], outcomes: Sequence[Outcome]) -> None:
         """Note what became of what was to be written."""
+        self._ask_of_letters(lane)
         for placed, outcome in zip(batch, outcomes, strict=True):
             event = placed.event
             if isinstance(event, Provable) and outcome.result not in UNMOVED and not is_unproven(event):
@@ -202,8 +207,16 @@ class Verifier:
         if not self._aside.put(question.did, placed):
             return False
         self._open[question.did] = question
-        self._questions.put_nowait(question)
+        if question.letters:
+            self._after.setdefault(question.lane, []).append(question)
+        else:
+            self._questions.put_nowait(question)
         return True
+
+    def _ask_of_letters(self, lane: Lane) -> None:
+        """All letters of the lane's accounts are written now: none of them is overtaken by what waits for these questions."""
+        for question in self._after.pop(lane, ()):
+            self._questions.put_nowait(question)
 
     async def _ask(self, question: Question) -> None:
         did = question.did
