@@ -141,6 +141,29 @@ async def test_a_new_key_passes_within_a_minute_after_an_identity(database: str,
 
 
 @pytest.mark.promise(7)
+async def test_a_new_key_passes_after_its_own_identity_within_a_minute_after_another(
+    database: str, net: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing but the commit has the account looked up: its handle is not checked."""
+    monkeypatch.setattr("unified_indexer.identity.resolver.Identities.ask", never)
+    alice = net.repo(1)
+    async with verifying(database, net) as worker:
+        await known(worker, alice)
+        net.identity(alice)
+        net.send(alice.commit(like("a")))
+        await finished(worker, net.seq)
+        net.rotate(alice)
+        net.identity(alice)
+        for rkey in "bc":
+            net.send(alice.commit(like(rkey)))
+        await finished(worker, net.seq)
+        assert dict(worker.metrics.verified) == {"proven": 3}
+        assert (worker.metrics.refreshes, net.services.requests.count("plc", alice.did)) == (3, 3)
+    assert await rkeys(database) == ["a", "b", "c"]
+    assert await letters(database) == []
+
+
+@pytest.mark.promise(7)
 async def test_after_an_identity_the_old_key_is_not_believed_unasked(database: str, net: Network) -> None:
     alice = net.repo(1)
     async with verifying(database, net) as worker:

@@ -16,13 +16,14 @@ from unified_indexer.database.connection.failures import DATABASE_ERRORS, Remedy
 from unified_indexer.database.connection.pool import DatabasePool
 from unified_indexer.database.write.outcome import Outcome, Result
 from unified_indexer.errors import Stop
+from unified_indexer.identity.key_cache import NoIdentity
 from unified_indexer.identity.resolver import Identities
 from unified_indexer.log.handler import warn_limited
 from unified_indexer.metrics import Metrics
 from unified_indexer.pipeline.lanes import Lane, Placed
 from unified_indexer.protocol.events import Identity, RepoEvent, Unusable
 from unified_indexer.protocol.failures import Failure
-from unified_indexer.protocol.keys import K256Key, P256Key
+from unified_indexer.protocol.keys import K256Key, P256Key, SigningKey
 from unified_indexer.protocol.proving import Provable, assumed_stale, did_of, is_anothers, is_unproven, proven, refused
 from unified_indexer.trust.aside import Aside
 from unified_indexer.trust.lettered import Lettered
@@ -227,18 +228,28 @@ class Verifier:
                 settled = await self._settle_letters(did)
             self._back(question, answered=None)
             return
-        if question.patience is None:
-            self._metrics.refreshes += 1
-            key = await self._identities.refresh(did, news=question.news)
-        else:
+        if question.patience is not None:
             key = await self._identities.wait(did, question.patience)
+        else:
+            key = await self._refreshed(did, news=question.news)
+            if question.news and _has_other_key(question.event, key):  # another #identity of this minute may have been answered
+                key = await self._refreshed(did)
         answered = key is not None
-        if isinstance(key, K256Key | P256Key) and is_anothers(question.event, key):
+        if _has_other_key(question.event, key):
             answered = await self._identities.past(did)
         self._back(question, answered=answered)
+
+    async def _refreshed(self, did: str, *, news: bool = False) -> SigningKey | NoIdentity | None:
+        self._metrics.refreshes += 1
+        return await self._identities.refresh(did, news=news)
 
     def _back(self, question: Question, *, answered: bool | None) -> None:
         """Those who wait for this come back; what waited has become letters meanwhile, maybe, and others wait since."""
         if self._open.get(question.did) is question:
             del self._open[question.did]
             self._aside.back(question.did, question.lane, answered=answered)
+
+
+def _has_other_key(event: Provable, key: SigningKey | NoIdentity | None) -> bool:
+    """Whether a key is known, and another one signed the event."""
+    return isinstance(key, K256Key | P256Key) and is_anothers(event, key)
