@@ -316,6 +316,32 @@ async def test_what_was_kept_before_a_restart_goes_first_too(database: str, net:
         await has_all(database, worker, net, alice)
 
 
+@pytest.mark.promise(7)
+@pytest.mark.usefixtures("_probed")
+async def test_made_up_accounts_take_no_place_from_those_whose_letters_go_first(
+    database: str, net: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a restart: theirs are there for ever, and come first by DID."""
+    monkeypatch.setattr("unified_indexer.database.dead_letters.unproven.AT_ONCE", 2)
+    monkeypatch.setattr("unified_indexer.trust.lettered.MOST", 2)
+    alice = net.repo(1)
+    others = (net.repo(number) for number in range(ACCOUNTS + 1, ACCOUNTS + 100))
+    ghosts = [ghost for ghost in others if ghost.did < alice.did][:3]
+    async with verifying(database, net) as worker:
+        await known(worker, *ghosts)
+        for ghost in ghosts:
+            net.send(ghost.commit(like("ghost")))
+        await kept_then_answered(net, alice, worker)
+        assert sorted(await reasons(database)) == ["no_identity"] * 3 + ["unproven"] * 2
+    async with verifying(database, net) as worker:
+        for rkey in "de":
+            net.send(alice.commit(like(rkey)))
+        await finished(worker, net.seq)
+        assert worker.metrics.doubts == {}
+    assert await rkeys(database) == ["a", "b", "c", "d", "e"]
+    assert await reasons(database) == ["no_identity"] * 3
+
+
 @pytest.mark.usefixtures("_probed")
 async def test_where_letters_may_not_go_first_yet_what_comes_later_waits_with_them(
     database: str, net: Network, monkeypatch: pytest.MonkeyPatch
