@@ -314,7 +314,7 @@ class UnifiedWorker:
             traced.verified()
             await self.publishing.room()
             outcomes = await self.processor.process_batch(self._first_lane + lane.number, [placed.event for placed in batch])
-            self.trust.written(batch, outcomes)
+            self.trust.written(lane, batch, outcomes)
             traced.written(len(batch))
             for placed in batch:
                 session.watermark.finish(placed.ticket)

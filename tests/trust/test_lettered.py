@@ -45,4 +45,21 @@ def test_they_are_bounded(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> No
     found = Lettered(worker.pool)
     for name in "abc":
         found.note(name)
-    assert [found.take(name) for name in "abc"] == [True, True, False]
+    assert [found.take(name) for name in "abc"] == [False, True, True]
+
+
+async def test_of_too_many_in_the_database_those_that_wait_for_a_key_are_known(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Letters of accounts that have no identity stay for ever, and anybody can make such accounts up."""
+    monkeypatch.setattr(lettered, "MOST", 3)
+    monkeypatch.setattr("unified_indexer.database.dead_letters.unproven.AT_ONCE", 2)
+    for number in range(5):
+        await worker.connection.execute(LETTER, f"did:{number}", "no_identity")
+    for name in ("x", "y"):
+        await worker.connection.execute(LETTER, f"did:{name}", "unproven")
+    found = Lettered(worker.pool)
+    await found.load()
+    assert [name for name in "01234xy" if f"did:{name}" in found] == ["3", "x", "y"]
+    found.note("did:z")
+    assert [name for name in "3xyz" if f"did:{name}" in found] == ["x", "y", "z"], "the others go before them"

@@ -1,7 +1,8 @@
 """The verifying stage in a whole worker: real frames, real keys, a real directory, real rows."""
 
+import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import pytest
@@ -18,8 +19,10 @@ from unified_indexer.command_line.retry_run import Retrying
 from unified_indexer.config.settings import Config
 from unified_indexer.database.background.waiting import Pending
 from unified_indexer.database.dead_letters.queries import Choice
+from unified_indexer.database.write.outcome import Outcome
 from unified_indexer.identity.key_cache import NoIdentity
-from unified_indexer.protocol.events import Unusable
+from unified_indexer.pipeline.processor import EventProcessor
+from unified_indexer.protocol.events import RepoEvent, Unusable
 from unified_indexer.protocol.keys import SigningKey
 from unified_indexer.protocol.proving import Provable
 from unified_indexer.trust import settling
@@ -133,6 +136,29 @@ async def test_a_new_key_passes_within_a_minute_after_an_identity(database: str,
         await finished(worker, net.seq)
         assert dict(worker.metrics.verified) == {"proven": 3}
         assert worker.metrics.refreshes <= 3
+    assert await rkeys(database) == ["a", "b", "c"]
+    assert await letters(database) == []
+
+
+@pytest.mark.promise(7)
+async def test_a_new_key_passes_after_its_own_identity_within_a_minute_after_another(
+    database: str, net: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing but the commit has the account looked up: its handle is not checked."""
+    monkeypatch.setattr("unified_indexer.identity.resolver.Identities.ask", never)
+    alice = net.repo(1)
+    async with verifying(database, net) as worker:
+        await known(worker, alice)
+        net.identity(alice)
+        net.send(alice.commit(like("a")))
+        await finished(worker, net.seq)
+        net.rotate(alice)
+        net.identity(alice)
+        for rkey in "bc":
+            net.send(alice.commit(like(rkey)))
+        await finished(worker, net.seq)
+        assert dict(worker.metrics.verified) == {"proven": 3}
+        assert (worker.metrics.refreshes, net.services.requests.count("plc", alice.did)) == (3, 3)
     assert await rkeys(database) == ["a", "b", "c"]
     assert await letters(database) == []
 
@@ -288,6 +314,32 @@ async def test_what_was_kept_before_a_restart_goes_first_too(database: str, net:
             net.services.faults.put(Slow(1.0), "directory")  # so the next commit comes before the key
     async with verifying(database, net) as worker:
         await has_all(database, worker, net, alice)
+
+
+@pytest.mark.promise(7)
+@pytest.mark.usefixtures("_probed")
+async def test_made_up_accounts_take_no_place_from_those_whose_letters_go_first(
+    database: str, net: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a restart: theirs are there for ever, and come first by DID."""
+    monkeypatch.setattr("unified_indexer.database.dead_letters.unproven.AT_ONCE", 2)
+    monkeypatch.setattr("unified_indexer.trust.lettered.MOST", 2)
+    alice = net.repo(1)
+    others = (net.repo(number) for number in range(ACCOUNTS + 1, ACCOUNTS + 100))
+    ghosts = [ghost for ghost in others if ghost.did < alice.did][:3]
+    async with verifying(database, net) as worker:
+        await known(worker, *ghosts)
+        for ghost in ghosts:
+            net.send(ghost.commit(like("ghost")))
+        await kept_then_answered(net, alice, worker)
+        assert sorted(await reasons(database)) == ["no_identity"] * 3 + ["unproven"] * 2
+    async with verifying(database, net) as worker:
+        for rkey in "de":
+            net.send(alice.commit(like(rkey)))
+        await finished(worker, net.seq)
+        assert worker.metrics.doubts == {}
+    assert await rkeys(database) == ["a", "b", "c", "d", "e"]
+    assert await reasons(database) == ["no_identity"] * 3
 
 
 @pytest.mark.usefixtures("_probed")
@@ -618,6 +670,48 @@ async def test_what_finds_no_room_to_wait_overtakes_nothing_that_waits(
         await finished(worker, net.seq)
         assert worker.metrics.doubts == {}
     assert await letters(database) == []
+
+
+@pytest.mark.promise(7)
+async def test_what_became_a_letter_is_not_overtaken_while_it_is_written(
+    database: str, net: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One batch has a forged commit, an honest one that finds no room behind it, and another."""
+    monkeypatch.setattr("unified_indexer.trust.aside.MAX_OF_ONE", 1)
+    write, settle = EventProcessor.process_batch, settling.Settling.settle_letters
+    began, settled = asyncio.Event(), asyncio.Event()
+
+    async def settles(self: settling.Settling, did: str) -> bool:
+        done = await settle(self, did)
+        settled.set()
+        return done
+
+    async def late(self: EventProcessor, lane: int, events: Sequence[RepoEvent]) -> Sequence[Outcome]:
+        if events[0].seq == 1:
+            began.set()
+            await until(lambda: len(worker.session.lanes) == 3, "the others are one batch", 20)
+        if isinstance(events[0], Unusable):
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(settled.wait(), 1.0)
+        return await write(self, lane, events)
+
+    monkeypatch.setattr(settling.Settling, "settle_letters", settles)
+    monkeypatch.setattr(EventProcessor, "process_batch", late)
+    alice, twin = net.repo(1), net.repo(1)
+    async with verifying(database, net) as worker:
+        await known(worker, alice)
+        net.send(alice.commit(like("a")))
+        await asyncio.wait_for(began.wait(), 20)
+        twin.commit(like("a"))
+        net.send(signed_by(twin.commit(like("f")), twin, keys.signer(SEED, 2)))
+        alice.pass_time(LATER)
+        for rkey in "bc":
+            net.send(alice.commit(like(rkey)))
+        await finished(worker, net.seq)
+        assert worker.metrics.verified["refused"] == 2, "no room for the second"
+        assert worker.metrics.doubts == {}
+    assert await rkeys(database) == ["a", "b", "c"]
+    assert await letters(database) == [("bad_signature", True)]
 
 
 async def without_identity(net: Network, worker: UnifiedWorker, alice: SignedRepo) -> None:

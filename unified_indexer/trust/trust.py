@@ -65,10 +65,10 @@ class Trust:
         """What of a lane's batch is to be written now, in its order."""
         return batch if self._config.verify == "off" else await self._verifier.verify(lane, batch)
 
-    def written(self, batch: Sequence[Placed], outcomes: Sequence[Outcome]) -> None:
+    def written(self, lane: Lane, batch: Sequence[Placed], outcomes: Sequence[Outcome]) -> None:
         """Note what became of it."""
         if self._config.verify != "off":
-            self._verifier.written(batch, outcomes)
+            self._verifier.written(lane, batch, outcomes)
 
     def identity_elsewhere(self, did: str) -> None:
         """An #identity came of an account whose commits another worker verifies: here repos of it may be fetched."""

@@ -16,13 +16,14 @@ from unified_indexer.database.connection.failures import DATABASE_ERRORS, Remedy
 from unified_indexer.database.connection.pool import DatabasePool
 from unified_indexer.database.write.outcome import Outcome, Result
 from unified_indexer.errors import Stop
+from unified_indexer.identity.key_cache import NoIdentity
 from unified_indexer.identity.resolver import Identities
 from unified_indexer.log.handler import warn_limited
 from unified_indexer.metrics import Metrics
 from unified_indexer.pipeline.lanes import Lane, Placed
 from unified_indexer.protocol.events import Identity, RepoEvent, Unusable
 from unified_indexer.protocol.failures import Failure
-from unified_indexer.protocol.keys import K256Key, P256Key
+from unified_indexer.protocol.keys import K256Key, P256Key, SigningKey
 from unified_indexer.protocol.proving import Provable, assumed_stale, did_of, is_anothers, is_unproven, proven, refused
 from unified_indexer.trust.aside import Aside
 from unified_indexer.trust.lettered import Lettered
@@ -41,7 +42,7 @@ UNMOVED = frozenset({Result.REFUSED, Result.STALE, Result.REV_FORK, Result.STALE
 
 class Question(NamedTuple):
     """Whose key is to be asked for, because of which event. `patience`: seconds to wait for it; None for one question.
-    `news`: an #identity came. `letters`: the key is known; what was kept of the account goes first."""
+    `news`: an #identity came. `letters`: the key is known; what was kept of the account goes first, once it is written."""
 
     did: str
     lane: Lane
@@ -74,6 +75,7 @@ class Verifier:
         self._aside = Aside()
         self._questions: asyncio.Queue[Question] = asyncio.Queue()
         self._open: dict[str, Question] = {}  # by DID, what its events wait for; the answer to another one lets them wait
+        self._after: dict[Lane, list[Question]] = {}  # what is asked once the lane's batch is written: letters are in it, maybe
 
     @property
     def aside(self) -> int:
@@ -92,10 +94,14 @@ class Verifier:
         batch = [left for placed in batch for left in self._behind_others(placed)]
         await self._load(batch)
         lefts = (left for placed in batch for left in self._behind_others(placed))
-        return [ready for left in lefts if (ready := self._judged(lane, left)) is not None]
+        ready = [ready for left in lefts if (ready := self._judged(lane, left)) is not None]
+        if not ready:
+            self._ask_of_letters(lane)
+        return ready
 
-    def written(self, batch: Sequence[Placed], outcomes: Sequence[Outcome]) -> None:
+    def written(self, lane: Lane, batch: Sequence[Placed], outcomes: Sequence[Outcome]) -> None:
         """Note what became of what was to be written."""
+        self._ask_of_letters(lane)
         for placed, outcome in zip(batch, outcomes, strict=True):
             event = placed.event
             if isinstance(event, Provable) and outcome.result not in UNMOVED and not is_unproven(event):
@@ -202,8 +208,16 @@ class Verifier:
         if not self._aside.put(question.did, placed):
             return False
         self._open[question.did] = question
-        self._questions.put_nowait(question)
+        if question.letters:
+            self._after.setdefault(question.lane, []).append(question)
+        else:
+            self._questions.put_nowait(question)
         return True
+
+    def _ask_of_letters(self, lane: Lane) -> None:
+        """All letters of the lane's accounts are written now: none of them is overtaken by what waits for these questions."""
+        for question in self._after.pop(lane, ()):
+            self._questions.put_nowait(question)
 
     async def _ask(self, question: Question) -> None:
         did = question.did
@@ -214,18 +228,28 @@ class Verifier:
                 settled = await self._settle_letters(did)
             self._back(question, answered=None)
             return
-        if question.patience is None:
-            self._metrics.refreshes += 1
-            key = await self._identities.refresh(did, news=question.news)
-        else:
+        if question.patience is not None:
             key = await self._identities.wait(did, question.patience)
+        else:
+            key = await self._refreshed(did, news=question.news)
+            if question.news and _has_other_key(question.event, key):  # another #identity of this minute may have been answered
+                key = await self._refreshed(did)
         answered = key is not None
-        if isinstance(key, K256Key | P256Key) and is_anothers(question.event, key):
+        if _has_other_key(question.event, key):
             answered = await self._identities.past(did)
         self._back(question, answered=answered)
+
+    async def _refreshed(self, did: str, *, news: bool = False) -> SigningKey | NoIdentity | None:
+        self._metrics.refreshes += 1
+        return await self._identities.refresh(did, news=news)
 
     def _back(self, question: Question, *, answered: bool | None) -> None:
         """Those who wait for this come back; what waited has become letters meanwhile, maybe, and others wait since."""
         if self._open.get(question.did) is question:
             del self._open[question.did]
             self._aside.back(question.did, question.lane, answered=answered)
+
+
+def _has_other_key(event: Provable, key: SigningKey | NoIdentity | None) -> bool:
+    """Whether a key is known, and another one signed the event."""
+    return isinstance(key, K256Key | P256Key) and is_anothers(event, key)

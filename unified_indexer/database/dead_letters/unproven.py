@@ -11,16 +11,18 @@ from unified_indexer.database.connection.failures import is_everybodys
 from unified_indexer.database.connection.sessions import Connection
 from unified_indexer.database.dead_letters.retry import SUPERSEDED, Judging, Kept, postpone, retry
 from unified_indexer.log.handler import warn_limited
+from unified_indexer.protocol.failures import Failure
 from unified_indexer.selection import Selection
 
 log = logging.getLogger(__name__)
 
 AT_ONCE = 250  # accounts
+WAITING = (Failure.NO_IDENTITY, Failure.UNPROVEN)  # why letters wait for a key
 
 REPOS = "SELECT did FROM unified_worker.repos WHERE unproven IS NOT NULL AND did > $1 ORDER BY did LIMIT $2"
 OF_LETTERS = """
 SELECT DISTINCT did FROM unified_worker.dead_letters
-WHERE reason IN ('unproven', 'no_identity') AND frame_sha256 IS NOT NULL AND did > $1 ORDER BY did LIMIT $2
+WHERE reason = ANY ($3) AND frame_sha256 IS NOT NULL AND did > $1 ORDER BY did LIMIT $2
 """
 COUNT = "SELECT count(*) AS repos, min(unproven_at) AS since FROM unified_worker.repos WHERE unproven IS NOT NULL"
 BLOCKS = "SELECT did, unproven FROM unified_worker.repos WHERE did = ANY ($1) AND unproven IS NOT NULL"
@@ -57,9 +59,9 @@ async def accounts(connection: Connection, after: str) -> list[str]:
     return [row["did"] for row in await connection.fetch(REPOS, after, AT_ONCE)]
 
 
-async def accounts_of_letters(connection: Connection, after: str) -> list[str]:
-    """The next accounts whose letters wait, in order."""
-    return [row["did"] for row in await connection.fetch(OF_LETTERS, after, AT_ONCE)]
+async def accounts_of_letters(connection: Connection, after: str, reasons: Sequence[Failure] = WAITING) -> list[str]:
+    """The next accounts whose letters wait, in order; for one of these reasons."""
+    return [row["did"] for row in await connection.fetch(OF_LETTERS, after, AT_ONCE, reasons)]
 
 
 async def blocks(connection: Connection, dids: Sequence[str]) -> dict[str, bytes]:
