@@ -91,7 +91,7 @@ def _judge(mutant: Mutant, copies: "SimpleQueue[Path]") -> bool | None:
 
 def _unsound(tests: list[str], copy: Path, processes: int) -> list[str] | None:
     """The tests that fail where there is no bug, None if pytest broke off; tells them, and what is skipped."""
-    code, output = _pytest(copy, tests, "-n", str(processes), "--dist", "loadfile", "-rs")
+    code, output = _pytest(copy, tests, "-n", str(processes), "--dist", "loadfile", "-rfEs")
     print("\n".join(line for line in output.splitlines() if line.startswith("SKIPPED")))
     if code != PASSED:
         print(f"Without any bug these tests don't all pass:\n{output[-5000:]}", flush=True)
