@@ -361,6 +361,7 @@ async def test_who_wants_a_document_of_now_gets_none_of_before(world: World) -> 
     assert document.handle == "now.test"
 
 
+@pytest.mark.promise(7)
 async def test_an_answer_that_comes_late_undoes_no_newer_one(world: World) -> None:
     before, now = asyncio.Event(), asyncio.Event()
     world.directory.paths[f"/{did(1)}"] = slow("before.test", 1, before)
