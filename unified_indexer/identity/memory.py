@@ -69,9 +69,10 @@ class Memory:
 
     def take_returned(self, did: str) -> bool:
         """Whether the DID had no identity before it had this key, if that was not said yet."""
-        returned = did in self._returned
+        if did not in self._returned:
+            return False
         self._returned.forget(did)
-        return returned
+        return True
 
     def stale(self, did: str) -> None:
         """An #identity came."""

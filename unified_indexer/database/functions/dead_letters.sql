@@ -33,9 +33,9 @@ BEGIN
   END IF;
 END $close$;
 
--- Returns whether there is room for a frame, or it is there. What other lanes keep at the same time is not counted yet: the size
--- is written by a trigger, when a transaction ends, so that nobody waits for another's commit. Those that may be forged have room of their own for each account:
--- they must not take it from the account's.
+-- Returns whether there is room for a frame, or it is there. Those that may be forged have room of their own for each account:
+-- they must not take it from the account's. What other lanes keep at the same time is not counted yet: the size is written by a
+-- trigger (count_frames) when a transaction ends, so that nobody waits for another's commit.
 CREATE OR REPLACE FUNCTION unified_worker.keep_frame(p_did text, p_sha bytea, p_frame bytea, p_forged boolean)
 RETURNS boolean LANGUAGE plpgsql AS $frame$
 BEGIN
