@@ -154,8 +154,9 @@ class UnifiedWorker:
         while True:
             schema = await make_ready(self.pool, self.record_types, patience, self.config.partitions)
             try:
-                await self.choosing.start(schema)
-                stored = await self.cursor.start(schema, self.config.cursor, forget=self._reset_cursor)
+                async with self.pool.watched():
+                    await self.choosing.start(schema)
+                    stored = await self.cursor.start(schema, self.config.cursor, forget=self._reset_cursor)
                 break
             except (LockLost, *DATABASE_ERRORS) as error:  # it went again just now
                 if remedy(error) is not Remedy.RETRY:

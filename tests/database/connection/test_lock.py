@@ -137,32 +137,70 @@ async def test_a_standby_outlives_its_connection(database: str, caplog: pytest.L
         pool.terminate()
 
 
-async def test_a_server_that_answers_no_more_is_noticed(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Half-open: nothing comes any more, nothing ends. What waits for an answer is broken off."""
+@pytest.mark.parametrize("size", [1, 3])
+@pytest.mark.parametrize("at_work", [False, True])
+async def test_a_server_that_answers_no_more_is_noticed(
+    database: str, monkeypatch: pytest.MonkeyPatch, size: int, *, at_work: bool
+) -> None:
+    """Half-open: nothing comes any more, nothing ends. What waits for an answer is broken off. `at_work`: a statement waits on
+    the lock's own connection, so that this one can't be asked."""
     monkeypatch.setattr(pool_module, "PING_INTERVAL", 0.1)
     monkeypatch.setattr(pool_module, "PING_TIMEOUT", 0.5)
     parts = urlsplit(database)
     socket = Path(parse_qs(parts.query)["host"][0]) / SOCKET
     async with Proxy(to_socket(str(socket))) as proxy:
         url = f"postgresql://{parts.username}@127.0.0.1:{proxy.port}{parts.path}?sslmode=disable"
-        pool = DatabasePool(url, size=3, name="relay.silent", durable=True)
+        pool = DatabasePool(url, size=size, name="relay.silent", durable=True)
         await make_ready(pool, RECORD_TYPES)
         watching = asyncio.create_task(pool.watch())
         await asyncio.sleep(0.5)
         assert not watching.done(), "while it answers nothing is wrong"
         proxy.silence()
-        writing = asyncio.create_task(Writer(pool).write(0, [Stream().commit("a", put(f"{POST}/1", post()))]))
-        async with asyncio.timeout(3):
+        waiting: set[asyncio.Task[object]] = {
+            asyncio.create_task(Writer(pool).write(0, [Stream().commit("a", put(f"{POST}/1", post()))]))
+        }
+        if at_work:
+            waiting.add(asyncio.create_task(_ask(pool)))
+        async with asyncio.timeout(10):
             with pytest.raises(LockLost):
                 await watching
-        writing.cancel()
-        await asyncio.wait({writing}, timeout=1)
-        assert writing.done()
+        for task in waiting:
+            task.cancel()
+        done, _ = await asyncio.wait(waiting, timeout=5)
+        assert done == waiting
         pool.terminate()
         async with asyncio.timeout(5):  # asyncpg asks the server to cancel what was broken off, in the background
             while proxy.connections:
                 proxy.give_up()
                 await asyncio.sleep(0.01)
+
+
+async def test_a_lost_session_is_noticed_while_its_statement_waits(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server has ended it, and nobody between has told us."""
+    monkeypatch.setattr(pool_module, "PING_INTERVAL", 0.1)
+    parts = urlsplit(database)
+    socket = Path(parse_qs(parts.query)["host"][0]) / SOCKET
+    async with Proxy(to_socket(str(socket))) as proxy, connected(database) as other:
+        url = f"postgresql://{parts.username}@127.0.0.1:{proxy.port}{parts.path}?sslmode=disable"
+        pool = DatabasePool(url, size=3, name="relay.silent", durable=True)
+        await make_ready(pool, RECORD_TYPES)
+        async with pool.lock_connection() as connection:
+            pid = await connection.fetchval("SELECT pg_backend_pid()")
+        proxy.silence()
+        asking = asyncio.create_task(_ask(pool))
+        await other.execute("SELECT pg_terminate_backend($1)", pid)
+        async with asyncio.timeout(10):  # less than its time-outs
+            with pytest.raises(LockLost):
+                await pool.watch()
+        asking.cancel()
+        await asyncio.wait({asking}, timeout=5)
+        assert asking.done()
+        pool.terminate()
+
+
+async def _ask(pool: DatabasePool) -> None:
+    async with pool.lock_connection() as connection:
+        await connection.fetchval("SELECT 1")
 
 
 # A worker's database side, that starts a call and is killed in it.

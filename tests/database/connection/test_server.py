@@ -1,6 +1,7 @@
 """Which server the pool is on: one for all its connections, whatever a URL with several hosts would allow each of them."""
 
 import asyncio
+import math
 import os
 import signal
 import socket
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 
 from testing.commits import LIKE, Stream, did, like, put
 from testing.databases import connected
+from testing.failover import silenced
 from testing.servers import SAFE, make_server, server_directory
 from testing.waiting import until
 from unified_indexer.config.database_url import faults_of
@@ -24,7 +26,7 @@ from unified_indexer.database.connection import pool as module
 from unified_indexer.database.connection.pool import DatabasePool, LockLost
 from unified_indexer.database.connection.server import HOST_TIMEOUT, AnotherServer, Server, hosts, ready_session
 from unified_indexer.database.connection.sessions import Connection
-from unified_indexer.database.schema.ready import make_ready
+from unified_indexer.database.schema.ready import make_ready, reach
 from unified_indexer.database.write.writer import Writer
 from unified_indexer.embedded.server import PostgresServer
 from unified_indexer.errors import OperatorError
@@ -174,6 +176,51 @@ async def test_a_server_that_falls_silent_is_noticed_soon(
     finally:
         os.kill(pid, signal.SIGCONT)
         pool.terminate()
+
+
+async def test_a_server_that_falls_silent_in_a_statement_of_ours_is_noticed_soon(
+    private_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lock's connection is not free for a ping then, and its statement may never end."""
+    monkeypatch.setattr(module, "PING_INTERVAL", 0.1)
+    monkeypatch.setattr(module, "PING_TIMEOUT", 0.5)
+    pool = DatabasePool(private_server.url, size=2, name="relay.test", durable=True)
+    await make_ready(pool, RECORD_TYPES)
+
+    async def call() -> None:
+        async with pool.lock_connection() as connection:
+            await connection.fetchval("SELECT 1")
+
+    with silenced(private_server):
+        calling = asyncio.create_task(call())
+        await asyncio.sleep(0)
+        with pytest.raises(LockLost):
+            await asyncio.wait_for(pool.watch(), 10)
+        calling.cancel()
+        await asyncio.wait({calling}, timeout=5)
+        assert calling.done()
+        pool.terminate()
+
+
+async def test_a_server_that_falls_silent_during_a_start_is_asked_anew(
+    private_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the start does may take long, but not for ever."""
+    monkeypatch.setattr(module, "PING_INTERVAL", 0.1)
+    monkeypatch.setattr(module, "PING_TIMEOUT", 0.5)
+    pool = DatabasePool(private_server.url, size=2, name="relay.test", durable=True)
+    attempts = 0
+
+    async def work(connection: Connection) -> int:
+        nonlocal attempts
+        attempts += 1
+        if attempts == 1:
+            with silenced(private_server):
+                await connection.fetchval("SELECT 1")
+        return attempts
+
+    assert await asyncio.wait_for(reach(pool, work, math.inf), 30) == 2
+    pool.terminate()
 
 
 async def test_a_long_call_on_the_only_connection_is_no_silence(

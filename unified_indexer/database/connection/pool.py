@@ -18,6 +18,7 @@ from unified_indexer.database.connection.lock import WorkerLock
 from unified_indexer.database.connection.poolers import pooled, refuse_shared, set_all
 from unified_indexer.database.connection.server import CONNECT_TIMEOUT, HOST_TIMEOUT, Server, hosts, ready_session
 from unified_indexer.database.connection.sessions import PUBLISH, SESSION_SETTINGS, Connection
+from unified_indexer.errors import leaves
 from unified_indexer.shares import WHOLE, Share
 
 if TYPE_CHECKING:
@@ -27,11 +28,17 @@ if TYPE_CHECKING:
 # the socket has not, so the connection still passes for open.
 ENDED_UNNOTICED = asyncpg.InternalClientError
 
-# A server that is silent is noticed within 15 s. Both begin when the connection is free: a call of ours may take long.
+# A server that is silent is noticed within 15 s.
 PING_INTERVAL = 5.0  # seconds between two questions whether the server is still there
 PING_TIMEOUT = 9.0  # seconds for the answer
 
 PING = "SELECT 1"
+OWN_PID = "SELECT pg_backend_pid()"  # the server's number of it, not that of a pooler between
+# Whether the session of the lock has been waiting for us for so long; no row: it has ended.
+WAITS_FOR_US = """
+SELECT COALESCE(state LIKE 'idle%' AND state_change < clock_timestamp() - make_interval(secs => $2), false)
+FROM pg_catalog.pg_stat_activity WHERE pid = $1
+"""
 
 
 class LockLost(Exception):
@@ -72,6 +79,7 @@ class DatabasePool:
         self._pool: Pool[Any] | None = None
         self._server: Server | None = None  # where the lock is
         self._lock_connection: PoolConnectionProxy[Any] | None = None
+        self._place = ("", 0)  # where the lock is: the URL of its host, and the pid of its session
         self._lost: asyncio.Event = asyncio.Event()
         self._turn = asyncio.Lock()  # the lock's connection serves one statement at a time
 
@@ -116,6 +124,7 @@ class DatabasePool:
             reset=_no_reset,
         )
         connection = await self._pool.acquire(timeout=patience)
+        self._place = (url, await connection.fetchval(OWN_PID, timeout=patience))
         lost = asyncio.Event()
         connection.add_termination_listener(lambda _connection: lost.set())
         self._lock_connection, self._lost = connection, lost
@@ -196,12 +205,42 @@ class DatabasePool:
                     await self._lost.wait()
                     raise LockLost
             try:
-                async with self.lock_connection() as connection, asyncio.timeout(PING_TIMEOUT):
-                    await connection.fetchval(PING)
+                async with asyncio.timeout(PING_TIMEOUT):
+                    await self._ping()
             except TimeoutError:
                 raise LockLost from None
             except DATABASE_ERRORS:
                 pass  # an answer: a statement that was cancelled, a time-out
+
+    @asynccontextmanager
+    async def watched(self) -> AsyncGenerator[None]:
+        """Break the block off with LockLost where `watch` finds it."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                watching = tasks.create_task(self.watch())
+                yield
+                watching.cancel()
+        except BaseExceptionGroup as group:
+            raise leaves(group)[0] from None
+
+    async def _ping(self) -> None:
+        """Wait until the server answers. Raises LockLost where it has no such session, or waits for us while we wait for it.
+
+        A statement of ours may take long. Then another connection asks, because that one may never be free again.
+        """
+        if not self._turn.locked():
+            async with self.lock_connection() as connection:
+                await connection.fetchval(PING)
+            return
+        url, pid = self._place
+        beside = await asyncpg.connect(url, server_settings=SESSION_SETTINGS)
+        try:
+            waits = await beside.fetchval(WAITS_FOR_US, pid, PING_TIMEOUT)
+        finally:
+            beside.terminate()
+        if waits is not False:  # who borrows the connection only makes statements
+            raise LockLost
+        self.answered_at = time.monotonic()
 
 
 @contextmanager

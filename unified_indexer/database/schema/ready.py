@@ -55,7 +55,7 @@ async def reach(pool: DatabasePool, work: Callable[[Connection], Awaitable[T]], 
     while True:
         try:
             await pool.open()
-            async with pool.lock_connection() as connection:
+            async with pool.watched(), pool.lock_connection() as connection:
                 return await work(connection)
         except (LockLost, *DATABASE_ERRORS) as error:
             message = " ".join(str(error).split()) or type(error).__name__
