@@ -6,7 +6,7 @@ import os
 import signal
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from urllib.parse import quote
@@ -19,16 +19,18 @@ from hypothesis import strategies as st
 from testing.commits import LIKE, Stream, did, like, put
 from testing.databases import connected
 from testing.failover import silenced
+from testing.faults.proxy import Proxy, to_socket
 from testing.servers import SAFE, make_server, server_directory
 from testing.waiting import until
 from unified_indexer.config.database_url import faults_of
 from unified_indexer.database.connection import pool as module
 from unified_indexer.database.connection.pool import DatabasePool, LockLost
+from unified_indexer.database.connection.poolers import pooled
 from unified_indexer.database.connection.server import HOST_TIMEOUT, AnotherServer, Server, hosts, ready_session
 from unified_indexer.database.connection.sessions import Connection
 from unified_indexer.database.schema.ready import make_ready, reach
 from unified_indexer.database.write.writer import Writer
-from unified_indexer.embedded.server import PostgresServer
+from unified_indexer.embedded.server import SOCKET, PostgresServer
 from unified_indexer.errors import OperatorError
 from unified_indexer.records import RECORD_TYPES
 
@@ -191,15 +193,72 @@ async def test_a_server_that_falls_silent_in_a_statement_of_ours_is_noticed_soon
         async with pool.lock_connection() as connection:
             await connection.fetchval("SELECT 1")
 
+    began, falls_silent = asyncio.Event(), asyncio.Event()
+
+    async def write() -> None:
+        async with pool.connection() as connection, connection.transaction():
+            began.set()
+            await falls_silent.wait()
+            await connection.fetchval("SELECT 1")
+
+    working = {asyncio.create_task(write())}
+    await began.wait()
     with silenced(private_server):
-        calling = asyncio.create_task(call())
+        falls_silent.set()
+        working.add(asyncio.create_task(call()))
         await asyncio.sleep(0)
         with pytest.raises(LockLost):
             await asyncio.wait_for(pool.watch(), 10)
+        for task in working:
+            task.cancel()
+        done, _ = await asyncio.wait(working, timeout=5)
+        assert done == working
+
+
+async def test_a_server_that_falls_silent_at_a_login_is_left(
+    private_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The session is there, and is being set up."""
+    monkeypatch.setattr(module, "CONNECT_TIMEOUT", 1.0)
+    pool = DatabasePool(private_server.url, size=2, name="relay.test", durable=True)
+    with ExitStack() as silence:
+
+        async def falls_silent(connection: Connection) -> bool:
+            silence.enter_context(silenced(private_server))
+            return await pooled(connection)
+
+        monkeypatch.setattr(module, "pooled", falls_silent)
+        opening = asyncio.create_task(pool.open())
+        done, _ = await asyncio.wait({opening}, timeout=10)
+        assert done
+    assert isinstance(opening.exception(), TimeoutError)
+    pool.terminate()
+
+
+async def test_a_server_to_which_connections_are_refused_is_left_at_last(
+    private_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What lies between keeps the connections that there are, and takes no new ones: nobody answers for the server."""
+    monkeypatch.setattr(module, "PING_INTERVAL", 0.1)
+    monkeypatch.setattr(module, "UNHEARD", 1.0)
+    async with Proxy(to_socket(str(private_server.directory / SOCKET))) as proxy:
+        url = f"postgresql://unified@127.0.0.1:{proxy.port}/unified?sslmode=disable"
+        pool = DatabasePool(url, size=2, name="relay.test", durable=True)
+        await make_ready(pool, RECORD_TYPES)
+
+        async def call() -> None:
+            async with pool.lock_connection() as connection:
+                await connection.fetchval("SELECT 1")
+
+        proxy.silence()
+        proxy.deafen()
+        calling = asyncio.create_task(call())
+        await asyncio.sleep(0)
+        with pytest.raises(LockLost):
+            await asyncio.wait_for(pool.watch(), 20)
         calling.cancel()
         await asyncio.wait({calling}, timeout=5)
         assert calling.done()
-        pool.terminate()
 
 
 async def test_a_server_that_falls_silent_during_a_start_is_asked_anew(
@@ -215,8 +274,9 @@ async def test_a_server_that_falls_silent_during_a_start_is_asked_anew(
         nonlocal attempts
         attempts += 1
         if attempts == 1:
-            with silenced(private_server):
-                await connection.fetchval("SELECT 1")
+            async with connection.transaction():  # whose end would be a ROLLBACK
+                with silenced(private_server):
+                    await connection.fetchval("SELECT 1")
         return attempts
 
     assert await asyncio.wait_for(reach(pool, work, math.inf), 30) == 2

@@ -7,7 +7,7 @@ own connection, so a worker that lost its lock can't save one. With a pool of on
 import asyncio
 import math
 import time
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -33,12 +33,14 @@ PING_INTERVAL = 5.0  # seconds between two questions whether the server is still
 PING_TIMEOUT = 9.0  # seconds for the answer
 
 PING = "SELECT 1"
-OWN_PID = "SELECT pg_backend_pid()"  # the server's number of it, not that of a pooler between
+# The server's own number of a session, not that of a pooler between, and since when it is that session's.
+PLACE = "SELECT pid, backend_start FROM pg_catalog.pg_stat_activity WHERE pid = pg_backend_pid()"
 # Whether the session of the lock has been waiting for us for so long; no row: it has ended.
 WAITS_FOR_US = """
-SELECT COALESCE(state LIKE 'idle%' AND state_change < clock_timestamp() - make_interval(secs => $2), false)
-FROM pg_catalog.pg_stat_activity WHERE pid = $1
+SELECT COALESCE(state LIKE 'idle%' AND state_change < clock_timestamp() - make_interval(secs => $3), false)
+FROM pg_catalog.pg_stat_activity WHERE pid = $1 AND backend_start = $2
 """
+UNHEARD = 27.0  # seconds in which nobody answers for the server, but connections to it are refused
 
 
 class LockLost(Exception):
@@ -79,9 +81,12 @@ class DatabasePool:
         self._pool: Pool[Any] | None = None
         self._server: Server | None = None  # where the lock is
         self._lock_connection: PoolConnectionProxy[Any] | None = None
-        self._place = ("", 0)  # where the lock is: the URL of its host, and the pid of its session
+        self._url = url  # of the host where the lock is
+        self._place: Sequence[object] = ()  # of the lock's session there
         self._lost: asyncio.Event = asyncio.Event()
         self._turn = asyncio.Lock()  # the lock's connection serves one statement at a time
+        self._wanted = 0  # who has it, or waits for it
+        self._turns = 0  # how often it was taken
 
     @property
     def busy(self) -> int:
@@ -124,20 +129,24 @@ class DatabasePool:
             reset=_no_reset,
         )
         connection = await self._pool.acquire(timeout=patience)
-        self._place = (url, await connection.fetchval(OWN_PID, timeout=patience))
+        self._url, self._place = url, tuple(await connection.fetchrow(PLACE, timeout=patience) or ())
         lost = asyncio.Event()
         connection.add_termination_listener(lambda _connection: lost.set())
         self._lock_connection, self._lost = connection, lost
 
     async def _ready(self, connection: "Connection", url: str, patience: float) -> None:
         """Every new connection: its session is its own and set up, and it leads where the lock's does."""
-        if await pooled(connection):
-            if self._server is None:
-                await refuse_shared(connection, url, patience)
-            await set_all(connection)
-        self._server = await ready_session(connection, self._server)
-        if self._publishes:
-            await connection.execute(PUBLISH)
+        try:
+            if await pooled(connection):
+                if self._server is None:
+                    await refuse_shared(connection, url, patience)
+                await set_all(connection)
+            self._server = await ready_session(connection, self._server)
+            if self._publishes:
+                await connection.execute(PUBLISH)
+        except BaseException:
+            connection.terminate()  # asyncpg would close it in good order, and wait for a silent server without end
+            raise
 
     def terminate(self) -> None:
         """Close all connections at once: everything that matters was committed before."""
@@ -178,7 +187,7 @@ class DatabasePool:
     @asynccontextmanager
     async def lock_connection(self) -> AsyncGenerator["Connection"]:
         """Borrow the connection that holds the lock: what is written on it is written by the lock's holder."""
-        async with self._turn:
+        async with self._taken():
             connection = self._lock_connection
             if connection is None or self._lost.is_set():
                 raise LockLost
@@ -194,11 +203,30 @@ class DatabasePool:
                         raise LockLost from None
                     raise
 
+    @asynccontextmanager
+    async def _taken(self) -> AsyncGenerator[None]:
+        self._wanted += 1
+        try:
+            async with self._turn:
+                self._turns += 1
+                yield
+        finally:
+            self._wanted -= 1
+
     async def watch(self) -> None:
         """Raise LockLost when the lock's connection ends or no longer answers; never returns.
 
-        A network that loses all packets ends a connection for neither side: who waits for an answer would wait for ever.
+        A network that loses all packets ends a connection for neither side: who waits for an answer would wait for ever. So a
+        lost server's connections are cut: what is broken off in a transaction would wait for its ROLLBACK.
         """
+        try:
+            await self._keep_pinging()
+        finally:
+            if self._lost.is_set():
+                self.terminate()
+
+    async def _keep_pinging(self) -> None:
+        heard = time.monotonic()
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(PING_INTERVAL):
@@ -206,11 +234,18 @@ class DatabasePool:
                     raise LockLost
             try:
                 async with asyncio.timeout(PING_TIMEOUT):
-                    await self._ping()
+                    if not await self._ping():
+                        raise TimeoutError
+                heard = time.monotonic()
             except TimeoutError:
+                self._lost.set()
                 raise LockLost from None
-            except DATABASE_ERRORS:
-                pass  # an answer: a statement that was cancelled, a time-out
+            except DATABASE_ERRORS as error:
+                if isinstance(error, asyncpg.PostgresError) and not sqlstate(error).startswith("08"):
+                    heard = time.monotonic()  # an answer: a statement that was cancelled, too many connections
+                elif time.monotonic() - heard > UNHEARD:
+                    self._lost.set()
+                    raise LockLost from None
 
     @asynccontextmanager
     async def watched(self) -> AsyncGenerator[None]:
@@ -223,24 +258,24 @@ class DatabasePool:
         except BaseExceptionGroup as group:
             raise leaves(group)[0] from None
 
-    async def _ping(self) -> None:
-        """Wait until the server answers. Raises LockLost where it has no such session, or waits for us while we wait for it.
+    async def _ping(self) -> bool:
+        """Wait until the server answers; False where it has no such session, or waits for us while we wait for it.
 
         A statement of ours may take long. Then another connection asks, because that one may never be free again.
         """
-        if not self._turn.locked():
+        if not self._wanted:
             async with self.lock_connection() as connection:
                 await connection.fetchval(PING)
-            return
-        url, pid = self._place
-        beside = await asyncpg.connect(url, server_settings=SESSION_SETTINGS)
+            return True
+        turn = self._turns
+        beside = await asyncpg.connect(self._url, server_settings=SESSION_SETTINGS)
         try:
-            waits = await beside.fetchval(WAITS_FOR_US, pid, PING_TIMEOUT)
+            waits = await beside.fetchval(WAITS_FOR_US, *self._place, PING_TIMEOUT)
         finally:
             beside.terminate()
-        if waits is not False:  # who borrows the connection only makes statements
-            raise LockLost
         self.answered_at = time.monotonic()
+        # Who borrows the connection only makes statements.
+        return waits is False or (waits is True and not (self._turn.locked() and self._turns == turn))
 
 
 @contextmanager

@@ -36,9 +36,10 @@ async def refuse_shared(connection: Connection, url: str, patience: float) -> No
     try:
         for _ in range(ATTEMPTS):
             before = await connection.fetchval(PROCESS)
-            async with other.transaction():
-                held = await other.fetchval(PROCESS)
-                after = await connection.fetchval(PROCESS)
+            await other.execute("BEGIN")  # no block of asyncpg's, which would wait for a silent server without end
+            held = await other.fetchval(PROCESS)
+            after = await connection.fetchval(PROCESS)
+            await other.execute("COMMIT")
             if held == before or after != before:
                 raise OperatorError([POOLER])
     finally:
