@@ -55,14 +55,14 @@ async def test_an_account_that_its_pds_calls_active_is_so_again(database: str) -
 
 async def test_an_account_is_asked_about_once_an_hour_however_much_it_writes(database: str) -> None:
     async with scene(database) as on, asking(on) as processor:
-        on.stands(0, False, "takendown")
-        on.stands(1, False, "suspended")
-        for number in (0, 1):
+        for number in range(4):
+            on.stands(number, False, "takendown")
             await on.said(number, False, "takendown")
-        for _ in range(20):
-            await writes(on, processor, 0)
-        await writes(on, processor, 1)  # asked about later: by then all of the others' were looked at
-        await asyncio.wait_for(on.services.requests.reach(1, "getRepoStatus", on.ledger.did(1)), 60)
+        for other in (1, 2, 3):
+            for _ in range(7):
+                await writes(on, processor, 0)
+            await writes(on, processor, other)  # asked about later: by then all of the first one's were looked at
+            await asyncio.wait_for(on.services.requests.reach(1, "getRepoStatus", on.ledger.did(other)), 60)
         assert on.services.requests.count("getRepoStatus", on.ledger.did(0)) == 1
         await on.worker.connection.execute(HOUR_AGO)
         await writes(on, processor, 0)
