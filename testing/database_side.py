@@ -50,6 +50,12 @@ class Worker(NamedTuple):
         return [tuple(row) for row in await self.connection.fetch(query)]
 
 
+async def ask(pool: DatabasePool) -> None:
+    """A statement on the lock's connection."""
+    async with pool.lock_connection() as connection:
+        await connection.fetchval("SELECT 1")
+
+
 async def rows_of(connection: Connection, table: str) -> list[dict[str, Any]]:
     """A table's rows, with instants in UTC whatever the column's type."""
     found = [dict(row) for row in await connection.fetch(f"SELECT * FROM {table} ORDER BY 1")]

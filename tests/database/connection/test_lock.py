@@ -13,7 +13,7 @@ import asyncpg
 import pytest
 
 from testing.commits import POST, Stream, did, post, put
-from testing.database_side import Worker, opened
+from testing.database_side import Worker, ask, opened
 from testing.databases import connected
 from testing.faults.proxy import Proxy, to_socket
 from testing.waiting import until as waiting_until
@@ -160,7 +160,7 @@ async def test_a_server_that_answers_no_more_is_noticed(
             asyncio.create_task(Writer(pool).write(0, [Stream().commit("a", put(f"{POST}/1", post()))]))
         }
         if at_work:
-            waiting.add(asyncio.create_task(_ask(pool)))
+            waiting.add(asyncio.create_task(ask(pool)))
         async with asyncio.timeout(10):
             with pytest.raises(LockLost):
                 await watching
@@ -187,7 +187,7 @@ async def test_a_lost_session_is_noticed_while_its_statement_waits(database: str
         async with pool.lock_connection() as connection:
             pid = await connection.fetchval("SELECT pg_backend_pid()")
         proxy.silence()
-        asking = asyncio.create_task(_ask(pool))
+        asking = asyncio.create_task(ask(pool))
         await other.execute("SELECT pg_terminate_backend($1)", pid)
         async with asyncio.timeout(10):  # less than its time-outs
             with pytest.raises(LockLost):
@@ -196,11 +196,6 @@ async def test_a_lost_session_is_noticed_while_its_statement_waits(database: str
         await asyncio.wait({asking}, timeout=5)
         assert asking.done()
         pool.terminate()
-
-
-async def _ask(pool: DatabasePool) -> None:
-    async with pool.lock_connection() as connection:
-        await connection.fetchval("SELECT 1")
 
 
 # A worker's database side, that starts a call and is killed in it.

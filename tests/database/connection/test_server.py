@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from testing.commits import LIKE, Stream, did, like, put
+from testing.database_side import ask
 from testing.databases import connected
 from testing.failover import silenced
 from testing.faults.proxy import Proxy, to_socket
@@ -189,10 +190,6 @@ async def test_a_server_that_falls_silent_in_a_statement_of_ours_is_noticed_soon
     pool = DatabasePool(private_server.url, size=2, name="relay.test", durable=True)
     await make_ready(pool, RECORD_TYPES)
 
-    async def call() -> None:
-        async with pool.lock_connection() as connection:
-            await connection.fetchval("SELECT 1")
-
     began, falls_silent = asyncio.Event(), asyncio.Event()
 
     async def write() -> None:
@@ -205,7 +202,7 @@ async def test_a_server_that_falls_silent_in_a_statement_of_ours_is_noticed_soon
     await began.wait()
     with silenced(private_server):
         falls_silent.set()
-        working.add(asyncio.create_task(call()))
+        working.add(asyncio.create_task(ask(pool)))
         await asyncio.sleep(0)
         with pytest.raises(LockLost):
             await asyncio.wait_for(pool.watch(), 10)
@@ -246,13 +243,9 @@ async def test_a_server_to_which_connections_are_refused_is_left_at_last(
         pool = DatabasePool(url, size=2, name="relay.test", durable=True)
         await make_ready(pool, RECORD_TYPES)
 
-        async def call() -> None:
-            async with pool.lock_connection() as connection:
-                await connection.fetchval("SELECT 1")
-
         proxy.silence()
         proxy.deafen()
-        calling = asyncio.create_task(call())
+        calling = asyncio.create_task(ask(pool))
         await asyncio.sleep(0)
         with pytest.raises(LockLost):
             await asyncio.wait_for(pool.watch(), 20)

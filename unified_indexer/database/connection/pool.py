@@ -220,32 +220,32 @@ class DatabasePool:
         lost server's connections are cut: what is broken off in a transaction would wait for its ROLLBACK.
         """
         try:
-            await self._keep_pinging()
+            await self._until_lost()
+            self._lost.set()
+            raise LockLost
         finally:
             if self._lost.is_set():
                 self.terminate()
 
-    async def _keep_pinging(self) -> None:
+    async def _until_lost(self) -> None:
         heard = time.monotonic()
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(PING_INTERVAL):
                     await self._lost.wait()
-                    raise LockLost
+                    return
             try:
                 async with asyncio.timeout(PING_TIMEOUT):
                     if not await self._ping():
-                        raise TimeoutError
+                        return
                 heard = time.monotonic()
-            except TimeoutError:
-                self._lost.set()
-                raise LockLost from None
+            except (LockLost, TimeoutError):
+                return
             except DATABASE_ERRORS as error:
                 if isinstance(error, asyncpg.PostgresError) and not sqlstate(error).startswith("08"):
                     heard = time.monotonic()  # an answer: a statement that was cancelled, too many connections
                 elif time.monotonic() - heard > UNHEARD:
-                    self._lost.set()
-                    raise LockLost from None
+                    return
 
     @asynccontextmanager
     async def watched(self) -> AsyncGenerator[None]:
@@ -274,8 +274,9 @@ class DatabasePool:
         finally:
             beside.terminate()
         self.answered_at = time.monotonic()
-        # Who borrows the connection only makes statements.
-        return waits is False or (waits is True and not (self._turn.locked() and self._turns == turn))
+        if waits:  # who borrows the connection only makes statements; this one may have ended meanwhile
+            return not self._turn.locked() or self._turns != turn
+        return waits is False
 
 
 @contextmanager
