@@ -16,6 +16,7 @@ forgeries.py           what becomes of each forgery of the simulator
 frames.py              frames byte by byte, official vectors, recorded frames
 Servers, databases, workers:
 servers.py             PostgreSQL servers, to use and to kill
+stacks.py              where a program that hangs stands
 failover.py            a primary and its standby, to lose one of them
 patroni.py             two servers of which Patroni makes one the leader
 between.py             HAProxy and pgbouncer before a server

@@ -81,8 +81,8 @@ async def kill9(server: PostgresServer) -> None:
     """kill -9 for the server and all its processes, as a crash of the machine would; `server.start()` then recovers."""
     assert server.pid is not None
     process = psutil.Process(server.pid)
+    process.suspend()  # else it answers the first child's death by ending the others in good order, and starts new ones
     victims = [process, *process.children(recursive=True)]
-    process.suspend()  # else it answers the first child's death by ending the others in good order
     for victim in victims:
         with contextlib.suppress(psutil.NoSuchProcess):
             victim.kill()

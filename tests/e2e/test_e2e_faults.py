@@ -1,6 +1,7 @@
 """The short form of `make faults`: a few runs of two or three faults each, and that the campaign would see what is wrong."""
 
 import asyncio
+import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from relay_simulator.mix import Mix
 from relay_simulator.truth import Sent
 from testing.authors import Author
 from testing.database_side import opened
+from testing.faults.campaign import apart
 from testing.faults.cluster import make_template
 from testing.faults.kinds import KINDS, missing
 from testing.faults.plan import plans
@@ -50,6 +52,14 @@ def template() -> Iterator[Path]:
 async def test_it_recovers_and_the_database_is_right(plan: Plan, template: Path) -> None:
     outcome = await play(plan, template)
     assert outcome.faults == [], outcome.log
+
+
+async def test_a_run_that_hangs_says_where_it_stands(template: Path) -> None:
+    outcome = await apart(Plan(1, (("sigkill",),)), template, seconds=2.5)  # at which it is in the middle of its work
+    hung, where = outcome.faults
+    assert hung.startswith("it hung")
+    assert re.search(r"testing/faults/\w+\.py:\d+ ", where), where  # a task's
+    assert "Current thread" in where
 
 
 async def test_a_cursor_that_is_ahead_is_seen(database: str) -> None:
