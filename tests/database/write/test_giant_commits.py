@@ -10,7 +10,6 @@ from testing.commits import LIKE, POST, Stream, did, like, post, put
 from testing.database_side import Worker, opened
 from testing.databases import connected
 from tests.conftest import fresh
-from tests.database.functions.test_lock_order import WAITS
 from unified_indexer.database.functions.references import LOCK_CLASS
 from unified_indexer.database.write.batch import bucket, build
 from unified_indexer.database.write.outcome import APPLIED, Outcome
@@ -133,28 +132,39 @@ async def test_nobody_waits_for_the_size_of_dead_letters(worker: Worker, databas
     assert await worker.value("SELECT count(*) FROM unified_worker.dead_frames") == 1
 
 
-async def slowness(worker: Worker) -> float:
-    """Seconds that the texts of all posts take to be taken apart."""
-    began = time.monotonic()
-    await worker.value("SELECT sum(length(to_tsvector('simple', left(text, $1)))) FROM posts", MAX_SEARCH_CHARS)
-    return time.monotonic() - began
+# Notes for each text that is taken apart whether its commit holds places just then.
+NOTING = """
+CREATE TABLE taken_apart (number serial, held boolean);
+CREATE FUNCTION unified_worker.noting(p_text text) RETURNS tsvector LANGUAGE plpgsql AS $$
+BEGIN
+  INSERT INTO taken_apart (held) SELECT count(*) > 0 FROM pg_locks
+  WHERE pid = pg_backend_pid() AND locktype = 'advisory' AND classid = {lock_class} AND mode = 'ExclusiveLock';
+  RETURN to_tsvector('simple', p_text);
+END $$;
+DO $do$
+DECLARE v_function oid;
+BEGIN
+  FOR v_function IN
+    SELECT oid FROM pg_proc WHERE pronamespace = 'unified_worker'::regnamespace AND prosrc LIKE '%''search''%'
+  LOOP
+    EXECUTE replace(pg_get_functiondef(v_function), 'to_tsvector(''simple'', ', 'unified_worker.noting(');
+  END LOOP;
+END $do$
+"""
 
 
-async def test_a_long_text_is_taken_apart_before_the_locks(worker: Worker, database: str) -> None:
-    """What a commit of long posts takes until it waits for a lock is most of what it takes in all."""
-    stream, words = Stream(), " ".join(f"w{n}" for n in range(14_000))[:25_000]
-    place = f"at://{did('held')}/{POST}/1"
-    reply = {"root": like(place)["subject"], "parent": like(place)["subject"]}
-    commit = stream.commit("giant", *[put(f"{POST}/{n}", post(f"{n} {words}", reply=reply)) for n in range(60)])
-    async with connected(database) as holder:
-        await holder.execute("SELECT pg_advisory_lock($1, $2)", LOCK_CLASS, bucket(place))
-        writing = asyncio.create_task(worker.write(commit))
-        began = time.monotonic()
-        while not await worker.value(WAITS, LOCK_CLASS):
-            await asyncio.sleep(0.005)
-        before = time.monotonic() - began
-    await writing
-    assert before > 0.5 * await slowness(worker)
+async def test_a_long_text_is_taken_apart_before_the_locks(worker: Worker) -> None:
+    """Neither one long text nor the texts of several posts are taken apart while their commit holds a place."""
+    place = like(f"at://{did('held')}/{POST}/1")["subject"]
+    reply = {"root": place, "parent": place}
+    stream = Stream()
+    await worker.connection.execute(NOTING.format(lock_class=LOCK_CLASS))
+    several = stream.commit("several", *[put(f"{POST}/{n}", post(f"{n}", reply=reply)) for n in range(3)])
+    long = stream.commit("long", put(f"{POST}/1", post(WORDS[:MAX_SEARCH_CHARS], reply=reply)))
+    short = stream.commit("short", put(f"{POST}/1", post("short", reply=reply)))
+    assert await worker.write(several, long, short) == ["applied"] * 3
+    held = [row["held"] for row in await worker.connection.fetch("SELECT held FROM taken_apart ORDER BY number")]
+    assert held == [False] * 4 + [True]  # a short text goes the short way: its commit holds its places by then
 
 
 def test_a_single_long_record_is_marked_for_that() -> None:
