@@ -1,6 +1,7 @@
 """What a relay does wrong: it cuts, refuses, lags, repeats itself, counts anew, and sends what is no message."""
 
 import asyncio
+import contextlib
 from random import Random
 from typing import Any, cast
 
@@ -15,6 +16,7 @@ from testing.faults.scene import FEW, Scene
 
 WINDOW = 60  # messages that are out of order among themselves
 BROKEN = 12  # messages a strike
+SAYING = 5.0  # seconds until a client has taken a message
 ANOTHER = 500_000  # how far another numbering lies below
 
 
@@ -52,7 +54,9 @@ async def _rewind(scene: Scene, rng: Random) -> None:
 
 async def _say(scene: Scene, message: bytes, *, text: bool = False) -> None:
     for connection in list(scene.relay.open):
-        await connection.say(message, text=text)
+        with contextlib.suppress(TimeoutError):  # another fault has silenced what lies between: nobody reads this one any more
+            async with asyncio.timeout(SAYING):
+                await connection.say(message, text=text)
 
 
 async def _too_slow(scene: Scene, rng: Random) -> None:
