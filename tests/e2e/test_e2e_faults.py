@@ -54,8 +54,10 @@ async def test_it_recovers_and_the_database_is_right(plan: Plan, template: Path)
     assert outcome.faults == [], outcome.log
 
 
+@pytest.mark.long
 async def test_a_run_that_hangs_says_where_it_stands(template: Path) -> None:
-    outcome = await apart(Plan(1, (("sigkill",),)), template, seconds=2.5)  # at which it is in the middle of its work
+    """A standby waits ten seconds for a silent worker, so no run of this kind is shorter than that."""
+    outcome = await apart(Plan(1, (("worker_machine_silent",),)), template, seconds=8)
     hung, where = outcome.faults
     assert hung.startswith("it hung")
     assert re.search(r"testing/faults/\w+\.py:\d+ ", where), where  # a task's

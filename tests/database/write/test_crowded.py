@@ -4,6 +4,7 @@ Times are compared with those of the same commit where nobody has. Before the bo
 """
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from testing.commits import (
     REPOST,
     Stream,
     at,
+    delete,
     did,
     follow,
     like,
@@ -28,15 +30,15 @@ from testing.commits import (
     repost,
     uri,
 )
-from testing.commits import delete as deleted
 from testing.database_side import Worker
 from testing.garbage import POST_GATE, THREAD_GATE
 
 MANY = 20_000  # of each kind
 MOST = 6  # times as long
+Written = Callable[[str], dict[str, dict[str, Any]]]
 LIST, ITEM, BLOCK = "app.bsky.graph.list", "app.bsky.graph.listitem", "app.bsky.graph.block"
 GENERATOR, VERIFICATION = "app.bsky.feed.generator", "app.bsky.graph.verification"
-CROWDED, ALONE, STRANGER = "crowded", "alone", "stranger"
+CROWDED, ALONE = "crowded", "alone"
 
 # What others wrote about the account, its post 1, its list 1 and its feed 1, as commits would have.
 WRITTEN = f"""
@@ -66,13 +68,9 @@ ANALYZE
 """
 
 
-def gated(collection: str, name: str) -> dict[str, Any]:
-    """A gate of the account's post 1 that forbids what was written under it."""
-    allow = [{"$type": f"{THREAD_GATE}#listRule", "list": uri(name, "1", LIST)}, {"$type": f"{THREAD_GATE}#followerRule"}]
-    rules = [{"$type": f"{POST_GATE}#disableRule"}]
-    return {"$type": collection, "post": uri(name, "1"), "createdAt": at(0)} | (
-        {"allow": allow} if collection == THREAD_GATE else {"embeddingRules": rules}
-    )
+def gated(collection: str, name: str, **rules: Any) -> dict[str, Any]:
+    """A gate of the account's post 1."""
+    return {"$type": collection, "post": uri(name, "1"), "createdAt": at(0), **rules}
 
 
 def listed(name: str) -> dict[str, Any]:
@@ -83,24 +81,33 @@ def fed(name: str) -> dict[str, Any]:
     return {"$type": GENERATOR, "did": "did:web:feed.test", "displayName": name, "createdAt": at(0)}
 
 
-def written(by: str, about: str) -> dict[str, dict[str, Any]]:
-    """The path and the record of each kind: a stranger's about the account, or the account's own."""
+def by_strangers(about: str) -> dict[str, dict[str, Any]]:
+    """The path and the record of each kind that names the account, or what it wrote."""
     of, there = did(about), ref(uri(about, "1"))
-    vouching = {"$type": VERIFICATION, "subject": of, "handle": "x.test", "displayName": "x", "createdAt": at(0)}
-    if by == STRANGER:
-        return {
-            f"{LIKE}/post": like(uri(about, "1")),
-            f"{LIKE}/feed": like(uri(about, "1", GENERATOR)),
-            f"{REPOST}/1": repost(uri(about, "1")),
-            f"{POST}/reply": post(reply=replying(there)),
-            f"{POST}/quote": post(embed=quoting(there)),
-            f"{FOLLOW}/1": follow(of),
-            f"{BLOCK}/1": {"$type": BLOCK, "subject": of, "createdAt": at(0)},
-            f"{VERIFICATION}/1": vouching,
-        }
     return {
-        f"{THREAD_GATE}/1": gated(THREAD_GATE, about),
-        f"{POST_GATE}/1": gated(POST_GATE, about),
+        f"{LIKE}/post": like(uri(about, "1")),
+        f"{LIKE}/feed": like(uri(about, "1", GENERATOR)),
+        f"{REPOST}/1": repost(uri(about, "1")),
+        f"{POST}/reply": post(reply=replying(there)),
+        f"{POST}/quote": post(embed=quoting(there)),
+        f"{FOLLOW}/1": follow(of),
+        f"{BLOCK}/1": {"$type": BLOCK, "subject": of, "createdAt": at(0)},
+        f"{VERIFICATION}/1": {
+            "$type": VERIFICATION,
+            "subject": of,
+            "handle": "x.test",
+            "displayName": "x",
+            "createdAt": at(0),
+        },
+    }
+
+
+def by_itself(about: str) -> dict[str, dict[str, Any]]:
+    """The path and the record of each kind of the account's own; the gates forbid what was written under its post."""
+    allow = [{"$type": f"{THREAD_GATE}#listRule", "list": uri(about, "1", LIST)}, {"$type": f"{THREAD_GATE}#followerRule"}]
+    return {
+        f"{THREAD_GATE}/1": gated(THREAD_GATE, about, allow=allow),
+        f"{POST_GATE}/1": gated(POST_GATE, about, embeddingRules=[{"$type": f"{POST_GATE}#disableRule"}]),
         f"{ITEM}/1": {"$type": ITEM, "list": uri(about, "1", LIST), "subject": did("one"), "createdAt": at(0)},
         f"{LIST}/1": listed(about),
         f"{GENERATOR}/1": fed(about),
@@ -109,23 +116,24 @@ def written(by: str, about: str) -> dict[str, dict[str, Any]]:
     }
 
 
-async def opened(worker: Worker, stream: Stream, name: str) -> None:
+async def joins(worker: Worker, stream: Stream, name: str) -> None:
     """An account with a post, a list and a feed."""
     own = (put(f"{POST}/1", post()), put(f"{LIST}/1", listed(name)), put(f"{GENERATOR}/1", fed(name)))
     assert await worker.write(stream.commit(name, *own)) == ["applied"]
 
 
-@pytest.mark.parametrize("by", [STRANGER, "itself"])
-async def test_what_others_wrote_makes_no_commit_slower(worker: Worker, by: str) -> None:
+@pytest.mark.parametrize(("written", "authors"), [(by_strangers, ("stranger", "stranger")), (by_itself, (ALONE, CROWDED))])
+async def test_what_others_wrote_makes_no_commit_slower(worker: Worker, written: Written, authors: tuple[str, str]) -> None:
     stream = Stream()
-    await opened(worker, stream, ALONE)
-    await opened(worker, stream, CROWDED)
+    await joins(worker, stream, ALONE)
+    await joins(worker, stream, CROWDED)
     places = {"post": uri(CROWDED, "1"), "list": uri(CROWDED, "1", LIST), "feed": uri(CROWDED, "1", GENERATOR)}
     await worker.connection.execute(WRITTEN.format(did=did(CROWDED), **places))
-    for path, record in written(by, CROWDED).items():
-        alone = await seconds(worker, stream, by if by == STRANGER else ALONE, path, written(by, ALONE)[path])
-        crowded = await seconds(worker, stream, by if by == STRANGER else CROWDED, path, record)
-        assert crowded < MOST * alone, path
+    records = zip(written(ALONE).items(), written(CROWDED).items(), strict=True)
+    for about_alone, about_crowded in records:
+        alone = await seconds(worker, stream, authors[0], *about_alone)
+        crowded = await seconds(worker, stream, authors[1], *about_crowded)
+        assert crowded < MOST * alone, about_alone[0]
 
 
 async def seconds(worker: Worker, stream: Stream, author: str, path: str, record: dict[str, Any]) -> float:
@@ -134,6 +142,6 @@ async def seconds(worker: Worker, stream: Stream, author: str, path: str, record
     for _ in range(5):
         began = time.perf_counter()
         assert await worker.write(stream.commit(author, put(path, record, "update"))) == ["applied"]
-        assert await worker.write(stream.commit(author, deleted(path))) == ["applied"]
+        assert await worker.write(stream.commit(author, delete(path))) == ["applied"]
         took.append(time.perf_counter() - began)
     return min(took)
