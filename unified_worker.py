@@ -261,12 +261,15 @@ class UnifiedWorker:
     async def on_message_handler(self, frame: bytes) -> None:
         """Handle one message of the stream: decode it, and put it into its repo's lane, or finish it here."""
         session = self.session
-        await session.watermark.room()
+        if not session.watermark.has_room:
+            await session.watermark.room()
         event = session.decode(frame)
         if self._until is not None and self._until.is_before(event):
             return
         self.metrics.events[type(event).__name__.lower()] += 1
         match event:
+            case Foreign():
+                session.passed(event)
             case Commit() | Sync() | Identity() | Account():
                 await self._place(session, event, session.arrived(event.seq, event.time, did_of(event)))
             case Unusable():
@@ -276,8 +279,6 @@ class UnifiedWorker:
                 self.metrics.refused[event.reason] += 1
                 session.watermark.finish(session.arrived(event.seq))
                 self.progress.finished()
-            case Foreign():
-                session.passed(event)
             case Info():
                 if event.name == "OutdatedCursor":
                     session.position.outdated()

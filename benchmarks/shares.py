@@ -19,13 +19,18 @@ from benchmarks.processes import POLL, START_TIMEOUT, Child, ChildFailed, child,
 from benchmarks.stream import Load, make_stream
 from benchmarks.throughput import SLOWEST, WORKER, count_rows, fresh_database
 from relay_simulator.encoding import seq_of
-from relay_simulator.frames_file import read_frames
+from relay_simulator.frames_file import read_frames, write_frames
 from testing.streams import Valkey
+from unified_indexer.config.stream_url import PARTITIONS
 from unified_indexer.embedded.server import PostgresServer
+from unified_indexer.protocol.events import Foreign
+from unified_indexer.protocol.frames import decode
+from unified_indexer.shares import Share
 
 CURSORS = "SELECT count(*), min(cursor::bigint), max(cursor::bigint) FROM firehose_cursor WHERE cursor IS NOT NULL"
 COUNTS = (1, 2, 4)
-MANY = 64  # shares, of which one runs: nearly all that it reads is another's
+OF_MANY = Share(1, 64)  # it runs over commits that are all another's
+OTHERS = "1 of 64 shares, none of it its own"
 CORES = 16  # of the machine on paper
 MARK = 11.0  # µs that a foreign commit may take
 
@@ -91,10 +96,8 @@ async def run(
             ]
             for worker in workers:
                 await worker.said("(Connected to)")
-            cursors = MANY if through is not None else len(shares)
-            return await _watch(
-                server, url, load, workers, ingester, through or publish, last, cursors, whole=shares[0] != f"1/{MANY}"
-            )
+            cursors = PARTITIONS if through is not None else len(shares)
+            return await _watch(server, url, load, workers, ingester, through or publish, last, cursors)
 
 
 async def _watch(
@@ -106,8 +109,6 @@ async def _watch(
     between: Valkey | None,
     last: int,
     cursors: int,
-    *,
-    whole: bool,
 ) -> Cost:
     postmaster = server.pid
     assert postmaster is not None
@@ -128,7 +129,7 @@ async def _watch(
         while True:
             row = await eye.fetchrow(CURSORS)
             assert row is not None
-            if tuple(row)[:2] == (cursors, last) or (not whole and row[2] == last):  # the shares that don't run stay behind
+            if tuple(row)[:2] == (cursors, last) or (not load.rows and row[2] == last):  # shares that don't run stay behind
                 break
             for one in (*workers, *([ingester] if ingester else [])):
                 one.check()
@@ -136,15 +137,23 @@ async def _watch(
                 raise ChildFailed(f"the cursors are at {tuple(row)}, not at {last}")
             await asyncio.sleep(10 * POLL)
         after, seconds = cpu(), time.monotonic() - began
-        wrong: tuple[str, ...] = ()
-        if whole:
-            tables = [table for table in load.rows if table != "notifications"]  # some of these depend on the order of repos
-            found = await count_rows(eye, tables)
-            wrong = tuple(f"{table}: {found[table]:,} rows" for table in tables if found[table] != load.rows[table])
+        tables = [table for table in load.rows if table != "notifications"]  # some of these depend on the order of repos
+        found = await count_rows(eye, tables)
+        wrong = tuple(f"{table}: {found[table]:,} rows" for table in tables if found[table] != load.rows[table])
     finally:
         await eye.close()
     postgres, ingested, engined, *rest = (1e6 * (end - start) / load.commits for start, end in zip(before, after, strict=True))
     return Cost(tuple(rest), postgres, ingested, engined, seconds, wrong)
+
+
+def others(frames: Path) -> tuple[Path, Load]:
+    """Of the frames, those that are not OF_MANY's, in a file.
+
+    Its own would come one by one, and one alone costs several times what one of a batch does.
+    """
+    chosen = [frame for frame in read_frames(frames) if type(decode(frame, takes=OF_MANY.takes)) is Foreign]
+    path = frames.with_name("others.bin")
+    return path, Load(commits=write_frames(path, chosen))
 
 
 async def compare(server: PostgresServer, folder: Path, commits: int) -> tuple[list[str], list[str]]:
@@ -157,28 +166,28 @@ async def compare(server: PostgresServer, folder: Path, commits: int) -> tuple[l
         name = f"{count} share{'s' if count > 1 else ''}"
         print(f"{name} …", flush=True)
         found[name] = await run(server, frames, load, shares)
-    found["one share of 64"] = await run(server, frames, load, [f"1/{MANY}"])
+    print(f"{OTHERS} …", flush=True)
+    found[OTHERS] = await run(server, *others(frames), [f"{OF_MANY.number}/{OF_MANY.of}"])
     async with engine() as between:
         found["through a stream's server"] = await run(server, frames, load, ["1/1"], through=between)
     async with engine() as told:
         found["with PUBLISH"] = await run(server, frames, load, ["1/1"], publish=told)
-    wrong = [f"{name}: {fault}" for name, cost in found.items() if "64" not in name for fault in cost.wrong]
+    wrong = [f"{name}: {fault}" for name, cost in found.items() for fault in cost.wrong]
     return lines(found, load), wrong
 
 
 def lines(found: Mapping[str, Cost], load: Load) -> list[str]:
     """The table, and what follows from it."""
-    alone, few = found["1 share"], found["one share of 64"]
-    own = alone.workers[0]
-    foreign = (few.workers[0] - own / MANY) / (1 - 1 / MANY)
+    alone = found["1 share"]
+    own, foreign = alone.workers[0], found[OTHERS].workers[0]
     between = found["through a stream's server"]
     told = found["with PUBLISH"]
     projected = {count: 1e6 / (own / count + foreign * (1 - 1 / count)) * count for count in (4, 8)}
     return [
         f"Shares: {load.commits:,} commits, CPU µs a commit of the stream",
-        f"{'':<28}{'each worker':>28}{'all of them':>14}{'PostgreSQL':>12}{'ingester':>10}{'server':>8}{'seconds':>9}",
+        f"{'':<36}{'each worker':>28}{'all of them':>14}{'PostgreSQL':>12}{'ingester':>10}{'server':>8}{'seconds':>9}",
         *(
-            f"{name:<28}{', '.join(f'{one:.1f}' for one in cost.workers):>28}{sum(cost.workers):>14.1f}"
+            f"{name:<36}{', '.join(f'{one:.1f}' for one in cost.workers):>28}{sum(cost.workers):>14.1f}"
             f"{cost.postgres:>12.1f}{cost.ingester:>10.1f}{cost.engine:>8.1f}{cost.seconds:>9.1f}"
             for name, cost in found.items()
         ),

@@ -119,7 +119,7 @@ def posts(count: int) -> list[Commit]:
     """Commits of the simulator that write a post with a text, alone."""
     found: list[Commit] = []
     for sent in Generator(Settings(mix=Mix(like=0, repost=0, follow=0), cheap=True, history=1)).stream(20 * count):
-        match decode(sent.frame, None), sent.truth:
+        match decode(sent.frame), sent.truth:
             case Commit() as commit, CommitTruth(
                 ops=(OpTruth("create", "app.bsky.feed.post", record={"text": str(text)}),)
             ) if text:

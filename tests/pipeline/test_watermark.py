@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unified_indexer.pipeline.watermark import Watermark
+from unified_indexer.pipeline.watermark import Ticket, Watermark
+from unified_indexer.relay.gaps import Gap, StreamPosition
 
 START = datetime(2026, 7, 1, tzinfo=UTC)
 seqs = st.none() | st.integers(0, 30)
@@ -54,6 +55,56 @@ def test_arriving_and_finishing_in_turn(steps: list[bool]) -> None:
     for ticket in waiting:
         watermark.finish(ticket)
     assert (watermark.cursor, len(watermark)) == (seq, 0)
+
+
+STEPS = st.tuples(
+    st.integers(0, 30),  # its seq
+    st.none() | st.integers(0, 99).map(time_of),
+    st.booleans(),  # whether a gap is before it
+    st.sampled_from(("ours", "another's", "finish")),
+)
+
+
+@given(st.lists(STEPS, max_size=40))
+@pytest.mark.promise(2)
+def test_events_of_others_move_it_as_events_that_are_finished_at_once(
+    steps: list[tuple[int, datetime | None, bool, str]],
+) -> None:
+    watermark, slow = Watermark(3, START), Watermark(3, START)
+    waiting: list[tuple[Ticket, Ticket]] = []
+    for seq, time, missing, step in steps:
+        gap = Gap("retention", StreamPosition(0, None), StreamPosition(seq, time)) if missing else None
+        if step == "ours":
+            waiting.append((watermark.arrive(seq, time, gap), slow.arrive(seq, time, gap)))
+        elif step == "another's":
+            watermark.passed(seq, time, gap)
+            slow.finish(slow.arrive(seq, time, gap))
+        elif waiting:
+            ticket, other = waiting.pop(seq % len(waiting))
+            watermark.finish(ticket)
+            slow.finish(other)
+        assert (watermark.cursor, watermark.time, watermark.gaps) == (slow.cursor, slow.time, slow.gaps)
+        assert all(ticket.seq == other.seq for ticket, other in waiting), "a trace names the seqs of its batch"
+    for ticket, other in waiting:
+        watermark.finish(ticket)
+        slow.finish(other)
+    assert (watermark.cursor, watermark.time, watermark.gaps) == (slow.cursor, slow.time, slow.gaps)
+    assert len(watermark) == 0
+
+
+@pytest.mark.promise(5)
+async def test_one_of_ours_that_hangs_does_not_stop_the_events_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that has one of 64 shares reads 63 of them in vain: it must not run out of places by them."""
+    monkeypatch.setattr("unified_indexer.pipeline.watermark.MAX_OPEN", 3)
+    watermark = Watermark()
+    hangs = watermark.arrive(1, None)
+    for seq in range(2, 100):
+        async with asyncio.timeout(10):
+            await watermark.room()
+        watermark.passed(seq, None)
+    assert (watermark.cursor, len(watermark)) == (None, 2)
+    watermark.finish(hangs)
+    assert (watermark.cursor, len(watermark)) == (99, 0)
 
 
 def test_an_event_without_a_time_keeps_the_last_one() -> None:

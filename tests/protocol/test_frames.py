@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -5,6 +6,7 @@ import pytest
 
 from testing.frames import COMMIT_HEADER, DID, LIKE, REV, TIME, car, cid_of, commit_frame, commit_payload, encode, frame, like
 from unified_indexer.protocol.car import split
+from unified_indexer.protocol.commits import Clock
 from unified_indexer.protocol.events import (
     Account,
     Commit,
@@ -26,6 +28,11 @@ INSTANT = datetime(2026, 7, 4, 14, 38, 7, 517000, UTC)
 RECORDS: dict[str, Any] = {f"{LIKE}/{n}": like(n) for n in range(3)}
 
 
+def clock(stream: datetime | None, ours: datetime | None = None) -> Callable[[], Clock]:
+    """What bounds a frame's times: the stream's time, and our own."""
+    return lambda: Clock(stream, ours)
+
+
 def commit_of(message: bytes) -> Commit:
     event = decode(message)
     assert isinstance(event, Commit), event
@@ -33,7 +40,7 @@ def commit_of(message: bytes) -> Commit:
 
 
 def unusable(message: bytes, previous_time: datetime | None = None) -> Unusable:
-    event = decode(message, previous_time)
+    event = decode(message, clock(previous_time))
     assert isinstance(event, Unusable), event
     return event
 
@@ -236,9 +243,9 @@ def test_a_rev_from_the_future_is_measured_by_the_stream_and_never_by_the_clock(
     at = tid_time(REV)
     for message in (commit_frame(RECORDS, time="bad"), sync_frame(time=None)):
         assert not isinstance(decode(message), Unusable)
-        assert not isinstance(decode(message, at - timedelta(minutes=4, seconds=58)), Unusable)
+        assert not isinstance(decode(message, clock(at - timedelta(minutes=4, seconds=58))), Unusable)
         assert unusable(message, at - timedelta(minutes=5, seconds=2)).reason == "rev_in_future"
-    assert not isinstance(decode(commit_frame(RECORDS, time=TIME), at - timedelta(days=1)), Unusable)
+    assert not isinstance(decode(commit_frame(RECORDS, time=TIME), clock(at - timedelta(days=1))), Unusable)
 
 
 @pytest.mark.parametrize("since", [None, "", "x", 5])
@@ -328,7 +335,7 @@ def test_other_unusable_messages_are_named(message: bytes, reason: str) -> None:
 
 def test_without_a_time_of_its_own_an_account_message_takes_its_neighbours() -> None:
     message = message_of("#account", active=True, time=None)
-    assert decode(message, INSTANT) == Account(7, DID, INSTANT, True, None, message)
+    assert decode(message, clock(INSTANT)) == Account(7, DID, INSTANT, True, None, message)
 
 
 def test_a_frame_of_5_mb_is_taken_and_a_larger_one_keeps_its_seq() -> None:
@@ -349,10 +356,10 @@ def test_a_time_ahead_of_our_clock_counts_as_the_stream_s(time: str) -> None:
         frame({"seq": 7, "did": DID, "time": time, "active": True}, {"op": 1, "t": "#account"}),
         frame({"seq": 7, "did": DID, "time": time}, {"op": 1, "t": "#identity"}),
     ):
-        event = decode(message, stream, INSTANT)
+        event = decode(message, clock(stream, INSTANT))
         assert isinstance(event, Commit | Sync | Account | Identity), event
         assert event.time == stream
-        unknown = decode(message, None, INSTANT)
+        unknown = decode(message, clock(None, INSTANT))
         assert isinstance(unknown, Commit | Sync | Account | Identity), unknown
         assert unknown.time == INSTANT
 
@@ -361,13 +368,13 @@ def test_a_rev_and_a_time_ahead_of_our_clock_are_refused_together() -> None:
     now = tid_time(REV) - timedelta(days=365)
     for message in (commit_frame(RECORDS), commit_frame(RECORDS, time="bad"), sync_frame()):
         for stream in (None, now - timedelta(seconds=1)):
-            event = decode(message, stream, now)
+            event = decode(message, clock(stream, now))
             assert isinstance(event, Unusable)
             assert event.reason == "rev_in_future"
 
 
 def test_a_replay_s_jump_in_time_is_believed_up_to_our_clock() -> None:
-    event = decode(commit_frame(RECORDS, time=TIME), tid_time(REV) - timedelta(days=2), INSTANT + timedelta(days=1))
+    event = decode(commit_frame(RECORDS, time=TIME), clock(tid_time(REV) - timedelta(days=2), INSTANT + timedelta(days=1)))
     assert isinstance(event, Commit)
     assert abs(event.time - tid_time(REV)) < timedelta(minutes=5)
 

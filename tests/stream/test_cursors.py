@@ -1,5 +1,6 @@
 """Partitions by locks of a real database: taken, given up, and where each begins. Two workers' sides in one process."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncGenerator
 
@@ -13,7 +14,7 @@ from unified_indexer.errors import OperatorError
 from unified_indexer.relay.gaps import Gap, StreamPosition
 from unified_indexer.shares import Share
 from unified_indexer.stream.cursors import Cursors
-from unified_indexer.stream.partitions import Partitions, Place
+from unified_indexer.stream.partitions import Partition, Partitions, Place
 
 HOST = "relay.example"
 
@@ -97,3 +98,23 @@ async def test_what_the_server_no_longer_has_is_a_gap(database: str, worker: Wor
         gap = part.judge(15)
         assert gap == Gap("retention", StreamPosition(10, None), StreamPosition(15, None))
         assert part.gaps == [gap]
+
+
+@pytest.mark.promise(5)
+async def test_what_waits_in_one_partition_is_bounded_and_stops_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("unified_indexer.stream.partitions.MOST_OPEN", 3)
+    place = Place(HOST)
+    partitions = Partitions(place)
+    partitions.parts = {number: Partition(number, None) for number in (1, 2)}
+    place.at(partitions.parts[1])
+    tickets = [partitions.arrive(seq, None) for seq in (1, 2, 3)]
+    assert not partitions.has_room
+    place.at(partitions.parts[2])
+    assert partitions.has_room
+    place.at(partitions.parts[1])
+    waiting = asyncio.create_task(partitions.room())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    partitions.finish(tickets[0])
+    async with asyncio.timeout(10):
+        await waiting

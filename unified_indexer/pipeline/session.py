@@ -14,6 +14,7 @@ from unified_indexer.protocol.events import Event, Foreign
 from unified_indexer.protocol.frames import decode
 from unified_indexer.protocol.syntax import parse_datetime
 from unified_indexer.relay.firehose import Firehose, Source
+from unified_indexer.relay.gaps import Gap
 from unified_indexer.relay.position import Position, Stored
 
 POLL = 0.1  # seconds between two looks whether somebody wants to stop, where a run ends by itself
@@ -54,8 +55,11 @@ class Session:
 
     def decode(self, frame: bytes) -> Event:
         """Decode the frame into an event, with its time bounded by our clock."""
+        return decode(frame, self._clock, claims=self._claims, takes=self._takes)
+
+    def _clock(self) -> Clock:
         self._now = datetime.now(UTC)
-        return decode(frame, self.position.time, self._now, claims=self._claims, takes=self._takes)
+        return Clock(self.position.time, self._now)
 
     def passed(self, event: Foreign) -> None:
         """Note an event that is another worker's, so that this one's cursor passes it. Few of their times are looked at: a time
@@ -63,11 +67,15 @@ class Session:
         self._passed += 1
         time = None
         if self._passed % TIMES_OF_OTHERS == 0 and event.sent is not None:
-            time = Clock(self.position.time, self._now).bounded(parse_datetime(event.sent))
-        self.watermark.finish(self.arrived(event.seq, time, event.did))
+            time = self._clock().bounded(parse_datetime(event.sent))
+        self.watermark.passed(event.seq, *self._registered(event.seq, time, event.did))
 
     def arrived(self, seq: int | None, time: datetime | None = None, repo: str = "") -> Ticket:
         """Register the event just decoded, in arrival order. The caller must finish the returned ticket."""
+        return self.watermark.arrive(seq, *self._registered(seq, time, repo))
+
+    def _registered(self, seq: int | None, time: datetime | None, repo: str) -> tuple[datetime | None, Gap | None]:
+        """The stream's time, where the event tells it, and the gap before the event."""
         position, gap = self.position, None
         if time is position.time or time is self._now:
             time = None  # what stands in for a time that is not believed says nothing of where the stream is
@@ -77,4 +85,4 @@ class Session:
             gap = position.arrived(seq, time, repo)
             self._metrics.gaps += gap is not None
             self._metrics.last_event_time = position.time
-        return self.watermark.arrive(seq, None if time is None else position.time, gap)
+        return None if time is None else position.time, gap

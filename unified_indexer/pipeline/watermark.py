@@ -33,21 +33,28 @@ class Watermark:
     the seq before the first event, where no cursor was stored.
     """
 
-    def __init__(self, cursor: int | None = None, time: datetime | None = None) -> None:
+    def __init__(self, cursor: int | None = None, time: datetime | None = None, most: int | None = None) -> None:
+        """`most`: events that may have arrived behind one that is not finished, MAX_OPEN if not given."""
         self.cursor = self.stored = cursor
         self.time = time
         self.began: int | None = None
         self.gaps: list[Gap] = []
         self._open: deque[Ticket] = deque()
+        self._most = most or MAX_OPEN
         self._moved = asyncio.Event()
 
     def __len__(self) -> int:
         """Events that arrived and are not yet behind the watermark."""
         return len(self._open)
 
-    async def room(self, most: int | None = None) -> None:
-        """Wait while `most` events (MAX_OPEN) have arrived behind one that is not finished."""
-        while len(self._open) >= (most or MAX_OPEN):
+    @property
+    def has_room(self) -> bool:
+        """Whether one more event may arrive behind one that is not finished."""
+        return len(self._open) < self._most
+
+    async def room(self) -> None:
+        """Wait until it has room."""
+        while not self.has_room:
             self._moved.clear()
             await self._moved.wait()
 
@@ -64,6 +71,19 @@ class Watermark:
             self.began = max(0, seq - 1)
         self._open.append(ticket)
         return ticket
+
+    def passed(self, seq: int, time: datetime | None, gap: Gap | None = None) -> None:
+        """Register an event of another worker's, which is finished as it arrives. However many such come behind one that is
+        not finished, they take one place."""
+        last = self._open[-1] if self._open else None
+        if gap is None and last is None and self.cursor is not None:
+            if seq > self.cursor:
+                self.cursor, self.time = seq, time or self.time
+        elif gap is None and last is not None and last.finished:
+            if last.seq is None or seq > last.seq:
+                last.seq, last.time = seq, time or last.time
+        else:
+            self.finish(self.arrive(seq, time, gap))
 
     def saved(self, cursor: int, gaps: int) -> None:
         """Note that the cursor is stored, and with it the first `gaps` of the gaps."""

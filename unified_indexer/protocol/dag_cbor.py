@@ -4,8 +4,6 @@ The decoder makes room for a list or map by the length that its head states, onc
 the remaining bytes make 2 GB and five seconds of one hostile record of 1 MB. So what could do that is looked through first.
 """
 
-from typing import cast
-
 import libipld
 
 MAX_VALUES = 100_000  # in a record or a message; decoded, they take up to 10 MB and 20 ms
@@ -32,7 +30,7 @@ def decode_frame(frame: bytes) -> list[object]:
     """The values that a message holds, one after another. Raises as `decode`."""
     if len(frame) > _SMALL_FRAME_BYTES and overclaims(frame):
         raise ValueError("claims more values than it may hold")
-    return cast("list[object]", libipld.decode_dag_cbor_multi(frame))
+    return libipld.decode_dag_cbor_multi(frame)
 
 
 def overclaims(data: bytes) -> bool:

@@ -54,6 +54,7 @@ from typing import Any, cast
 
 from unified_indexer.errors import Rejected
 from unified_indexer.protocol import commits
+from unified_indexer.protocol.commits import Clock
 from unified_indexer.protocol.dag_cbor import decode_frame
 from unified_indexer.protocol.events import Account, Event, Foreign, Identity, Ignored, Info, StreamError, Unusable
 from unified_indexer.protocol.salvage import record_paths, salvage
@@ -68,18 +69,18 @@ _LEGACY = {"#handle": "legacy_handle", "#migrate": "legacy_migrate", "#tombstone
 
 def decode(
     frame: bytes,
-    stream_time: datetime | None = None,
-    now: datetime | None = None,
+    clock: Callable[[], Clock] = Clock,
     *,
     claims: bool = False,
     takes: Callable[[str], bool] | None = None,
 ) -> Event:
     """The event of a message, whatever its bytes are; never raises.
 
-    `stream_time`, in UTC, stands in where this frame's own `time` is unusable, or more than 5 minutes later than `now`: our
-    clock's time. `Commit.ops` hold record blocks that are not yet decoded (data_model.to_json_form does that), only their hash
-    and size are checked. `claims`: a Commit comes with what a proof needs, or not at all. `takes`: whose
-    events are wanted, by DID; those of all others come as Foreign. What is not sound comes as it is, whoever it says it is of.
+    `clock` tells what bounds the times, and is asked once for a frame that is wanted: the stream's time stands in where this
+    frame's own is unusable, or more than 5 minutes later than our clock's. `Commit.ops` hold record blocks that are not yet
+    decoded (data_model.to_json_form does that), only their hash and size are checked. `claims`: a Commit comes with what a
+    proof needs, or not at all. `takes`: whose events are wanted, by DID; those of all others come as Foreign. What is not
+    sound comes as it is, whoever it says it is of.
     """
     if len(frame) > MAX_FRAME_BYTES:
         return _unusable(frame, None, "frame_too_large", f"{len(frame)} bytes, at most {MAX_FRAME_BYTES}", claims)
@@ -90,7 +91,7 @@ def decode(
     payload = values[1] if len(values) == 2 else None
     fields = cast("dict[str, Any]", payload) if type(payload) is dict else None
     try:
-        return _foreign(values, fields, takes) or _event(values, fields, frame, commits.Clock(stream_time, now), claims)
+        return _foreign(values, fields, takes) or _event(values, fields, frame, clock(), claims)
     except Rejected as rejected:
         return _unusable(frame, fields or {}, rejected.reason, rejected.detail, claims)
 
@@ -112,7 +113,7 @@ def _foreign(values: list[object], fields: dict[str, Any] | None, takes: Callabl
     return Foreign(seq, did, sent if type(sent) is str else None)
 
 
-def _event(values: list[object], fields: dict[str, Any] | None, frame: bytes, clock: commits.Clock, claims: bool) -> Event:
+def _event(values: list[object], fields: dict[str, Any] | None, frame: bytes, clock: Clock, claims: bool) -> Event:
     header = cast("dict[str, object]", values[0]) if values and type(values[0]) is dict else {}
     op = header.get("op")
     if type(op) is not int:
@@ -147,7 +148,7 @@ def _stream_error(fields: dict[str, Any]) -> StreamError:
     return StreamError(_word(fields.get("error")) or "Unnamed", _word(fields.get("message")))
 
 
-def _identity(fields: dict[str, Any], frame: bytes, clock: commits.Clock) -> Identity:
+def _identity(fields: dict[str, Any], frame: bytes, clock: Clock) -> Identity:
     seq = commits.checked_seq(fields)
     did = commits.checked_did(fields.get("did"))
     handle: object = fields.get("handle")
@@ -157,7 +158,7 @@ def _identity(fields: dict[str, Any], frame: bytes, clock: commits.Clock) -> Ide
     return Identity(seq, did, _account_time(fields, clock), claimed, frame)
 
 
-def _account(fields: dict[str, Any], frame: bytes, clock: commits.Clock) -> Account:
+def _account(fields: dict[str, Any], frame: bytes, clock: Clock) -> Account:
     seq = commits.checked_seq(fields)
     did = commits.checked_did(fields.get("did"))
     active: object = fields.get("active")
@@ -173,7 +174,7 @@ def _info(fields: dict[str, Any]) -> Info:
     return Info(name, _word(fields.get("message")))
 
 
-def _account_time(fields: dict[str, Any], clock: commits.Clock) -> datetime:
+def _account_time(fields: dict[str, Any], clock: Clock) -> datetime:
     """The message's time; one without a zone counts as UTC (real relays have sent it). If unusable, the stream's replaces it.
 
     Whether an account is visible is worth more than the exactness of a time that only orders it against another relay's word.

@@ -16,6 +16,7 @@ from unified_indexer import json
 from unified_indexer.config.stream_url import PARTITIONS
 from unified_indexer.log.handler import warn_limited
 from unified_indexer.metrics import Metrics
+from unified_indexer.protocol.commits import Clock
 from unified_indexer.protocol.envelope import envelope
 from unified_indexer.protocol.events import Account, Commit, Foreign, Identity, Ignored, Info, StreamError, Sync, Unusable
 from unified_indexer.protocol.frames import decode
@@ -73,7 +74,7 @@ class Filling:
             gap = self._position.arrived(seen.seq, None if time is None or time > now else time, seen.did)
             await self._put(partition_of(seen.did), seen.seq, frame, gap)
             return
-        event = decode(frame, self._position.time, datetime.now(UTC))
+        event = decode(frame, lambda: Clock(self._position.time, datetime.now(UTC)))
         match event:
             case Info():
                 if event.name == "OutdatedCursor":

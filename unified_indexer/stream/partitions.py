@@ -35,7 +35,7 @@ class Partition(Watermark):
     """One partition: what of it is finished (as a Watermark), and where it is read. `number` counts from 1."""
 
     def __init__(self, number: int, stored: StreamPosition | None) -> None:
-        super().__init__(*(stored or (None, None)))
+        super().__init__(*(stored or (None, None)), most=MOST_OPEN)
         self.number = number
         self.leaving = False  # another worker is to have it
         self.idle = False  # nothing of it is being read any more
@@ -127,11 +127,13 @@ class Partitions(Watermark):
             part.idle = part.leaving
         return [part for part in self.parts.values() if not part.leaving]
 
-    async def room(self, most: int | None = None) -> None:
-        """Wait while too much of the partition that is being read is not finished."""
-        part = self.place.part
-        if part is not None:
-            await part.room(most or MOST_OPEN)
+    @property
+    def has_room(self) -> bool:
+        return self.place.part is None or self.place.part.has_room
+
+    async def room(self) -> None:
+        if self.place.part is not None:
+            await self.place.part.room()
 
     def arrive(self, seq: int | None, time: datetime | None, gap: Gap | None = None) -> Ticket:
         if self.place.part is None:

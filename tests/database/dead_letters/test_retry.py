@@ -23,6 +23,7 @@ from unified_indexer.database.dead_letters.queries import Choice, frames
 from unified_indexer.database.dead_letters.retry import Fate, Verdict, retry
 from unified_indexer.database.write.batch import KINDS
 from unified_indexer.errors import Rejected, Stop
+from unified_indexer.protocol.commits import Clock
 from unified_indexer.protocol.events import Account, RepoEvent, Unusable
 from unified_indexer.protocol.frames import decode
 from unified_indexer.selection import EVERYTHING, Selection
@@ -179,7 +180,7 @@ async def test_a_rev_ahead_of_its_stream_stays_out_though_its_frame_tells_no_tim
     tomorrow = datetime.now(UTC) + timedelta(days=1)
     monkeypatch.setattr("testing.commits.time_text", no_time)
     frame = stream.frame("a", put(f"{POST}/1", post()), rev=tid(int(tomorrow.timestamp() * 1_000_000), 0))
-    event = decode(frame, datetime.now(UTC))
+    event = decode(frame, lambda: Clock(datetime.now(UTC)))
     assert isinstance(event, Unusable)
     await worker.write(event)
     assert await retried(worker) == {("rev_in_future", REFUSED): 1}

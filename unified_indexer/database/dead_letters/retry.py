@@ -20,6 +20,7 @@ from unified_indexer.database.functions.rebuild_steps import REBUILDING
 from unified_indexer.database.write.apply import apply_one
 from unified_indexer.database.write.batch import MAX_PATH_BYTES, build
 from unified_indexer.database.write.parameters import Mode
+from unified_indexer.protocol.commits import Clock
 from unified_indexer.protocol.events import Account, Commit, Event, Identity, Sync, Unusable
 from unified_indexer.protocol.frames import decode
 from unified_indexer.selection import Selection
@@ -122,7 +123,7 @@ async def retry(connection: Connection, kept: Kept, selection: Selection, judged
     row = await connection.fetchrow(FRAME, kept.sha256)
     if row is None:
         return {}
-    event = decode(row["frame"], row["seen"], row["seen"], claims=judged is not None)
+    event = decode(row["frame"], lambda: Clock(row["seen"], row["seen"]), claims=judged is not None)
     if judged is not None and isinstance(event, Commit | Sync):
         event = judged(event)
     try:
