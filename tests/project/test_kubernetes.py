@@ -1,9 +1,14 @@
-"""The example for Kubernetes, as far as no cluster runs: what must fit together, and what the worker itself says."""
+"""The example for Kubernetes, as far as no cluster runs: its schemas, what must fit together, what the worker says."""
 
+import re
+import subprocess
+import sys
+from importlib.util import find_spec
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from unified_indexer.command_line import cli, signals
@@ -11,10 +16,46 @@ from unified_indexer.config import stream_url
 from unified_indexer.config.settings import SETTINGS
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "kubernetes"
+FILES = sorted(FOLDER.glob("*.yaml"))
+# It is in requirements-dev.lock, so an environment of `make` has it.
+needs_schemas = pytest.mark.skipif(find_spec("kubernetes_validate") is None, reason="kubernetes-validate is not installed")
 
 
 def objects(name: str) -> list[dict[str, Any]]:
     return list(yaml.safe_load_all((FOLDER / name).read_text(encoding="utf-8")))
+
+
+def validated(*files: Path) -> subprocess.CompletedProcess[str]:
+    """By the schemas of the newest Kubernetes that the package has, which refuse a field that they do not know."""
+    command = [sys.executable, "-m", "kubernetes_validate", "--strict", *files]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+@needs_schemas
+def test_the_manifests_are_what_kubernetes_takes() -> None:
+    done = validated(*FILES)
+    assert done.returncode == 0, done.stdout + done.stderr
+    kinds = sum(len(re.findall(r"^kind: ", file.read_text(encoding="utf-8"), re.MULTILINE)) for file in FILES)
+    assert (done.stdout + done.stderr).count(" passed for resource ") == kinds > 4
+
+
+@needs_schemas
+def test_a_misspelt_key_is_refused(tmp_path: Path) -> None:
+    misspelt = {
+        "network-policy.yaml": "policyTypes",
+        "secret.yaml": "stringData",
+        "unified-worker.yaml": "readOnlyRootFilesystem",
+    }
+    assert misspelt.keys() == {file.name for file in FILES}
+    for name, key in misspelt.items():
+        text = (FOLDER / name).read_text(encoding="utf-8")
+        assert text.count(f"{key}:") == 1
+        (tmp_path / name).write_text(text.replace(f"{key}:", f"{key}x:"), encoding="utf-8")
+    done = validated(*(tmp_path / name for name in misspelt))
+    said = done.stdout + done.stderr
+    assert done.returncode == 1, said
+    for name, key in misspelt.items():
+        assert re.search(rf"{name} did not validate.*'{key}x' was unexpected", said), said
 
 
 def test_two_workers_of_which_one_is_always_there() -> None:

@@ -63,14 +63,6 @@ def test_files_for_others_follow_their_schemas(schema: str, files: list[Path]) -
     outside("check-jsonschema==0.39.0", "check-jsonschema", "--builtin-schema", schema, *files)
 
 
-def test_the_manifests_are_what_kubernetes_takes() -> None:
-    """By its own schemas, without a field that it does not know."""
-    files = sorted((ROOT / "deploy" / "kubernetes").glob("*.yaml"))
-    said = outside("kubernetes-validate==1.37.0", "kubernetes-validate", "--strict", *files)
-    objects = sum(len(re.findall(r"^kind: ", file.read_text(encoding="utf-8"), re.MULTILINE)) for file in files)
-    assert said.count(" passed for resource ") == objects
-
-
 def test_every_link_of_the_site_leads_somewhere(tmp_path: Path) -> None:
     """`make docs`, in an environment of its own; then each page as a reader's browser has it."""
     for name in ("Makefile", "mkdocs.yml", "mkdocs_hooks.py", "requirements-docs.lock", *ROOT.glob("*.md"), "docs", "testing"):
