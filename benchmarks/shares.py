@@ -9,7 +9,7 @@ import tempfile
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import asyncpg
@@ -21,16 +21,22 @@ from benchmarks.throughput import SLOWEST, WORKER, count_rows, fresh_database
 from relay_simulator.encoding import seq_of
 from relay_simulator.frames_file import read_frames, write_frames
 from testing.streams import Valkey
-from unified_indexer.config.stream_url import PARTITIONS
+from unified_indexer.config.stream_url import PARTITIONS, StreamAddress
 from unified_indexer.embedded.server import PostgresServer
+from unified_indexer.metrics import Metrics
 from unified_indexer.protocol.events import Foreign
 from unified_indexer.protocol.frames import decode
 from unified_indexer.shares import Share
+from unified_indexer.stream.partitions import Partition, Partitions, Place
+from unified_indexer.stream.reading import Reader
 
 CURSORS = "SELECT count(*), min(cursor::bigint), max(cursor::bigint) FROM firehose_cursor WHERE cursor IS NOT NULL"
 COUNTS = (1, 2, 4)
+PROJECTED = (4, 8)
 OF_MANY = Share(1, 64)  # it runs over commits that are all another's
 OTHERS = "1 of 64 shares, none of it its own"
+BETWEEN = "through a stream's server"
+TOLD = "with PUBLISH"
 CORES = 16  # of the machine on paper
 MARK = 11.0  # µs that a foreign commit may take
 
@@ -38,7 +44,7 @@ MARK = 11.0  # µs that a foreign commit may take
 @dataclass(frozen=True, slots=True)
 class Cost:
     """CPU µs a commit of the stream: of each worker, of PostgreSQL, of the ingester, of the stream's server. `seconds`: by the
-    clock. `wrong`: tables that lack rows, or have too many."""
+    clock. `wrong`: tables that lack rows, or have too many. `read`: CPU µs a frame, only to read it there."""
 
     workers: tuple[float, ...]
     postgres: float
@@ -46,6 +52,30 @@ class Cost:
     engine: float
     seconds: float
     wrong: tuple[str, ...]
+    read: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What `compare` measured, by the names of the runs."""
+
+    costs: Mapping[str, Cost]
+    load: Load
+
+    @property
+    def foreign(self) -> float:
+        """CPU µs that a worker takes for a commit of another share."""
+        return self.costs[OTHERS].workers[0]
+
+    @property
+    def held(self) -> bool:
+        """Whether a foreign commit takes no more than it may."""
+        return self.foreign <= MARK
+
+    @property
+    def wrong(self) -> list[str]:
+        """What is wrong about the rows."""
+        return [f"{name}: {fault}" for name, cost in self.costs.items() for fault in cost.wrong]
 
 
 @asynccontextmanager
@@ -97,7 +127,11 @@ async def run(
             for worker in workers:
                 await worker.said("(Connected to)")
             cursors = PARTITIONS if through is not None else len(shares)
-            return await _watch(server, url, load, workers, ingester, through or publish, last, cursors)
+            cost = await _watch(server, url, load, workers, ingester, through or publish, last, cursors)
+            if through is None:
+                return cost
+            address = through.address(await relay_url(source))  # the last minute of the stream is still there
+    return replace(cost, read=await read(address))
 
 
 async def _watch(
@@ -146,6 +180,31 @@ async def _watch(
     return Cost(tuple(rest), postgres, ingested, engined, seconds, wrong)
 
 
+async def read(address: StreamAddress) -> float:
+    """CPU µs a frame of this process, as it reads all that the stream's server holds as a worker does, and drops it."""
+    host = address.relay.partition("://")[2]
+    partitions = Partitions(Place(host))
+    partitions.parts = {number: Partition(number, None) for number in range(1, PARTITIONS + 1)}
+    reader = Reader(address, host, partitions, Metrics())
+    frames, before, last = 0, time.process_time(), time.process_time()
+
+    async def drain() -> None:
+        nonlocal frames, last
+        async for _ in reader.frames():
+            frames, last = frames + 1, time.process_time()
+
+    draining = asyncio.create_task(drain())
+    known = -1
+    while known < frames or not frames:  # for a second nothing came
+        known = frames
+        await asyncio.sleep(1)
+        if draining.done():
+            break
+    reader.stop()
+    await draining
+    return 1e6 * (last - before) / frames
+
+
 def others(frames: Path) -> tuple[Path, Load]:
     """Of the frames, those that are not OF_MANY's, in a file.
 
@@ -156,8 +215,8 @@ def others(frames: Path) -> tuple[Path, Load]:
     return path, Load(commits=write_frames(path, chosen))
 
 
-async def compare(server: PostgresServer, folder: Path, commits: int) -> tuple[list[str], list[str]]:
-    """The lines to print, and what is wrong about the rows."""
+async def compare(server: PostgresServer, folder: Path, commits: int) -> Found:
+    """Runs everything, one after the other."""
     frames = folder / "shares.bin"
     load = make_stream(frames, commits)
     found: dict[str, Cost] = {}
@@ -169,39 +228,42 @@ async def compare(server: PostgresServer, folder: Path, commits: int) -> tuple[l
     print(f"{OTHERS} …", flush=True)
     found[OTHERS] = await run(server, *others(frames), [f"{OF_MANY.number}/{OF_MANY.of}"])
     async with engine() as between:
-        found["through a stream's server"] = await run(server, frames, load, ["1/1"], through=between)
+        found[BETWEEN] = await run(server, frames, load, ["1/1"], through=between)
     async with engine() as told:
-        found["with PUBLISH"] = await run(server, frames, load, ["1/1"], publish=told)
-    wrong = [f"{name}: {fault}" for name, cost in found.items() for fault in cost.wrong]
-    return lines(found, load), wrong
+        found[TOLD] = await run(server, frames, load, ["1/1"], publish=told)
+    return Found(found, load)
 
 
-def lines(found: Mapping[str, Cost], load: Load) -> list[str]:
+def carried(own: float, foreign: float, count: int) -> float:
+    """Commits of the stream a second that so many shares carry, each with a core of its own: all of them see each commit."""
+    return 1e6 / (own / count + foreign * (1 - 1 / count))
+
+
+def lines(found: Found) -> list[str]:
     """The table, and what follows from it."""
-    alone = found["1 share"]
-    own, foreign = alone.workers[0], found[OTHERS].workers[0]
-    between = found["through a stream's server"]
-    told = found["with PUBLISH"]
-    projected = {count: 1e6 / (own / count + foreign * (1 - 1 / count)) * count for count in (4, 8)}
+    alone, between, told = found.costs["1 share"], found.costs[BETWEEN], found.costs[TOLD]
+    own = alone.workers[0]
     return [
-        f"Shares: {load.commits:,} commits, CPU µs a commit of the stream",
+        f"Shares: {found.load.commits:,} commits, CPU µs a commit of the stream",
         f"{'':<36}{'each worker':>28}{'all of them':>14}{'PostgreSQL':>12}{'ingester':>10}{'server':>8}{'seconds':>9}",
         *(
             f"{name:<36}{', '.join(f'{one:.1f}' for one in cost.workers):>28}{sum(cost.workers):>14.1f}"
             f"{cost.postgres:>12.1f}{cost.ingester:>10.1f}{cost.engine:>8.1f}{cost.seconds:>9.1f}"
-            for name, cost in found.items()
+            for name, cost in found.costs.items()
         ),
         "",
-        f"An own commit takes a worker {own:.1f} µs, a foreign one {foreign:.1f} µs (at most {MARK:g}: "
-        f"{'held' if foreign <= MARK else 'NOT HELD'}).",
+        f"An own commit takes a worker {own:.1f} µs, a foreign one {found.foreign:.1f} µs (at most {MARK:g}: "
+        f"{'held' if found.held else 'NOT HELD'}).",
         f"A stream's server takes the ingester {between.ingester:.1f} µs a frame, itself {between.engine:.1f} µs, and a worker "
         f"{between.workers[0] - own:+.1f} µs a frame against the relay itself.",
+        f"Reading a frame from the stream's server, and nothing else, takes a worker {between.read:.1f} µs.",
         f"PUBLISH takes the worker {told.workers[0] - own:+.1f} µs, PostgreSQL {told.postgres - alone.postgres:+.1f} µs and "
         f"the server {told.engine:.1f} µs a commit.",
         f"On paper, not measured, with {CORES} cores, of which each worker fills one and PostgreSQL has the others: "
         + ", ".join(
-            f"{count} shares {rate:,.0f} commits/s (PostgreSQL's cores allow {1e6 * (CORES - count) / alone.postgres:,.0f})"
-            for count, rate in projected.items()
+            f"{count} shares {carried(own, found.foreign, count):,.0f} commits/s "
+            f"(PostgreSQL's cores allow {1e6 * (CORES - count) / alone.postgres:,.0f})"
+            for count in PROJECTED
         )
         + ".",
     ]
