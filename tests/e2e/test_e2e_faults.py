@@ -37,6 +37,10 @@ RUNS = (
     Plan(9, (("crash_between_halves", "html_page"),)),
     Plan(10, (("primary_promoted", "keys_rotated"),)),
     Plan(12, (("worker_machine_silent",), ("forged_commits",))),
+    Plan(13, (("primary_silent",),)),
+    Plan(14, (("engine_killed",),)),
+    Plan(15, (("partition_owner_killed",),)),
+    Plan(16, (("share_count_changed",),)),
 )
 
 
