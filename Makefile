@@ -87,7 +87,7 @@ lock: $(DEV)  ## newest versions that requirements*.txt allow, into requirements
 	$(LOCK) requirements-fuzz.txt --constraints requirements-dev.lock --output-file requirements-fuzz.lock
 	$(LOCK) requirements-docs.txt --constraints requirements-dev.lock --output-file requirements-docs.lock
 
-bench: $(DEV)  ## measure throughput and latency, about 5 minutes (BENCH=--quick: one, BENCH=--long: half an hour)
+bench: $(DEV)  ## measure throughput and latency, about 5 minutes (BENCH=--quick: one, BENCH=--long: half an hour; BENCH=--shares, BENCH=--partitions: what these cost)
 	@$(BIN)/python -m benchmarks.bench $(BENCH)
 
 clean:  ## remove .venv and caches; data stay

@@ -1,6 +1,6 @@
 """`make bench`: how many commits a second, where the time goes, how long an event takes; exit 1 if rows are wrong.
 
-python -m benchmarks.bench [--quick | --long | --shares] [--commits N] [--rows N] [--runs N]
+python -m benchmarks.bench [--quick | --long | --shares | --partitions] [--commits N] [--rows N] [--runs N]
                            [--seconds N] [--missed N] [--proven N] [--server NAME=VALUE]… [--worker NAME=VALUE]…
 
 --shares ends with 1 as well if a commit of another share takes more than it may.
@@ -19,7 +19,7 @@ from itertools import repeat
 from multiprocessing import get_context
 from pathlib import Path
 
-from benchmarks import backfilled, latency, outage, report, shares, verified, watched
+from benchmarks import backfilled, latency, outage, partitions, report, shares, verified, watched
 from benchmarks.bare import BARE_TYPES
 from benchmarks.by_type import costs
 from benchmarks.ceiling import copy_rows, save_rows
@@ -43,7 +43,8 @@ SERVER_SETTINGS = {"shared_buffers": "4GB", "max_wal_size": "8GB"}
 LIVE = 60 * outage.RATE * 4  # commits that come while an outage is recovered from: four minutes of them
 WATCHED_PAIRS = 3
 LEAST_BY_TYPE, MOST_BY_TYPE = 10_000, 50_000  # commits that it takes to tell something by what they do
-SHARED = 40_000  # commits of the stream that is shared
+SHARED = 40_000  # commits of the stream that is shared, and of that into partitions
+PARTS, PARTED_PAIRS = 16, 3  # of each of the tables; runs with and without them
 OLD = "bench_old"  # the database that holds the rows from before
 
 
@@ -73,6 +74,7 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--long", action="store_true", help="a million commits, nine million rows, an hour's outage")
     parser.add_argument("--shares", action="store_true", help="only what it costs to share a stream, of 40,000 commits")
+    parser.add_argument("--partitions", action="store_true", help="only what 16 partitions cost, of 40,000 commits")
     parser.add_argument("--quick", action="store_true", help="a tenth of everything: does it work, not how fast")
     parser.add_argument("--server", type=_setting, action="append", default=[], metavar="NAME=VALUE", help="PostgreSQL's own")
     parser.add_argument("--worker", type=_setting, action="append", default=[], metavar="NAME=VALUE", help="the worker's")
@@ -153,6 +155,11 @@ async def bench_shares(ours: Mapping[str, str]) -> bool:
     return say_shares(found)
 
 
+async def bench_partitions(ours: Mapping[str, str]) -> bool:
+    """Measures and prints what partitions cost; returns whether the rows are right."""
+    return await partitions.compare(SHARED, PARTS, PARTED_PAIRS, ours)
+
+
 def say_shares(found: shares.Found) -> bool:
     """Prints it; returns whether the rows are right, and a foreign commit takes no more than it may."""
     wrong = found.wrong
@@ -215,6 +222,8 @@ def main() -> None:
     try:
         if arguments.shares:
             sys.exit(not asyncio.run(bench_shares(dict(arguments.server))))
+        if arguments.partitions:
+            sys.exit(not asyncio.run(bench_partitions(dict(arguments.server))))
         amounts = (arguments.commits, arguments.rows, arguments.runs, arguments.seconds, arguments.missed, arguments.proven)
         sys.exit(not asyncio.run(bench(*amounts, dict(arguments.server), dict(arguments.worker))))
     except KeyboardInterrupt:

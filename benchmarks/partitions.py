@@ -1,4 +1,6 @@
-"""What --partitions costs, in one run: python -m benchmarks.partitions [--commits N] [--partitions N] [--runs N].
+"""What --partitions costs: python -m benchmarks.partitions [--commits N] [--partitions N] [--runs N].
+
+`make bench BENCH=--partitions` runs it with 16 partitions.
 
 Whole and divided tables take turns, the order reversed each time, so that a slow minute of the machine hits both.
 """
@@ -6,6 +8,7 @@ Whole and divided tables take turns, the order reversed each time, so that a slo
 import argparse
 import asyncio
 import sys
+from collections.abc import Mapping
 from statistics import median
 
 from benchmarks.processes import child_folder
@@ -16,13 +19,13 @@ from unified_indexer.embedded.programs import EmbeddedPostgres
 SERVER_SETTINGS = {"shared_buffers": "1GB", "max_wal_size": "8GB"}
 
 
-async def compare(commits: int, partitions: int, runs: int) -> bool:
-    """Measures and prints; returns whether every run left the rows that it should."""
+async def compare(commits: int, partitions: int, runs: int, ours: Mapping[str, str] | None = None) -> bool:
+    """Measures and prints; returns whether every run left the rows that it should. `ours`: more settings of PostgreSQL."""
     done: dict[int, list[Run]] = {0: [], partitions: []}
     with child_folder() as folder:
         frames = folder / "frames.bin"
         load = make_stream(frames, commits)
-        async with EmbeddedPostgres(folder / "postgres", settings=SERVER_SETTINGS) as server:
+        async with EmbeddedPostgres(folder / "postgres", settings=SERVER_SETTINGS | dict(ours or {})) as server:
             for number in range(runs):
                 for divided in list(done)[:: -1 if number % 2 else 1]:
                     async with fresh_database(server, partitions=divided) as url:

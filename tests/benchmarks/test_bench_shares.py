@@ -56,7 +56,7 @@ def test_slow_foreign_commits_and_wrong_rows_are_faults(
     assert ("WRONG ROWS\n1 share: likes: 0 rows" in told) == bool(wrong)
 
 
-@pytest.mark.parametrize("option", ["--shares"])
+@pytest.mark.parametrize("option", ["--shares", "--partitions"])
 @pytest.mark.parametrize("good", [True, False])
 def test_the_command_ends_with_1_for_a_fault(monkeypatch: pytest.MonkeyPatch, option: str, good: bool) -> None:
     given: list[Mapping[str, str]] = []
