@@ -174,7 +174,7 @@ def _relay(relay: Relay, now: datetime, *, known: bool) -> list[str]:
     run = at_work[0] if at_work else None
     lines = [_line("worker", _worker(relay, run) if known else _unknown(run, now))]
     if relay.keeper:
-        lines.append(_line("keeper", "it does for all shares what is done once: wipes, repairs, counts"))
+        lines.append(_line("keeper", "it does for all shares what is done once: wipes, finding repos, counts"))
     if relay.standbys:
         lines.append(_line("standby", f"{number(relay.standbys)}, to take its place when it ends"))
     if over := [run for run in runs if run not in at_work]:
@@ -194,7 +194,7 @@ def _relay(relay: Relay, now: datetime, *, known: bool) -> list[str]:
 
 
 def _at_work(runs: Sequence[PastRun], workers: int) -> list[PastRun]:
-    """The runs that go on, where so many workers run. Who runs says so again and again; who was killed did so longest ago."""
+    """The runs of the `workers` that run now. Each of them says so every few seconds; who was killed said so longest ago."""
     if not runs or runs[0].stopped_at is not None:
         return []
     return sorted((run for run in runs if run.stopped_at is None), key=lambda run: run.updated_at, reverse=True)[:workers]
