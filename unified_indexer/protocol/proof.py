@@ -6,7 +6,7 @@ the signed tree shows that they are so.
 """
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, TypeGuard, cast
 
 from unified_indexer.errors import Rejected
 from unified_indexer.protocol.car import CID_BYTES, DAG_CBOR_PREFIX
@@ -124,7 +124,7 @@ def _checked_data(commit: SignedCommit, did: str, rev: str) -> bytes:
         raise Rejected(Failure.REV_MISMATCH)
     if not _is_cid(commit.data):
         raise Rejected(Failure.BAD_COMMIT_BLOCK, "data is no link to a tree")
-    return cast("bytes", commit.data)
+    return commit.data
 
 
 def _check_signature(commit: SignedCommit, key: SigningKey | None) -> None:
@@ -172,5 +172,5 @@ def _unproven(claim: Claim, data: bytes, blocks: Mapping[bytes, bytes]) -> tuple
     return tuple(missing)
 
 
-def _is_cid(value: object) -> bool:
+def _is_cid(value: object) -> TypeGuard[bytes]:
     return type(value) is bytes and len(value) == CID_BYTES and value.startswith(DAG_CBOR_PREFIX)
