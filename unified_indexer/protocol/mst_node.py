@@ -15,6 +15,9 @@ from unified_indexer.protocol.dag_cbor import decode
 
 EMPTY_TREE = DAG_CBOR_PREFIX + sha256(b"\xa2\x61e\x80\x61l\xf6").digest()  # the CID of {"e": [], "l": None}
 
+# What comes of reading a block as a node that is none.
+NOT_A_NODE = (KeyError, TypeError, IndexError, AttributeError, ValueError, OverflowError, RecursionError)
+
 _number = int.from_bytes  # big-endian
 _decode: Callable[[bytes], Any] = decode
 
