@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from relay_simulator import tree
+from testing import search_tree
 from testing.frames import cid_of, encode
 from unified_indexer.errors import Rejected
 from unified_indexer.protocol.mst import PartialTree
@@ -170,3 +171,15 @@ def test_a_record_with_the_cid_of_a_node_is_left_to_others() -> None:
         assert child in blocks
         assert undone(root, blocks, Change(key, VALUE, None)) is None
         agrees(root, blocks, Change(key, VALUE, None))
+
+
+def test_a_record_on_another_layer_than_its_keys_is_left_to_others() -> None:
+    """With nothing beside it, which could tell: above the lowest layer, and under it."""
+    high = next(key for key in HIGH if layer_of(key) == 2)
+    for key in LOW[:20]:
+        change = Change(key, VALUE, None)
+        for wrong in (1, -1):
+            root, blocks = search_tree.build({key: VALUE, high: VALUE}, layer={key: wrong, high: 2}.__getitem__)
+            assert undone(root, blocks, change) is None
+            assert generally(root, blocks, change) == "bad_tree"
+            assert shows(root, blocks, change) == (looked_up(root, blocks, key) == VALUE) == (wrong == 1)

@@ -19,8 +19,7 @@ class NoIdentity:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(NamedTuple):
     """What is known of a DID."""
 
     answer: SigningKey | NoIdentity
