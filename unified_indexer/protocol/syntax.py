@@ -30,6 +30,7 @@ _nsid = re.compile(
 ).fullmatch
 _record_key = re.compile(r"[a-zA-Z0-9._:~-]{1,512}").fullmatch
 _tid = re.compile(r"[2-7a-j][2-7a-z]{12}").fullmatch  # the first digit has 4 bits: a TID's top bit is 0
+_did_uri = re.compile(r"at://(did:[a-z]+:[a-zA-Z0-9._:%-]*[a-zA-Z0-9._-])/([^/]+)/([a-zA-Z0-9._:~-]{1,512})").fullmatch
 _handle = re.compile(
     r"(?:[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?\.)+[a-zA-Z](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?"
 ).fullmatch
@@ -88,6 +89,11 @@ def parse_at_uri(text: str) -> AtUri:
 
     Raises ValueError for anything else.
     """
+    record = _did_uri(text) if len(text) <= MAX_DID_CHARACTERS else None
+    if record is not None:  # as nearly all are, whole
+        authority, collection, rkey = record.groups()
+        if is_nsid(collection) and rkey != "." and rkey != "..":
+            return AtUri(authority, collection, rkey)
     if not text.startswith("at://") or len(text) > MAX_AT_URI_CHARACTERS:
         raise ValueError("not an at-URI")
     parts = text[5:].split("/", 3)

@@ -42,8 +42,10 @@ def comparison(parts: Sequence[Part]) -> list[object]:
     return [*_columns(slices, 5), kinds, *_columns(rows, 7)]
 
 
-def _columns(rows: Sequence[tuple[object, ...]], width: int) -> list[list[object]]:
-    return [list(column) for column in zip(*rows, strict=True)] or [[] for _ in range(width)]
+def _columns(rows: Sequence[tuple[object, ...]], width: int) -> list[Sequence[object]]:
+    """The columns. One without values is empty: `unnest` fills it up, and each null would cost as much as a text to send."""
+    columns = list(zip(*rows, strict=True)) or [()] * width
+    return [() if column.count(None) == len(column) else column for column in columns]
 
 
 def _compared(one: Put | Refusal, terms: Terms) -> tuple[object, ...]:
