@@ -117,14 +117,16 @@ class Tables:
             words, left = [Word.OK] * len(parts), frozenset(range(len(records)))
         for one, word in zip(brought, words, strict=True):
             one.word = word
+        written = [0] * len(parts)
         for number, record in enumerate(records):
-            one = brought[record.of]
             if number in left:
                 alone[parts[record.of].terms.did].append(record.put)
-            elif one.word is Word.OK:
-                one.counts["put"] += 1
+            elif brought[record.of].word is Word.OK:
+                written[record.of] += 1
                 if record.put.kind in LOOKING:
                     looks.append(record.put)
+        for one, count in zip(brought, written, strict=True):
+            one.counts["put"] += count
         return looks
 
     async def _refuse(self, part: Part, refusal: Refusal, brought: Brought) -> None:
