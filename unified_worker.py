@@ -218,6 +218,7 @@ class UnifiedWorker:
                     self._run.keep_noting(),
                     *self.trust.work(),
                     *self.accounts.work(),
+                    *self.backfill.work(),
                     *self._traces.work(),
                     *self.publishing.work(),
                     self._keep_house(),
@@ -234,7 +235,7 @@ class UnifiedWorker:
         async with asyncio.TaskGroup() as tasks:
             for work in (
                 *self.accounts.once_for_all(),
-                *self.backfill.work(),
+                *self.backfill.once_for_all(),
                 *self.publishing.once_for_all(),
                 *background(self.pool, self.selection, self.metrics),
             ):

@@ -42,6 +42,7 @@ from testing.commits import (
 from testing.database_side import Worker, opened
 from testing.garbage import BLOCK
 from testing.whole import Whole
+from unified_indexer import collector
 from unified_indexer.backfill.together import Together
 from unified_indexer.database.repair import arrays, queue, steps
 from unified_indexer.database.repair.bringing import Tables
@@ -234,6 +235,7 @@ def lines(found: Found) -> list[str]:
 
 async def bench(records: int, *, as_json: bool) -> None:
     """Measures and prints."""
+    collector.settle()
     with child_folder() as folder:
         async with EmbeddedPostgres(folder / "postgres", settings={"shared_buffers": "1GB", "max_wal_size": "4GB"}) as server:
             found = await compare(server, records)

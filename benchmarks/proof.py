@@ -7,6 +7,7 @@ the signature and `testing.search_tree` for the tree.
 import json
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from statistics import median
 from typing import Any, NamedTuple
 
@@ -17,6 +18,9 @@ from relay_simulator.generator import Generator, Settings
 from relay_simulator.truth import CommitTruth
 from testing import search_tree
 from testing.frames import DATA, recorded
+from unified_indexer.config.settings import Config
+from unified_indexer.pipeline.lanes import MAX_BATCH, Lane, Placed
+from unified_indexer.pipeline.watermark import Ticket
 from unified_indexer.protocol import car, mst
 from unified_indexer.protocol.events import Commit, Event, Sync, Unusable
 from unified_indexer.protocol.frames import decode
@@ -24,6 +28,7 @@ from unified_indexer.protocol.keys import P256Key, SigningKey, signing_key
 from unified_indexer.protocol.proof import Claim, Proof, prove, read_claim
 from unified_indexer.protocol.proving import proven
 from unified_indexer.protocol.signature import read_commit
+from unified_worker import UnifiedWorker
 
 REPETITIONS = 21
 
@@ -62,6 +67,7 @@ def main() -> None:
     ):
         if chosen:
             print(f"{name:24} {measured(work, chosen):7.1f}")
+    print(f"{'the stage, VERIFY=off':24} {left_alone(cases):9.3f}")
 
 
 def measured(work: Callable[[Case], object], cases: Sequence[Case]) -> float:
@@ -73,6 +79,20 @@ def measured(work: Callable[[Case], object], cases: Sequence[Case]) -> float:
             work(case)
         found.append(1e6 * (time.thread_time() - start) / len(cases))
     return median(found)
+
+
+def left_alone(cases: Sequence[Case]) -> float:
+    """µs for each commit of what a lane does for VERIFY when it is off: every batch passes it."""
+    settings = {"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/nothing", "RELAY_URL": "ws://127.0.0.1:1", "VERIFY": "off"}
+    trust, lane = UnifiedWorker(Config.from_env(settings)).trust, Lane(0, MAX_BATCH, MAX_BATCH)
+    batch = [Placed(Ticket(case.event.seq, None), case.event) for case in cases][:MAX_BATCH]
+
+    def passes(_: Case) -> None:
+        with suppress(StopIteration):
+            trust.verify(lane, batch).send(None)
+        trust.written(lane, batch, [])
+
+    return measured(passes, cases) / len(batch)
 
 
 def block_of(case: Case) -> bytes:

@@ -22,6 +22,7 @@ from relay_simulator.encoding import seq_of
 from relay_simulator.frames_file import read_frames, write_frames
 from testing.streams import Valkey
 from unified_indexer.config.stream_url import PARTITIONS, StreamAddress
+from unified_indexer.config.values import MOST_SHARES
 from unified_indexer.embedded.server import PostgresServer
 from unified_indexer.metrics import Metrics
 from unified_indexer.protocol.events import Foreign
@@ -33,8 +34,8 @@ from unified_indexer.stream.reading import Reader
 CURSORS = "SELECT count(*), min(cursor::bigint), max(cursor::bigint) FROM firehose_cursor WHERE cursor IS NOT NULL"
 COUNTS = (1, 2, 4)
 PROJECTED = (4, 8)
-OF_MANY = Share(1, 64)  # it runs over commits that are all another's
-OTHERS = "1 of 64 shares, none of it its own"
+OF_MANY = Share(1, MOST_SHARES)  # it runs over commits that are all another's
+OTHERS = f"1 of {MOST_SHARES} shares, none of it its own"
 BETWEEN = "through a stream's server"
 TOLD = "with PUBLISH"
 CORES = 16  # of the machine on paper

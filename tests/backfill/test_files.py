@@ -85,6 +85,6 @@ async def test_a_start_says_that_large_repos_have_no_place(
         Config.from_env(settings("postgresql://nobody@127.0.0.1:1/nothing", "ws://127.0.0.1:1", BACKFILL=backfill))
     )
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / place))
-    for task in worker.backfill.work():
+    for task in worker.backfill.once_for_all():
         task.close()
     assert caplog.text.count("no temporary file can be made ([Errno 2]") == caplog.text.count("set TMPDIR") == warnings

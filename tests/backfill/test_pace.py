@@ -142,6 +142,26 @@ def test_starts_are_spread() -> None:
     assert starts == pytest.approx([number / pace.STARTS_A_SECOND for number in range(9)])
 
 
+@pytest.mark.parametrize("sharers", [1, 2, 3])
+def test_workers_that_share_the_repairs_ask_a_host_no_more_than_one_would(sharers: int) -> None:
+    """Together: at once, and a second; also where a host has many names."""
+    paces, names = Paces(12, sharers=sharers), [f"https://{number}.one.test" for number in range(40)]
+    assert paces.room(HOST, 0.0) * sharers == 12
+    paces.begin(HOST, 0.0)
+    assert paces.soonest([HOST], 0.0) == pytest.approx(sharers / pace.STARTS_A_SECOND)
+    for name in names:
+        paces.lies_at(name, "192.0.2.1")
+    paces.begin(names[0], 0.0)
+    assert paces.soonest([names[1]], 0.0) == pytest.approx(sharers / pace.STARTS_AT_AN_ADDRESS)
+    now = 0.0
+    while (name := paces.choose(names[1:], now)) is not None or paces.soonest(names[1:], now) is not None:
+        if name is not None:
+            paces.begin(name, now)
+        now += 0.01
+    assert sum(paces.room(name, now) for name in names) == 0
+    assert paces.in_flight == 1 + pace.MOST_AT_AN_ADDRESS // sharers
+
+
 def test_few_requests_that_are_left_are_spread_until_there_are_more() -> None:
     paces = Paces()
     fetched(paces, Outcome.ANSWERED, 0.0, Rate(limit=6000, left=5000, reset=300.0))

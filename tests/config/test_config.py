@@ -202,7 +202,7 @@ def test_every_fault_at_once() -> None:
         *(("DB_POOL_SIZE", value) for value in ("0", "201", "-5", "1.5", "0x10", "٣", "9" * 5_000)),
         *(("CURSOR", value) for value in ("now", "-1", "1.0", str(2**63), "1_000", "²")),
         *(("IDLE_TIMEOUT", value) for value in ("-1", "0.5", "inf", "1e9", "1m")),
-        *(("SHARE", value) for value in ("0/1", "2/1", "1/65", "1/0", "1-2", "1/2/3", "one/two", "-1/2")),
+        *(("SHARE", value) for value in ("0/1", "2/1", "1/64", "1/0", "1-2", "1/2/3", "one/two", "-1/2")),
         *(("READY_LAG_SECONDS", value) for value in ("-1", "0.5", "inf", "3e9")),
         *(
             ("HTTP_BIND", value)
@@ -585,7 +585,22 @@ def test_the_version_is_the_projects() -> None:
     assert tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"] == VERSION
 
 
-# ── PUBLISH
+# ── A stream's server, and PUBLISH
+
+
+@pytest.mark.parametrize(
+    "text", ["redis+sentinel://a:26379/x", "redis+cluster://a", "rediss+sentinel://u:hunter2@a", "redis://u:hunter2@a:1,b:2/0"]
+)
+def test_servers_that_are_not_followed_are_named_with_the_remedy(text: str) -> None:
+    (fault,) = faults(RELAY_URL=text)
+    assert fault.startswith("RELAY_URL names sentinels, a cluster, or several hosts")
+    assert "write the primary's address" in fault
+    assert "hunter2" not in fault
+
+
+def test_shares_of_a_stream_s_server_are_its_partitions() -> None:
+    (fault,) = faults(RELAY_URL="redis://h", SHARE="1/2")
+    assert fault == "SHARE is 1/2, and RELAY_URL names a server whose partitions workers share by themselves; remove it"
 
 
 @pytest.mark.parametrize(

@@ -120,6 +120,46 @@ async def test_kills_on_the_way_leave_nothing_out(database: str, tmp_path: Path,
 
 
 @pytest.mark.long
+@pytest.mark.promise(4)
+async def test_shares_fetch_what_is_theirs_and_one_that_dies_goes_on_later(database: str, tmp_path: Path) -> None:
+    """The network's first half comes with its repos, while the second half is written. One of two workers is killed on the way,
+    and comes back."""
+    half = EVENTS // 2
+    ledger = Ledger(SETTINGS, upto=lambda: max(relay.sent_seq, before))
+    sent = list(ledger.noted(Generator(SETTINGS, ledger.archive).stream(EVENTS)))
+    stream = traffic_of(sent, "full")
+    before = max(one.truth.seq for one in sent[:half])
+    relay = RelayServer(stream.frames[half:], rate=300)
+    async with relay, Services(ledger) as services, connected(database) as connection:
+        relay.beside = services.relay_url
+        given = {"VERIFY": "full", "PLC_RATE": "1000", "BACKFILL": "repair"} | services.settings
+        env = settings(database, relay.url, **given, SHARE="2/2", DB_POOL_SIZE="4")
+        async with running(database, relay.url, reset_cursor=False, **given, SHARE="1/2", DB_POOL_SIZE="4") as worker:
+            async with Process(tmp_path, **env) as killed:
+                await killed.says("Connected to ")
+                job = await listings.ask(connection, Kind.NETWORK, "")
+
+                async def at_work() -> bool:
+                    rows = await connection.fetch("SELECT DISTINCT right(holder, 4) FROM unified_worker.repairs")
+                    return {row[0] for row in rows} >= {"#1/2", "#2/2"}
+
+                await until(at_work, "both repair")
+                killed.kill()
+            async with Process(tmp_path, **env) as other:
+                await other.says("Connected to ")
+                await fetched(database, job)
+                await finished(worker, stream.last_seq)
+
+                async def stored() -> bool:
+                    found = "SELECT min(cursor::bigint) FROM firehose_cursor HAVING count(*) = 2"
+                    return await connection.fetchval(found) == stream.last_seq
+
+                await until(stored, "both cursors are stored at the end")
+                await settled(database)
+    assert await wrong(database, stream) == []
+
+
+@pytest.mark.long
 async def test_whom_an_account_follows_is_fetched_whole(database: str) -> None:
     """From nothing: one account and its follows, and nobody else."""
     network = Settings(accounts=60, history=80)

@@ -29,8 +29,7 @@ POINTS = {signer.multibase: libipld.decode_multibase(signer.multibase)[1][2:] fo
 
 def whole_point(point: bytes) -> bytes:
     """A k256 point with both coordinates."""
-    key: Any = k256_key(point).point
-    return key.format(compressed=False)
+    return k256_key(point).point
 
 
 def text_of(data: bytes) -> str:

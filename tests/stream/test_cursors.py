@@ -9,7 +9,9 @@ import pytest
 from testing.database_side import Worker
 from testing.databases import connected
 from unified_indexer.config.stream_url import PARTITIONS
+from unified_indexer.database.connection.lock import keeper_key
 from unified_indexer.database.connection.pool import DatabasePool
+from unified_indexer.database.status.database import status
 from unified_indexer.errors import OperatorError
 from unified_indexer.relay.gaps import Gap, StreamPosition
 from unified_indexer.shares import Share
@@ -98,6 +100,25 @@ async def test_what_the_server_no_longer_has_is_a_gap(database: str, worker: Wor
         gap = part.judge(15)
         assert gap == Gap("retention", StreamPosition(10, None), StreamPosition(15, None))
         assert part.gaps == [gap]
+
+
+async def test_status_tells_of_all_partitions_as_one(database: str, worker: Worker) -> None:
+    """Two workers hold the lock of the number together; a gap of one partition is a gap of the stream."""
+    at = StreamPosition(5, None)
+    async with side(database) as (first, mine), side(database) as (second, yours), connected(database) as connection:
+        await first.balance(mine)
+        await second.balance(yours)
+        part = next(iter(mine.parts.values()))
+        part.finish(part.arrive(7, None, Gap("retention", at, StreamPosition(7, None))))
+        await first.save(mine)
+        (relay,) = (await status(connection, "public")).relays
+        assert (relay.service, relay.workers, relay.gaps, relay.keeper) == (f"{HOST}#0/64", 2, 1, False)
+        assert relay.running is not None
+        assert await connection.fetchval("SELECT pg_try_advisory_lock($1)", keeper_key(HOST))
+        assert not (await status(connection, "public")).relays[0].keeper, "that one works at no partition"
+    async with connected(database) as connection:
+        (relay,) = (await status(connection, "public")).relays
+        assert (relay.running, relay.workers) == (None, 0)
 
 
 @pytest.mark.promise(5)

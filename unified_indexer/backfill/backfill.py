@@ -27,6 +27,7 @@ from unified_indexer.identity.downloads import Downloads
 from unified_indexer.log.handler import warn_limited
 from unified_indexer.metrics import Metrics
 from unified_indexer.selection import Selection
+from unified_indexer.shares import WHOLE
 from unified_indexer.tracing.spans import Spans
 from unified_indexer.trust.trust import Trust
 
@@ -57,7 +58,10 @@ class Backfill:
         self._pool = pool
         self._metrics = metrics
         self.progress = Progress(pool, self._done)
-        self.paces = Paces(config.backfill_host_concurrency, config.backfill_concurrency)
+        # Behind a stream's server the accounts that a worker has change, and one repairs for all.
+        self._shares = config.share.sorts
+        share = config.share if self._shares else WHOLE
+        self.paces = Paces(config.backfill_host_concurrency, config.backfill_concurrency, sharers=share.of)
         downloads, documents = Downloads(trust.client), Documents(trust.identities)
         hosts = HostTurns(self.paces, downloads.address)
         self.fetcher = Fetcher(downloads, trust.identities, documents, hosts, source=config.backfill_source, spans=spans)
@@ -69,8 +73,9 @@ class Backfill:
             self.fetcher,
             notify=timedelta(days=config.notify_repaired),
             stream_first=self._stream_first,
-            allowance=Allowance(config.backfill_records),
+            allowance=Allowance(-(-config.backfill_records // share.of)),
             most=config.backfill_concurrency,
+            share=share,
         )
         self._left_out = LeftOut(pool, selection)
         private = config.allow_private_hosts
@@ -85,18 +90,22 @@ class Backfill:
         )
 
     def work(self) -> list[Coroutine[Any, Any, object]]:
-        """The tasks to run until they are cancelled, as long as one session."""
+        """The tasks to run until they are cancelled, as long as one session: where accounts are shared, each worker repairs its
+        own."""
+        return self._repairing() if self._shares else []
+
+    def once_for_all(self) -> list[Coroutine[Any, Any, object]]:
+        """The tasks of the one worker that does for all what is done once, until they are cancelled."""
+        if not self._enabled:
+            return []
+        return [self._find(), self._left_out.keep_asking(), *([] if self._shares else self._repairing())]
+
+    def _repairing(self) -> list[Coroutine[Any, Any, object]]:
         if not self._enabled:
             return []
         if (why := files.lacking()) is not None:
             log.warning(NO_FILES, why)
-        return [
-            self._repairs.keep_repairing(),
-            self._find(),
-            self._left_out.keep_asking(),
-            self._room.keep_looking(),
-            self.progress.keep_looking(),
-        ]
+        return [self._repairs.keep_repairing(), self._room.keep_looking(), self.progress.keep_looking()]
 
     @property
     def standing(self) -> Standing | None:

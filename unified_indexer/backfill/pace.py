@@ -69,12 +69,14 @@ class _Host:
 
 
 class Paces:
-    """All hosts. `most_at_a_host`: fetches at once."""
+    """All hosts. `most_at_a_host`: fetches at once. `sharers`: workers that fetch side by side; all together they ask a host no
+    more than one would."""
 
-    def __init__(self, most_at_a_host: int = MOST_AT_A_HOST, most_at_once: int = MOST_AT_ONCE) -> None:
+    def __init__(self, most_at_a_host: int = MOST_AT_A_HOST, most_at_once: int = MOST_AT_ONCE, *, sharers: int = 1) -> None:
         self._hosts: dict[str, _Host] = {}
         self._addresses: WeakValueDictionary[str, _Address] = WeakValueDictionary()
-        self._most_at_a_host = most_at_a_host
+        self._sharers = sharers
+        self._most_at_a_host = max(1, most_at_a_host // sharers)
         self._most_at_once = most_at_once
         self._in_flight = 0
         self._last = ""
@@ -91,7 +93,7 @@ class Paces:
             return min(self._most_at_a_host, self._most_at_once - self._in_flight)
         if known.parked_until > now:
             return 0
-        here = MOST_AT_AN_ADDRESS - known.address.in_flight
+        here = max(1, MOST_AT_AN_ADDRESS // self._sharers) - known.address.in_flight
         return max(0, min(known.most - known.in_flight, here, self._most_at_once - self._in_flight))
 
     def parked(self, host: str, now: float) -> float:
@@ -142,9 +144,9 @@ class Paces:
         """A fetch begins."""
         known = self._host(host)
         known.in_flight += 1
-        known.next_start = max(known.next_start, now + 1 / STARTS_A_SECOND)
+        known.next_start = max(known.next_start, now + self._sharers / STARTS_A_SECOND)
         known.address.in_flight += 1
-        known.address.next_start = max(known.address.next_start, now + 1 / STARTS_AT_AN_ADDRESS)
+        known.address.next_start = max(known.address.next_start, now + self._sharers / STARTS_AT_AN_ADDRESS)
         self._in_flight += 1
         self._last = host
 

@@ -32,6 +32,7 @@ from unified_indexer.log.handler import warn_limited
 from unified_indexer.metrics import Metrics
 from unified_indexer.protocol.repo import Head, Repo
 from unified_indexer.selection import Selection
+from unified_indexer.shares import WHOLE, Share
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +48,10 @@ WIPING = 60.0  # seconds: the rows of a deleted account take their time
 
 class Repairs:
     """`notify`: how old a missing record may be that still notifies others. `stream_first`: waits while the stream has much to
-    write. `most`: repos at once; how many of a host is up to the fetcher. `seconds`: spent on writing, all repos together."""
+    write. `most`: repos at once; how many of a host is up to the fetcher. `share`: whose repos.
+
+    `seconds`: spent on writing, all repos together.
+    """
 
     def __init__(
         self,
@@ -60,6 +64,7 @@ class Repairs:
         stream_first: Callable[[], Awaitable[None]],
         allowance: Allowance | None = None,
         most: int = 1,
+        share: Share = WHOLE,
     ) -> None:
         self.seconds = 0.0
         self._pool = pool
@@ -70,6 +75,8 @@ class Repairs:
         self._stream_first = stream_first
         self._allowance = allowance or Allowance(0)
         self._most = most
+        self._share = share
+        self._holder = share.service(pool.name)
         self._hosts: dict[str, int] = {}  # ids by origin
         self._after = ""  # up to which DID missing repos were looked for
         self._next_look = 0.0  # of the loop's clock
@@ -83,7 +90,7 @@ class Repairs:
                 try:
                     if not started:
                         async with self._pool.connection() as connection:
-                            await steps.reset(connection, self._pool.name)
+                            await steps.reset(connection, self._holder)
                         started = True
                     await self.turn(crew)
                 except DATABASE_ERRORS as error:
@@ -99,15 +106,15 @@ class Repairs:
         async with self._pool.connection() as connection:
             if now >= self._next_look:
                 self._next_look = now + MISSED_INTERVAL
-                await steps.keep(connection, self._pool.name, crew.under_way)
+                await steps.keep(connection, self._holder, crew.under_way)
                 self._after = await queue.want_missed(connection, self._after, PART)
                 await steps.expire(connection, crew.under_way)
             for host, url in (await queue.hosts(connection)).items():
                 room = min(crew.room, self._fetcher.room(url))
                 if room > 0:
-                    self._start(crew, await queue.claim_at(connection, self._pool.name, room, host), url)
+                    self._start(crew, await queue.claim_at(connection, self._holder, room, host, self._share), url)
             if crew.room:
-                self._start(crew, await queue.claim(connection, self._pool.name, crew.room))
+                self._start(crew, await queue.claim(connection, self._holder, crew.room, self._share))
 
     def _start(self, crew: Crew, claimed: Sequence[Claimed], host: str | None = None) -> None:
         for one in claimed:

@@ -141,7 +141,7 @@ SETTINGS = (
         "host only what it lacks.",
     ),
     Setting("BACKFILL_CONCURRENCY", "64", f"How many repos are fetched at once at most, 1 to {MAX_FETCHES}."),
-    Setting("BACKFILL_HOST_CONCURRENCY", "10", f"The same of one host, 1 to {MAX_FETCHES}."),
+    Setting("BACKFILL_HOST_CONCURRENCY", "10", f"The same of one host, 1 to {MAX_FETCHES}; workers with SHARE divide it."),
     Setting(
         "BACKFILL_RECORDS_PER_SECOND",
         "0",

@@ -23,7 +23,7 @@ from unified_indexer.shares import WHOLE, Share
 
 Choice = TypeVar("Choice", bound=str)
 
-MOST_SHARES = 64  # beyond that a worker would do little but decode what is others'
+MOST_SHARES = PARTITIONS - 1  # so many parts are a stream's; and a worker would do little but decode what is others'
 MAX_SEQ = 2**63 - 1  # a seq is a 64-bit integer
 
 

@@ -54,11 +54,11 @@ class Memory:
             return None if known is None else known.answer
         return None if self._age(did, known.checked) > self._ttl + STALE_IF_ERROR else known.answer
 
-    def is_old(self, did: str) -> bool:
-        """Whether to ask for a DID in memory again at its next use."""
+    def is_old(self, did: str) -> bool | None:
+        """Whether to ask for a DID again at its next use; None if it is not in memory."""
         checked = self._cache.checked(did)
         if checked is None:
-            return False
+            return None
         is_key = checked.pause is None
         age = self._age(did, checked.at) if is_key else time.time() - checked.at
         return age >= (checked.pause or self._ttl) or (did in self._stale and age >= STALE_INTERVAL)
@@ -136,7 +136,9 @@ class Memory:
 
     def _age(self, did: str, checked: int) -> float:
         """Seconds since a key certainly was the right one: one that the log has not changed is as new as the log."""
-        return time.time() - (max(checked, self._through) if is_plc(did) else checked)
+        if self._through > checked and is_plc(did):
+            checked = self._through
+        return time.time() - checked
 
     def _tell(self, did: str, identity: Identity | NoIdentity) -> None:
         for listener in self._listeners:

@@ -12,7 +12,8 @@ class Recent:
         self._noted: dict[str, tuple[float, float]] = {}  # since when and until when (time.monotonic), in the order of notes
 
     def __contains__(self, did: str) -> bool:
-        return self._noted.get(did, (0, -math.inf))[1] > time.monotonic()
+        noted = self._noted.get(did)
+        return noted is not None and noted[1] > time.monotonic()
 
     def __len__(self) -> int:
         return len(self._noted)

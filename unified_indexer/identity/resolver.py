@@ -93,9 +93,10 @@ class Identities:
 
     def known(self, did: str) -> SigningKey | NoIdentity | None:
         """What is in memory: a key, that there is none, or None if that is not known. A key that is old still counts."""
-        if did in self._memory or self._asker(did) is not None:
-            return self._memory.answer(did)
-        return NoIdentity("bad_did")
+        answer = self._memory.answer(did)
+        if answer is None and did not in self._memory and self._asker(did) is None:
+            return NoIdentity("bad_did")
+        return answer
 
     def pds(self, did: str) -> str | None:
         """The origin of the server that keeps this DID's repo, as far as it is in memory."""
@@ -120,9 +121,11 @@ class Identities:
         for that."""
         unknown: list[str] = []
         for did in dids:
-            if did in self._memory:
+            is_old = self._memory.is_old(did)
+            if is_old is not None:
                 self.found["memory"] += 1
-                self._ask_again(did)
+                if is_old:
+                    self._ask_again(did)
             elif (asker := self._asker(did)) is not None and not asker.has(did):
                 unknown.append(did)
         rows = await self._records.read(unknown) if unknown else []

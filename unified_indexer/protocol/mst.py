@@ -15,6 +15,7 @@ from unified_indexer.errors import Rejected
 from unified_indexer.protocol.car import CID_BYTES
 from unified_indexer.protocol.mst_node import (
     EMPTY_TREE,
+    NOT_A_NODE,
     Change,
     Child,
     Node,
@@ -30,8 +31,7 @@ from unified_indexer.protocol.mst_node import (
     shared_prefix,
     unless_empty,
 )
-
-NOT_A_NODE = (KeyError, TypeError, IndexError, AttributeError, ValueError, OverflowError, RecursionError)
+from unified_indexer.protocol.mst_plain import undone
 
 _MAX_READ_BYTES = 4 * 2**20  # a commit carries 2 MB, each node of which is read once, some twice; not 200 times the largest
 _ROOT = 256  # above every layer: where a root is read, since its layer is not yet known
@@ -254,6 +254,8 @@ def invert(root: bytes, blocks: Mapping[bytes, bytes], changes: Sequence[Change]
     """The CID of the tree's root before `changes`, from the root after them and the nodes that the commit sent."""
     if not changes:  # a commit without ops need not send any
         return root
+    if len(changes) == 1 and (before := undone(root, blocks, changes[0])) is not None:
+        return before
     tree = PartialTree(root, blocks)
     for change in reversed(changes):
         tree.undo(change)

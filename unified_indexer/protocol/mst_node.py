@@ -3,8 +3,9 @@
 Source: https://atproto.com/specs/repository (MST structure). An entry's key shares its first `p` bytes with the key before it.
 """
 
+from collections.abc import Callable
 from hashlib import sha256
-from typing import Any, NamedTuple, TypeAlias, cast
+from typing import Any, NamedTuple, TypeAlias
 
 import libipld
 
@@ -14,7 +15,11 @@ from unified_indexer.protocol.dag_cbor import decode
 
 EMPTY_TREE = DAG_CBOR_PREFIX + sha256(b"\xa2\x61e\x80\x61l\xf6").digest()  # the CID of {"e": [], "l": None}
 
+# What comes of reading a block as a node that is none.
+NOT_A_NODE = (KeyError, TypeError, IndexError, AttributeError, ValueError, OverflowError, RecursionError)
+
 _number = int.from_bytes  # big-endian
+_decode: Callable[[bytes], Any] = decode
 
 
 class Change(NamedTuple):
@@ -74,7 +79,7 @@ def shared_prefix(left: bytes, right: bytes) -> int:
 
 def read_node(block: bytes) -> Node:
     """The node that a block holds, its entries not yet looked at."""
-    fields = cast("dict[str, Any]", decode(block))
+    fields = _decode(block)
     first: Child = fields["l"]
     entries: list[Entry] = fields["e"]
     if len(fields) != 2 or type(entries) is not list or (entries and entries[0]["p"] != 0):
@@ -98,6 +103,7 @@ def place_of(entries: list[Entry], key: bytes) -> tuple[int, bool, int]:
     """
     before = 0
     at = 0
+    wanted = key  # from where the key before it leaves it
     for entry in entries:
         shared = entry["p"]
         if shared <= before:
@@ -106,11 +112,11 @@ def place_of(entries: list[Entry], key: bytes) -> tuple[int, bool, int]:
                 if rest[0] <= key[shared]:
                     raise Rejected("bad_tree", "keys out of order, or a shared prefix that is longer than it says")
                 return at, False, before
-            wanted = key[before:]
             if rest >= wanted:
                 return at, rest == wanted, before
             if rest[0] == wanted[0]:
                 before += shared_prefix(rest, wanted)
+                wanted = key[before:]
         at += 1
     return at, False, before
 
@@ -157,10 +163,9 @@ def cid_of(node: Node) -> bytes:
         for old, child in node.looked_at:
             new = cid_of(child)
             if new != old:
-                parts = block.split(old)
-                if len(parts) != 2:  # some other part of the node looks like the child's CID
+                if block.count(old) != 1:  # some other part of the node looks like the child's CID
                     break
-                block = new.join(parts)
+                block = block.replace(old, new)
         else:
             return DAG_CBOR_PREFIX + sha256(block).digest()
     for entry in node.entries:

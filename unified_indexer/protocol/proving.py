@@ -49,7 +49,8 @@ def _proven(event: Provable, key: SigningKey | None, full: bool) -> Provable | U
     ops, siblings = event.ops, event.refused
     if proof.unproven:
         ops, siblings = _without(event, {claim.changes[number].key.decode() for number in proof.unproven})
-    return event._replace(ops=ops, refused=siblings, blocks={}, proof=verdict(claim, proof))
+    # Three times as fast as _replace.
+    return Commit(*event[:7], ops, siblings, event.frame, claim, {}, verdict(claim, proof))
 
 
 def is_anothers(event: Provable, key: SigningKey) -> bool:

@@ -14,8 +14,7 @@ from unified_indexer.protocol.block_places import BlockPlaces
 from unified_indexer.protocol.car import CID_BYTES
 from unified_indexer.protocol.commits import MAX_URI_CHARACTERS
 from unified_indexer.protocol.dag_cbor import decode
-from unified_indexer.protocol.mst import NOT_A_NODE
-from unified_indexer.protocol.mst_node import Entry, layer_of
+from unified_indexer.protocol.mst_node import NOT_A_NODE, Entry, layer_of
 from unified_indexer.protocol.repo_failures import RepoError, RepoFailure
 from unified_indexer.protocol.repo_records import RecordList
 from unified_indexer.protocol.syntax import is_record_path

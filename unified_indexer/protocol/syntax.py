@@ -19,6 +19,7 @@ NO_HANDLE = "handle.invalid"  # stands for a handle that is not known to be the 
 _MICROSECOND = timedelta(microseconds=1)
 _FIRST, _LAST = datetime.min.replace(tzinfo=UTC) + _MICROSECOND, datetime.max.replace(tzinfo=UTC) - _MICROSECOND
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EXACT = 2**51  # microseconds, until 2041: divided, they lie within a quarter of one from where they were
 _TID_DIGITS = "234567abcdefghijklmnopqrstuvwxyz"
 _SORTABLE_TO_BASE32 = bytes.maketrans(_TID_DIGITS.encode(), b"0123456789abcdefghijklmnopqrstuv")
 
@@ -30,6 +31,7 @@ _nsid = re.compile(
 ).fullmatch
 _record_key = re.compile(r"[a-zA-Z0-9._:~-]{1,512}").fullmatch
 _tid = re.compile(r"[2-7a-j][2-7a-z]{12}").fullmatch  # the first digit has 4 bits: a TID's top bit is 0
+_did_uri = re.compile(r"at://(did:[a-z]+:[a-zA-Z0-9._:%-]*[a-zA-Z0-9._-])/([^/]+)/([a-zA-Z0-9._:~-]{1,512})").fullmatch
 _handle = re.compile(
     r"(?:[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?\.)+[a-zA-Z](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?"
 ).fullmatch
@@ -88,6 +90,11 @@ def parse_at_uri(text: str) -> AtUri:
 
     Raises ValueError for anything else.
     """
+    record = _did_uri(text) if len(text) <= MAX_DID_CHARACTERS else None
+    if record is not None:  # as nearly all are, whole
+        authority, collection, rkey = record.groups()
+        if is_nsid(collection) and rkey != "." and rkey != "..":
+            return AtUri(authority, collection, rkey)
     if not text.startswith("at://") or len(text) > MAX_AT_URI_CHARACTERS:
         raise ValueError("not an at-URI")
     parts = text[5:].split("/", 3)
@@ -139,4 +146,7 @@ def first_tid(time: datetime) -> str:
 
 def tid_time(tid: str) -> datetime:
     """The instant in a TID, in UTC. `tid` has passed `is_tid`."""
-    return _EPOCH + timedelta(microseconds=int(tid.encode().translate(_SORTABLE_TO_BASE32), 32) >> 10)
+    micros = int(tid.encode().translate(_SORTABLE_TO_BASE32), 32) >> 10
+    if micros < _EXACT:
+        return datetime.fromtimestamp(micros / 1_000_000, UTC)  # a third of the other's price
+    return _EPOCH + timedelta(microseconds=micros)

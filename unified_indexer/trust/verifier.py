@@ -91,9 +91,10 @@ class Verifier:
     async def verify(self, lane: Lane, batch: list[Placed]) -> list[Placed]:
         """What of a lane's batch is to be written now, in its order: proven, unproven, or refused."""
         # At once, before anything is waited for: what comes back goes in front of the lane, where nothing may overtake it.
-        batch = [left for placed in batch for left in self._behind_others(placed)]
+        if self._aside:
+            batch = [left for placed in batch for left in self._behind_others(placed)]
         await self._load(batch)
-        lefts = (left for placed in batch for left in self._behind_others(placed))
+        lefts = (left for placed in batch for left in (self._behind_others(placed) if self._aside else (placed,)))
         ready = [ready for left in lefts if (ready := self._judged(lane, left)) is not None]
         if not ready:
             self._ask_of_letters(lane)
@@ -112,14 +113,12 @@ class Verifier:
 
         It waits for the database as long as it takes: the next stage could not go on without it either.
         """
-        events = [placed.event for placed in batch if isinstance(placed.event, Provable)]
+        revs = [(did_of(event), event.rev) for placed in batch if isinstance(event := placed.event, Provable)]
         while True:
             try:
                 await self._lettered.load()
-                await self._revs.load({did_of(event) for event in events})
-                await self._identities.load(
-                    {did_of(event) for event in events if not self._revs.includes(did_of(event), event.rev)}
-                )
+                await self._revs.load({did for did, _ in revs})
+                await self._identities.load({did for did, rev in revs if not self._revs.includes(did, rev)})
                 return
             except DATABASE_ERRORS as error:
                 if remedy(error) is not Remedy.RETRY:
@@ -137,11 +136,11 @@ class Verifier:
         did = did_of(event)
         if self._revs.includes(did, event.rev):
             self._metrics.verified["stale"] += 1
-            return left._replace(event=assumed_stale(event))
+            return Placed(left.ticket, assumed_stale(event), left.answered)
         if left.answered is None and self._identities.is_stale(did) and self._wait(left, Question(did, lane, event, news=True)):
             return None
         judged = self._proven(lane, left, event)
-        return None if judged is None else left._replace(event=judged)
+        return None if judged is None else Placed(left.ticket, judged, left.answered)
 
     def _proven(self, lane: Lane, placed: Placed, event: Provable) -> RepoEvent | None:
         did = did_of(event)
@@ -153,7 +152,7 @@ class Verifier:
             if placed.answered is None and self._wait(placed, Question(did, lane, event, PATIENCE)):
                 return None
             return self._refused(refused(event, Failure.UNPROVEN, "its account's key is not known yet"))
-        if not isinstance(key, K256Key | P256Key | None):
+        if isinstance(key, NoIdentity):
             return self._refused(refused(event, Failure.NO_IDENTITY, key.reason))
         # Without a key in any case: only a tree that is proven lets one signature prove what came before it.
         full = self._level == "full" or key is None

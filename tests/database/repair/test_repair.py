@@ -54,6 +54,7 @@ from unified_indexer.database.repair.steps import Word
 from unified_indexer.embedded.server import PostgresServer
 from unified_indexer.protocol.events import Verdict
 from unified_indexer.selection import Selection
+from unified_indexer.shares import Share
 
 LATER = 1_000  # seconds after START, and the seq of that time: after all that the records say of their own
 BY_COMMIT = re.compile(r'"commit_(rev|seq|time)": [^,]*, ')
@@ -277,6 +278,25 @@ async def test_two_workers_do_not_repair_one_repo(worker: Worker) -> None:
     assert (await written(worker, claim, Whole(rev_at(LATER), REPO))).word is Word.LOST
     assert await worker.value("SELECT count(*) FROM posts") == 0
     assert (await written(worker, again.claim, Whole(rev_at(LATER), REPO))).word is Word.OK
+
+
+@pytest.mark.promise(4)
+@pytest.mark.parametrize("shares", [1, 2, 63])
+async def test_each_share_repairs_its_own_accounts_and_nobody_s_are_left(worker: Worker, shares: int) -> None:
+    """By the hash that divides the stream."""
+    dids = [f"did:plc:{number}" for number in range(200)] + ["did:web:é.test", "did:web:" + "x" * 240]
+    await queue.want(worker.connection, dids, "chosen", queue.CHOSEN)
+    host = await queue.host_id(worker.connection, "https://pds.test")
+    await worker.connection.execute("UPDATE unified_worker.repairs SET host = $1 WHERE did LIKE '%5'", host)
+    found: list[str] = []
+    for share in Share(1, shares).siblings():
+        taken = [
+            *await queue.claim(worker.connection, share.service("r"), 300, share),
+            *await queue.claim_at(worker.connection, share.service("r"), 300, host, share),
+        ]
+        assert all(share.takes(one.did) for one in taken)
+        found += [one.did for one in taken]
+    assert sorted(found) == sorted(dids)
 
 
 @pytest.mark.promise(6)

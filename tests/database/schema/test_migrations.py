@@ -24,6 +24,7 @@ STEPS = {
     "0010_backfill_minutes.sql": "9e0e4cbedbaa403e",
     "0011_outbox.sql": "ae46726b6107890c",
     "0012_frames_size.sql": "7bf241fd0614a77c",
+    "0013_repair_shares.sql": "8ca96d3bdc439522",
 }
 
 

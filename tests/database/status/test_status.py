@@ -344,7 +344,14 @@ def test_a_relay_whose_worker_was_killed() -> None:
     now = datetime(2026, 7, 1, tzinfo=UTC)
     run = PastRun(now, now, stopped_at=None, how=None, version="1", host="h", pid=1, counts={})
     relay = Relay(
-        *("r", "7", now - timedelta(hours=2), None), running=None, runs=[run], gaps=0, last_gaps=[], standbys=0, keeper=False
+        *("r", "7", now - timedelta(hours=2), None),
+        running=None,
+        runs=[run],
+        gaps=0,
+        last_gaps=[],
+        standbys=0,
+        keeper=False,
+        workers=0,
     )
     report = Status(
         now=now,
@@ -384,9 +391,19 @@ def test_a_relay_whose_worker_was_killed() -> None:
     paused = replace(report, fetching=replace(report.fetching, paused=True))
     assert "paused; 1,234 repos are left" in status_text(paused)
     runs = [run, replace(run, how="x", stopped_at=now)]
-    alive = replace(report, relays=[replace(relay, running=LockHolder(5, None, None), runs=runs)])
+    alive = replace(report, relays=[replace(relay, running=LockHolder(5, None, None), runs=runs, workers=1)])
     assert "running since 2026-07-01 00:00:00: version 1, process 1 on h" in status_text(alive)
     assert "2026-07-01 00:00:00, x" in status_text(alive)
+    newest = replace(run, started_at=now + timedelta(hours=1), updated_at=now + timedelta(hours=2), pid=3)
+    killed = replace(run, started_at=now + timedelta(hours=1), pid=2)
+    oldest = replace(run, updated_at=now + timedelta(hours=2))
+    several = replace(
+        report, relays=[replace(relay, running=LockHolder(5, None, None), runs=[newest, killed, oldest], workers=2)]
+    )
+    assert "2 share the partitions; one is running since 2026-07-01 01:00:00: version 1, process 3 on h" in status_text(several)
+    assert "cut off from the database; last seen 2026-07-01 00:00:00" in status_text(several)
+    all_run = replace(several, relays=[replace(several.relays[0], runs=[newest, oldest])])
+    assert "cut off" not in status_text(all_run)
     keeper = replace(report, relays=[replace(relay, keeper=True)])
     assert "keeper" not in status_text(alive)
     assert "it does for all shares what is done once" in status_text(keeper)

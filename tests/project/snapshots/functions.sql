@@ -2540,6 +2540,9 @@ DECLARE
   v_refused text[] := ARRAY(SELECT o.uri FROM unnest(p_kind, p_uri) AS o (kind, uri) WHERE o.kind = -1);
   v_sorted boolean := (SELECT min(v.tables_by) = 'worker' FROM unified_worker.schema_version AS v);
 BEGIN
+  IF v_sorted THEN
+    SET LOCAL plan_cache_mode = force_generic_plan;  -- until the function ends
+  END IF;
   p_places := '{}';
   p_gone := '{}';
   p_gone_kinds := '{}';
@@ -2702,7 +2705,8 @@ BEGIN
       WHERE o.kind = 12476),
     mine AS MATERIALIZED (
       SELECT m.* FROM unnest(p_did, p_first, p_end) AS x (did, first, last) CROSS JOIN LATERAL (
-        SELECT replace(t.post_uri, '/app.bsky.feed.post/', '/app.bsky.feed.postgate/') AS record_uri, t.* FROM public.post_gates AS t WHERE (NOT v_sorted OR t.post_uri >= 'at://' || x.did || '/' AND t.post_uri < 'at://' || x.did || '0') AND (replace(t.post_uri, '/app.bsky.feed.post/', '/app.bsky.feed.postgate/')) COLLATE "C" >= x.first AND (replace(t.post_uri, '/app.bsky.feed.post/', '/app.bsky.feed.postgate/')) COLLATE "C" < x.last OFFSET 0) AS m),
+        SELECT replace(t.post_uri, '/app.bsky.feed.post/', '/app.bsky.feed.postgate/') AS record_uri, t.* FROM public.post_gates AS t WHERE v_sorted AND t.post_uri >= 'at://' || x.did || '/' AND t.post_uri < 'at://' || x.did || '0' AND (replace(t.post_uri, '/app.bsky.feed.post/', '/app.bsky.feed.postgate/')) COLLATE "C" >= x.first AND (replace(t.post_uri, '/app.bsky.feed.post/', '/app.bsky.feed.postgate/')) COLLATE "C" < x.last
+        UNION ALL SELECT replace(t.post_uri, '/app.bsky.feed.post/', '/app.bsky.feed.postgate/') AS record_uri, t.* FROM public.post_gates AS t WHERE NOT v_sorted AND (replace(t.post_uri, '/app.bsky.feed.post/', '/app.bsky.feed.postgate/')) COLLATE "C" >= x.first AND (replace(t.post_uri, '/app.bsky.feed.post/', '/app.bsky.feed.postgate/')) COLLATE "C" < x.last OFFSET 0) AS m),
     gone AS (
       SELECT m.record_uri FROM mine AS m
       WHERE m.record_uri <> ALL (v_refused) AND NOT EXISTS (SELECT FROM said AS s WHERE s.uri = m.record_uri))

@@ -12,7 +12,6 @@ from unified_indexer.database.status.results import (
     Fetching,
     Gap,
     Letters,
-    LockHolder,
     PastRun,
     Publishing,
     Relay,
@@ -171,15 +170,14 @@ def _since(time: datetime | None) -> str:
 def _relay(relay: Relay, now: datetime, *, known: bool) -> list[str]:
     """`known`: whether this server would know of a worker that runs."""
     runs = relay.runs
-    at_work = (relay.running is not None or not known) and bool(runs) and runs[0].stopped_at is None
-    run = runs[0] if at_work else None
-    lines = [_line("worker", _worker(relay.running, run) if known else _unknown(run, now))]
+    at_work = _at_work(runs, relay.workers if known else 1)
+    run = at_work[0] if at_work else None
+    lines = [_line("worker", _worker(relay, run) if known else _unknown(run, now))]
     if relay.keeper:
-        lines.append(_line("keeper", "it does for all shares what is done once: wipes, repairs, counts"))
+        lines.append(_line("keeper", "it does for all shares what is done once: wipes, finding repos, counts"))
     if relay.standbys:
         lines.append(_line("standby", f"{number(relay.standbys)}, to take its place when it ends"))
-    over = runs[1:] if at_work else runs
-    if over:
+    if over := [run for run in runs if run not in at_work]:
         lines.append(_line("last stop", _stop(over[0])))
     if relay.cursor is None:
         lines.append(_line("cursor", "none is stored"))
@@ -195,12 +193,20 @@ def _relay(relay: Relay, now: datetime, *, known: bool) -> list[str]:
     return lines
 
 
-def _worker(running: LockHolder | None, run: PastRun | None) -> str:
-    if running is None:
+def _at_work(runs: Sequence[PastRun], workers: int) -> list[PastRun]:
+    """The runs of the `workers` that run now. Each of them says so every few seconds; who was killed said so longest ago."""
+    if not runs or runs[0].stopped_at is not None:
+        return []
+    return sorted((run for run in runs if run.stopped_at is None), key=lambda run: run.updated_at, reverse=True)[:workers]
+
+
+def _worker(relay: Relay, run: PastRun | None) -> str:
+    if relay.running is None:
         return "not running"
     if run is None:
-        return f"starting (the database's process {running.pid} holds its lock)"
-    return f"running since {instant(run.started_at)}: version {run.version}, process {run.pid} on {run.host}"
+        return f"starting (the database's process {relay.running.pid} holds its lock)"
+    told = f"running since {instant(run.started_at)}: version {run.version}, process {run.pid} on {run.host}"
+    return told if relay.workers == 1 else f"{relay.workers} share the partitions; one is {told}"
 
 
 def _unknown(run: PastRun | None, now: datetime) -> str:

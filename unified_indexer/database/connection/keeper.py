@@ -1,4 +1,4 @@
-"""The keeper: of all shares' workers the one that does what is done once for a database (wipes, repairs, what waits, counts).
+"""The keeper: of all shares' workers the one that does what is done once for a database (wipes, finding repos, what waits).
 
 One lock more in the session of the worker's own: it ends with that, and the next one that asks has it.
 """

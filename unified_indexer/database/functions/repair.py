@@ -36,7 +36,7 @@ COMPARED = """\
       WHERE o.kind = {put}),
     mine AS MATERIALIZED (
       SELECT m.* FROM unnest(p_did, p_first, p_end) AS x (did, first, last) CROSS JOIN LATERAL (
-        SELECT {record_uri} AS record_uri, t.* FROM {table} AS t WHERE {range}{waiting} OFFSET 0) AS m),
+        {rows}{waiting} OFFSET 0) AS m),
     gone AS (
       SELECT m.record_uri FROM mine AS m
       WHERE m.record_uri <> ALL (v_refused) AND NOT EXISTS (SELECT FROM said AS s WHERE s.uri = m.record_uri))
@@ -49,6 +49,7 @@ COMPARED = """\
     p_gone := p_gone || v_gone;
     p_gone_kinds := p_gone_kinds || array_fill({delete}::smallint, ARRAY[cardinality(v_gone)]);
   END IF;"""
+ROWS = "SELECT {record_uri} AS record_uri, t.* FROM {table} AS t WHERE {condition}"
 # What waits for its unique key is compared as the row that it would be.
 WAITING = """
       UNION ALL SELECT d.uri, t.* FROM unified_worker.duplicate_records AS d,
@@ -70,23 +71,28 @@ def compared(text: RecordTypeSql) -> str:
         present = [_same(column, f"t.{column.name}") for column in text.columns if _is_the_record_s(column)]
         kept = [_same(column, f"unified_worker.{record_type.table}_{column.name}(t.{record_type.key})") for column in text.kept]
         same = " AND ".join((*present, *kept))
+    found = (ROWS.format(**names, record_uri=record_type.record_uri, condition=one) for one in _ranges(record_type))
     waiting = WAITING.format(**names) if record_type.unique else ""
-    return COMPARED.format(**names, record_uri=record_type.record_uri, range=_range(record_type), waiting=waiting, same=same)
+    return COMPARED.format(**names, rows="\n        UNION ALL ".join(found), waiting=waiting, same=same)
 
 
-def _range(record_type: RecordType) -> str:
-    """The condition by which the author's rows of a slice are found: by the key where that is in the order of bytes."""
+def _ranges(record_type: RecordType) -> list[str]:
+    """The conditions by which the author's rows of a slice are found, each row by one: by the key where that is in the order of
+    bytes. One plan serves for all ranges, so each condition names the index by itself."""
     within = f'({record_type.record_uri}) COLLATE "C" >= x.first AND ({record_type.record_uri}) COLLATE "C" < x.last'
     if record_type.author is None:
         if record_type.key == "uri":
-            return within
+            return [within]
         # The key is another record's of the account.
         first, last = (f"'at://' || x.did || '{after}'" for after in "/0")
-        return f"(NOT v_sorted OR t.{record_type.key} >= {first} AND t.{record_type.key} < {last}) AND {within}"
+        return [
+            f"v_sorted AND t.{record_type.key} >= {first} AND t.{record_type.key} < {last} AND {within}",
+            f"NOT v_sorted AND {within}",
+        ]
     mine = f"t.{record_type.author} = x.did"
     if record_type.key == "uri":
-        return f"(v_sorted OR {mine}) AND {within}"
-    return f"{mine} AND {within}" + (f" AND ({record_type.filled})" if record_type.row_stays else "")
+        return [f"(v_sorted OR {mine}) AND {within}"]
+    return [f"{mine} AND {within}" + (f" AND ({record_type.filled})" if record_type.row_stays else "")]
 
 
 def _is_the_record_s(column: Column) -> bool:

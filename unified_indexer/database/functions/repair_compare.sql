@@ -7,7 +7,8 @@
 -- repos do not have any more. p_words: of each repo what `repair_check` says.
 -- Letters of what a repo tells anew are closed, so that no retry brings back what was before; not of records that are there as
 -- they were when a repair kept them, and none where p_rev is null.
--- Every plan is made for its own ranges: whatever the planner knows of the table, it reads no more than that.
+-- Where keys are in the order of bytes, one plan serves for all ranges: making one took longer than comparing. Elsewhere every
+-- plan is made for its own ranges: whatever the planner knows of the table, it reads no more than that.
 CREATE OR REPLACE FUNCTION unified_worker.repair_compare(
   p_did text[], p_claim int[], p_rev text[], p_first text[], p_end text[], p_kinds smallint[],
   p_kind smallint[], p_uri text[], p_cid text[], p_subject text[], p_subject_cid text[], p_created_at timestamptz[],
@@ -19,6 +20,9 @@ DECLARE
   v_refused text[] := ARRAY(SELECT o.uri FROM unnest(p_kind, p_uri) AS o (kind, uri) WHERE o.kind = {refused});
   v_sorted boolean := (SELECT min(v.tables_by) = 'worker' FROM unified_worker.schema_version AS v);
 BEGIN
+  IF v_sorted THEN
+    SET LOCAL plan_cache_mode = force_generic_plan;  -- until the function ends
+  END IF;
   p_places := '{}';
   p_gone := '{}';
   p_gone_kinds := '{}';

@@ -5,9 +5,9 @@
 -- {written}: for each record type, its rows and what follows from them.
 -- {counted}: counts what the variables {counts} hold, of all types together.
 
--- p_of: of each record, the place of its repo in p_did. p_times: when its commit came, as far as its key tells. p_quiet: nobody is
--- to be told of it. p_words: of each repo what `repair_check` says; p_left: the places of records that a set can't write: their
--- row or their unique key is there, or they wait for one, or a newer commit touched them.
+-- p_of: of each record, the place of its repo in p_did. p_times: when its commit came, as far as its key tells. p_quiet: false
+-- where somebody is to be told of it. p_words: of each repo what `repair_check` says; p_left: the places of records that a set
+-- can't write: their row or their unique key is there, or they wait for one, or a newer commit touched them.
 -- p_looks: somebody else's rows are to be looked for.
 CREATE OR REPLACE FUNCTION unified_worker.repair_set(
   p_did text[], p_claim int[], p_rev text[], p_looks boolean, p_of int[], p_kind smallint[], p_uri text[], p_cid text[],

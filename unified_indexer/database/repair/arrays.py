@@ -25,10 +25,9 @@ def dates(path: str, created_at: datetime | None, terms: Terms) -> Dates:
     """As a record's key tells, which clients make as they write; not after the repo's newest commit. Without such a key as
     the record says, if that is past."""
     rkey = path.partition("/")[2]
-    keyed = tid_time(rkey) if is_tid(rkey) else None
-    if keyed is not None and keyed < EARLIEST:
-        keyed = None
-    came = keyed or created_at or terms.at
+    came = tid_time(rkey) if is_tid(rkey) else None
+    if came is None or came < EARLIEST:
+        came = created_at or terms.at
     said = created_at if created_at is not None and created_at < came else came
     quiet = terms.tell_after is None or said <= terms.tell_after
     return Dates(came if came <= terms.at else terms.at, quiet)
@@ -42,8 +41,10 @@ def comparison(parts: Sequence[Part]) -> list[object]:
     return [*_columns(slices, 5), kinds, *_columns(rows, 7)]
 
 
-def _columns(rows: Sequence[tuple[object, ...]], width: int) -> list[list[object]]:
-    return [list(column) for column in zip(*rows, strict=True)] or [[] for _ in range(width)]
+def _columns(rows: Sequence[tuple[object, ...]], width: int) -> list[Sequence[object]]:
+    """The columns. One without values is empty: `unnest` fills it up, and each null would cost as much as a text to send."""
+    columns = list(zip(*rows, strict=True)) or [()] * width
+    return [() if column.count(None) == len(column) else column for column in columns]
 
 
 def _compared(one: Put | Refusal, terms: Terms) -> tuple[object, ...]:
@@ -107,7 +108,8 @@ def new(of: int, put: Put, terms: Terms) -> New | None:
     rest = None if row.rest is None else json.dumps(row.rest)
     cid = libipld.encode_cid(put.cid)
     created_at = row.created_at or came
-    return New(of, put, (of + 1, put.kind, put.uri, cid, row.subject, row.subject_cid, created_at, rest, came, quiet))
+    told = None if quiet else False  # most are quiet, and columns without values cost nothing
+    return New(of, put, (of + 1, put.kind, put.uri, cid, row.subject, row.subject_cid, created_at, rest, came, told))
 
 
 def setting(parts: Sequence[Part], records: Sequence[New]) -> list[object]:

@@ -6,7 +6,7 @@ A set is committed before others' rows are looked for, and no repo is settled be
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -48,6 +48,7 @@ class Tables:
     def __init__(self, pool: DatabasePool) -> None:
         self._pool = pool
         self._turn = asyncio.Lock()
+        self._set_turn = asyncio.Lock()  # whose set it is, until others' rows have been looked for
 
     async def bring(self, parts: Sequence[Part], *, look_at_all: frozenset[str]) -> list[Brought]:
         """Bring in a slice of each of these repos, in the order of their DIDs. `look_at_all`: of these repos also those records
@@ -74,7 +75,10 @@ class Tables:
         self, parts: Sequence[Part], found: Sequence[Differences], brought: Sequence[Brought], look_at_all: frozenset[str]
     ) -> dict[str, list[Put]]:
         """Writes what is new as a set, and looks for what others' rows have to do with it; returns what must be written on its
-        own, by DID."""
+        own, by DID.
+
+        Nobody's set comes between the two: so each repo is read while another's set is written, not all at one time.
+        """
         alone: dict[str, list[Put]] = {part.terms.did: [] for part in parts}
         looks: list[Put] = []
         records: list[New] = []
@@ -90,25 +94,40 @@ class Tables:
                     alone[terms.did].append(put)
                 else:
                     records.append(record)
-        if records:
-            repos = [parts[place] for place in writing]
-            try:
-                words, left = await self.patiently(lambda on: steps.write_set(on, repos, records))
-            except Refused:  # which of them it is, is found out one by one
-                words, left = [Word.OK] * len(repos), frozenset(range(len(records)))
-            for place, word in zip(writing, words, strict=True):
-                brought[place].word = word
-            for number, record in enumerate(records):
-                one = brought[writing[record.of]]
-                if number in left:
-                    alone[parts[writing[record.of]].terms.did].append(record.put)
-                elif one.word is Word.OK:
-                    one.counts["put"] += 1
-                    if record.put.kind in LOOKING:
-                        looks.append(record.put)
-        if looks:
-            await self.patiently(lambda on: steps.look(on, looks))
+        if not records and not looks:
+            return alone
+        async with self._set_turn:
+            if records:
+                looks += await self._write_set(
+                    [parts[place] for place in writing], [brought[place] for place in writing], records, alone
+                )
+            if looks:
+                await self.patiently(lambda on: steps.look(on, looks))
+        await asyncio.sleep(0)  # the next set goes out, and we work while the database does
         return alone
+
+    async def _write_set(
+        self, parts: Sequence[Part], brought: Sequence[Brought], records: Sequence[New], alone: Mapping[str, list[Put]]
+    ) -> list[Put]:
+        """Writes a set, and adds to `alone` what it left out; returns its records that have to do with others' rows."""
+        looks: list[Put] = []
+        try:
+            words, left = await self.patiently(lambda on: steps.write_set(on, parts, records))
+        except Refused:  # which of them it is, is found out one by one
+            words, left = [Word.OK] * len(parts), frozenset(range(len(records)))
+        for one, word in zip(brought, words, strict=True):
+            one.word = word
+        written = [0] * len(parts)
+        for number, record in enumerate(records):
+            if number in left:
+                alone[parts[record.of].terms.did].append(record.put)
+            elif brought[record.of].word is Word.OK:
+                written[record.of] += 1
+                if record.put.kind in LOOKING:
+                    looks.append(record.put)
+        for one, count in zip(brought, written, strict=True):
+            one.counts["put"] += count
+        return looks
 
     async def _refuse(self, part: Part, refusal: Refusal, brought: Brought) -> None:
         if brought.word is Word.OK and part.rev is not None:
@@ -148,7 +167,9 @@ class Tables:
         while True:
             try:
                 async with self._turn, self._pool.connection() as connection:
-                    return await step(connection)
+                    result = await step(connection)
+                await asyncio.sleep(0)  # the next call goes out, and we work while the database does
+                return result
             except DATABASE_ERRORS as error:
                 match remedy(error):
                     case Remedy.DATA:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from unified_indexer.database.connection.sessions import Connection
 from unified_indexer.database.functions.repair import BACKFILL, LEASE
 from unified_indexer.database.repair.steps import Claim
+from unified_indexer.shares import WHOLE, Share
 
 # Who asks again gets what is nearer: an operator's wish comes before a backfill, and ends a wait.
 WANT = """
@@ -53,8 +54,9 @@ FROM (
 WHERE p.did = x.did
 RETURNING p.did, p.claim, p.why, p.check_only, p.failures, p.host
 """
-CLAIM_BY_DOCUMENT = CLAIM.format(which="host IS NULL AND NOT check_only")
-CLAIM_AT_HOST = CLAIM.format(which="host = $3 AND NOT check_only")
+OWN = "hash % $3 = $4 AND NOT check_only"
+CLAIM_BY_DOCUMENT = CLAIM.format(which=f"host IS NULL AND {OWN}")
+CLAIM_AT_HOST = CLAIM.format(which=f"host = $5 AND {OWN}")
 CLAIM_ONE = CLAIM.format(which="did = $3")
 
 ASKED, MISSING, CHOSEN, NETWORK = 0, 10, BACKFILL, 30
@@ -117,14 +119,16 @@ async def lacking(connection: Connection, after: str, most: int) -> list[str]:
     return [row["did"] for row in await connection.fetch(LACKING, after, most)]
 
 
-async def claim(connection: Connection, holder: str, most: int) -> list[Claimed]:
-    """Take some of those whose time has come, and whose DID documents say where they are."""
-    return [Claimed(*row) for row in await connection.fetch(CLAIM_BY_DOCUMENT, holder, most)]
+async def claim(connection: Connection, holder: str, most: int, share: Share = WHOLE) -> list[Claimed]:
+    """Take some of the share's whose time has come, and whose DID documents say where they are."""
+    rows = await connection.fetch(CLAIM_BY_DOCUMENT, holder, most, share.of, share.number - 1)
+    return [Claimed(*row) for row in rows]
 
 
-async def claim_at(connection: Connection, holder: str, most: int, host: int) -> list[Claimed]:
-    """Take some of those that this host listed."""
-    return [Claimed(*row) for row in await connection.fetch(CLAIM_AT_HOST, holder, most, host)]
+async def claim_at(connection: Connection, holder: str, most: int, host: int, share: Share = WHOLE) -> list[Claimed]:
+    """Take some of the share's that this host listed."""
+    rows = await connection.fetch(CLAIM_AT_HOST, holder, most, share.of, share.number - 1, host)
+    return [Claimed(*row) for row in rows]
 
 
 async def claim_one(connection: Connection, holder: str, did: str) -> Claimed | None:

@@ -111,24 +111,39 @@ def slices(parts: Iterable[Sequence[Stored]], terms: Terms) -> Iterator[Slice]:
 
 
 def _slice(first: str, end: str, records: Sequence[Stored], terms: Terms) -> Slice:
-    read = [_read(record, terms) for record in records if terms.selection.takes_collection(record.path.partition("/")[0])]
+    """The records, as far as they are needed to compare them."""
+    prefix = f"at://{terms.did}/"
+    read: list[Put | Refusal] = []
+    collection, (kind, record_type), taken, by_cids = "", OTHER, False, False
+    for record in records:
+        path = record.path
+        name, _, rkey = path.partition("/")
+        if name != collection:  # those of one collection come together
+            collection, (kind, record_type) = name, KINDS.get(name, OTHER)
+            taken, by_cids = terms.selection.takes_collection(name), kind in BY_CID
+        if not taken:
+            continue
+        uri = prefix + path
+        if by_cids:
+            read.append(Put(kind, record_type, path, uri, record.cid, record.block))
+        else:
+            read.append(_with_row(kind, record_type, path, RecordAddress(terms.did, rkey, uri), record.cid, record.block, name))
     return Slice(first, end, read, len(read) < len(records))
-
-
-def _read(record: Stored, terms: Terms) -> Put | Refusal:
-    """The record, as far as it is needed to compare it."""
-    path = record.path
-    kind, record_type = KINDS.get(path[: path.index("/")], OTHER)
-    put = Put(kind, record_type, path, f"at://{terms.did}/{path}", record.cid, record.block)
-    return put if kind in BY_CID else with_row(put, terms)
 
 
 def with_row(put: Put, terms: Terms) -> Put | Refusal:
     """The record with its row, or why it can't be written."""
     collection, _, rkey = put.path.partition("/")
+    return _with_row(put.kind, put.type, put.path, RecordAddress(terms.did, rkey, put.uri), put.cid, put.block, collection)
+
+
+def _with_row(
+    kind: int, record_type: RecordType, path: str, at: RecordAddress, cid: bytes, block: bytes, collection: str
+) -> Put | Refusal:
     try:
-        if put.type.rkey not in (None, rkey):
-            raise Rejected("bad_rkey", f"{rkey} is not {put.type.rkey}")
-        return put._replace(row=row_of(put.type, to_json_form(put.block), RecordAddress(terms.did, rkey, put.uri), collection))
+        if record_type.rkey not in (None, at.rkey):
+            raise Rejected("bad_rkey", f"{at.rkey} is not {record_type.rkey}")
+        row = row_of(record_type, to_json_form(block), at, collection)
     except Rejected as refusal:
-        return Refusal(put.path, libipld.encode_cid(put.cid), refusal.reason, refusal.detail)
+        return Refusal(path, libipld.encode_cid(cid), refusal.reason, refusal.detail)
+    return Put(kind, record_type, path, at.uri, cid, block, row)

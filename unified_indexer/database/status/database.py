@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from unified_indexer.backfill.eta import eta
+from unified_indexer.config.stream_url import PARTITIONS
 from unified_indexer.database.background.sizes import Size, measure
 from unified_indexer.database.connection.lock import keeper_key, lock_key, standby_key
 from unified_indexer.database.connection.sessions import Connection
@@ -30,6 +31,7 @@ from unified_indexer.database.status.results import (
     Table,
 )
 from unified_indexer.database.write import outbox
+from unified_indexer.shares import Share
 
 GAPS_SHOWN = 5  # a relay
 WIPES_SHOWN = 5
@@ -40,36 +42,38 @@ GROWTH_SECONDS = 600.0  # and at least: less says nothing
 
 NOW = "SELECT now()"
 REPLICA = "SELECT pg_last_xact_replay_timestamp() WHERE pg_is_in_recovery()"
-# The partitions of a stream's server are one: its cursor is the least of theirs.
-RELAYS = """
+# The partitions of a stream's server are one relay: its cursor is the least of theirs, its gaps are those of all.
+WHOLE = Share(0, PARTITIONS).service("")
+FOLDED = f"regexp_replace(service, '#[0-9]+/{PARTITIONS}$', '{WHOLE}')"
+RELAYS = f"""
 SELECT service, c.cursor, c.last_event_time::timestamptz AS last_event_time, c.updated_at::timestamptz AS saved_at
 FROM (
-  SELECT DISTINCT ON (1) regexp_replace(service, '#[0-9]+/64$', '#0/64') AS service, cursor, last_event_time, updated_at
-  FROM {schema}.firehose_cursor ORDER BY 1, length(cursor), cursor
+  SELECT DISTINCT ON (1) {FOLDED} AS service, cursor, last_event_time, updated_at
+  FROM {{schema}}.firehose_cursor ORDER BY 1, length(cursor), cursor
 ) AS c FULL JOIN (
-  SELECT service FROM unified_worker.runs UNION SELECT service FROM unified_worker.gaps) AS r USING (service)
+  SELECT {FOLDED} AS service FROM unified_worker.runs UNION SELECT {FOLDED} FROM unified_worker.gaps) AS r USING (service)
 ORDER BY service
 """
 RUNS = """
 SELECT started_at, updated_at, stopped_at, how, version, host, pid, counts
-FROM unified_worker.runs WHERE service = $1 ORDER BY started_at DESC LIMIT 2
+FROM unified_worker.runs WHERE service = $1 ORDER BY started_at DESC LIMIT $2
 """
 # A user without the right to see others' sessions still sees their locks.
-HOLDER = """
+HOLDERS = """
 SELECT l.pid, a.backend_start AS connected_at, host(a.client_addr) AS address
 FROM pg_catalog.pg_locks AS l LEFT JOIN pg_catalog.pg_stat_activity AS a USING (pid)
 WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
   AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
-  AND ((l.classid::bigint << 32) | l.objid::bigint) = $1 AND l.mode = 'ExclusiveLock'
+  AND ((l.classid::bigint << 32) | l.objid::bigint) = $1 AND l.mode = $2 ORDER BY l.pid
 """
 STANDBYS = """
 SELECT count(*) FROM pg_catalog.pg_locks AS l WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
   AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
   AND ((l.classid::bigint << 32) | l.objid::bigint) = $1
 """
-GAPS = """
+GAPS = f"""
 SELECT reason, after_seq, after_time, upto_seq, upto_time, noticed_at, count(*) OVER () AS gaps
-FROM unified_worker.gaps WHERE service = $1 ORDER BY id DESC LIMIT $2
+FROM unified_worker.gaps WHERE {FOLDED} = $1 ORDER BY id DESC LIMIT $2
 """
 LETTERS = """
 SELECT reason, count(*) AS letters, count(*) FILTER (WHERE frame_sha256 IS NULL) AS frameless
@@ -142,19 +146,22 @@ async def status(connection: Connection, schema: str) -> Status:
 
 async def _relay(connection: Connection, stored: Mapping[str, Any]) -> Relay:
     service = stored["service"]
-    # Of a stream's server each worker has some partitions, and all hold the lock of their number.
-    lock = service.replace("#0/", "#/") if service.endswith("#0/64") else service
-    holder = await connection.fetchrow(HOLDER, lock_key(lock))
-    keeper = await connection.fetchrow(HOLDER, keeper_key(service.partition("#")[0]))
+    # Of a stream's server each worker has some partitions, and all hold the lock of their number together.
+    parts = service.endswith(WHOLE)
+    lock, mode = (service.replace("#0/", "#/"), "ShareLock") if parts else (service, "ExclusiveLock")
+    holders = await connection.fetch(HOLDERS, lock_key(lock), mode)
+    keepers = await connection.fetch(HOLDERS, keeper_key(service.partition("#")[0]), "ExclusiveLock")
+    runs = await connection.fetch(RUNS, service, len(holders) + 1)
     gaps = await connection.fetch(GAPS, service, GAPS_SHOWN)
     return Relay(
         **stored,
-        running=None if holder is None else LockHolder(*holder),
-        runs=[PastRun(*row[:-1], counts=json.loads(row["counts"])) for row in await connection.fetch(RUNS, service)],
+        running=LockHolder(*holders[0]) if holders else None,
+        runs=[PastRun(*row[:-1], counts=json.loads(row["counts"])) for row in runs],
         gaps=gaps[0]["gaps"] if gaps else 0,
         last_gaps=[Gap(*row[:-1]) for row in gaps],
         standbys=await connection.fetchval(STANDBYS, standby_key(service)),
-        keeper=holder is not None and keeper is not None and holder["pid"] == keeper["pid"],
+        keeper=bool({row["pid"] for row in holders} & {row["pid"] for row in keepers}),
+        workers=len(holders),
     )
 
 

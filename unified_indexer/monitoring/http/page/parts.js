@@ -130,7 +130,7 @@ function showShares() {
   $("shares-card").hidden = !now.shares.length;
   showRows($("shares"), now.shares.map(({ lag, works, keeper }, at) => [
     `${at + 1} of ${now.shares.length}${at + 1 === now.share ? " (this worker)" : ""}`, duration(lag), !works,
-    works ? (keeper ? "Does for all what is done once: wipes, repairs, counts." : "") : "No worker has this share.", "",
+    works ? (keeper ? "Does for all what is done once: wipes, finding repos, counts." : "") : "No worker has this share.", "",
   ]));
 }
 
