@@ -120,13 +120,15 @@ async def run(
             ingester = None
             if through is not None:
                 given["RELAY_URL"] = through.url(given["RELAY_URL"])
-                ingester = children.enter_context(child("ingester", [*WORKER, "ingest"], folder, given))
             workers = [
                 children.enter_context(child(f"share-{share.replace('/', '-')}", WORKER, folder, given | {"SHARE": share}))
                 for share in shares
             ]
             for worker in workers:
                 await worker.said("(Connected to)")
+            if through is not None:  # last, because all that it does from here on is to be measured
+                ingester = children.enter_context(child("ingester", [*WORKER, "ingest"], folder, given))
+                await ingester.said("(Connected to)")
             cursors = PARTITIONS if through is not None else len(shares)
             cost = await _watch(server, url, load, workers, ingester, through or publish, last, cursors)
             if through is None:
