@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import shutil
 import subprocess
 import tempfile
@@ -89,6 +90,21 @@ class Valkey:
         """Remove what a server that does not run has stored."""
         for path in self._folder.iterdir():
             shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    @property
+    def logged(self) -> int:
+        """How many bytes its log has on the disk: what it acknowledged, and perhaps more."""
+        return self._log.stat().st_size
+
+    def cut(self, size: int) -> None:
+        """Have the log of a server that does not run end there, as after a loss of power."""
+        assert size < self.logged, "nothing would be lost"
+        os.truncate(self._log, size)
+
+    @property
+    def _log(self) -> Path:
+        (path,) = self._folder.glob("appendonlydir/*.incr.aof")
+        return path
 
     async def ask(self, *words: Word) -> Reply:
         """One command's reply, on a connection of its own."""
