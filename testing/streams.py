@@ -57,13 +57,7 @@ class Valkey:
 
     async def start(self) -> None:
         """Start it, with what its folder holds; returns when it answers."""
-        options = [word for name, value in self._options.items() for word in (f"--{name}", value)]
-        if "cluster-enabled" in self._options:  # otherwise 10,000 above its own, which may be no port any more
-            options += ["--cluster-port", str(free_port())]
-        command = [self._program, "--port", str(self.port), "--dir", str(self._folder), *options]
-        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-
-        process = self._process
+        process = self._process = subprocess.Popen(self._command(), stdout=subprocess.DEVNULL)
 
         async def answers() -> bool:
             assert process.poll() is None, "the stream's server has ended at its start"
@@ -78,6 +72,16 @@ class Valkey:
                 writer.close()
 
         await until(answers, "the stream's server answers")
+
+    def _command(self) -> list[str]:
+        if "sentinel" in self._options:  # it writes its settings, so they are in a file
+            path = self._folder / "sentinel.conf"
+            path.write_text(f"port {self.port}\nbind 127.0.0.1\n")
+            return [self._program, str(path), "--sentinel"]
+        options = [word for name, value in self._options.items() for word in (f"--{name}", value)]
+        if "cluster-enabled" in self._options:  # otherwise 10,000 above its own, which may be no port any more
+            options += ["--cluster-port", str(free_port())]
+        return [self._program, "--port", str(self.port), "--dir", str(self._folder), *options]
 
     def kill(self) -> None:
         """kill -9, and wait for its end."""
