@@ -169,6 +169,25 @@ async def tls_front(port: int, certificates: Certificates) -> AsyncGenerator[int
 
 
 @contextlib.asynccontextmanager
+async def over_tls(program: str, certificates: Certificates) -> AsyncGenerator[tuple[Valkey, int]]:
+    """A server, and the port where it is reached over TLS: Redis speaks it itself."""
+    if program != "redis":
+        async with valkey(program) as engine, tls_front(engine.port, certificates) as port:
+            yield engine, port
+        return
+    port = free_port()
+    options = {
+        "tls-port": str(port),
+        "tls-cert-file": str(certificates.server),
+        "tls-key-file": str(certificates.key),
+        "tls-ca-cert-file": str(certificates.authority),
+        "tls-auth-clients": "no",
+    }
+    async with valkey(program, **options) as engine:
+        yield engine, port
+
+
+@contextlib.asynccontextmanager
 async def ingesting(database: str, url: str, **env: str) -> AsyncGenerator[Ingest]:
     """An ingester at work, which ends well. `url`: RELAY_URL. `env`: more settings."""
     config = Config.from_env(settings(database, url, **env))

@@ -41,13 +41,14 @@ def partitions(worker: UnifiedWorker) -> set[int]:
 
 
 @contextlib.asynccontextmanager
-async def nothing_written(database: str) -> AsyncGenerator[Callable[[], Awaitable[bool]]]:
-    """What was read can't be written, until the block ends; whether more wait for that than two workers have connections."""
+async def nothing_written(database: str, others: int) -> AsyncGenerator[Callable[[], Awaitable[bool]]]:
+    """What was read can't be written, until the block ends; whether more wait for that than so many of `running`'s have
+    connections."""
     async with connected(database) as connection, connected(database) as eye:
 
         async def waiting() -> bool:
             query = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
-            return await eye.fetchval(query) > 2 * POOL
+            return await eye.fetchval(query) > others * POOL
 
         async with connection.transaction():
             await connection.execute("LOCK TABLE unified_worker.repos IN EXCLUSIVE MODE")
@@ -100,11 +101,12 @@ async def test_workers_come_and_go_while_the_server_crashes(database: str, tmp_p
             second = await workers.enter_async_context(running(database, url, DB_POOL_SIZE=str(POOL)))
             await until(lambda: len(partitions(first)) == len(partitions(second)) == 32, "two workers have half each")
             async with Quick(tmp_path, **settings(database, url)) as killed:
+                await killed.says("Connected to")
                 await killed.says("Reading 2[0-2] of 64 partitions; workers: 3")
                 await until(lambda: len(partitions(first) | partitions(second)) <= 44, "three workers have a third each")
                 engine.kill()
                 await engine.start()
-                async with nothing_written(database) as waiting:
+                async with nothing_written(database, 2) as waiting:
                     come(goes_on)
                     await until(waiting, "each of the three waits for the database")
                     await until(lambda: killed.output.count("Connected to") == 2, "the third worker reads again")
