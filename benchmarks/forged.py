@@ -19,7 +19,6 @@ from benchmarks.machine import describe
 from benchmarks.processes import START_TIMEOUT, child, child_folder, relay, relay_url
 from benchmarks.stream import MESSAGES
 from benchmarks.throughput import SLOWEST, WORKER, fresh_database
-from relay_simulator import keys
 from relay_simulator.forge.forger import Forger
 from relay_simulator.forge.told import Forged
 from relay_simulator.frames_file import write_frames
@@ -28,13 +27,11 @@ from relay_simulator.hosts.ledger import Ledger
 from relay_simulator.hosts.services import Services
 from relay_simulator.mix import Mix
 from testing.databases import differences
-from testing.forgeries import OUTCOMES, leave_handles_open
+from testing.forgeries import OUTCOMES, learn, leave_handles_open
 from testing.model import Model
 from testing.waiting import until
 from unified_indexer.embedded.programs import EmbeddedPostgres
 from unified_indexer.embedded.server import PostgresServer
-from unified_indexer.identity.store import WRITE, State
-from unified_indexer.protocol.keys import key_bytes, signing_key
 
 SEED = 3
 PER_ACCOUNT = 10  # commits, so that most of them follow on one that was seen
@@ -75,7 +72,7 @@ async def forged(server: PostgresServer, folder: Path, commits: int, one_in: int
     async with fresh_database(server) as url, Services(Ledger(settings)) as services:
         eye = await asyncpg.connect(url)
         try:
-            await _learn(eye, settings)
+            await learn(eye, settings)
             with relay(folder, "--frames", str(path)) as source:
                 given = {"DATABASE_URL": url, "RELAY_URL": await relay_url(source), "CURSOR": "oldest", "HTTP_BIND": ""}
                 with child(
@@ -95,17 +92,6 @@ async def forged(server: PostgresServer, folder: Path, commits: int, one_in: int
             return Result(rate, counts, letters, await differences(url, model))
         finally:
             await eye.close()
-
-
-async def _learn(connection: "asyncpg.Connection[asyncpg.Record]", settings: Settings) -> None:
-    """Has the worker know all keys, as after an import of the directory."""
-    dids = [keys.did(settings.seed, number) for number in range(settings.accounts)]
-    signers = [keys.signer(settings.seed, number) for number in range(settings.accounts)]
-    known = [
-        key_bytes(signing_key(did, keys.did_document(did, "a.test", signer))) for did, signer in zip(dids, signers, strict=True)
-    ]
-    many = len(dids)
-    await connection.execute(WRITE, dids, known, [None] * many, [int(time.time())] * many, [int(State.KNOWN)] * many)
 
 
 def report(result: Result) -> Sequence[str]:

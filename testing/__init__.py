@@ -18,6 +18,7 @@ Servers, databases, workers:
 servers.py             PostgreSQL servers, to use and to kill
 stacks.py              where a program that hangs stands
 failover.py            a primary and its standby, to lose one of them
+machines.py            a second machine, whose cable can be cut
 patroni.py             two servers of which Patroni makes one the leader
 between.py             HAProxy and pgbouncer before a server
 databases.py           questions to a worker's database: cursor, at rest, differences from the model

@@ -1,9 +1,16 @@
 """What becomes of each forgery of the simulator, by the names that the worker gives: the one list that tests go by."""
 
-from typing import NamedTuple
+import time
+from typing import Any, NamedTuple
 
+import asyncpg
+
+from relay_simulator import keys
+from relay_simulator.generator import Settings
 from testing.model import UNDETERMINED, Model
+from unified_indexer.identity.store import WRITE, State
 from unified_indexer.protocol.failures import Failure
+from unified_indexer.protocol.keys import key_bytes, signing_key
 
 
 class Outcome(NamedTuple):
@@ -63,3 +70,14 @@ def leave_handles_open(model: Model) -> None:
     rows = model.expected().rows
     for row in (*rows["users"].values(), *rows["unified_worker.repos"].values()):
         row["handle"] = UNDETERMINED
+
+
+async def learn(connection: "asyncpg.Connection[Any]", settings: Settings) -> None:
+    """Has the worker know the keys of all accounts, as after an import of the directory."""
+    dids = [keys.did(settings.seed, number) for number in range(settings.accounts)]
+    signers = [keys.signer(settings.seed, number) for number in range(settings.accounts)]
+    known = [
+        key_bytes(signing_key(did, keys.did_document(did, "a.test", signer))) for did, signer in zip(dids, signers, strict=True)
+    ]
+    many = len(dids)
+    await connection.execute(WRITE, dids, known, [None] * many, [int(time.time())] * many, [int(State.KNOWN)] * many)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import shutil
 import subprocess
 import tempfile
@@ -56,13 +57,7 @@ class Valkey:
 
     async def start(self) -> None:
         """Start it, with what its folder holds; returns when it answers."""
-        options = [word for name, value in self._options.items() for word in (f"--{name}", value)]
-        if "cluster-enabled" in self._options:  # otherwise 10,000 above its own, which may be no port any more
-            options += ["--cluster-port", str(free_port())]
-        command = [self._program, "--port", str(self.port), "--dir", str(self._folder), *options]
-        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-
-        process = self._process
+        process = self._process = subprocess.Popen(self._command(), stdout=subprocess.DEVNULL)
 
         async def answers() -> bool:
             assert process.poll() is None, "the stream's server has ended at its start"
@@ -78,6 +73,16 @@ class Valkey:
 
         await until(answers, "the stream's server answers")
 
+    def _command(self) -> list[str]:
+        if "sentinel" in self._options:  # it writes its settings, so they are in a file
+            path = self._folder / "sentinel.conf"
+            path.write_text(f"port {self.port}\nbind 127.0.0.1\n")
+            return [self._program, str(path), "--sentinel"]
+        options = [word for name, value in self._options.items() for word in (f"--{name}", value)]
+        if "cluster-enabled" in self._options:  # otherwise 10,000 above its own, which may be no port any more
+            options += ["--cluster-port", str(free_port())]
+        return [self._program, "--port", str(self.port), "--dir", str(self._folder), *options]
+
     def kill(self) -> None:
         """kill -9, and wait for its end."""
         if self._process is not None:
@@ -89,6 +94,21 @@ class Valkey:
         """Remove what a server that does not run has stored."""
         for path in self._folder.iterdir():
             shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    @property
+    def logged(self) -> int:
+        """How many bytes its log has on the disk: what it acknowledged, and perhaps more."""
+        return self._log.stat().st_size
+
+    def cut(self, size: int) -> None:
+        """Have the log of a server that does not run end there, as after a loss of power."""
+        assert size < self.logged, "nothing would be lost"
+        os.truncate(self._log, size)
+
+    @property
+    def _log(self) -> Path:
+        (path,) = self._folder.glob("appendonlydir/*.incr.aof")
+        return path
 
     async def ask(self, *words: Word) -> Reply:
         """One command's reply, on a connection of its own."""
@@ -146,6 +166,25 @@ async def tls_front(port: int, certificates: Certificates) -> AsyncGenerator[int
     server = await asyncio.start_server(connected, "127.0.0.1", 0, ssl=certificates.context())
     async with server:
         yield server.sockets[0].getsockname()[1]
+
+
+@contextlib.asynccontextmanager
+async def over_tls(program: str, certificates: Certificates) -> AsyncGenerator[tuple[Valkey, int]]:
+    """A server, and the port where it is reached over TLS: Redis speaks it itself."""
+    if program != "redis":
+        async with valkey(program) as engine, tls_front(engine.port, certificates) as port:
+            yield engine, port
+        return
+    port = free_port()
+    options = {
+        "tls-port": str(port),
+        "tls-cert-file": str(certificates.server),
+        "tls-key-file": str(certificates.key),
+        "tls-ca-cert-file": str(certificates.authority),
+        "tls-auth-clients": "no",
+    }
+    async with valkey(program, **options) as engine:
+        yield engine, port
 
 
 @contextlib.asynccontextmanager

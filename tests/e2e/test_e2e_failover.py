@@ -7,7 +7,7 @@ import logging
 import re
 import signal
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncGenerator, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,20 +23,17 @@ from testing.failover import (
     LOCK,
     WORKERS,
     Pair,
-    Places,
     cut_off,
-    make_template,
     promote,
     silenced,
     socket_of,
-    started,
     tell,
     url_of,
 )
 from testing.faults.proxy import Proxy, to_socket
 from testing.model import Model
 from testing.processes import Process
-from testing.servers import fast_parent, kill9, server_directory
+from testing.servers import kill9
 from testing.traffic import traffic_of
 from testing.waiting import until
 from testing.workers import settings
@@ -53,19 +50,6 @@ RESUMED = re.compile(r"Resuming \S+ from the stored cursor (\d+)")
 UNFENCED = 3.0  # seconds in which both servers take writes
 SILENCE = 18.0  # seconds until a silent server is left, and three for one more attempt to reach it
 SPARE = 5.0  # seconds that a busy machine may take besides
-
-
-@pytest.fixture(scope="module")
-def places() -> Iterator[Places]:
-    # A runner with a loop factory leaves the current event loop alone, which is pytest-asyncio's.
-    with server_directory(fast_parent()) as folder, asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
-        yield runner.run(make_template(folder))
-
-
-@pytest.fixture
-async def pair(places: Places) -> AsyncIterator[Pair]:
-    async with started(places) as servers:
-        yield servers
 
 
 @dataclass(frozen=True, slots=True)

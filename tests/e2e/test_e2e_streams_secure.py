@@ -13,7 +13,7 @@ from relay_simulator.hosts.services import Services
 from relay_simulator.server import RelayServer
 from testing.processes import ROOT
 from testing.published import Consumer, following
-from testing.streams import ingesting, tls_front, valkey
+from testing.streams import each_program, ingesting, over_tls
 from testing.traffic import traffic_of
 from testing.workers import running, settings
 from tests.e2e.test_e2e_publishing import uris
@@ -34,18 +34,15 @@ def rights(page: str) -> list[str]:
 
 
 @pytest.mark.promise(7)
+@each_program
 async def test_over_tls_with_few_rights_everything_is_proven_and_published(
-    database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str
 ) -> None:
     shape = replace(SMALL, mix=REALISTIC)
     sent = list(Generator(shape).stream(400))
     stream = traffic_of(sent, "full")
     certificates = make_certificates(tmp_path)
-    async with (
-        valkey() as engine,
-        tls_front(engine.port, certificates) as port,
-        RelayServer(stream.frames) as relay,
-    ):
+    async with over_tls(program, certificates) as (engine, port), RelayServer(stream.frames) as relay:
         for user, page in (("reader", "streams.md"), ("publisher", "publishing.md")):
             await engine.ask("ACL", "SETUSER", user, "on", ">p@ss/1", *rights(page))
         url = f"rediss://reader:p%40ss%2F1@localhost:{port}/0?relay={relay.url}"

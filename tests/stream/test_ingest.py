@@ -8,7 +8,6 @@ from testing.databases import connected
 from testing.streams import Valkey, each_program, ingesting, valkey
 from testing.traffic import traffic
 from testing.waiting import until
-from unified_indexer.errors import OperatorError
 from unified_indexer.protocol.events import Account, Commit, Identity, Sync, Unusable
 from unified_indexer.protocol.frames import decode
 from unified_indexer.protocol.proving import did_of
@@ -217,30 +216,6 @@ async def test_a_start_at_a_full_server_waits_for_room(database: str, caplog: py
         assert "takes nothing just now (OOM" in caplog.text
         await engine.ask("CONFIG", "SET", "maxmemory", "64mb")
         await holds(engine, relay.url, stream.last_seq)
-
-
-@pytest.mark.promise(2)
-@pytest.mark.parametrize(
-    ("options", "says"),
-    [
-        ({"maxmemory-policy": "allkeys-lru"}, "set it to noeviction"),
-        ({"cluster-enabled": "yes"}, "a node of a cluster"),
-        ({"requirepass": "hunter2"}, "write user and password into RELAY_URL"),
-    ],
-)
-async def test_a_server_that_can_t_hold_the_stream_is_refused(database: str, options: dict[str, str], says: str) -> None:
-    async with valkey(**options) as engine:
-        with pytest.raises(OperatorError, match=says) as told:
-            async with ingesting(database, engine.url("ws://127.0.0.1:1", ":swordfish" if "requirepass" in options else "")):
-                pass
-        assert "swordfish" not in str(told.value)
-
-
-async def test_another_number_of_partitions_is_refused(database: str, engine: Valkey) -> None:
-    await engine.ask("HSET", "firehose:127.0.0.1:1", "partitions", 8)
-    with pytest.raises(OperatorError, match="has 8 partitions, this version needs 64"):
-        async with ingesting(database, engine.url("ws://127.0.0.1:1")):
-            pass
 
 
 async def test_the_second_of_two_waits_for_the_first(database: str, engine: Valkey, caplog: pytest.LogCaptureFixture) -> None:

@@ -87,7 +87,9 @@ class Engine:
         Raises EngineLost, and OperatorError for what only an operator can correct.
         """
         context = (ssl or tls.create_default_context()) if address.tls else None
-        hello: list[tuple[Word, ...]] = [("SELECT", address.database), ("CLIENT", "SETNAME", "unified-worker")]
+        hello: list[tuple[Word, ...]] = [("CLIENT", "SETNAME", "unified-worker")]
+        if address.database:  # a sentinel knows no SELECT, and is to be named as what it is
+            hello.append(("SELECT", address.database))
         if address.password:
             hello.insert(0, ("AUTH", *([address.user] if address.user else []), address.password))
         try:

@@ -15,7 +15,7 @@ from unified_indexer.stream.server import Server, look
 from unified_indexer.stream.stored import Stored, Unknown
 
 INTERVAL = 1.0  # seconds
-TURN = 15_000  # ms without a sign of life, after which another one fills the stream
+TURN = 13_000  # ms without a sign of life, after which another one, which looks each second, fills the stream: within 15 s
 # An asynchronous standby that takes over has lost some seconds of rows and cursors: what they came from must still be here.
 KEPT = 60.0  # seconds that a frame is kept after PostgreSQL has it
 FULL, ROOMY = 0.90, 0.85  # of the memory: where reading stops, and where it continues

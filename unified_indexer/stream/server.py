@@ -28,7 +28,7 @@ async def look(engine: Engine) -> Server:
     for reply in await engine.ask(("INFO", "server"), ("INFO", "memory"), ("INFO", "replication")):
         lines = (line.partition(":") for line in reply.decode("utf-8", "replace").splitlines())
         said |= {name: value.strip() for name, _, value in lines}
-    match said.get("redis_mode"):
+    match said.get("redis_mode", said.get("server_mode")):  # as Redis calls it, and as Valkey does
         case "cluster":
             raise OperatorError([CLUSTERED])
         case "sentinel":
