@@ -109,7 +109,7 @@ async def test_workers_come_and_go_while_the_server_crashes(database: str, tmp_p
                 async with nothing_written(database, 2) as waiting:
                     come(goes_on)
                     await until(waiting, "each of the three waits for the database")
-                    await until(lambda: killed.output.count("Connected to") == 2, "the third worker reads again")
+                    await until(lambda: killed.output.count("Connected to") >= 2, "the third worker reads again")
                     began = time.monotonic()
                     await until(lambda: time.monotonic() - began > 5 * CURSORS, "cursors are stored, if any moves")
                     killed.kill()
