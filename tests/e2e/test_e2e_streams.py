@@ -106,10 +106,10 @@ async def test_workers_come_and_go_while_the_server_crashes(database: str, tmp_p
                 await until(lambda: len(partitions(first) | partitions(second)) <= 44, "three workers have a third each")
                 engine.kill()
                 await engine.start()
+                await until(lambda: killed.output.count("Connected to") >= 2, "the third worker reads again")
                 async with nothing_written(database, 2) as waiting:
                     come(goes_on)
                     await until(waiting, "each of the three waits for the database")
-                    await until(lambda: killed.output.count("Connected to") == 2, "the third worker reads again")
                     began = time.monotonic()
                     await until(lambda: time.monotonic() - began > 5 * CURSORS, "cursors are stored, if any moves")
                     killed.kill()

@@ -115,8 +115,12 @@ class Cursors(Cursor):
             part.saved(cursor, len(passed))
 
     async def balance(self, partitions: Partitions) -> None:
-        """Take as many partitions as fall to this worker, or mark those that are over, and give up what is finished."""
+        """Take as many partitions as fall to this worker, or mark those that are over, and give up what is finished.
+
+        A worker that hangs would keep its own for ever: its machine answers for it. So whoever looks ends its session.
+        """
         async with self._pool.lock_connection() as connection:
+            await self._pool.lock.end_silent(connection)
             workers = max(1, await connection.fetchval(WORKERS, self._workers_key))
             fair = -(-PARTITIONS // workers)
             parts, before = partitions.parts, len(partitions.parts)

@@ -44,7 +44,7 @@ JOIN pg_catalog.pg_stat_activity AS a USING (pid) WHERE {_HELD} AND {_KEY} = $1
 """
 END_SILENT = f"""
 SELECT pg_terminate_backend(a.pid), a.pid FROM pg_catalog.pg_locks AS l JOIN pg_catalog.pg_stat_activity AS a USING (pid)
-WHERE {_HELD} AND l.mode = 'ExclusiveLock' AND {_KEY} = $1 AND a.pid <> pg_backend_pid() AND a.state = 'idle'
+WHERE {_HELD} AND l.mode = $3 AND {_KEY} = $1 AND a.pid <> pg_backend_pid() AND a.state = 'idle'
   AND a.state_change < clock_timestamp() - make_interval(secs => $2)
 """
 
@@ -123,7 +123,7 @@ class WorkerLock:
                     marked = True
                     await connection.fetchval(TRY_SHARED, standby_key(self._service))
                 if others is None:
-                    await self._end_silent(connection)
+                    await self._end_silent(connection, self._service, "ExclusiveLock")
             if not waits and not told:
                 told = True
                 log.warning(WAITING, self._service, holder, LOCK_PATIENCE)
@@ -162,9 +162,13 @@ class WorkerLock:
         await connection.fetchval(UNLOCK_SHARED, number)
         return False, others
 
-    async def _end_silent(self, connection: Connection) -> None:
+    async def end_silent(self, connection: Connection) -> None:
+        """End the sessions of those who have a share of the same number and have fallen silent."""
+        await self._end_silent(connection, f"{self._host}#/{self._share.of}", "ShareLock")
+
+    async def _end_silent(self, connection: Connection, name: str, mode: str) -> None:
         try:
-            ended = await connection.fetch(END_SILENT, lock_key(self._service), SILENCE)
+            ended = await connection.fetch(END_SILENT, lock_key(name), SILENCE, mode)
         except asyncpg.InsufficientPrivilegeError:
             return  # another role's session: the server itself notices a machine that is gone
         for row in ended:
