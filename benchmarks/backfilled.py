@@ -1,8 +1,11 @@
 """What it costs to bring whole repos into the tables: `python -m benchmarks.backfilled [--records N]`.
 
 Repos as people have them (likes, follows, posts, reposts, blocks; on posts that everybody likes) are compared and written as
-after a fetch: as sets, and in another database record by record, as deletions and updates are. All is in one process, as in the
-worker, whose stream writes 500 commits/s in one of the runs. CPU is that of this process and of PostgreSQL's.
+after a fetch: as sets, and in another database record by record, as deletions and updates are. In a third one the same records
+come as commits of the stream, as they were written: the only way that there was before repos were fetched. All is in one
+process, as in the worker, whose stream writes 500 commits/s in one of the runs.
+
+CPU is that of this process and of PostgreSQL's. What decodes the stream's commits is left out.
 """
 
 import argparse
@@ -17,6 +20,7 @@ from random import Random
 from statistics import quantiles
 from typing import Any, NamedTuple
 
+import libipld
 import psutil
 
 from benchmarks.processes import child_folder, server_cpu
@@ -50,6 +54,8 @@ from unified_indexer.database.repair.steps import Word
 from unified_indexer.database.repair.writing import Job, Writing
 from unified_indexer.embedded.programs import EmbeddedPostgres
 from unified_indexer.embedded.server import PostgresServer
+from unified_indexer.pipeline.lanes import MAX_BATCH
+from unified_indexer.protocol.events import Commit
 from unified_indexer.selection import EVERYTHING
 
 AT_ONCE = 64  # repos, as the worker fetches
@@ -59,6 +65,8 @@ EVERYBODY = 2_000  # accounts whose posts are liked
 REV, NEXT_REV = (tid(int((START + timedelta(days=days)).timestamp() * 1_000_000), 0) for days in (1, 2))
 
 ROWS, SETS, SAME, TOGETHER, BESIDE = "record by record", "sets", "right already", "small repos", "sets beside the stream"
+COMMITS = "as commits of the stream"
+LANES = 4  # that write commits, as in a worker
 STORED = f"""
 SELECT {" + ".join(f"(SELECT count(*) FROM {table})" for table in ("likes", "reposts", "follows", "posts", "blocks"))}
   + (SELECT count(*) FROM unified_worker.duplicate_records) AS records,
@@ -134,6 +142,28 @@ async def written(worker: Worker, postmaster: int, repos: dict[str, Whole], *, l
     return Figure(len(repos), records, seconds, 1e6 * ours / records, 1e6 * theirs / records, rss, p99)
 
 
+async def committed(worker: Worker, postmaster: int, repos: dict[str, Whole]) -> Figure:
+    """The same records, each by a commit of its own; the commits are decoded beforehand."""
+    commits, room = Stream(), asyncio.Semaphore(LANES)
+    lanes = [
+        [commits.commit(name, put(one.path, libipld.decode_dag_cbor(one.block))) for part in whole.slices() for one in part]
+        for name, whole in repos.items()
+    ]
+
+    async def one(events: Sequence[Commit]) -> None:
+        async with room:
+            for number in range(0, len(events), MAX_BATCH):
+                await worker.write(*events[number : number + MAX_BATCH])
+
+    ours, theirs, began = time.process_time(), server_cpu(postmaster), time.monotonic()
+    await asyncio.gather(*map(one, lanes))
+    seconds = time.monotonic() - began
+    ours, theirs = time.process_time() - ours, server_cpu(postmaster) - theirs
+    records = sum(map(len, lanes))
+    rss = psutil.Process().memory_info().rss
+    return Figure(len(repos), records, seconds, 1e6 * ours / records, 1e6 * theirs / records, rss, None)
+
+
 @asynccontextmanager
 async def stream(worker: Worker, *, live: bool) -> AsyncGenerator[list[float]]:
     """Live commits of likes meanwhile; how long each took, in seconds."""
@@ -192,6 +222,9 @@ async def compare(server: PostgresServer, records: int) -> Found:
         async with stream(worker, live=True) as waits:
             await asyncio.sleep(5)
         runs[BESIDE] = await written(worker, postmaster, large, live=True)
+    async with fresh_database(server) as url, opened(url, size=8) as worker:
+        runs[COMMITS] = await committed(worker, postmaster, large)
+        await sound(worker, [large])
     return Found(quantiles(waits, n=100)[98] * 1_000, runs)
 
 
@@ -228,9 +261,16 @@ def lines(found: Found) -> list[str]:
     return [
         *told,
         "",
-        f"Sets are {runs[SETS].rate / runs[ROWS].rate:.1f} times as fast as record by record. Live commits at {LIVE_RATE}/s: "
-        f"p99 {live:.1f} ms alone, {beside:.1f} ms beside sets.",
+        f"Sets are {runs[SETS].rate / runs[ROWS].rate:.1f} times as fast as record by record, and "
+        f"{runs[SETS].rate / runs[COMMITS].rate:.1f} times as fast as commits of the stream, at {_cpu(runs):.2f} of their CPU. "
+        f"Live commits at {LIVE_RATE}/s: p99 {live:.1f} ms alone, {beside:.1f} ms beside sets.",
     ]
+
+
+def _cpu(runs: Mapping[str, Figure]) -> float:
+    """Of what the same records cost as commits, the part that sets cost."""
+    sets, commits = runs[SETS], runs[COMMITS]
+    return (sets.ours + sets.theirs) / (commits.ours + commits.theirs)
 
 
 async def bench(records: int, *, as_json: bool) -> None:
