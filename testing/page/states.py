@@ -18,6 +18,7 @@ from testing.workers import settings
 from unified_indexer.backfill.pace import Outcome
 from unified_indexer.backfill.rates import Rate
 from unified_indexer.config.settings import Config
+from unified_indexer.config.values import MOST_SHARES
 from unified_indexer.database.repair.standing import Done, Standing
 from unified_indexer.database.status.shares import ShareState
 from unified_indexer.metrics import HOSTS_KEPT, MOST_OF_A_REASON, OTHER_HOSTS
@@ -198,10 +199,10 @@ def backfilling(**differences: object) -> Scene:
 
 
 def shares() -> Scene:
-    """One of 64 workers."""
-    worker, history = at_work(SHARE="12/64")
+    """One of as many workers as may be."""
+    worker, history = at_work(SHARE=f"12/{MOST_SHARES}")
     worker.metrics.filtered["share"] = 9_876_543_210
-    worker.shares.seen = [ShareState(0.4 + number, works=number != 5, keeper=number == 3) for number in range(64)]
+    worker.shares.seen = [ShareState(0.4 + number, works=number != 5, keeper=number == 3) for number in range(MOST_SHARES)]
     return worker, history
 
 

@@ -80,5 +80,5 @@ async def test_each_way_leaves_the_rows_of_its_stream(pg18: PostgresServer, tmp_
     assert found.costs.keys() == {"1 share", "2 shares", "4 shares", OTHERS, BETWEEN, TOLD}
     assert [len(cost.workers) for cost in found.costs.values()] == [1, 2, 4, 1, 1, 1]
     assert min(found.costs["1 share"].workers[0], found.costs["1 share"].postgres) > 0  # the clock of a process has 10 ms
-    assert found.costs[BETWEEN].ingester > 0
+    # Before the first look at its clock the ingester may have read all of so short a stream.
     assert 0 < found.costs[BETWEEN].read < found.costs[BETWEEN].workers[0]

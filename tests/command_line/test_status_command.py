@@ -26,7 +26,7 @@ SELECT 'posts', now() - interval '1 day', now() - interval '1 day', 0, 0;
 # As `shape` says them.
 GAP = "reason after_seq after_time upto_seq upto_time noticed_at"
 RUN = "started_at updated_at stopped_at how version host pid counts(…)"
-LOCKS = "gaps last_gaps[{}] standbys keeper"
+LOCKS = "gaps last_gaps[{}] standbys keeper workers"
 RELAY = f"service cursor last_event_time saved_at running(pid connected_at address) runs[{RUN}] {LOCKS.format(GAP)}"
 LETTERS = "by_reason(…) newest_only without_frame tried_in_vain frame_bytes most_frame_bytes most_frames_of_a_did"
 WIPE = "did attempts error since retry_at"

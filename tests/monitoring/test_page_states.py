@@ -8,6 +8,7 @@ import pytest
 from testing.browser import Look
 from testing.page.looks import PHONE, SCHEMES, WIDE, blank, faults, on_screen, picture, show
 from testing.page.states import STATES, at_work, served, shares
+from unified_indexer.config.values import MOST_SHARES
 
 
 async def each_state(look: Look) -> AsyncGenerator[str]:
@@ -50,12 +51,12 @@ async def test_a_picture_of_every_state_is_left_to_look_at(tmp_path: Path) -> No
 async def test_each_share_is_shown_with_its_lag_and_whose_nobody_is() -> None:
     async with blank() as look, served(shares()) as url:
         await show(look, url, "ready")
-        assert len(await look.texts("#shares > div")) == 64
+        assert len(await look.texts("#shares > div")) == MOST_SHARES
         rows = [" ".join(text.split()) for text in await look.texts("#shares > div")]
-        assert rows[0] == "1 of 64 0.4 s"
-        assert rows[3] == "4 of 64 3.4 s Does for all what is done once: wipes, repairs, counts."
-        assert rows[5] == "6 of 64 5.4 s No worker has this share."
-        assert rows[11] == "12 of 64 (this worker) 11 s"
+        assert rows[0] == "1 of 63 0.4 s"
+        assert rows[3] == "4 of 63 3.4 s Does for all what is done once: wipes, finding repos, counts."
+        assert rows[5] == "6 of 63 5.4 s No worker has this share."
+        assert rows[11] == "12 of 63 (this worker) 11 s"
     async with blank() as look, served(at_work()) as url:
         await show(look, url, "ready")
         assert not await look.page.is_visible("#shares-card")

@@ -452,15 +452,15 @@ async def test_the_command_stops_between_two_chunks(database: str, tmp_path: Pat
         await tell(worker)
         before = await derived(worker.connection)
         await worker.connection.execute(EMPTIED)
+        takes_long = worker.connection.transaction()
+        await takes_long.start()
+        await worker.connection.execute(f"SELECT pg_advisory_xact_lock_shared({REBUILDING})")  # as a commit that takes long
         async with Process(tmp_path, "rebuild-derived", **settings(database, "ws://127.0.0.1:9")) as process:
-            async with worker.connection.transaction():
-                await worker.connection.execute(
-                    f"SELECT pg_advisory_xact_lock_shared({REBUILDING})"
-                )  # a commit that takes long
-                await process.says("rebuilds derived rows of")
-                await process.says("Cannot rebuild derived rows now")
-                process.signal(2)
-                await process.says("SIGINT: stopping")
+            await process.says("rebuilds derived rows of")
+            await process.says("Cannot rebuild derived rows now")
+            process.signal(2)
+            await process.says("SIGINT: stopping")
+            await takes_long.rollback()
             assert await process.ends() == 0
             await process.says(r"stopped in step 1 of 15 \(thread_gates\); the next rebuild resumes there")
         assert await worker.value("SELECT bool_or(done) FROM unified_worker.rebuild") is False
