@@ -151,7 +151,7 @@ async def _relay(connection: Connection, stored: Mapping[str, Any]) -> Relay:
     lock, mode = (service.replace("#0/", "#/"), "ShareLock") if parts else (service, "ExclusiveLock")
     holders = await connection.fetch(HOLDERS, lock_key(lock), mode)
     keepers = await connection.fetch(HOLDERS, keeper_key(service.partition("#")[0]), "ExclusiveLock")
-    runs = await connection.fetch(RUNS, service, len(holders) + 1)
+    runs = await connection.fetch(RUNS, service, max(2, len(holders) + 1))
     gaps = await connection.fetch(GAPS, service, GAPS_SHOWN)
     return Relay(
         **stored,

@@ -48,8 +48,9 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class Relay:
-    """A relay that was indexed into this database: its stored cursor, and the last runs, newest first: one more than `workers`
-    that run. There may be several behind a stream's server, where each has some of the partitions; `running` is one of them.
+    """A relay that was indexed into this database: its stored cursor, and the last runs, newest first: two, or one more than
+    `workers` that run. There may be several behind a stream's server, where each has some of the partitions; `running` is one
+    of them.
 
     `standbys`: workers that wait to take the place of the one that runs. `keeper`: whether one that runs does for all shares
     what is done once.
