@@ -1,9 +1,6 @@
 """One of two workers hangs. Its machine answers for it, so nothing is closed; the other one has all partitions within 15 s."""
 
-import logging
 import signal
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,19 +12,14 @@ from testing.streams import ingesting, valkey
 from testing.traffic import traffic
 from testing.waiting import until
 from testing.workers import running, settings
-from tests.e2e.test_e2e_streams import POOL, nothing_written, partitions, stored
-
-log = logging.getLogger(__name__)
+from tests.e2e.test_e2e_streams import POOL, all_taken, nothing_written, partitions, stored
 
 HANGS = 15.0  # seconds until the partitions of a worker that hangs are read by others, as docs/streams.md says
-SPARE = 3.0  # seconds that a busy machine may take besides
 
 
 @pytest.mark.long
 @pytest.mark.promise(2)
-async def test_the_partitions_of_a_worker_that_hangs_are_read_by_the_other(
-    database: str, tmp_path: Path, record_property: Callable[[str, object], None]
-) -> None:
+async def test_the_partitions_of_a_worker_that_hangs_are_read_by_the_other(database: str, tmp_path: Path) -> None:
     """It hangs with what it has read and not written. When it is back, it finds its lock gone, and has half again."""
     stream, half = traffic(1_500), 750
     async with valkey() as engine, RelayServer(stream.frames[:half]) as relay:
@@ -44,12 +36,8 @@ async def test_the_partitions_of_a_worker_that_hangs_are_read_by_the_other(
                     relay.append(frame)
                 await until(waiting, "both wait for the database")
                 hangs.signal(signal.SIGSTOP)
-            began = time.monotonic()
             try:
-                await until(lambda: len(partitions(worker)) == 64, "the other worker has all partitions", HANGS + SPARE)
-                seconds = time.monotonic() - began
-                log.info("the other worker has all partitions after %.1f s", seconds)
-                record_property("partitions of a worker that hangs", round(seconds, 1))
+                await all_taken(worker, HANGS)
                 await stored(database, relay.url, stream.last_seq)
             finally:
                 hangs.signal(signal.SIGCONT)

@@ -70,7 +70,7 @@ class _Host:
 
 class Paces:
     """All hosts. `most_at_a_host`: fetches at once. `sharers`: workers that fetch side by side; all together they ask a host no
-    more than one would."""
+    more than one would, but each has one fetch at least."""
 
     def __init__(self, most_at_a_host: int = MOST_AT_A_HOST, most_at_once: int = MOST_AT_ONCE, *, sharers: int = 1) -> None:
         self._hosts: dict[str, _Host] = {}
