@@ -47,13 +47,17 @@ from testing.database_side import Worker, opened
 from testing.garbage import BLOCK
 from testing.whole import Whole
 from unified_indexer import collector
+from unified_indexer.backfill.calm import Calm
+from unified_indexer.backfill.repairs import CALLS
 from unified_indexer.backfill.together import Together
+from unified_indexer.database.connection.few import Few
 from unified_indexer.database.repair import arrays, queue, steps
 from unified_indexer.database.repair.bringing import Tables
 from unified_indexer.database.repair.steps import Word
 from unified_indexer.database.repair.writing import Job, Writing
 from unified_indexer.embedded.programs import EmbeddedPostgres
 from unified_indexer.embedded.server import PostgresServer
+from unified_indexer.metrics import LATENCY_BOUNDS, Histogram
 from unified_indexer.pipeline.lanes import MAX_BATCH
 from unified_indexer.protocol.events import Commit
 from unified_indexer.selection import EVERYTHING
@@ -66,6 +70,7 @@ REV, NEXT_REV = (tid(int((START + timedelta(days=days)).timestamp() * 1_000_000)
 
 ROWS, SETS, SAME, TOGETHER, BESIDE = "record by record", "sets", "right already", "small repos", "sets beside the stream"
 COMMITS = "as commits of the stream"
+POOL = 20  # connections: DB_POOL_SIZE's default
 LANES = 4  # that write commits, as in a worker
 STORED = f"""
 SELECT {" + ".join(f"(SELECT count(*) FROM {table})" for table in ("likes", "reposts", "follows", "posts", "blocks"))}
@@ -115,14 +120,16 @@ def repo(name: str, records: int, seed: int) -> Whole:
 
 async def written(worker: Worker, postmaster: int, repos: dict[str, Whole], *, live: bool = False) -> Figure:
     """Brings these repos in, from the claim to the end."""
-    together = Together(Writing(Tables(worker.pool), EVERYTHING, notify=timedelta(days=7)))
+    latency = Histogram(LATENCY_BOUNDS)
+    few = Few(worker.pool, CALLS, Calm(latency))
+    together = Together(Writing(Tables(few), EVERYTHING, notify=timedelta(days=7)), few.size)
     await queue.want(worker.connection, list(map(did, repos)), "network", queue.NETWORK)
     room = asyncio.Semaphore(AT_ONCE)
     claims = {one.did: one.claim for one in await queue.claim(worker.connection, "bench", len(repos))}
 
     async def one(name: str, whole: Whole) -> None:
         async with room:
-            async with worker.pool.connection() as connection:
+            async with few.connection() as connection:
                 marked = await steps.mark(connection, claims[did(name)])
             assert marked.word is Word.OK
             ended = await together.write(Job(claims[did(name)], whole, proven=True))
@@ -132,7 +139,7 @@ async def written(worker: Worker, postmaster: int, repos: dict[str, Whole], *, l
         return time.process_time(), server_cpu(postmaster)
 
     before, began = cpu(), time.monotonic()
-    async with stream(worker, live=live) as waits:
+    async with stream(worker, latency, live=live) as waits:
         await asyncio.gather(*(one(name, whole) for name, whole in repos.items()))
         seconds = time.monotonic() - began
     ours, theirs = (after - start for after, start in zip(cpu(), before, strict=True))
@@ -165,7 +172,7 @@ async def committed(worker: Worker, postmaster: int, repos: dict[str, Whole]) ->
 
 
 @asynccontextmanager
-async def stream(worker: Worker, *, live: bool) -> AsyncGenerator[list[float]]:
+async def stream(worker: Worker, latency: Histogram, *, live: bool) -> AsyncGenerator[list[float]]:
     """Live commits of likes meanwhile; how long each took, in seconds."""
     waits: list[float] = []
     if not live:
@@ -183,7 +190,10 @@ async def stream(worker: Worker, *, live: bool) -> AsyncGenerator[list[float]]:
             events = [commits.commit(f"l{each}", put(f"{LIKE}/1", liked)) for each, liked in zip(some, likes, strict=True)]
             if events:
                 await worker.write(*events)
-                waits.extend(time.monotonic() - began - each / LIVE_RATE for each in some)
+                took = [time.monotonic() - began - each / LIVE_RATE for each in some]
+                waits.extend(took)
+                for seconds in took:
+                    latency.observe(seconds)
             number = some.stop
             await asyncio.sleep(max(0.0, began + (number + 1) / LIVE_RATE - time.monotonic()))
 
@@ -212,17 +222,17 @@ async def compare(server: PostgresServer, records: int) -> Found:
     in_sets = arrays.IN_SETS
     for name in (ROWS, SETS):
         arrays.IN_SETS = in_sets if name == SETS else frozenset()
-        async with fresh_database(server) as url, opened(url, size=8) as worker:
+        async with fresh_database(server) as url, opened(url, size=POOL) as worker:
             runs[name] = await written(worker, postmaster, large)
             if name == SETS:
                 runs[SAME] = await written(worker, postmaster, again(large))
                 runs[TOGETHER] = await written(worker, postmaster, small)
             await sound(worker, [large, small] if name == SETS else [large])
-    async with fresh_database(server) as url, opened(url, size=8) as worker:
-        async with stream(worker, live=True) as waits:
+    async with fresh_database(server) as url, opened(url, size=POOL) as worker:
+        async with stream(worker, Histogram(LATENCY_BOUNDS), live=True) as waits:
             await asyncio.sleep(5)
         runs[BESIDE] = await written(worker, postmaster, large, live=True)
-    async with fresh_database(server) as url, opened(url, size=8) as worker:
+    async with fresh_database(server) as url, opened(url, size=POOL) as worker:
         runs[COMMITS] = await committed(worker, postmaster, large)
         await sound(worker, [large])
     return Found(quantiles(waits, n=100)[98] * 1_000, runs)

@@ -75,15 +75,17 @@ async def fetching(
     source: bool = False,
     changes: Sequence[Change] = (),
     web_ports: Sequence[int] = (),
+    connections: int = 3,
 ) -> AsyncGenerator[Fetching]:
     """The network, where so many events have happened, and what fetches from it, until the block ends. `source`: the first
-    server is asked for all repos. `web_ports`: of the hosts of the first accounts, which are did:webs then."""
+    server is asked for all repos. `web_ports`: of the hosts of the first accounts, which are did:webs then. `connections`: to
+    the database, at most."""
     settings = Settings(accounts=accounts, history=history, changes=tuple(changes), web_ports=tuple(web_ports))
     seen = [FIRST + 10 * events]
     ledger = Ledger(settings, upto=lambda: seen[-1])
     for _ in ledger.noted(Generator(settings, ledger.archive).stream(events)):
         pass
-    async with Services(ledger, order=order) as services, opened(database) as worker:
+    async with Services(ledger, order=order) as services, opened(database, size=connections) as worker:
         address, _, port = services.dns.rpartition(":")
         async with Client(allow_private=True, dns_servers=[NameServer(address, int(port))]) as client:
             identities = Identities(

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from relay_simulator.encoding import cid_of, encode
 from testing.commits import did
 from testing.database_side import Worker
+from unified_indexer.database.connection.few import Few
 from unified_indexer.database.repair import queue, steps
 from unified_indexer.database.repair.bringing import Tables
 from unified_indexer.database.repair.steps import Claim, Word
@@ -58,7 +59,7 @@ async def marked(worker: Worker, name: str, why: str = "missed") -> Claim:
 async def written(worker: Worker, claim: Claim, whole: Whole, selection: Selection = EVERYTHING, **more: Any) -> Ended:
     """What became of it, once it is written."""
     job = Job(claim, whole, proven=True, **more)
-    (ended,) = await Writing(Tables(worker.pool), selection, notify=WEEK).write([job])
+    (ended,) = await Writing(Tables(Few(worker.pool, 1)), selection, notify=WEEK).write([job])
     return ended
 
 

@@ -21,7 +21,7 @@ from unified_indexer.backfill import fetch
 from unified_indexer.backfill import repairs as module
 from unified_indexer.backfill import room as room_module
 from unified_indexer.backfill.allowance import Allowance
-from unified_indexer.backfill.repairs import Repairs
+from unified_indexer.backfill.repairs import CALLS, LEAST_POOL, Repairs
 from unified_indexer.backfill.retries import ATTEMPTS
 from unified_indexer.backfill.room import Room
 from unified_indexer.database.connection.sessions import Connection
@@ -29,6 +29,9 @@ from unified_indexer.database.repair import queue, steps
 from unified_indexer.database.repair.steps import Claim, Marked
 from unified_indexer.metrics import Metrics
 from unified_indexer.selection import EVERYTHING, Selection
+
+OURS = 2  # sessions of a test: its own, and the lock's
+SESSIONS = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
 
 
 class Repairing(NamedTuple):
@@ -59,8 +62,10 @@ class Repairing(NamedTuple):
 
 
 @asynccontextmanager
-async def repairing(database: str, history: int = 40, web_ports: Sequence[int] = ()) -> AsyncGenerator[Repairing]:
-    async with fetching(database, history=history, web_ports=web_ports) as on:
+async def repairing(
+    database: str, history: int = 40, web_ports: Sequence[int] = (), accounts: int = 12, connections: int = 3
+) -> AsyncGenerator[Repairing]:
+    async with fetching(database, history=history, web_ports=web_ports, accounts=accounts, connections=connections) as on:
         yield Repairing(on, on.worker, Metrics())
 
 
@@ -172,6 +177,23 @@ async def test_what_a_worker_has_in_hand_is_not_taken_from_it(database: str, mon
             go_on.set()
             await until(lambda: at.metrics.repair_ends["done"] == 1, "it is repaired", 20)
         assert await at.left() == []
+
+
+@pytest.mark.parametrize(("pool", "most"), [(LEAST_POOL - 1, 1), (LEAST_POOL, CALLS)])
+async def test_however_many_repos_are_wanted_few_connections_are_used(database: str, pool: int, most: int) -> None:
+    """The others are the stream's. What looks for work has one more."""
+    async with repairing(database, accounts=20, connections=pool) as at:
+        connection = at.worker.connection
+        for number in range(20):
+            await at.on.fetch(number)  # where it is, is known from here on
+        before: int = await connection.fetchval(SESSIONS)
+        await queue.want(connection, [at.on.did(number) for number in range(20)], "asked", queue.ASKED)
+        repairs = at.repairs()
+        async with Crew(20) as crew:
+            await repairs.turn(crew)
+            assert len(crew.under_way) == 20
+        assert at.metrics.repair_ends["done"] == 20
+        assert await connection.fetchval(SESSIONS) <= max(before, OURS + most + 1)
 
 
 @pytest.mark.promise(6)

@@ -16,12 +16,14 @@ import libipld
 
 from unified_indexer.accounts.crew import Crew
 from unified_indexer.backfill.allowance import Allowance
+from unified_indexer.backfill.calm import Calm
 from unified_indexer.backfill.fetch import BEHIND, Fetcher, Stop
 from unified_indexer.backfill.files import NoRoom, in_thread
 from unified_indexer.backfill.outcome import Failed, Kind
 from unified_indexer.backfill.retries import ATTEMPTS, DAY, pause
 from unified_indexer.backfill.together import Together
 from unified_indexer.database.connection.failures import DATABASE_ERRORS
+from unified_indexer.database.connection.few import Few
 from unified_indexer.database.connection.pool import DatabasePool
 from unified_indexer.database.repair import queue, steps
 from unified_indexer.database.repair.bringing import Tables
@@ -39,6 +41,8 @@ log = logging.getLogger(__name__)
 INTERVAL = 1.0  # seconds between two looks at what is wanted
 MISSED_INTERVAL = 5.0  # seconds between two looks at a part of the repos in which something is missing
 SLICE = 500  # records, as they are compared
+CALLS = 2  # at one time: a single one leaves a core without work for half of the time
+LEAST_POOL = 12  # connections of a pool that repairs may have CALLS of; of a smaller one they have one
 PART = 1_000  # repos looked at in a turn
 BUSY = 1.0  # seconds until a host is asked again that is parked for an unknown time
 AGAIN = 10.0  # seconds until a repo is fetched again that was overtaken by commits
@@ -68,10 +72,12 @@ class Repairs:
     ) -> None:
         self.seconds = 0.0
         self._pool = pool
+        self._connections = Few(pool, CALLS if pool.size >= LEAST_POOL else 1, Calm(metrics.latency))
         self._metrics = metrics
         self._selection = selection
         self._fetcher = fetcher
-        self._together = Together(Writing(Tables(pool), selection, notify=notify))
+        writing = Writing(Tables(self._connections), selection, notify=notify)
+        self._together = Together(writing, self._connections.size)
         self._stream_first = stream_first
         self._allowance = allowance or Allowance(0)
         self._most = most
@@ -131,7 +137,7 @@ class Repairs:
         """Repair one repo; return what became of it, a fixed word. `host`: the origin that listed it."""
         if not self._selection.takes_account(claimed.did):
             return await self._left(claimed, "opted_out")
-        async with self._pool.connection() as connection:
+        async with self._connections.connection() as connection:
             before = await steps.mark(connection, claimed.claim)
         if before.word is not Word.OK:
             return await self._left(claimed, before.word)
@@ -171,7 +177,7 @@ class Repairs:
         if claimed.host is not None or url is None:
             return claimed.host
         if url not in self._hosts:
-            async with self._pool.connection() as connection:
+            async with self._connections.connection() as connection:
                 self._hosts[url] = await queue.host_id(connection, url)
         return self._hosts[url]
 
@@ -188,7 +194,7 @@ class Repairs:
                 return await self._left(claimed, Word.BEHIND)
             case Kind.STOPPED:
                 host = await self._host(claimed)
-                async with self._pool.connection() as connection:
+                async with self._connections.connection() as connection:
                     (word,) = await steps.settle(connection, [Done(claimed.claim, filtered=False, host=host)])
                 return await self._ended(claimed, Ended(Word.SAME if word is Word.OK else word, Counter()))
             case Kind.REFUSED:
@@ -230,7 +236,7 @@ class Repairs:
         self, claimed: Claimed, state: str | None, reason: str, after: float = 0.0, *, failed: bool = False
     ) -> None:
         self._metrics.repair_ends["failed" if failed else "unavailable" if state == "unavailable" else "put_off"] += 1
-        async with self._pool.connection() as connection:
+        async with self._connections.connection() as connection:
             await steps.leave(connection, claimed.claim, state, reason, timedelta(seconds=after), failed=failed)
 
 

@@ -35,6 +35,7 @@ from testing.database_side import Worker, opened
 from testing.garbage import GENERATOR, LIST, THREAD_GATE
 from testing.whole import WEEK, Whole, marked, repaired, written
 from tests.database.repair.test_repair import check
+from unified_indexer.database.connection.few import Few
 from unified_indexer.database.repair import steps
 from unified_indexer.database.repair.bringing import Tables
 from unified_indexer.database.repair.slices import Part
@@ -53,7 +54,7 @@ def key(number: int) -> str:
 async def together(worker: Worker, repos: dict[str, dict[str, Record]], tables: Tables | None = None) -> dict[str, Ended]:
     """The repos of several accounts, written in one go."""
     jobs = [Job(await marked(worker, name), Whole(REV, records), proven=True) for name, records in repos.items()]
-    ended = await Writing(tables or Tables(worker.pool), EVERYTHING, notify=WEEK).write(jobs)
+    ended = await Writing(tables or Tables(Few(worker.pool, 1)), EVERYTHING, notify=WEEK).write(jobs)
     return dict(zip(repos, ended, strict=True))
 
 
@@ -80,7 +81,7 @@ async def test_small_repos_in_one_set_each_end_as_they_would_alone(worker: Worke
         return await write_set(*arguments)
 
     monkeypatch.setattr(steps, "write_set", overtaken)
-    ended = await Writing(Tables(worker.pool), EVERYTHING, notify=WEEK).write(jobs)
+    ended = await Writing(Tables(Few(worker.pool, 1)), EVERYTHING, notify=WEEK).write(jobs)
     found = {name: (one.word, +one.counts) for name, one in zip(repos, ended, strict=True)}
     assert found == {
         **{name: (Word.OK, Counter(put=4)) for name in ("n0", "n1", "n2", "n4")},
@@ -109,7 +110,7 @@ async def test_only_what_was_never_here_is_written_without_comparing(worker: Wor
     await worker.write(Stream().commit("b", put(f"{LIKE}/{key(1)}", like(uri("c", "1")))))
     has = {f"{LIKE}/{key(2)}": like(uri("c", "1"))}
     jobs = [Job(claim, Whole(REV, has), proven=True) for claim in (fresh, met)]
-    ended = await Writing(Tables(worker.pool), EVERYTHING, notify=WEEK).write(jobs)
+    ended = await Writing(Tables(Few(worker.pool, 1)), EVERYTHING, notify=WEEK).write(jobs)
     assert [+one.counts for one in ended] == [Counter(put=1), Counter(put=1, gone=1)]
     assert compared == [did("b")]
     assert await worker.column("SELECT uri FROM likes ORDER BY uri") == [f"at://{did(name)}/{LIKE}/{key(2)}" for name in "ab"]
@@ -166,16 +167,22 @@ async def test_a_gate_of_the_repo_judges_when_the_rest_of_it_is_in(worker: Worke
     assert await worker.column(violates) == [did("c")]
 
 
-async def test_two_workers_and_the_stream_count_on_the_same_posts(worker: Worker) -> None:
-    """Case 20: whoever is in whose way, nothing is lost, and nothing is counted twice."""
+async def test_two_workers_and_the_stream_count_on_the_same_posts(database: str) -> None:
+    """Case 20: whoever is in whose way, nothing is lost, and nothing is counted twice. One of them writes two sets at once."""
+    async with opened(database, size=8) as worker:
+        await count_on_the_same_posts(worker)
+
+
+async def count_on_the_same_posts(worker: Worker) -> None:
     rng, hot = random.Random(3), [uri("b", str(number)) for number in range(8)]
     await worker.write(Stream().commit("b", *(put(f"{POST}/{number}", post("hot")) for number in range(8))))
     names = [f"n{number}" for number in range(24)]
-    tables = [Tables(worker.pool), Tables(worker.pool)]
+    both = Tables(Few(worker.pool, 2))
+    tables = [both, both, Tables(Few(worker.pool, 1))]
     claims = {name: await marked(worker, name) for name in names}
 
     async def backfill(side: int) -> None:
-        for at_once in range(side * 3, len(names), 6):
+        for at_once in range(side * 3, len(names), 9):
             jobs = [
                 Job(claims[name], Whole(REV, repo(at_once, rng.sample(hot, 8))), proven=True)
                 for name in names[at_once : at_once + 3]
@@ -189,7 +196,7 @@ async def test_two_workers_and_the_stream_count_on_the_same_posts(worker: Worker
             likes = [put(f"{LIKE}/{place}", like(subject)) for place, subject in enumerate(rng.sample(hot, 8))]
             assert await worker.write(stream.commit(f"live{number}", *likes)) == ["applied"]
 
-    await asyncio.gather(backfill(0), backfill(1), live())
+    await asyncio.gather(*map(backfill, range(3)), live())
     rows = await worker.connection.fetch("SELECT like_count, repost_count, reply_count FROM post_aggregations")
     assert [tuple(row) for row in rows] == [(54, 24, 24)] * 8
     await check(worker)

@@ -10,6 +10,7 @@ import pytest
 from testing.commits import LIKE, did, like, uri
 from testing.whole import WEEK, Stored, Whole
 from tests.database.repair.test_many_repos import REV, key
+from unified_indexer.database.connection.few import Few
 from unified_indexer.database.repair import steps
 from unified_indexer.database.repair.bringing import Tables
 from unified_indexer.database.repair.steps import Begun, Claim, Differences, Word
@@ -36,13 +37,16 @@ class Read(Whole):
 class Pool:
     """Connections that nobody uses."""
 
+    size = 9
+
     @asynccontextmanager
     async def connection(self) -> AsyncGenerator[None]:
         yield None
 
 
 @pytest.mark.parametrize("new", [True, False], ids=["written", "compared"])
-async def test_the_database_works_while_a_repo_is_read(monkeypatch: pytest.MonkeyPatch, new: bool) -> None:
+@pytest.mark.parametrize("at_once", [1, 2])
+async def test_the_database_works_while_a_repo_is_read(monkeypatch: pytest.MonkeyPatch, at_once: int, new: bool) -> None:
     told: list[str] = []
 
     async def works() -> None:
@@ -69,11 +73,15 @@ async def test_the_database_works_while_a_repo_is_read(monkeypatch: pytest.Monke
 
     for step in (begin, compare, write_set, look, settle):
         monkeypatch.setattr(steps, step.__name__, step)
-    writing = Writing(Tables(cast("Any", Pool())), EVERYTHING, notify=WEEK)
-    await asyncio.gather(*(writing.write([Job(Claim(did(name), 1), Read(name, told), proven=True)]) for name in "ab"))
+    writing = Writing(Tables(Few(cast("Any", Pool()), at_once)), EVERYTHING, notify=WEEK)
+    await asyncio.gather(
+        *(writing.write([Job(Claim(did(name), 1), Read(name, told), proven=True)]) for name in "abc"[: at_once + 1])
+    )
     first = told.index("begins")
     assert told[:first] == ["read a0", "read a1"]
-    assert told.count("begins") == 2 * SLICES
+    assert told.count("begins") == (at_once + 1) * SLICES
+    at_work = [told[:number].count("begins") - told[:number].count("ends") for number in range(len(told))]
+    assert max(at_work) == at_once
     for number, word in enumerate(told[first:], first):
         if word.startswith("read"):
-            assert told[:number].count("begins") == told[:number].count("ends") + 1, told
+            assert at_work[number] > 0, told

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from unified_indexer.database.connection.failures import DATABASE_ERRORS, Remedy, remedy, sqlstate, statement
-from unified_indexer.database.connection.pool import DatabasePool
+from unified_indexer.database.connection.few import Few
 from unified_indexer.database.connection.sessions import Connection
 from unified_indexer.database.repair import arrays, steps
 from unified_indexer.database.repair.arrays import New
@@ -40,15 +40,14 @@ class Brought:
 
 
 class Tables:
-    """Brings slices into the tables of one database.
+    """Brings slices into the tables of one database, as many together as there are connections.
 
-    One call at a time has a connection, so that the stream's have theirs, and no set waits for another's counts.
+    All sets count in the same order, so they never wait for each other in a circle.
     """
 
-    def __init__(self, pool: DatabasePool) -> None:
-        self._pool = pool
-        self._turn = asyncio.Lock()
-        self._set_turn = asyncio.Lock()  # whose set it is, until others' rows have been looked for
+    def __init__(self, connections: Few) -> None:
+        self._connections = connections
+        self._set_turns = asyncio.Semaphore(connections.size)  # whose sets are written, until others' rows have been looked for
 
     async def bring(self, parts: Sequence[Part], *, look_at_all: frozenset[str]) -> list[Brought]:
         """Bring in a slice of each of these repos, in the order of their DIDs. `look_at_all`: of these repos also those records
@@ -77,7 +76,7 @@ class Tables:
         """Writes what is new as a set, and looks for what others' rows have to do with it; returns what must be written on its
         own, by DID.
 
-        Nobody's set comes between the two: so each repo is read while another's set is written, not all at one time.
+        No other set takes its turn between the two: so each repo is read while others' sets are written, not all at one time.
         """
         alone: dict[str, list[Put]] = {part.terms.did: [] for part in parts}
         looks: list[Put] = []
@@ -96,7 +95,7 @@ class Tables:
                     records.append(record)
         if not records and not looks:
             return alone
-        async with self._set_turn:
+        async with self._set_turns:
             if records:
                 looks += await self._write_set(
                     [parts[place] for place in writing], [brought[place] for place in writing], records, alone
@@ -166,7 +165,7 @@ class Tables:
         pause = FIRST_PAUSE
         while True:
             try:
-                async with self._turn, self._pool.connection() as connection:
+                async with self._connections.connection() as connection:
                     result = await step(connection)
                 await asyncio.sleep(0)  # the next call goes out, and we work while the database does
                 return result
