@@ -179,6 +179,19 @@ async def test_what_a_worker_has_in_hand_is_not_taken_from_it(database: str, mon
         assert await at.left() == []
 
 
+async def test_a_step_that_the_database_refuses_ends_that_repair_alone(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An application's rules may stand anywhere."""
+    async with repairing(database) as at:
+        connection, repairs = at.worker.connection, at.repairs()
+        await connection.execute(f"""
+            ALTER TABLE unified_worker.repairs ADD CHECK (did <> '{at.on.did(3)}' OR state <> 'writing')""")
+        await queue.want(connection, [at.on.did(number) for number in (2, 3, 4)], "asked", queue.ASKED)
+        async with Crew(3) as crew:
+            await repairs.turn(crew)
+        assert at.metrics.repairs == {"done": 2, "database": 1}
+        assert await at.left() == [("failed", "database")]
+
+
 @pytest.mark.parametrize(("pool", "most"), [(LEAST_POOL - 1, 1), (LEAST_POOL, CALLS)])
 async def test_however_many_repos_are_wanted_few_connections_are_used(database: str, pool: int, most: int) -> None:
     """The others are the stream's. What looks for work has one more."""

@@ -26,7 +26,7 @@ from unified_indexer.database.connection.failures import DATABASE_ERRORS
 from unified_indexer.database.connection.few import Few
 from unified_indexer.database.connection.pool import DatabasePool
 from unified_indexer.database.repair import queue, steps
-from unified_indexer.database.repair.bringing import Tables
+from unified_indexer.database.repair.bringing import Refused, Tables
 from unified_indexer.database.repair.queue import Claimed
 from unified_indexer.database.repair.steps import Done, Marked, Word
 from unified_indexer.database.repair.writing import Ended, Job, Writing
@@ -146,6 +146,13 @@ class Repairs:
         except NoRoom as error:
             warn_limited(log, "no room", "There is no room on disk for a repo (%s)", error)
             return await self._not_fetched(claimed, Failed("no_room", Kind.LATER, NO_ROOM))
+        except Refused as error:
+            warn_limited(
+                log, "repair refused whole", "The database refuses a step of the repair of %s (%s)", claimed.did, error
+            )
+            await self._leave(claimed, "failed", "database", DAY, failed=True)
+            self._metrics.repairs["database"] += 1
+            return "database"
 
     async def _fetched(self, claimed: Claimed, host: str | None, before: Marked) -> str:
         fetched = await self._fetcher.fetch(claimed.did, host, _needless(before))

@@ -7,6 +7,7 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import pytest
@@ -32,16 +33,21 @@ from testing.commits import (
 )
 from testing.commits import repost as reposting
 from testing.database_side import Worker, opened
+from testing.databases import connected
 from testing.garbage import GENERATOR, LIST, THREAD_GATE
+from testing.waiting import until
 from testing.whole import WEEK, Whole, marked, repaired, written
 from tests.database.repair.test_repair import check
 from unified_indexer.database.connection.few import Few
-from unified_indexer.database.repair import steps
+from unified_indexer.database.connection.sessions import Connection
+from unified_indexer.database.repair import queue, steps
 from unified_indexer.database.repair.bringing import Tables
 from unified_indexer.database.repair.slices import Part
 from unified_indexer.database.repair.steps import Word
 from unified_indexer.database.repair.writing import Ended, Job, Writing
 from unified_indexer.selection import EVERYTHING
+
+WAITING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
 
 REV = tid(int(START.timestamp() * 1_000_000) + 10**12, 0)
 
@@ -200,6 +206,36 @@ async def count_on_the_same_posts(worker: Worker) -> None:
     rows = await worker.connection.fetch("SELECT like_count, repost_count, reply_count FROM post_aggregations")
     assert [tuple(row) for row in rows] == [(54, 24, 24)] * 8
     await check(worker)
+
+
+async def test_groups_of_the_same_hosts_are_settled_without_waiting_in_a_circle(
+    database: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One group's first repo is of the other's last host."""
+    async with opened(database, size=5) as worker, connected(database) as holder:
+        ones, twos = [await queue.host_id(worker.connection, f"https://{name}.test") for name in ("one", "two")]
+        groups = {"ab": (ones, twos), "cd": (twos, ones)}
+        claims = {name: await marked(worker, name) for name in "abcd"}
+        jobs = {
+            names: [
+                Job(claims[name], Whole(REV, repo(place, [])), proven=True, host=host)
+                for place, (name, host) in enumerate(zip(names, hosts, strict=True))
+            ]
+            for names, hosts in groups.items()
+        }
+        tables, writing = Tables(Few(worker.pool, 2)), list[asyncio.Task[list[Ended]]]()
+        async with asyncio.TaskGroup() as tasks, holder.transaction():
+            await holder.execute("SELECT FROM unified_worker.hosts WHERE id = $1 FOR UPDATE", ones)
+            for number, group in enumerate(jobs.values(), 1):
+                writing.append(tasks.create_task(Writing(tables, EVERYTHING, notify=WEEK).write(group)))
+                await until(partial(waiting, worker.connection, number), "its settling waits for a host")
+        assert [one.word for task in writing for one in task.result()] == [Word.OK] * 4
+        assert await worker.column("SELECT repos_done FROM unified_worker.hosts ORDER BY id") == [2, 2]
+        assert "deadlock" not in caplog.text
+
+
+async def waiting(connection: Connection, count: int) -> bool:
+    return count == await connection.fetchval(WAITING)
 
 
 async def test_an_application_s_tables_that_refuse_a_record_get_the_others(application: str) -> None:

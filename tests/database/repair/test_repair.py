@@ -524,6 +524,27 @@ async def test_what_the_database_refuses_is_kept_alone_and_comes_when_it_may(wor
     await check(worker)
 
 
+async def test_what_follows_from_a_record_is_refused_alone_and_comes_when_it_may(worker: Worker) -> None:
+    """The author likes the own thread: that has to do with the replies that are there, and an application forbids it."""
+    root = ref(uri("a", key(1)))
+    await worker.write(Stream().commit("b", put(f"{POST}/1", post("yes", reply=replying(root)))))
+    has = {f"{POST}/{key(1)}": post("root"), f"{LIKE}/{key(2)}": like(uri("b", "1")), f"{FOLLOW}/{key(3)}": follow(did("c"))}
+    await worker.connection.execute("ALTER TABLE thread_contexts ADD CONSTRAINT no CHECK (root_author_like_uri IS NULL)")
+    for _ in range(2):
+        ended = await repaired(worker, "a", Whole(rev_at(LATER), has))
+        assert (ended.word, ended.counts["kept"]) == ("ok", 1)
+        assert await state(worker) == (2, "refused", False)
+        await worker.connection.execute("UPDATE unified_worker.repairs SET retry_at = now()")
+    (letter,) = await worker.letters()
+    assert (letter[:2], letter[3]) == ((f"{LIKE}/{key(2)}", "database_23514"), 1)
+    await worker.connection.execute("ALTER TABLE thread_contexts DROP CONSTRAINT no")
+    assert (await repaired(worker, "a", Whole(rev_at(LATER), has))).counts == Counter(same=3)
+    assert await worker.letters() == []
+    assert await state(worker) == (1, None, False)
+    assert await worker.column("SELECT root_author_like_uri FROM thread_contexts") == [f"at://{did('a')}/{LIKE}/{key(2)}"]
+    await check(worker)
+
+
 async def test_a_refused_record_leaves_its_row_as_it_is(worker: Worker) -> None:
     path = f"{FOLLOW}/{key(1)}"
     await worker.write(Stream(LATER).commit("a", put(path, follow(did("c")))))

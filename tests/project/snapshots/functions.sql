@@ -2468,7 +2468,7 @@ BEGIN
     AND (SELECT min(v.tables_by) = 'worker' FROM unified_worker.schema_version AS v) THEN 'new' ELSE 'ok' END;
 END $begin$;
 
-CREATE OR REPLACE FUNCTION unified_worker.repair_settle(p_did text, p_claim int, p_filtered boolean, p_host int)
+CREATE OR REPLACE FUNCTION unified_worker.repair_settle_one(p_did text, p_claim int, p_filtered boolean)
 RETURNS text LANGUAGE plpgsql AS $settle$
 DECLARE
   v_word text := unified_worker.repair_check(p_did, p_claim); v_repair unified_worker.repairs; v_sync smallint; v_reason text;
@@ -2476,9 +2476,15 @@ BEGIN
   IF v_word <> 'ok' THEN
     RETURN v_word;
   END IF;
-  PERFORM set_config('synchronous_commit', 'on', true);
   SELECT * INTO v_repair FROM unified_worker.repairs WHERE did = p_did;
-  UPDATE unified_worker.repos SET fetching = false, unlooked = false, synced_at = now(), updated_at = now(),
+  IF v_repair.kept = 0 THEN  -- all rows are there, and so is what follows from them
+    PERFORM unified_worker.close_letters(p_did, d.path, NULL, false, v_repair.car_rev) FROM unified_worker.dead_letters AS d
+    JOIN unified_worker.repos AS r ON r.did = d.did
+    WHERE d.did = p_did AND r.held AND r.unlooked AND d.record_cid IS NOT NULL AND d.rev <= v_repair.car_rev
+      AND (d.reason LIKE 'database\_%' OR d.reason IN ('foreign_key', 'referenced'));
+  END IF;
+  UPDATE unified_worker.repos SET fetching = false, unlooked = unlooked AND v_repair.kept > 0, synced_at = now(),
+    updated_at = now(),
     filtered = p_filtered OR filtered AND v_repair.touched > 0,
     sync = CASE sync WHEN 2 THEN 2 ELSE 1 END,
     sync_reason = CASE sync WHEN 2 THEN sync_reason END, sync_at = CASE sync WHEN 2 THEN sync_at END,
@@ -2496,10 +2502,29 @@ BEGIN
     PERFORM unified_worker.tell_repaired(p_did) WHERE v_repair.state = 'writing';
     DELETE FROM unified_worker.repairs WHERE did = p_did;
   END IF;
-  UPDATE unified_worker.hosts SET repos_done = repos_done + 1, records_done = records_done + coalesce(v_repair.records, 0),
-    bytes_done = bytes_done + coalesce(v_repair.bytes, 0)
-  WHERE id = p_host;
   RETURN 'ok';
+END $settle$;
+
+CREATE OR REPLACE FUNCTION unified_worker.repair_settle(p_did text[], p_claim int[], p_filtered boolean[], p_host int[])
+RETURNS text[] LANGUAGE plpgsql AS $settle$
+DECLARE
+  v_words text[] := '{}'; v_records bigint[]; v_bytes bigint[];
+BEGIN
+  PERFORM set_config('synchronous_commit', 'on', true);
+  SELECT array_agg(coalesce(r.records, 0) ORDER BY x.place), array_agg(coalesce(r.bytes, 0) ORDER BY x.place)
+  INTO v_records, v_bytes FROM unnest(p_did, p_claim) WITH ORDINALITY AS x (did, claim, place)
+  LEFT JOIN unified_worker.repairs AS r ON r.did = x.did AND r.claim = x.claim;
+  FOR i IN 1..cardinality(p_did) LOOP
+    v_words := v_words || unified_worker.repair_settle_one(p_did[i], p_claim[i], p_filtered[i]);
+  END LOOP;
+  PERFORM FROM unified_worker.hosts WHERE id = ANY (p_host) ORDER BY id FOR UPDATE;
+  UPDATE unified_worker.hosts AS h SET repos_done = h.repos_done + d.repos, records_done = h.records_done + d.records,
+    bytes_done = h.bytes_done + d.bytes
+  FROM (
+    SELECT x.host, count(*) AS repos, sum(x.records) AS records, sum(x.bytes) AS bytes
+    FROM unnest(p_host, v_words, v_records, v_bytes) AS x (host, word, records, bytes) WHERE x.word = 'ok' GROUP BY x.host) AS d
+  WHERE h.id = d.host;
+  RETURN v_words;
 END $settle$;
 
 CREATE OR REPLACE FUNCTION unified_worker.repair_leave(

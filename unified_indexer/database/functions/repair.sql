@@ -107,9 +107,9 @@ BEGIN
     AND (SELECT min(v.tables_by) = 'worker' FROM unified_worker.schema_version AS v) THEN 'new' ELSE 'ok' END;
 END $begin$;
 
--- Everything is in. What went wrong since `repair_begin` stays. p_filtered: records were left out by COLLECTIONS.
--- p_host: of unified_worker.hosts, which gave it out. Durable on return, and with it all before it.
-CREATE OR REPLACE FUNCTION unified_worker.repair_settle(p_did text, p_claim int, p_filtered boolean, p_host int)
+-- Everything of a repo is in, but for what the database refused: with that, the next repair looks once more for what others' rows
+-- have to do with its records. What went wrong since `repair_begin` stays. p_filtered: records were left out by COLLECTIONS.
+CREATE OR REPLACE FUNCTION unified_worker.repair_settle_one(p_did text, p_claim int, p_filtered boolean)
 RETURNS text LANGUAGE plpgsql AS $settle$
 DECLARE
   v_word text := unified_worker.repair_check(p_did, p_claim); v_repair unified_worker.repairs; v_sync smallint; v_reason text;
@@ -117,9 +117,15 @@ BEGIN
   IF v_word <> 'ok' THEN
     RETURN v_word;
   END IF;
-  PERFORM set_config('synchronous_commit', 'on', true);
   SELECT * INTO v_repair FROM unified_worker.repairs WHERE did = p_did;
-  UPDATE unified_worker.repos SET fetching = false, unlooked = false, synced_at = now(), updated_at = now(),
+  IF v_repair.kept = 0 THEN  -- all rows are there, and so is what follows from them
+    PERFORM unified_worker.close_letters(p_did, d.path, NULL, false, v_repair.car_rev) FROM unified_worker.dead_letters AS d
+    JOIN unified_worker.repos AS r ON r.did = d.did
+    WHERE d.did = p_did AND r.held AND r.unlooked AND d.record_cid IS NOT NULL AND d.rev <= v_repair.car_rev
+      AND (d.reason LIKE 'database\_%' OR d.reason IN ('foreign_key', 'referenced'));
+  END IF;
+  UPDATE unified_worker.repos SET fetching = false, unlooked = unlooked AND v_repair.kept > 0, synced_at = now(),
+    updated_at = now(),
     filtered = p_filtered OR filtered AND v_repair.touched > 0,
     sync = CASE sync WHEN 2 THEN 2 ELSE 1 END,
     sync_reason = CASE sync WHEN 2 THEN sync_reason END, sync_at = CASE sync WHEN 2 THEN sync_at END,
@@ -137,10 +143,32 @@ BEGIN
     PERFORM unified_worker.tell_repaired(p_did) WHERE v_repair.state = 'writing';
     DELETE FROM unified_worker.repairs WHERE did = p_did;
   END IF;
-  UPDATE unified_worker.hosts SET repos_done = repos_done + 1, records_done = records_done + coalesce(v_repair.records, 0),
-    bytes_done = bytes_done + coalesce(v_repair.bytes, 0)
-  WHERE id = p_host;
   RETURN 'ok';
+END $settle$;
+
+-- The same for several, in the order of their DIDs; returns a word for each. p_host: of unified_worker.hosts, which gave it out.
+-- Hosts come after all repos, in the order of their ids, as in a commit that ends a repair: so nobody waits in a circle.
+-- Durable on return, and with it all before it.
+CREATE OR REPLACE FUNCTION unified_worker.repair_settle(p_did text[], p_claim int[], p_filtered boolean[], p_host int[])
+RETURNS text[] LANGUAGE plpgsql AS $settle$
+DECLARE
+  v_words text[] := '{}'; v_records bigint[]; v_bytes bigint[];
+BEGIN
+  PERFORM set_config('synchronous_commit', 'on', true);
+  SELECT array_agg(coalesce(r.records, 0) ORDER BY x.place), array_agg(coalesce(r.bytes, 0) ORDER BY x.place)
+  INTO v_records, v_bytes FROM unnest(p_did, p_claim) WITH ORDINALITY AS x (did, claim, place)
+  LEFT JOIN unified_worker.repairs AS r ON r.did = x.did AND r.claim = x.claim;
+  FOR i IN 1..cardinality(p_did) LOOP
+    v_words := v_words || unified_worker.repair_settle_one(p_did[i], p_claim[i], p_filtered[i]);
+  END LOOP;
+  PERFORM FROM unified_worker.hosts WHERE id = ANY (p_host) ORDER BY id FOR UPDATE;
+  UPDATE unified_worker.hosts AS h SET repos_done = h.repos_done + d.repos, records_done = h.records_done + d.records,
+    bytes_done = h.bytes_done + d.bytes
+  FROM (
+    SELECT x.host, count(*) AS repos, sum(x.records) AS records, sum(x.bytes) AS bytes
+    FROM unnest(p_host, v_words, v_records, v_bytes) AS x (host, word, records, bytes) WHERE x.word = 'ok' GROUP BY x.host) AS d
+  WHERE h.id = d.host;
+  RETURN v_words;
 END $settle$;
 
 -- The repair ends without being done: p_state says what becomes of it (null: it is wanted no more), and p_after when it is tried

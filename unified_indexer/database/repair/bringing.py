@@ -101,7 +101,7 @@ class Tables:
                     [parts[place] for place in writing], [brought[place] for place in writing], records, alone
                 )
             if looks:
-                await self.patiently(lambda on: steps.look(on, looks))
+                await self._look(looks, {part.terms.did: (part, one) for part, one in zip(parts, brought, strict=True)})
         await asyncio.sleep(0)  # the next set goes out, and we work while the database does
         return alone
 
@@ -128,6 +128,21 @@ class Tables:
             one.counts["put"] += count
         return looks
 
+    async def _look(self, looks: Sequence[Put], of: Mapping[str, tuple[Part, Brought]]) -> None:
+        """Looks for what others' rows have to do with these records of the repos `of`, by DID; where the database refuses what
+        follows from one of them, that one is kept alone."""
+        try:
+            await self.patiently(lambda on: steps.look(on, looks))
+        except Refused as refused:
+            if len(looks) > 1:
+                half = len(looks) // 2
+                await self._look(looks[:half], of)
+                await self._look(looks[half:], of)
+                return
+            part, brought = of[looks[0].uri.split("/")[2]]
+            if brought.word is Word.OK:
+                brought.word = await self._keep(part, looks[0], refused, brought.counts)
+
     async def _refuse(self, part: Part, refusal: Refusal, brought: Brought) -> None:
         if brought.word is Word.OK and part.rev is not None:
             rev, claim = part.rev, Claim(part.terms.did, part.number)
@@ -148,10 +163,7 @@ class Tables:
             word = await self.patiently(lambda on: steps.write(on, claim, rev, changes, part.terms))
         except Refused as refused:
             if len(changes) == 1:
-                error, (change,) = refused.error, changes
-                counts["kept"] += 1
-                warn_limited(log, "repair refused", "The database refuses a record of %s (%s)", claim.did, error)
-                return await self.patiently(lambda on: steps.refuse_by(on, claim, rev, change, error))
+                return await self._keep(part, changes[0], refused, counts)
             half = len(changes) // 2
             word = await self._write(part, changes[:half], counts)
             return word if word is not Word.OK else await self._write(part, changes[half:], counts)
@@ -159,6 +171,14 @@ class Tables:
             counts["put"] += sum(isinstance(change, Put) for change in changes)
             counts["gone"] += sum(isinstance(change, Gone) for change in changes)
         return word
+
+    async def _keep(self, part: Part, change: Put | Gone, refused: "Refused", counts: Counter[str]) -> Word:
+        """Keeps a letter of a change that the database refuses."""
+        assert part.rev is not None
+        rev, claim, error = part.rev, Claim(part.terms.did, part.number), refused.error
+        counts["kept"] += 1
+        warn_limited(log, "repair refused", "The database refuses a record of %s (%s)", claim.did, error)
+        return await self.patiently(lambda on: steps.refuse_by(on, claim, rev, change, error))
 
     async def patiently(self, step: Callable[[Connection], Awaitable[T]]) -> T:
         """One step, repeated while its failure may pass. Raises Refused for an error that is the data's own."""

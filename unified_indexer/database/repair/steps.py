@@ -39,10 +39,7 @@ LOOK = "SELECT unified_worker.repair_look($1, $2)"
 WRITE = "SELECT unified_worker.repair_write($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"
 REFUSE = "SELECT unified_worker.repair_refuse($1, $2, $3, $4, $5, $6, $7, NULL)"
 REFUSE_BY = "SELECT unified_worker.repair_refuse_by($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
-SETTLE = """
-SELECT unified_worker.repair_settle(x.did, x.claim, x.filtered, x.host)
-FROM unnest($1::text[], $2::int[], $3::boolean[], $4::int[]) AS x (did, claim, filtered, host)
-"""
+SETTLE = "SELECT unified_worker.repair_settle($1, $2, $3, $4)"
 LEAVE = "SELECT unified_worker.repair_leave($1, $2, $3, $4, $5, $6)"
 # What nobody works at any more begins anew: what this holder had ($1; null: none), and what nobody has said a word of, but for
 # what is in hand ($2). What was only to be compared is wanted no more: nobody reads what would come of it.
@@ -214,10 +211,9 @@ class Done(NamedTuple):
 
 
 async def settle(connection: Connection, repos: Sequence[Done]) -> list[Word]:
-    """They are done. Durable on return."""
+    """They are done. They are in the order of their DIDs. Durable on return."""
     columns = zip(*((*one.claim, one.filtered, one.host) for one in repos), strict=True)
-    rows = await connection.fetch(SETTLE, *map(list, columns))
-    return [Word(word) for (word,) in rows]
+    return [Word(word) for word in await connection.fetchval(SETTLE, *map(list, columns))]
 
 
 async def leave(
