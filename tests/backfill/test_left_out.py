@@ -70,6 +70,48 @@ async def test_chosen_accounts_are_asked_for_once(worker: Worker) -> None:
     assert await worker.column(WANTED) == sorted([did("new"), did("later")])
 
 
+async def test_an_account_that_is_chosen_again_is_asked_for(worker: Worker) -> None:
+    """Nobody saw what it wrote meanwhile, in this run or between two."""
+    for name in "abc":
+        await worker.connection.execute(ADD, did(name), False, 1)
+    selection = Selection(accounts=frozenset({did("a"), did("b")}))
+    asking = LeftOut(worker.pool, selection)
+
+    async def look(*names: str) -> list[str]:
+        selection.accounts = frozenset(map(did, names))
+        await asking.note_who_left()
+        await asking.ask_for_accounts()
+        found = await worker.column(WANTED)
+        await worker.connection.execute("DELETE FROM unified_worker.repairs")
+        return found
+
+    assert await look("a", "b") == []
+    assert await worker.column("SELECT sync FROM unified_worker.repos ORDER BY did") == [1, 1, 0]
+    assert await look("a", "b", "c") == [did("c")], "it was not chosen as this run began"
+    assert await look("a", "c") == []
+    assert await look("a", "b", "c") == [did("b")]
+
+
+async def test_all_repos_are_looked_at_in_parts(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("unified_indexer.backfill.left_out.LOOKED_AT", 2)
+    for name in "abcdef":
+        await worker.connection.execute(ADD, did(name), False, 2 if name == "c" else 1)
+    await LeftOut(worker.pool, Selection(accounts=frozenset({did("b")}))).note_who_left()
+    assert await worker.column("SELECT sync FROM unified_worker.repos ORDER BY did") == [0, 1, 2, 0, 0, 0]
+
+
+async def test_who_allows_indexing_again_is_asked_for(worker: Worker) -> None:
+    for name in "abc":
+        await worker.connection.execute(ADD, did(name), False, 1)
+    selection = Selection(opted_out=frozenset({did("a")}))
+    asking = LeftOut(worker.pool, selection)
+    await asking.note_who_left()
+    selection.opted_out = frozenset({did("b")})
+    await asking.note_who_left()
+    assert await worker.column("SELECT sync FROM unified_worker.repos ORDER BY did") == [0, 0, 1]
+    assert await worker.column(WANTED) == [did("a")]
+
+
 async def test_without_chosen_accounts_nobody_is_asked_for(worker: Worker) -> None:
     await worker.connection.execute(ADD, did("unseen"), True, 0)
     await LeftOut(worker.pool, Selection()).ask_for_accounts()

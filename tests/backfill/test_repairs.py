@@ -179,6 +179,39 @@ async def test_what_a_worker_has_in_hand_is_not_taken_from_it(database: str, mon
         assert await at.left() == []
 
 
+async def test_what_a_worker_has_in_hand_stays_its_own_while_nothing_may_be_begun(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stream that is behind, or a full disk, may last longer than a lease."""
+    monkeypatch.setattr(module, "KEEP_INTERVAL", 0.05)
+    held, mark, written = asyncio.Event(), steps.mark, asyncio.Event()
+
+    async def slowly(connection: Connection, claim: Claim) -> Marked:
+        held.set()
+        await written.wait()
+        return await mark(connection, claim)
+
+    async def stream_first() -> None:
+        if held.is_set():
+            await asyncio.Event().wait()
+
+    monkeypatch.setattr(steps, "mark", slowly)
+    async with repairing(database) as at:
+        connection, did = at.worker.connection, at.on.did(3)
+        await queue.want(connection, [did], "missed", queue.MISSING)
+        repairs = Repairs(at.worker.pool, at.metrics, EVERYTHING, at.on.fetcher, notify=timedelta(0), stream_first=stream_first)
+        task = asyncio.create_task(repairs.keep_repairing())
+        await asyncio.wait_for(held.wait(), 20)
+        await connection.execute("UPDATE unified_worker.repairs SET lease_until = now() + interval '1 minute'")
+
+        async def is_kept() -> bool:
+            return await connection.fetchval("SELECT lease_until > now() + interval '2 minutes' FROM unified_worker.repairs")
+
+        await until(is_kept, "its lease is longer", 20)
+        task.cancel()
+        await asyncio.wait([task])
+
+
 async def test_a_step_that_the_database_refuses_ends_that_repair_alone(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """An application's rules may stand anywhere."""
     async with repairing(database) as at:

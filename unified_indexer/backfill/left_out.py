@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from itertools import islice
 
 from unified_indexer.database.connection.failures import DATABASE_ERRORS
@@ -15,6 +15,7 @@ log = logging.getLogger(__name__)
 
 INTERVAL = 60.0  # seconds between two looks at the accounts
 PART = 1_000  # repos at once
+LOOKED_AT = 10_000  # repos at once
 
 
 class LeftOut:
@@ -24,6 +25,7 @@ class LeftOut:
         self._pool = pool
         self._selection = selection
         self._asked = set[str]()  # accounts: each once a run, since a host may not have one
+        self._before: tuple[frozenset[str], frozenset[str]] | None = None  # who was chosen, and who forbade it
 
     async def keep_asking(self) -> None:
         """Ask for repos with other collections once, and for newly chosen accounts every minute, until cancelled."""
@@ -33,6 +35,7 @@ class LeftOut:
                 if not widened:
                     await self.ask_for_collections()
                     widened = True
+                await self.note_who_left()
                 await self.ask_for_accounts()
             except DATABASE_ERRORS as error:
                 warn_limited(log, "left out", "Could not ask for what was left out (%s); trying again", error)
@@ -49,6 +52,31 @@ class LeftOut:
                 after = await self._filtered(after)
         async with self._pool.connection() as connection:
             await left_out.note_collections(connection, patterns)
+
+    async def note_who_left(self) -> None:
+        """What accounts write that are not taken any more is missed: once they are taken again, their history is fetched."""
+        chosen, out = self._selection.accounts or frozenset[str](), self._selection.opted_out
+        if self._before is None:
+            if chosen or out:
+                await self._note_all()
+        else:
+            chosen_before, out_before = self._before
+            for part in parts(chosen_before - chosen | out - out_before):
+                async with self._pool.connection() as connection:
+                    await left_out.forget(connection, part)
+            for part in parts(did for did in out_before - out if self._selection.takes_account(did)):
+                async with self._pool.connection() as connection:
+                    await left_out.want_unseen(connection, part)
+        self._before = (chosen, out)
+
+    async def _note_all(self) -> None:
+        """Of all repos, as nobody knows who was taken by the run before."""
+        after, ended = "", False
+        while not ended:
+            async with self._pool.connection() as connection:
+                found, after = await left_out.whole(connection, after, LOOKED_AT)
+                await left_out.forget(connection, [did for did in found if not self._selection.takes_account(did)])
+            ended = not after
 
     async def ask_for_accounts(self) -> None:
         """Have the history of those chosen accounts fetched that nobody asked for yet."""
@@ -80,7 +108,7 @@ def wider(patterns: Collection[str], before: Collection[str]) -> bool:
     return not all(old.takes_collection(pattern.removesuffix("*")) for pattern in patterns)
 
 
-def parts(dids: Collection[str]) -> Iterator[list[str]]:
+def parts(dids: Iterable[str]) -> Iterator[list[str]]:
     """The DIDs in order, at most `PART` at a time."""
     ordered = iter(sorted(dids))
     while part := list(islice(ordered, PART)):

@@ -43,6 +43,7 @@ MISSED_INTERVAL = 5.0  # seconds between two looks at a part of the repos in whi
 SLICE = 500  # records, as they are compared
 CALLS = 2  # at one time: a single one leaves a core without work for half of the time
 LEAST_POOL = 12  # connections of a pool that repairs may have CALLS of; of a smaller one they have one
+KEEP_INTERVAL = 60.0  # seconds, while nothing may be begun, between two words of what is in hand
 PART = 1_000  # repos looked at in a turn
 BUSY = 1.0  # seconds until a host is asked again that is parked for an unknown time
 AGAIN = 10.0  # seconds until a repo is fetched again that was overtaken by commits
@@ -92,8 +93,11 @@ class Repairs:
         started = False
         async with Crew(self._most) as crew:
             while True:
-                await self._stream_first()
                 try:
+                    if not await self._may_begin():
+                        async with self._pool.connection() as connection:
+                            await steps.keep(connection, self._holder, crew.under_way)
+                        continue
                     if not started:
                         async with self._pool.connection() as connection:
                             await steps.reset(connection, self._holder)
@@ -102,6 +106,15 @@ class Repairs:
                 except DATABASE_ERRORS as error:
                     warn_limited(log, "repairs", "Could not read which repos are to be repaired (%s); trying again", error)
                 await asyncio.sleep(INTERVAL)
+
+    async def _may_begin(self) -> bool:
+        """Whether nothing is in the way any more, within a time after which those in hand are to be told of again."""
+        try:
+            async with asyncio.timeout(KEEP_INTERVAL):
+                await self._stream_first()
+        except TimeoutError:
+            return False
+        return True
 
     async def turn(self, crew: Crew) -> None:
         """Look for repos in which something is missing, and start as many repairs as there is room for.

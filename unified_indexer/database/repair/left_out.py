@@ -24,6 +24,13 @@ WHERE r.did IS NULL OR (r.sync = 0 AND r.active AND NOT r.wiping)
 ORDER BY n.did COLLATE "C" ON CONFLICT (did) DO NOTHING
 """
 
+REPOS = "SELECT did, sync = 1 AS whole FROM unified_worker.repos WHERE did > $1 ORDER BY did LIMIT $2"
+FORGET = """
+UPDATE unified_worker.repos AS r SET sync = 0
+FROM (SELECT did FROM unified_worker.repos WHERE did = ANY ($1::text[]) AND sync = 1 ORDER BY did FOR UPDATE) AS x
+WHERE r.did = x.did
+"""
+
 
 async def collections(connection: Connection) -> list[str] | None:
     """COLLECTIONS as it was when nothing was left to fetch because of it; None where that was never noted."""
@@ -49,3 +56,14 @@ async def want_filtered(connection: Connection, after: str, most: int) -> str:
 async def want_unseen(connection: Connection, dids: Sequence[str]) -> None:
     """Ask for those of these repos whose history is not known."""
     await connection.execute(UNSEEN, list(dids))
+
+
+async def whole(connection: Connection, after: str, most: int) -> tuple[list[str], str]:
+    """Of the next `most` repos those in which nothing is missing; and the last one looked at, '' at the end."""
+    rows = await connection.fetch(REPOS, after, most)
+    return [row["did"] for row in rows if row["whole"]], rows[-1]["did"] if len(rows) == most else ""
+
+
+async def forget(connection: Connection, dids: Sequence[str]) -> None:
+    """Note that from now on the history of these repos is not known."""
+    await connection.execute(FORGET, list(dids))
