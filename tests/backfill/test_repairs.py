@@ -30,6 +30,7 @@ from unified_indexer.database.repair.steps import Claim, Marked
 from unified_indexer.metrics import Metrics
 from unified_indexer.selection import EVERYTHING, Selection
 
+ROWS = "SELECT (SELECT count(*) FROM posts) + (SELECT count(*) FROM likes) + (SELECT count(*) FROM follows)"
 OURS = 2  # sessions of a test: its own, and the lock's
 SESSIONS = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
 
@@ -210,6 +211,29 @@ async def test_what_a_worker_has_in_hand_stays_its_own_while_nothing_may_be_begu
         await until(is_kept, "its lease is longer", 20)
         task.cancel()
         await asyncio.wait([task])
+
+
+async def test_nothing_is_written_while_the_stream_has_much_to_write(database: str) -> None:
+    """Also of a repo that is fetched already."""
+    asked, goes_on = asyncio.Event(), asyncio.Event()
+
+    async def stream_first() -> None:
+        asked.set()
+        await goes_on.wait()
+
+    async with repairing(database) as at:
+        connection, did = at.worker.connection, at.on.did(3)
+        await queue.want(connection, [did], "asked", queue.ASKED)
+        claimed = await queue.claim_one(connection, "relay.test", did)
+        assert claimed is not None
+        repairs = Repairs(at.worker.pool, at.metrics, EVERYTHING, at.on.fetcher, notify=timedelta(0), stream_first=stream_first)
+        repair = asyncio.create_task(repairs.repair(claimed))
+        await asyncio.wait_for(asked.wait(), 20)
+        assert at.on.fetcher.counts == {"fetched": 1}
+        assert await connection.fetchval(ROWS) == 0
+        goes_on.set()
+        assert await repair == "ok"
+        assert await connection.fetchval(ROWS) > 0
 
 
 async def test_a_step_that_the_database_refuses_ends_that_repair_alone(database: str, monkeypatch: pytest.MonkeyPatch) -> None:

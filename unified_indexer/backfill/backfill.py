@@ -72,7 +72,7 @@ class Backfill:
             selection,
             self.fetcher,
             notify=timedelta(days=config.notify_repaired),
-            stream_first=self._stream_first,
+            stream_first=self.stream_first,
             allowance=Allowance(-(-config.backfill_records // share.of)),
             most=config.backfill_concurrency,
             share=share,
@@ -86,7 +86,7 @@ class Backfill:
             documents,
             relay=config.relay_url.replace("ws", "http", 1),
             allow_private=private,
-            stream_first=self._stream_first,
+            stream_first=self.stream_first,
         )
 
     def work(self) -> list[Coroutine[Any, Any, object]]:
@@ -145,7 +145,8 @@ class Backfill:
             await asyncio.sleep(PAUSE)
         await self._finding.keep_finding()
 
-    async def _stream_first(self) -> None:
+    async def stream_first(self) -> None:
+        """Wait while the stream has much to write, or the database has no room."""
         while True:
             if self.held is None:
                 return

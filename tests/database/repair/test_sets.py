@@ -72,9 +72,9 @@ class Sides:
         self.live, self.whole = pair.did(live.actor), pair.did(whole.actor)
         self._before = [pair.event(stream, act) for act in meeting.before]
         self._live = pair.event(stream, live)
-        self._name = pair.token + whole.actor
+        self.name = pair.token + whole.actor
         acts = [*(act for act in meeting.before if act.actor == whole.actor), whole]
-        self._records = {op.path: self._dated(op.record) for act in acts for op in act.ops}
+        self.records = {op.path: self._dated(op.record) for act in acts for op in act.ops}
 
     def _dated(self, record: dict[str, Any]) -> dict[str, Any]:
         """Gates judge what came after them."""
@@ -92,7 +92,7 @@ class Sides:
             assert set(await self._worker.write(*events)) == {"applied"}
 
     async def repair(self) -> None:
-        assert (await repaired(self._worker, self._name, Whole(REV, self._records))).word is Word.OK
+        assert (await repaired(self._worker, self.name, Whole(REV, self.records))).word is Word.OK
 
 
 async def said(worker: Worker, pairs: list[Pair]) -> dict[Pair, list[str]]:
