@@ -42,3 +42,4 @@ def test_each_share_repairs_and_otherwise_one_worker_does_for_all(relay: str, sh
         task.close()
     assert [any(name.endswith("keep_repairing") for name in some) for some in names] == [each, not each]
     assert any(name.endswith("_find") for name in names[1])
+    assert any(name.startswith("Gaps") for name in names[1])

@@ -16,6 +16,7 @@ files.py         temporary files for large ones, and threads for what reads and 
 progress.py      how much was fetched, and how far everything is
 eta.py           … when it is done
 left_out.py      what COLLECTIONS or ACCOUNTS left out, and take now
+gaps.py          what came in a gap of the stream
 finding.py       which repos are wanted, by lists that are read page by page
 lists.py         … a page of each kind of list
 walks.py         … when a list is at its end

@@ -11,6 +11,7 @@ from unified_indexer.backfill import files
 from unified_indexer.backfill.allowance import Allowance
 from unified_indexer.backfill.fetch import Fetcher
 from unified_indexer.backfill.finding import Finding
+from unified_indexer.backfill.gaps import Gaps
 from unified_indexer.backfill.left_out import LeftOut
 from unified_indexer.backfill.lists import Lists
 from unified_indexer.backfill.pace import Paces
@@ -78,6 +79,7 @@ class Backfill:
             share=share,
         )
         self._left_out = LeftOut(pool, selection)
+        self._gaps = Gaps(pool, selection)
         private = config.allow_private_hosts
         self._finding = Finding(
             pool,
@@ -98,7 +100,8 @@ class Backfill:
         """The tasks of the one worker that does for all what is done once, until they are cancelled."""
         if not self._enabled:
             return []
-        return [self._find(), self._left_out.keep_asking(), *([] if self._shares else self._repairing())]
+        repairing = [] if self._shares else self._repairing()
+        return [self._find(), self._left_out.keep_asking(), self._gaps.keep_asking(), *repairing]
 
     def _repairing(self) -> list[Coroutine[Any, Any, object]]:
         if not self._enabled:

@@ -22,6 +22,18 @@ ASK_ONCE = """
 INSERT INTO unified_worker.backfill_jobs (kind, argument) SELECT $1, $2
 WHERE NOT EXISTS (SELECT FROM unified_worker.backfill_jobs WHERE kind = $1 AND argument = $2)
 """
+# The oldest gap that is not asked for: a later look at the lists finds what changed in all gaps that began after it. A message
+# that could not be read is no reason to read the lists of the whole network. $1: it is done already.
+ASK_OF_GAP = """
+INSERT INTO unified_worker.backfill_jobs (kind, argument, ended_at)
+SELECT 'gap', g.id::text, CASE WHEN $1 THEN now() END FROM unified_worker.gaps AS g
+WHERE g.reason <> 'unreadable' AND g.upto_seq IS NOT NULL AND NOT EXISTS (
+  SELECT FROM unified_worker.backfill_jobs AS j JOIN unified_worker.gaps AS o ON o.id::text = j.argument
+  WHERE j.kind = 'gap' AND (j.ended_at IS NULL OR j.started_at >= g.noticed_at
+    AND coalesce(o.after_time, o.noticed_at) <= coalesce(g.after_time, g.noticed_at)))
+ORDER BY coalesce(g.after_time, g.noticed_at) LIMIT 1
+RETURNING argument::bigint
+"""
 HOLD = """
 UPDATE unified_worker.backfill_jobs SET holder = $1, lease_until = now() + $2
 WHERE kind = ANY($3) AND ended_at IS NULL AND NOT paused AND (holder IS NULL OR holder = $1 OR lease_until < now())
@@ -163,6 +175,12 @@ async def ask(connection: Connection, kind: Kind, argument: str) -> int:
 async def ask_once(connection: Connection, kind: Kind, argument: str) -> None:
     """Have a job done, unless the same was asked for before."""
     await connection.execute(ASK_ONCE, kind, argument)
+
+
+async def ask_of_gap(connection: Connection, *, done: bool) -> int | None:
+    """Have the repos found that changed since the oldest gap of which nobody asked; return its number. None while such a job is
+    under way, or where there is no gap. `done`: note only that it was asked."""
+    return await connection.fetchval(ASK_OF_GAP, done)
 
 
 async def has_gap(connection: Connection, number: int) -> bool:
