@@ -3,6 +3,10 @@
   const SLACK = 1; // pixels: half ones are rounded
   const ROOM = 5; // pixels between two numbers
   const LEAST_CONTRAST = 4.5; // of any text, whatever its size
+  const HOLE = 15, HOLE_IN_CARD = 10, HOLE_WIDE = 5; // sizes of a letter: what is empty may not be as high and as wide
+  const AROUND = 2; // the same: what is so near beside a text is no hole
+  const STEP = 10; // pixels
+  const LONG_LIST = 40; // sizes of a letter: a list that is as wide and as high has room for two columns
   const found = [], texts = [];
   const wide = document.documentElement.scrollWidth, screen = document.documentElement.clientWidth;
   if (wide > screen) found.push(`the page is ${wide} pixels wide, the screen ${screen}`);
@@ -72,6 +76,51 @@
         if (level && !same && other.left - one.right < ROOM) found.push(`they run together, ${name(one.parent, one.text.data)} and ${name(other.parent, other.text.data)}`);
       }
     });
+  }
+
+  // What is empty is low. A line goes down each few pixels, and may not meet nothing for long: between cards, and in one.
+  const letter = parseFloat(getComputedStyle(document.documentElement).fontSize);
+  const pieces = [];
+  for (const node of document.querySelectorAll("main :is(h1, h2, p, tr, summary, svg, .bar, .figures > div, .counts > div, li)")) {
+    if (!seen(node)) continue;
+    const box = node.getBoundingClientRect(), content = document.createRange(); // a cell may be higher than what is in it
+    content.selectNodeContents(node);
+    const bottom = node.matches("svg, .bar") ? box.bottom : content.getBoundingClientRect().bottom;
+    if (box.width && bottom > box.top) pieces.push({ node, left: box.left - AROUND * letter, right: box.right + AROUND * letter, top: box.top, bottom });
+  }
+  pieces.sort((one, other) => one.top - other.top);
+  const emptiness = (place, high) => {
+    const room = place.getBoundingClientRect(), within = pieces.filter(one => place.contains(one.node));
+    let before = []; // what the line before met
+    for (let x = room.left + STEP; x < room.right; x += STEP) {
+      let reached = room.top, above = null;
+      const gaps = [];
+      for (const one of [...within.filter(one => one.left < x && x < one.right), { top: room.bottom, bottom: room.bottom, node: null }]) {
+        if (one.top - reached > high * letter) gaps.push({ above, height: one.top - reached, width: STEP });
+        if (one.bottom > reached) [reached, above] = [one.bottom, one.node];
+      }
+      for (const gap of gaps) {
+        gap.width += before.find(other => other.above === gap.above && Math.abs(other.height - gap.height) < letter)?.width || 0;
+        if (gap.width > HOLE_WIDE * letter) found.push(`nothing for ${Math.round(gap.height)} pixels, below ${where(gap.above, place)}`);
+      }
+      before = gaps;
+    }
+  };
+  const where = (node, place) => (node ? name(node, node.textContent) : `the top of ${name(place, "")}`);
+  emptiness(document.querySelector("main"), HOLE);
+  document.querySelectorAll("main section:not(.state)").forEach(card => seen(card) && emptiness(card, HOLE_IN_CARD));
+
+  for (const list of document.querySelectorAll("main :is(ol, ul, dl, tbody)")) {
+    const box = list.getBoundingClientRect(), rows = [...list.children].filter(seen);
+    const columns = new Set(rows.map(row => Math.round(row.getBoundingClientRect().left))).size;
+    const large = Math.min(box.width, box.height) > LONG_LIST * letter;
+    if (columns === 1 && large) found.push(`${rows.length} rows in one column, ${name(list, rows[0].textContent)}`);
+  }
+
+  // A scale tells nothing where no line is.
+  for (const svg of document.querySelectorAll("svg")) {
+    const marks = [...svg.querySelectorAll("line, text")].filter(one => getComputedStyle(one).display !== "none" && (one.matches("line") || /\d/.test(one.textContent)));
+    if (seen(svg) && marks.length && !svg.querySelector(".line").getAttribute("d")) found.push(`a scale without a line, ${name(svg, marks.map(one => one.textContent).join(" "))}`);
   }
   return [...new Set(found)];
 }

@@ -10,10 +10,11 @@ from testing.browser import Look, looking
 
 FAULTS = (Path(__file__).parent / "faults.js").read_text(encoding="utf-8")
 AXE = "axe.run().then(found => found.violations.map(one => `${one.id}: ${one.nodes.map(node => node.target)}`))"
-PHONE, WIDE = 360, 1920  # pixels
-HEIGHTS = {PHONE: 740, WIDE: 1080}
+PHONE, DESK, WIDE = 360, 1180, 1920  # pixels: cards in one column, in two and in three
+HEIGHTS = {PHONE: 740, DESK: 800, WIDE: 1080}
 Scheme = Literal["light", "dark"]
 SCHEMES: tuple[Scheme, ...] = ("light", "dark")
+SCREENS: tuple[tuple[int, Scheme], ...] = ((WIDE, "light"), (DESK, "light"), (PHONE, "dark"))
 
 
 @asynccontextmanager

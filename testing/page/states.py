@@ -93,8 +93,8 @@ def standby() -> Scene:
     return _resting(worker)
 
 
-def at_work(rate: float = 350.0, lag: float = 0.4, days: float = 123.0, **env: str) -> Scene:
-    """Connected; `rate`: events per second; `lag`: seconds; `days` since the start."""
+def at_work(rate: float = 350.0, lag: float = 0.4, days: float = 123.0, kinds: int = len(RECORD_TYPES), **env: str) -> Scene:
+    """Connected; `rate`: events per second; `lag`: seconds; `days` since the start; `kinds`: of records that come now."""
     worker = _worker(**env)
     worker.begin(Stored(SEQ - 12_345, datetime.now(UTC) - timedelta(seconds=lag)))
     session, metrics = worker.session, worker.metrics
@@ -104,9 +104,9 @@ def at_work(rate: float = 350.0, lag: float = 0.4, days: float = 123.0, **env: s
     worker.gauges._began -= days * 86_400
     history = History(worker.gauges)
     history._counts[0] = history._counts[0]._replace(at=monotonic() - RATE_OVER)
-    _did(worker, rate, RATE_OVER)
+    _did(worker, rate, RATE_OVER, kinds)
     history.take()
-    _did(worker, 300.0, days * 86_400)
+    _did(worker, 300.0, days * 86_400, kinds)
     history._counts[0] = history._counts[0]._replace(finished=metrics.finished - int(rate * RATE_OVER))
     history._counts[-1] = history._counts[-1]._replace(finished=metrics.finished)
     history.samples.clear()
@@ -115,13 +115,13 @@ def at_work(rate: float = 350.0, lag: float = 0.4, days: float = 123.0, **env: s
     return worker, history
 
 
-def _did(worker: UnifiedWorker, rate: float, seconds: float) -> None:
+def _did(worker: UnifiedWorker, rate: float, seconds: float, kinds: int) -> None:
     """Counts what is done in so many seconds: of each collection two thirds of what is done of the one before it."""
     metrics = worker.metrics
     metrics.finished += int(rate * seconds)
     metrics.events["commit"] += int(rate * seconds)
     metrics.last_event_time = datetime.now(UTC)
-    for place, record_type in enumerate(RECORD_TYPES):
+    for place, record_type in enumerate(RECORD_TYPES[:kinds]):
         count = int(rate * seconds / 3 * (2 / 3) ** place)
         metrics.operations[record_type.kind] += count
         metrics.operations[record_type.kind + 1] += count // 50
@@ -255,6 +255,7 @@ STATES: MappingProxyType[str, tuple[str, Callable[[], Scene]]] = MappingProxyTyp
         "connecting": ("starting", connecting),
         "catching up": ("behind", catching_up),
         "live": ("ready", at_work),
+        "few collections": ("ready", partial(at_work, kinds=3)),
         "stalled": ("stalled", stalled),
         "lost database": ("stalled", lost_database),
         "verifying": ("ready", verifying),

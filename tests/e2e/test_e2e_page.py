@@ -282,6 +282,8 @@ async def test_what_the_page_makes_of_numbers(database: str, tmp_path: Path) -> 
             assert [words.split()[-1] for words in await look.texts("#counts .none")] == ["0"] * 6
             assert await look.texts("#busy th") == [f"app.bsky.feed.{name}" for name in ("like", "repost", "post")]
             assert await look.text("#quiet-title") == "13 quiet"
+            assert len(await look.texts("#quiet th")) == 13
+            await look.page.click("#quiet-title")
             assert await look.texts("#quiet th") == []
             waiting = {"time": now, "why": "Cannot connect", "times": 11}
             told |= {"received_seq": 130_261_550_649, "cursor": 130_261_550_648, "last_reconnects": [waiting]}

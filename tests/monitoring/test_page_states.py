@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from testing.browser import Look
-from testing.page.looks import PHONE, SCHEMES, WIDE, blank, faults, on_screen, picture, show
+from testing.page.looks import PHONE, SCHEMES, SCREENS, WIDE, blank, faults, on_screen, picture, show
 from testing.page.states import STATES, at_work, served, shares
 from unified_indexer.config.values import MOST_SHARES
 
@@ -22,11 +22,11 @@ async def each_state(look: Look) -> AsyncGenerator[str]:
 
 @pytest.mark.long
 async def test_every_state_can_be_read_on_any_screen() -> None:
-    """No text sticks out, is cut off, is pale, lies over another or touches it; the console has nothing to say."""
+    """No text sticks out, is cut off, is pale, lies over another or touches it; nothing is empty, no scale without a line."""
     found: dict[str, list[str]] = {}
     async with blank() as look:
         async for name in each_state(look):
-            for width, scheme in zip((WIDE, PHONE), SCHEMES, strict=True):
+            for width, scheme in SCREENS:
                 await on_screen(look, width, scheme)
                 if wrong := await faults(look):
                     found[f"{name}, {width} pixels"] = wrong

@@ -22,6 +22,8 @@ class Chart {
     this.cursor = element(this.over, "line", "cursor");
     this.dot = element(this.over, "circle", "dot");
     this.dot.setAttribute("r", 4);
+    this.nothing = element(this.over, "text", "nothing");
+    this.nothing.textContent = "nothing yet";
     new ResizeObserver(() => this.draw()).observe(svg);
     svg.addEventListener("pointermove", event => this.point(event.clientX));
     svg.addEventListener("pointerdown", event => this.point(event.clientX));
@@ -103,12 +105,13 @@ class Chart {
     const step = this.steps.find(size => size * 4 >= reach) || reach / 4;
     this.top = Math.ceil(reach / step - 1e-9) * step;
     this.y = value => this.base - (this.base - TOP) * value / this.top;
-    this.ticks = Array.from({ length: Math.round(this.top / step) + 1 }, (_, number) => number * step);
+    this.ticks = !this.values.length ? [] : Array.from({ length: Math.round(this.top / step) + 1 }, (_, number) => number * step);
   }
 
   drawMarks(every) {
     const marks = this.ticks.map(tick => [this.y(tick), tick ? this.mark(tick) : "0", null]);
-    for (let time = Math.ceil((this.end - this.span) / every) * every; time <= this.end; time += every) {
+    // A scale tells nothing where no line is.
+    for (let time = Math.ceil((this.end - this.span) / every) * every; this.values.length && time <= this.end; time += every) {
       marks.push([null, clock(time, every % 60 !== 0), this.x(time)]);
     }
     while (this.marks.length < marks.length) {
@@ -149,7 +152,10 @@ class Chart {
 
   // The limit, and what is pointed at.
   drawOver() {
-    const limited = this.limit > 0 && this.limit <= this.top;
+    const some = this.values.length > 0;
+    put(this.nothing, { x: this.width / 2, y: this.base / 2 + TOP });
+    this.nothing.style.display = some ? "none" : "";
+    const limited = some && this.limit > 0 && this.limit <= this.top;
     for (const node of [this.limitLine, this.limitText]) node.style.display = limited ? "" : "none";
     if (limited) {
       const y = this.y(this.limit);
@@ -159,15 +165,15 @@ class Chart {
     }
     const sample = this.at === null ? null : this.nearest();
     const value = sample && Math.abs(sample[0] - this.at) <= UNKNOWN_AFTER ? this.value(sample) : null;
-    this.cursor.style.display = this.at === null ? "none" : "";
+    this.cursor.style.display = this.at === null || !some ? "none" : "";
     this.dot.style.display = value === null ? "none" : "";
     const time = value === null ? this.at : sample[0];
     if (this.at !== null) put(this.cursor, { x1: this.x(time), x2: this.x(time), y1: TOP, y2: this.base });
     if (value !== null) put(this.dot, { cx: this.x(time), cy: this.y(value) });
     const pointed = `${clock(time, true)}  ${value === null ? "not known" : this.format(value)}`;
     const scale = this.logarithmic ? ", log scale" : "";
-    const shown = this.values.length ? `last ${this.span / 60} minutes${scale}` : "nothing yet";
-    this.readout.textContent = this.at === null ? shown : pointed;
+    const shown = some ? `last ${this.span / 60} minutes${scale}` : "";
+    this.readout.textContent = this.at === null || !some ? shown : pointed;
   }
 
   // What the line says, for those who can't see it.

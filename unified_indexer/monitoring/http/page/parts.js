@@ -16,6 +16,7 @@ const COUNTS = [
 ];
 
 const NAMED = 5; // names of a count that are shown; the metrics have all
+const LONG = 150; // letters of names: they get all columns of a list
 
 const $ = id => document.getElementById(id);
 const make = (name, ...children) => {
@@ -27,6 +28,12 @@ const set = (node, text) => { if (node.textContent !== text) node.textContent = 
 const total = counts => (typeof counts === "number" ? counts : Object.values(counts).reduce((sum, count) => sum + count, 0));
 
 const collections = new Map(); // by name: its row, and when it was busy last
+
+// Where cards stand beside one another there is room for all; on a phone the quiet ones are folded.
+const beside = matchMedia("(min-width: 56rem)");
+const fold = () => { $("quiet").closest("details").open = beside.matches; };
+beside.addEventListener("change", fold);
+fold();
 
 function showCollections() {
   const most = Math.max(...now.collections.map(one => one.rate), 1e-9);
@@ -139,6 +146,7 @@ function showRows(list, rows) {
     const row = list.children[place] || list.appendChild(countRow(words, remedy));
     const some = value !== "0" && value !== "answers";
     row.className = some ? (grave ? "grave" : "some") : "none";
+    row.classList.toggle("long", some && named.length > LONG);
     const [, shown, names, note] = row.children;
     set(shown.firstChild, value);
     set(names, named);
