@@ -3,11 +3,13 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 
 from relay_simulator import keys
-from relay_simulator.hosts.faults import Altered, Cut, Slow, Status, Text
+from relay_simulator.hosts.faults import Altered, Cut, Redirect, Slow, Status, Text
+from relay_simulator.ports import free_port
 from testing.confirming import Scene, scene
 from testing.waiting import until
 from unified_indexer.accounts import deletions, documents
@@ -142,6 +144,36 @@ async def test_while_nobody_can_be_asked_the_account_is_hidden_and_whole(
                 await on.worker.connection.execute(NOW)
                 await settled(on)
                 assert await on.state(0) == (False, "deleted")
+
+
+@pytest.mark.promise(2)
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Text("<html>default backend"),
+        Status(404),
+        Status(410),
+        Status(404, message="DID not registered: {did}"),
+        Redirect("https://elsewhere.example/"),
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("number", [0, 1], ids=["web", "plc"])
+async def test_who_does_not_know_a_did_confirms_no_deletion(
+    database: str, monkeypatch: pytest.MonkeyPatch, fault: Status | Text | Redirect, number: int
+) -> None:
+    monkeypatch.setattr(documents, "PATIENCE", 0.5)
+    async with scene(database, web_ports=[free_port()]) as on:
+        did = on.ledger.did(number)
+        if isinstance(fault, Status):
+            fault = replace(fault, message=fault.message.format(did=did))
+        on.services.faults.put(fault, "plc" if number else "web")
+        on.stands(number, False, "deleted")
+        await said_deleted(on, number)
+        async with confirming(on):
+            await until(lambda: on.counts == {"deletion_unanswered": 1}, "the first attempt")
+            assert await on.state(number) == (False, "deletion_unconfirmed")
+            assert await posts(on, number) == 1
 
 
 async def test_attempts_in_vain_come_later_and_later(database: str) -> None:

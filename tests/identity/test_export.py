@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from relay_simulator import keys
 from testing.database_side import Worker
 from testing.waiting import until
-from testing.web_site import Site, answering, web_site
+from testing.web_site import Site, answering, unregistered, web_site
 from unified_indexer.errors import Rejected, Stop
 from unified_indexer.identity import export, following, importing
 from unified_indexer.identity.client import Client
@@ -265,7 +265,7 @@ async def test_a_log_that_was_imported_is_followed(
 ) -> None:
     monkeypatch.setattr(following, "END_PAUSE", 0.02)
     monkeypatch.setattr(following, "LOOK_PAUSE", 0.02)
-    directory.site.answer = answering(404)
+    directory.site.answer = unregistered
     directory.add(1, operation(1))
     identities = Identities(worker.pool, client, directories=[directory.site.url], rate=100, ttl=60)
     heard: list[tuple[str, object]] = []

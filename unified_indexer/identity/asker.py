@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -54,14 +54,15 @@ class _LookUp:
 
 
 class Asker:
-    """Look-ups at one source. `settle` gets each answer; `doubts`: whether a replica may be behind on a DID; `breaks`: whether
-    failures in a row mean that the source is down."""
+    """Look-ups at one source. `settle` gets each answer; `doubts`: whether a replica may be behind on a DID; `has_key`: whether
+    a key of a DID is known that counts; `breaks`: whether failures in a row mean that the source is down."""
 
     def __init__(
         self,
         source: Source,
         settle: Callable[[Answer], None],
         doubts: Callable[[str], bool],
+        has_key: Callable[[str], Awaitable[bool]],
         *,
         rate: float,
         breaks: bool,
@@ -71,6 +72,7 @@ class Asker:
         self._source = source
         self._settle = settle
         self._doubts = doubts
+        self._has_key = has_key
         self._breaks = breaks
         self._rate = rate
         self._line = WaitingLine()
@@ -156,6 +158,17 @@ class Asker:
             self._not_answered(did, error)
             return None, error.reason
         self.breaker.answered()
+        # Who had a key is not nobody: the directory lacks something, or the host of a did:web has a bad hour.
+        if isinstance(found, NoIdentity) and found.reason != "tombstoned" and await self._has_key(did):
+            warn_limited(
+                log,
+                "contradicted",
+                "The key of %s is known, but an answer was that it has none (%s): it stays",
+                did,
+                found.reason,
+            )
+            self._postpone(did)
+            return None, "contradicted"
         self._failed.pop(did, None)
         return found, found.reason if isinstance(found, NoIdentity) else "found"
 
@@ -163,8 +176,11 @@ class Asker:
         if self._breaks:
             self.breaker.failed(error.retry_after)
             warn_limited(log, "directory", "The directory of DIDs does not answer (%s): trying again", error.reason)
+        self._postpone(did, error.retry_after)
+
+    def _postpone(self, did: str, retry_after: float | None = None) -> None:
         _, pause = self._failed.pop(did, (0.0, RETRY_PAUSE / 2))
-        pause = min(max(pause * 2, error.retry_after or 0.0), MAX_RETRY_PAUSE)
+        pause = min(max(pause * 2, retry_after or 0.0), MAX_RETRY_PAUSE)
         self._failed[did] = (time.monotonic() + pause, pause)
         if len(self._failed) > MOST_FAILED:
             del self._failed[next(iter(self._failed))]
