@@ -12,6 +12,7 @@ from relay_simulator.hosts.faults import Altered, Cut, Redirect, Slow, Status, T
 from relay_simulator.ports import free_port
 from testing.confirming import Scene, scene
 from testing.waiting import until
+from testing.web_site import telling, web_site
 from unified_indexer.accounts import deletions, documents
 from unified_indexer.accounts.deletions import Deletions
 from unified_indexer.database.background.stuck import Stuck
@@ -174,6 +175,24 @@ async def test_who_does_not_know_a_did_confirms_no_deletion(
             await until(lambda: on.counts == {"deletion_unanswered": 1}, "the first attempt")
             assert await on.state(number) == (False, "deletion_unconfirmed")
             assert await posts(on, number) == 1
+
+
+@pytest.mark.promise(2)
+async def test_a_replica_that_is_behind_confirms_no_deletion(database: str) -> None:
+    """The account has moved, and the relay has kept back the #identity: its server of before has no such repo."""
+    async with web_site() as replica, web_site() as before:
+        before.answer = telling({"error": "RepoNotFound", "message": "no such repo"}, 400)
+        async with scene(database, replicas=[replica.url]) as on:
+            did = on.ledger.did(0)
+            replica.answer = telling(keys.did_document(did, "user0.test", on.ledger.key(on.ledger.first(0)), before.url))
+            assert await on.identities.wait(did, 20) is not None
+            assert on.identities.pds(did) == before.url
+            await said_deleted(on, 0)
+            async with confirming(on):
+                await settled(on)
+            assert on.counts == {"deletion_denied": 1}
+            assert await on.state(0) == (True, None)
+            assert before.requests == []
 
 
 async def test_attempts_in_vain_come_later_and_later(database: str) -> None:

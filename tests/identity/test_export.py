@@ -25,7 +25,7 @@ from unified_indexer.identity.following import Log
 from unified_indexer.identity.importing import Import, Progress
 from unified_indexer.identity.key_cache import NoIdentity
 from unified_indexer.identity.resolver import Identities
-from unified_indexer.identity.store import State
+from unified_indexer.identity.store import Position, State
 from unified_indexer.protocol.keys import read_key
 
 TIME = "2026-01-02T03:04:{:02}.000Z"
@@ -258,6 +258,28 @@ async def test_a_directory_that_fails_is_asked_again(
     with pytest.raises(Unreachable):
         await importer(worker).from_directory(Log(client, directory.site.url))
     assert directory.site.asked("/export") == importing.ATTEMPTS
+
+
+async def test_a_full_page_with_a_nullified_line_is_not_the_end(
+    worker: Worker, directory: Directory, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (export, following):
+        monkeypatch.setattr(module, "PAGE", 10)
+    monkeypatch.setattr(following, "END_PAUSE", 600.0)
+    monkeypatch.setattr(following, "PAGE_PAUSE", 0.0)
+    log = Log(client, directory.site.url)
+    assert await importer(worker).from_directory(log) is True
+    for number in range(25):
+        directory.lines.append(entry(number, operation(number), number + 1, nullified=number in (4, 17)))
+    pages = [await log.read(Position(after, 0, True)) for after in (0, 10, 20)]
+    assert [(len(page.operations), page.is_end) for page in pages] == [(9, False), (9, False), (5, True)]
+    follower = following.Follower(worker.pool, [log], lambda _operations, _through: None)
+    task = asyncio.create_task(follower.run())
+    try:
+        reached = "SELECT position = 25 FROM unified_worker.exports"
+        await until(lambda: worker.value(reached), "the end of the log")
+    finally:
+        task.cancel()
 
 
 async def test_a_log_that_was_imported_is_followed(

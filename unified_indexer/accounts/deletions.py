@@ -103,7 +103,9 @@ class Deletions:
 
 async def _said(did: str, documents: Documents, http: Http) -> RepoStatus | str:
     """What those say who must know; or in a word why nobody could be asked."""
-    document = await documents.fresh(did)
+    # A replica that is behind would name the server of before, which has no such repo any more; and a relay that forges the
+    # deletion keeps back the #identity, too.
+    document = await documents.fresh(did, primary=True)
     if document is None:
         return "no_document"
     if isinstance(document, NoIdentity):

@@ -12,7 +12,8 @@ from unified_indexer.identity.document import Identity
 from unified_indexer.identity.errors import FetchError, Gone, NotAllowed, NotFound
 from unified_indexer.identity.key_cache import NoIdentity
 from unified_indexer.identity.pace import Breaker, Pace
-from unified_indexer.identity.waiting_line import Urgency, WaitingLine
+from unified_indexer.identity.recent import Recent
+from unified_indexer.identity.waiting_line import MOST_WAITING, Urgency, WaitingLine
 from unified_indexer.log.handler import warn_limited
 
 AT_ONCE = 16  # look-ups under way
@@ -76,6 +77,7 @@ class Asker:
         self._breaks = breaks
         self._rate = rate
         self._line = WaitingLine()
+        self._of_primary = Recent(MOST_WAITING)  # who waits for what the one who knows best says
         self._under_way: list[_LookUp] = []  # AT_ONCE at most
         self._failed: dict[str, tuple[float, float]] = {}  # when to try again (time.monotonic), and the pause before that
         self._arrived = asyncio.Event()
@@ -90,14 +92,16 @@ class Asker:
         """Seconds until one who waits for a refresh has its turn, if nobody else waits."""
         return self._line.count(Urgency.REFRESH) / self._rate
 
-    def put(self, did: str, urgency: Urgency) -> None:
+    def put(self, did: str, urgency: Urgency, *, primary: bool = False) -> None:
         """Have a DID looked up when its turn comes; one that failed lately waits its pause.
 
-        One that is under way will do, but for who waits for what the document says from now on.
+        One that is under way will do, but for who waits for what the document says from now on. `primary`: no replica is asked.
         """
         will_do = urgency is not Urgency.FRESH and any(one.urgency <= urgency for one in self._asking(did))
         if will_do or self.failed_lately(did):
             return
+        if primary:
+            self._of_primary.note(did)
         self._line.put(did, urgency)
         self._arrived.set()
 
@@ -119,7 +123,9 @@ class Asker:
                     await slots.acquire()
                     await self._next()
                     did, urgency = self._line.pop()
-                    primary = urgency is Urgency.REFRESH or (urgency is Urgency.FRESH and self._doubts(did))
+                    primary = urgency is Urgency.REFRESH or did in self._of_primary
+                    primary = primary or (urgency is Urgency.FRESH and self._doubts(did))
+                    self._of_primary.forget(did)
                     self._under_way.append(one := _LookUp(did, urgency, primary, time.monotonic()))
                     tasks.create_task(self._ask(one, slots))
         finally:

@@ -147,10 +147,10 @@ class Identities:
         if (asker := self._asker(did)) is not None:
             asker.put(did, Urgency.FIRST)
 
-    def ask(self, did: str) -> None:
-        """Have a DID looked up soon, since somebody waits for what its document says from now on."""
+    def ask(self, did: str, *, primary: bool = False) -> None:
+        """Have a DID looked up soon, since somebody waits for what its document says from now on; `primary`: by the primary."""
         if (asker := self._asker(did)) is not None:
-            asker.put(did, Urgency.FRESH)
+            asker.put(did, Urgency.FRESH, primary=primary)
 
     async def wait(self, did: str, within: float) -> SigningKey | NoIdentity | None:
         """Wait until a DID is known, `within` seconds at most; None if it is not known then."""
