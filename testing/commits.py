@@ -58,7 +58,7 @@ def profile(name: str, **fields: Any) -> Record:
 
 
 def did(name: str) -> str:
-    return f"did:plc:{name}"
+    return name if name.startswith("did:") else f"did:plc:{name}"
 
 
 def uri(name: str, rkey: str, collection: str = POST) -> str:

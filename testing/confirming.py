@@ -79,15 +79,15 @@ class Scene:
 
 @asynccontextmanager
 async def scene(
-    database: str, *, rate: float = FAST, accounts: int = 20, web_ports: Sequence[int] = ()
+    database: str, *, rate: float = FAST, accounts: int = 20, web_ports: Sequence[int] = (), replicas: Sequence[str] = ()
 ) -> AsyncGenerator[Scene]:
-    """The network and the worker, until the block ends."""
+    """The network and the worker, until the block ends. `replicas`: directories that are asked before the network's."""
     ledger = Ledger(Settings(accounts=accounts, history=0, web_ports=tuple(web_ports)))
     async with Services(ledger) as services, opened(database, confirm=True) as worker:
         address, _, port = services.dns.rpartition(":")
         async with Client(allow_private=True, dns_servers=[NameServer(address, int(port))]) as client:
             identities = Identities(
-                worker.pool, client, directories=[services.plc_url], rate=rate, ttl=86_400, allow_private=True
+                worker.pool, client, directories=[*replicas, services.plc_url], rate=rate, ttl=86_400, allow_private=True
             )
             web_port = int(services.pds_urls[0].rpartition(":")[2])
             handles = Handles(client, allow_private=True, port=web_port)

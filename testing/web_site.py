@@ -23,6 +23,11 @@ def telling(value: object, status: int = 200) -> Handler:
     return answering(status, orjson.dumps(value), {"Content-Type": "application/json"})
 
 
+async def unregistered(request: web.Request) -> web.StreamResponse:
+    """What a directory answers that does not know the DID, about the document or the log of it."""
+    return web.json_response({"message": f"DID not registered: {request.path.split('/')[1]}"}, status=404)
+
+
 class Site:
     """The server. `answer`: what it does with requests; `paths`: what it does with those of a path. `requests`: all of them."""
 

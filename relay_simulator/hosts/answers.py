@@ -52,9 +52,9 @@ class Answers:
             case Slow(seconds):
                 await asyncio.sleep(seconds)
                 return make(None)
-            case Status(code, retry_after, error):
+            case Status(code, retry_after, error, message):
                 headers = {} if retry_after is None else {"Retry-After": retry_after}
-                return told({"error": error, "message": "a fault on order"}, code, headers)
+                return told({"error": error, "message": message}, code, headers)
             case Redirect(location):
                 return web.Response(status=302, headers={"Location": location})
             case Text(text):

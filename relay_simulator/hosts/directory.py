@@ -1,7 +1,7 @@
 """The PLC directory: documents by DID, the log page by page, the log of a DID.
 
-Source: https://web.plc.directory/spec/v0.1/did-plc (version 0.3) and the behaviour of plc.directory: a DID that has ended is
-404, as one that never was.
+Source: https://web.plc.directory/spec/v0.1/did-plc (version 0.3) and the behaviour of plc.directory and of its replicas: a DID
+that has ended is 410, one that never was 404, each with a JSON message.
 """
 
 import json
@@ -51,7 +51,7 @@ class Directory:
         if standing is None or not did.startswith("did:plc:"):
             return told({"message": f"DID not registered: {did}"}, 404)
         if standing.tombstone:
-            return told({"message": f"DID not available: {did}"}, 404)
+            return told({"message": f"DID not available: {did}"}, 410)
         made = document(self._ledger, standing, self._pds_urls[standing.pds])
         return told(altered(made, alteration), kind=_DOCUMENT)
 

@@ -8,11 +8,12 @@ from typing import Literal, TypeAlias
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """This HTTP status in place of the answer; of a DNS, its rcode. `error` is the name of an XRPC error."""
+    """This HTTP status in place of the answer; of a DNS, its rcode. `error` is the name of an XRPC error, with a message."""
 
     code: int
     retry_after: str | None = None
     error: str = "Unavailable"
+    message: str = "a fault on order"
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,13 +3,16 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 
 from relay_simulator import keys
-from relay_simulator.hosts.faults import Altered, Cut, Slow, Status, Text
+from relay_simulator.hosts.faults import Altered, Cut, Redirect, Slow, Status, Text
+from relay_simulator.ports import free_port
 from testing.confirming import Scene, scene
 from testing.waiting import until
+from testing.web_site import telling, web_site
 from unified_indexer.accounts import deletions, documents
 from unified_indexer.accounts.deletions import Deletions
 from unified_indexer.database.background.stuck import Stuck
@@ -142,6 +145,54 @@ async def test_while_nobody_can_be_asked_the_account_is_hidden_and_whole(
                 await on.worker.connection.execute(NOW)
                 await settled(on)
                 assert await on.state(0) == (False, "deleted")
+
+
+@pytest.mark.promise(2)
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Text("<html>default backend"),
+        Status(404),
+        Status(410),
+        Status(404, message="DID not registered: {did}"),
+        Redirect("https://elsewhere.example/"),
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("number", [0, 1], ids=["web", "plc"])
+async def test_who_does_not_know_a_did_confirms_no_deletion(
+    database: str, monkeypatch: pytest.MonkeyPatch, fault: Status | Text | Redirect, number: int
+) -> None:
+    monkeypatch.setattr(documents, "PATIENCE", 0.5)
+    async with scene(database, web_ports=[free_port()]) as on:
+        did = on.ledger.did(number)
+        if isinstance(fault, Status):
+            fault = replace(fault, message=fault.message.format(did=did))
+        on.services.faults.put(fault, "plc" if number else "web")
+        on.stands(number, False, "deleted")
+        await said_deleted(on, number)
+        async with confirming(on):
+            await until(lambda: on.counts == {"deletion_unanswered": 1}, "the first attempt")
+            assert await on.state(number) == (False, "deletion_unconfirmed")
+            assert await posts(on, number) == 1
+
+
+@pytest.mark.promise(2)
+async def test_a_replica_that_is_behind_confirms_no_deletion(database: str) -> None:
+    """The account has moved, and the relay has kept back the #identity: its server of before has no such repo."""
+    async with web_site() as replica, web_site() as before:
+        before.answer = telling({"error": "RepoNotFound", "message": "no such repo"}, 400)
+        async with scene(database, replicas=[replica.url]) as on:
+            did = on.ledger.did(0)
+            replica.answer = telling(keys.did_document(did, "user0.test", on.ledger.key(on.ledger.first(0)), before.url))
+            assert await on.identities.wait(did, 20) is not None
+            assert on.identities.pds(did) == before.url
+            await said_deleted(on, 0)
+            async with confirming(on):
+                await settled(on)
+            assert on.counts == {"deletion_denied": 1}
+            assert await on.state(0) == (True, None)
+            assert before.requests == []
 
 
 async def test_attempts_in_vain_come_later_and_later(database: str) -> None:

@@ -137,7 +137,11 @@ async def test_what_nobody_confirms_is_refuted_in_the_end_and_what_was_verified_
             await on.claims(number, on.ledger.first(number).handle)
         await on.worker.value("SELECT unified_worker.settle_handle($1, $2)", on.ledger.did(1), on.ledger.first(1).handle)
         on.services.faults.put(Text(), "dns")
-        on.services.faults.put(Status(500 if endpoint == "handle" else 404), endpoint)
+        if endpoint == "handle":
+            on.services.faults.put(Status(500), endpoint)
+        else:
+            for did in (on.ledger.did(0), on.ledger.did(1)):
+                on.services.faults.put(Status(404, message=f"DID not registered: {did}"), endpoint, did)
         async with checking(on):
             await all_checked(on)
         assert (await shown(on, 0), await shown(on, 1)) == (NONE, on.ledger.first(1).handle)

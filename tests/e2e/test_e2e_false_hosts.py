@@ -47,7 +47,7 @@ async def known(worker: UnifiedWorker, *repos: SignedRepo) -> None:
 
 
 async def test_a_document_that_names_no_key_of_the_account_proves_nothing(database: str, net: Network) -> None:
-    false = {name: net.repo(number) for number, name in enumerate(("wrong-id", "foreign-controller", "no-key", "bad-key"))}
+    false = {name: net.repo(number) for number, name in enumerate(("foreign-controller", "no-key", "bad-key"))}
     for name, repo in false.items():
         net.services.faults.put(Altered(name), "plc", repo.did)
     honest = net.repo(9)

@@ -1,5 +1,6 @@
 """Documents of did:plc and did:web: who is asked, and whose word counts."""
 
+import logging
 from collections.abc import AsyncIterator
 
 import pytest
@@ -44,7 +45,12 @@ async def test_the_replica_is_asked_first(directory: Directory, replica: Site, p
 
 @pytest.mark.parametrize(
     "failing",
-    [answering(429), answering(500), answering(403), answering(200, b"<html>"), answering(302), answering(404), telling(OTHER)],
+    [
+        *(answering(status) for status in (302, 403, 404, 410, 429, 500)),
+        answering(200, b"<html>"),
+        *(telling(value) for value in (OTHER, 7, {"error": "maintenance"}, {"message": f"DID not registered: {DID}"})),
+        telling({"message": f"DID not registered: {DID}"}, 404),
+    ],
 )
 async def test_the_next_one_is_asked_where_one_fails(
     failing: object, directory: Directory, replica: Site, primary: Site
@@ -64,7 +70,7 @@ async def test_the_primary_alone_is_asked_where_only_its_word_counts(
 
 
 async def test_only_the_primary_can_say_that_there_is_no_such_did(directory: Directory, replica: Site, primary: Site) -> None:
-    replica.answer, primary.answer = answering(404), answering(503)
+    replica.answer, primary.answer = telling({"message": f"DID not registered: {DID}"}, 404), answering(503)
     with pytest.raises(Unreachable):
         await directory.identity(DID)
     primary.answer = telling({"message": f"DID not registered: {DID}"}, 404)
@@ -72,17 +78,69 @@ async def test_only_the_primary_can_say_that_there_is_no_such_did(directory: Dir
         await directory.identity(DID)
 
 
-@pytest.mark.parametrize("gone", [answering(410), telling({"message": f"DID not available: {DID}"}, 404)])
+@pytest.mark.parametrize(
+    "gone",
+    [
+        telling({"message": f"DID not available: {DID}"}, 410),
+        telling({"message": f"{DID} has ended."}, 410),
+        telling({"message": f"DID not available: {DID}"}, 404),
+    ],
+)
 async def test_a_tombstone_is_told_apart(gone: object, directory: Directory, replica: Site) -> None:
     replica.answer = gone  # pyright: ignore[reportAttributeAccessIssue]
     with pytest.raises(Gone):
         await directory.identity(DID)
 
 
-async def test_a_document_of_another_did_is_refused(directory: Directory, replica: Site, primary: Site) -> None:
-    replica.answer = primary.answer = telling(OTHER)
-    with pytest.raises(Rejected, match="bad_did_document"):
+@pytest.mark.parametrize("told", ["DID not registered: {}", 'no such DID ("{}")', "{} is unknown."])
+async def test_a_directory_has_its_own_words_but_names_the_did(told: str, directory: Directory, primary: Site) -> None:
+    primary.answer = telling({"message": told.format(DID)}, 404)
+    with pytest.raises(NotFound):
+        await directory.identity(DID, primary=True)
+
+
+NO_WORD = {
+    "page": answering(404, b"<html><body>default backend - 404</body></html>"),
+    "text": answering(404, f"DID not registered: {DID}".encode()),
+    "empty": answering(404),
+    "no-message": telling({"error": "NotFound"}, 404),
+    "a-list": telling([f"DID not registered: {DID}"], 404),
+    "another-did": telling({"message": f"DID not registered: {OTHER['id']}"}, 404),
+    "longer-did": telling({"message": f"DID not registered: {DID}a"}, 404),
+    "a-path": telling({"message": f"Cannot GET /{DID}", "error": "Not Found", "statusCode": 404}, 404),
+    "a-route": telling({"message": f"Route GET:/{DID} not found"}, 404),
+    "a-query": telling({"message": f"no resource ?did={DID}"}, 404),
+    "page-of-410": answering(410, b"<html>"),
+    "path-of-410": telling({"message": f"Cannot GET /{DID}"}, 410),
+    "redirect": answering(302, headers={"Location": "https://elsewhere.example/"}),
+    "refused": telling({"message": f"DID not registered: {DID}"}, 403),
+    "maintenance": telling({"error": "maintenance"}),
+    "another-document": telling(OTHER),
+    "another-type": telling([DOCUMENT]),
+}
+
+
+@pytest.mark.promise(7)
+@pytest.mark.parametrize("kind", NO_WORD)
+async def test_what_only_stands_in_front_of_a_directory_says_nothing_of_a_did(
+    kind: str, directory: Directory, replica: Site, primary: Site
+) -> None:
+    replica.answer = primary.answer = NO_WORD[kind]
+    with pytest.raises(Unreachable):
         await directory.identity(DID)
+    assert len(primary.requests) == 1
+
+
+@pytest.mark.parametrize(("kind", "remedy"), [("redirect", "own address (https, not http?)"), ("page", "check PLC_URL")])
+async def test_who_answers_in_a_directorys_place_is_named(
+    kind: str, remedy: str, primary: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As http://plc.directory does, with a redirect."""
+    primary.answer = NO_WORD[kind]
+    async with Client() as client:
+        with caplog.at_level(logging.WARNING), pytest.raises(Unreachable):
+            await Directory(client, [primary.url]).identity(DID)
+    assert [primary.url in line and remedy in line for line in caplog.messages] == [True]
 
 
 async def test_a_directory_without_an_address_says_nothing_of_a_did() -> None:
@@ -131,7 +189,7 @@ async def test_a_did_web_is_asked_of_its_host(primary: Site) -> None:
         assert (await source.identity(did)).key is not None
         for answer, kind in (
             (answering(404), NotFound),
-            (answering(410), Gone),
+            (answering(410), NotFound),
             (answering(403), Refused),
             (answering(500), Unreachable),
             (answering(301), NotAllowed),

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from relay_simulator import keys
 from testing.database_side import Worker
 from testing.waiting import until
-from testing.web_site import Site, answering, web_site
+from testing.web_site import Site, answering, unregistered, web_site
 from unified_indexer.errors import Rejected, Stop
 from unified_indexer.identity import export, following, importing
 from unified_indexer.identity.client import Client
@@ -25,7 +25,7 @@ from unified_indexer.identity.following import Log
 from unified_indexer.identity.importing import Import, Progress
 from unified_indexer.identity.key_cache import NoIdentity
 from unified_indexer.identity.resolver import Identities
-from unified_indexer.identity.store import State
+from unified_indexer.identity.store import Position, State
 from unified_indexer.protocol.keys import read_key
 
 TIME = "2026-01-02T03:04:{:02}.000Z"
@@ -260,12 +260,34 @@ async def test_a_directory_that_fails_is_asked_again(
     assert directory.site.asked("/export") == importing.ATTEMPTS
 
 
+async def test_a_full_page_with_a_nullified_line_is_not_the_end(
+    worker: Worker, directory: Directory, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (export, following):
+        monkeypatch.setattr(module, "PAGE", 10)
+    monkeypatch.setattr(following, "END_PAUSE", 600.0)
+    monkeypatch.setattr(following, "PAGE_PAUSE", 0.0)
+    log = Log(client, directory.site.url)
+    assert await importer(worker).from_directory(log) is True
+    for number in range(25):
+        directory.lines.append(entry(number, operation(number), number + 1, nullified=number in (4, 17)))
+    pages = [await log.read(Position(after, 0, True)) for after in (0, 10, 20)]
+    assert [(len(page.operations), page.is_end) for page in pages] == [(9, False), (9, False), (5, True)]
+    follower = following.Follower(worker.pool, [log], lambda _operations, _through: None)
+    task = asyncio.create_task(follower.run())
+    try:
+        reached = "SELECT position = 25 FROM unified_worker.exports"
+        await until(lambda: worker.value(reached), "the end of the log")
+    finally:
+        task.cancel()
+
+
 async def test_a_log_that_was_imported_is_followed(
     worker: Worker, directory: Directory, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(following, "END_PAUSE", 0.02)
     monkeypatch.setattr(following, "LOOK_PAUSE", 0.02)
-    directory.site.answer = answering(404)
+    directory.site.answer = unregistered
     directory.add(1, operation(1))
     identities = Identities(worker.pool, client, directories=[directory.site.url], rate=100, ttl=60)
     heard: list[tuple[str, object]] = []

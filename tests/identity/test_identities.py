@@ -12,7 +12,7 @@ from aiohttp import web
 from relay_simulator import keys
 from testing.database_side import Worker
 from testing.waiting import until
-from testing.web_site import Site, answering, telling, web_site
+from testing.web_site import Site, answering, telling, unregistered, web_site
 from unified_indexer.accounts.documents import Documents
 from unified_indexer.database.connection.pool import DatabasePool
 from unified_indexer.identity import asker, memory, pace, records, resolver
@@ -93,7 +93,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 async def directory() -> AsyncIterator[Site]:
     async with web_site() as site:
-        site.answer = answering(404)
+        site.answer = unregistered
         yield site
 
 
@@ -179,11 +179,9 @@ async def test_a_did_that_can_have_no_document_is_known_as_such(name: str, world
 @pytest.mark.parametrize(
     ("status", "body", "reason", "state"),
     [
-        (404, {}, "no_such_did", None),
+        (404, {"message": f"DID not registered: {did(1)}"}, "no_such_did", None),
         (404, {"message": f"DID not available: {did(1)}"}, "tombstoned", 3),
-        (410, {}, "tombstoned", 3),
-        (302, {}, "redirect", None),
-        (200, keys.did_document(did(2), "x.test", keys.signer(1, 2)), "bad_did_document", None),
+        (410, {"message": f"DID not available: {did(1)}"}, "tombstoned", 3),
         (200, {"id": did(1)}, "no_signing_key", 4),
     ],
 )
@@ -202,6 +200,81 @@ async def test_what_is_no_identity_is_known_by_its_reason(
     async with running(world.worker.pool, world.directory, run=False) as later:
         await later.load([did(1)])
         assert later.known(did(1)) == (None if state is None else NoIdentity(reason))
+
+
+# What may be answered for an hour, by the directory's address or by the host of a did:web.
+BAD_HOUR = {
+    "page": answering(404, b"<html>default backend"),
+    "redirect": answering(302, headers={"Location": "https://elsewhere.example/"}),
+    "maintenance": telling({"error": "maintenance"}),
+    "gone": answering(410),
+}
+
+
+@pytest.mark.promise(7)
+@pytest.mark.parametrize("kind", BAD_HOUR)
+async def test_what_is_no_word_of_the_directory_takes_no_key(kind: str, world: World) -> None:
+    world.publish(1)
+    await world.looked_up(1)
+    await until(lambda: world.stored(1), "it is in the table")
+    world.directory.paths[f"/{did(1)}"] = world.directory.paths[f"/{did(2)}"] = BAD_HOUR[kind]
+    assert await world.identities.refresh(did(1)) is None
+    assert world.knows(1)
+    assert await world.identities.wait(did(2), 0.2) is None
+    world.publish(3)
+    await world.looked_up(3)
+    await until(lambda: world.stored(3), "the table is written")
+    assert await world.stored(1) == (0, "https://pds.simulator.test")
+    assert await world.stored(2) is None
+
+
+@pytest.mark.promise(7)
+async def test_a_did_that_had_a_key_does_not_become_unregistered(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The directory lacks something. But a tombstone counts, and a key counts for no longer than if nobody answered."""
+    world.publish(1)
+    world.publish(2)
+    await world.looked_up(1, 2)
+    del world.directory.paths[f"/{did(1)}"]
+    world.directory.paths[f"/{did(2)}"] = telling({"message": f"DID not available: {did(2)}"}, 410)
+    assert await world.identities.refresh(did(1)) is None
+    assert await world.identities.refresh(did(2)) == NoIdentity("tombstoned")
+    assert world.knows(1)
+    assert world.identities.counts["contradicted"] == 1
+    assert world.identities.failing_since is None, "it answers"
+    monkeypatch.setattr(asker, "RETRY_PAUSE", 0.02)
+    now = time.time()
+    monkeypatch.setattr(memory.time, "time", lambda: now + 8 * DAY + 10)
+    assert world.identities.known(did(1)) is None
+    async with running(world.worker.pool, world.directory) as later:
+        assert await later.wait(did(1), 20) == NoIdentity("no_such_did")
+
+
+async def test_a_key_of_the_table_is_known_too(world: World) -> None:
+    """Of an account that no commit has named since the start."""
+    world.publish(1)
+    await world.looked_up(1)
+    await until(lambda: world.stored(1), "it is in the table")
+    del world.directory.paths[f"/{did(1)}"]
+    async with running(world.worker.pool, world.directory) as later:
+        later.ask(did(1))
+        await until(lambda: later.counts["contradicted"] == 1, "it is asked")
+        known = later.known(did(1))
+        assert known is not None
+        assert not isinstance(known, NoIdentity)
+        assert fits(known, 1)
+
+
+@pytest.mark.promise(7)
+@pytest.mark.parametrize("kind", BAD_HOUR)
+async def test_a_bad_hour_of_its_host_takes_no_key_of_a_did_web(kind: str, world: World) -> None:
+    name = f"did:web:localhost%3A{world.directory.port}"
+    world.directory.paths["/.well-known/did.json"] = telling(keys.did_document(name, "user5.test", keys.signer(1, 5)))
+    assert await world.identities.wait(name, 20) is not None
+    world.directory.paths["/.well-known/did.json"] = BAD_HOUR[kind]
+    assert await world.identities.refresh(name) is None
+    known = world.identities.known(name)
+    assert known is not None
+    assert not isinstance(known, NoIdentity)
 
 
 async def test_who_is_nobody_is_asked_for_again_ever_later(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

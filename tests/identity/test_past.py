@@ -13,7 +13,7 @@ from relay_simulator import keys
 from relay_simulator.encoding import time_text
 from relay_simulator.repository import tid
 from testing.database_side import Worker
-from testing.web_site import Handler, Site, answering, telling, web_site
+from testing.web_site import Handler, Site, answering, telling, unregistered, web_site
 from unified_indexer.errors import Rejected
 from unified_indexer.identity import past
 from unified_indexer.identity.client import Client
@@ -50,7 +50,6 @@ def rev(seconds: int) -> str:
 
 
 def test_the_present_key_is_none_of_before() -> None:
-    assert read_past(DID, []) == ()
     assert read_past(DID, [entry(1, 0)]) == ()
     assert read_past(DID, [entry(1, 0), entry(1, 1), entry(2, 2), entry(2, 3), entry(15, 4)]) == (held(1, 0, 2), held(2, 2, 4))
     assert read_past(DID, [entry(1, 0), entry(2, 1), entry(1, 2)]) == (held(1, 0, 1), held(2, 1, 2))
@@ -71,7 +70,9 @@ def test_of_many_keys_the_newest_count() -> None:
     assert (len(found), found[-1].until) == (MOST_HELD, NOON + (MOST_HELD + 9) * HOUR)
 
 
-@pytest.mark.parametrize("log", [[7], [{}], [entry(1, 0), {"did": DID}], [entry(1, 0, did=keys.did(1, 9))]])
+@pytest.mark.parametrize(
+    "log", [[], {}, {"error": "maintenance"}, [7], [{}], [entry(1, 0), {"did": DID}], [entry(1, 0, did=keys.did(1, 9))]]
+)
 def test_a_log_that_is_none_is_refused(log: object) -> None:
     with pytest.raises(Rejected, match="bad_plc_operation"):
         read_past(DID, log)
@@ -123,15 +124,27 @@ async def test_a_log_is_read_once_a_minute(monkeypatch: pytest.MonkeyPatch) -> N
 @pytest.mark.parametrize(
     "answer",
     [
-        *(answering(status) for status in (302, 403, 404)),
+        *(answering(status) for status in (302, 403, 404, 410)),
+        telling({"error": "maintenance"}),
+        telling({"message": f"Cannot GET /{DID}/log/audit"}, 404),
+        telling([]),
         *(answering(200, body) for body in (b"<html>", bytes(2**20 + 1))),
         telling([7]),
     ],
 )
-async def test_where_there_is_no_log_there_was_no_other_key(answer: Handler) -> None:
-    async with pasts(answer) as (found, _site, _counts, breaker):
+async def test_where_there_is_no_log_nobody_knows_of_other_keys(answer: Handler) -> None:
+    """And it is asked for no more often than a log. The directory may have documents all the same."""
+    async with pasts(answer) as (found, site, _counts, breaker):
+        for _ in range(3):
+            assert not await found.read(DID)
+            assert DID not in found
+        assert (len(site.requests), breaker.failing_since) == (1, None)
+
+
+async def test_a_did_that_the_directory_does_not_know_had_no_other_key() -> None:
+    async with pasts(unregistered) as (found, _site, _counts, _breaker):
         assert await found.read(DID)
-        assert (found.keys(DID, rev(0)), breaker.failing_since) == ([], None)
+        assert found.keys(DID, rev(0)) == []
 
 
 async def test_a_directory_that_does_not_answer_is_left_alone() -> None:
@@ -146,7 +159,7 @@ async def test_a_directory_that_does_not_answer_is_left_alone() -> None:
 async def test_logs_are_read_at_the_pace_of_look_ups(worker: Worker) -> None:
     """Also where forged commits of ever new accounts have them read."""
     async with web_site() as site, Client() as client:
-        site.answer = telling([])
+        site.answer = unregistered
         identities = Identities(worker.pool, client, directories=[site.url], rate=5, ttl=60)
         began = time.monotonic()
         answers = await asyncio.gather(*(identities.past(keys.did(1, number)) for number in range(200)))

@@ -11,11 +11,10 @@ from relay_simulator.hosts.faults import Altered
 from relay_simulator.hosts.ledger import Ledger
 from relay_simulator.hosts.services import Services
 from relay_simulator.ports import free_port
-from unified_indexer.errors import Rejected
 from unified_indexer.identity.client import Client
 from unified_indexer.identity.directory import Directory
 from unified_indexer.identity.document import Identity
-from unified_indexer.identity.errors import Gone, NotFound
+from unified_indexer.identity.errors import Gone, NotFound, Unreachable
 from unified_indexer.identity.handles import Handles
 from unified_indexer.identity.names import NameServer
 from unified_indexer.identity.web import WebDids
@@ -68,7 +67,7 @@ async def test_the_worker_believes_no_false_document() -> None:
     own = keys.signer(1, 1)
     async with asked(ledger) as (services, _, directory):
         services.faults.put(Altered("wrong-id"), "plc", did)
-        with pytest.raises(Rejected):
+        with pytest.raises(Unreachable):
             await directory.identity(did)
         for name in ("foreign-controller", "no-key", "bad-key"):
             services.faults.put(Altered(name), "plc", did)

@@ -716,7 +716,7 @@ async def test_what_became_a_letter_is_not_overtaken_while_it_is_written(
 
 async def without_identity(net: Network, worker: UnifiedWorker, alice: SignedRepo) -> None:
     """While the directory does not know the account, two of its commits are refused; then it does."""
-    net.services.faults.put(Status(404), "plc", alice.did)
+    net.services.faults.put(Status(404, message=f"DID not registered: {alice.did}"), "plc", alice.did)
     await known(worker, alice)
     for rkey in "ab":
         net.send(alice.commit(like(rkey)))

@@ -1,5 +1,8 @@
 """Accounts that a relay says are deleted: their own PDS is asked, or the directory, before anything of them goes.
 
+Only these confirm it: the PDS, or a tombstone in the directory. That a directory does not know a DID, or that the host of a
+did:web has no document, does not: both may be so for an hour, and nothing brings back what was wiped.
+
 What is to be asked stands in `unified_worker.deletions`, so a worker that was stopped goes on where it was. As long as nobody
 answers, the account stays hidden, its rows stay, and it is asked again later and later. With VERIFY=off the relay counts.
 """
@@ -23,7 +26,7 @@ log = logging.getLogger(__name__)
 INTERVAL = 1.0  # seconds
 AT_ONCE = 16  # accounts
 MOST_BELIEVED = 1_000  # a turn
-GONE = frozenset({"tombstoned", "no_such_did"})  # what the directory, or a did:web's host, says of an account that is no more
+ENDED = "tombstoned"  # what the directory says of an account that is no more
 
 DUE = """
 SELECT did, since FROM unified_worker.deletions WHERE retry_at <= now() AND did <> ALL ($2::text[]) ORDER BY retry_at LIMIT $1
@@ -100,11 +103,13 @@ class Deletions:
 
 async def _said(did: str, documents: Documents, http: Http) -> RepoStatus | str:
     """What those say who must know; or in a word why nobody could be asked."""
-    document = await documents.fresh(did)
+    # A replica that is behind would name the server of before, which has no such repo any more; and a relay that forges the
+    # deletion keeps back the #identity, too.
+    document = await documents.fresh(did, primary=True)
     if document is None:
         return "no_document"
     if isinstance(document, NoIdentity):
-        return DELETED if document.reason in GONE else document.reason
+        return DELETED if document.reason == ENDED else document.reason
     if document.pds is None:
         return "no_pds"
     try:

@@ -17,8 +17,8 @@ Document = Identity | NoIdentity
 class Source(Protocol):
     """Where documents are looked up: the identities."""
 
-    def ask(self, did: str) -> None:
-        """Have a DID looked up soon."""
+    def ask(self, did: str, *, primary: bool = False) -> None:
+        """Have a DID looked up soon; `primary`: not at a replica, which may be behind."""
         ...
 
     def listen(self, listener: Callable[[Answer], None]) -> None:
@@ -27,10 +27,12 @@ class Source(Protocol):
 
 
 class Waiting(NamedTuple):
-    """One who waits. `since`: an answer that was asked for before (time.monotonic) may not know what it is about."""
+    """One who waits. `since`: an answer that was asked for before (time.monotonic) may not know what it is about. `primary`:
+    nor may a replica's."""
 
     future: asyncio.Future[Document]
     since: float
+    primary: bool
 
 
 class Documents:
@@ -41,12 +43,12 @@ class Documents:
         self._waiting: dict[str, set[Waiting]] = {}
         source.listen(self._ended)
 
-    async def fresh(self, did: str) -> Document | None:
-        """What the account's document says now; None if nobody answers in time."""
-        one = Waiting(asyncio.get_running_loop().create_future(), time.monotonic())
+    async def fresh(self, did: str, *, primary: bool = False) -> Document | None:
+        """What the account's document says now; None if nobody answers in time. `primary`: a replica's word is not enough."""
+        one = Waiting(asyncio.get_running_loop().create_future(), time.monotonic(), primary)
         waiting = self._waiting.setdefault(did, set())
         waiting.add(one)
-        self._source.ask(did)
+        self._source.ask(did, primary=primary)
         try:
             async with asyncio.timeout(PATIENCE):
                 return await one.future
@@ -61,5 +63,5 @@ class Documents:
         if answer.identity is None:
             return
         for one in self._waiting.get(answer.did, ()):
-            if one.since <= answer.began and not one.future.done():
+            if one.since <= answer.began and (answer.primary or not one.primary) and not one.future.done():
                 one.future.set_result(answer.identity)

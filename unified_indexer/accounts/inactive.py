@@ -72,7 +72,7 @@ class Inactive:
             crew.start(row["did"], self._ask(row["did"], row["account_seq"]))
 
     async def _ask(self, did: str, seq: int | None) -> None:
-        document = await self._documents.fresh(did)
+        document = await self._documents.fresh(did, primary=True)
         if document is None or isinstance(document, NoIdentity) or document.pds is None:
             return
         try:

@@ -17,10 +17,10 @@ from unified_indexer.database.connection.pool import DatabasePool
 from unified_indexer.database.schema.look import Looked
 from unified_indexer.database.schema.look import look as look_at_database
 from unified_indexer.embedded.programs import examined
-from unified_indexer.errors import OperatorError, Rejected
+from unified_indexer.errors import OperatorError
 from unified_indexer.formatting import printable, size
 from unified_indexer.identity.client import Client
-from unified_indexer.identity.directory import Directory
+from unified_indexer.identity.directory import NO_DIRECTORY, Directory
 from unified_indexer.identity.errors import FetchError, Gone, NotFound
 from unified_indexer.identity.names import Names, NameServer
 from unified_indexer.pipeline.cursor import seq_of
@@ -158,11 +158,15 @@ class Looking:
         async with Client(allow_private=self._config.allow_private_hosts, dns_servers=servers) as client:
             try:
                 await Directory(client, [url]).identity(SOMEBODY)
-            except (NotFound, Gone, Rejected) as error:
-                if isinstance(error, NotFound) and error.status is None:
-                    return [Finding("warning", "directory", f"{url} has no address: check PLC_URL and the name servers")]
+            except (NotFound, Gone):
                 return [Finding("ok", "directory", f"{url} answers, and does not know {SOMEBODY}")]
             except FetchError as error:
+                if error.reason == "redirect":
+                    text = f"{url} answers with a redirect, which is not followed: set PLC_URL to the directory's own address"
+                    return [Finding("warning", "directory", text)]
+                if error.reason in NO_DIRECTORY:
+                    text = f"{url} does not answer as a directory of DIDs does ({error}): check PLC_URL"
+                    return [Finding("warning", "directory", text)]
                 return [Finding("warning", "directory", f"{url} does not answer ({error}): check PLC_URL and the network")]
         return [Finding("ok", "directory", f"{url} answers")]
 

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -12,7 +12,8 @@ from unified_indexer.identity.document import Identity
 from unified_indexer.identity.errors import FetchError, Gone, NotAllowed, NotFound
 from unified_indexer.identity.key_cache import NoIdentity
 from unified_indexer.identity.pace import Breaker, Pace
-from unified_indexer.identity.waiting_line import Urgency, WaitingLine
+from unified_indexer.identity.recent import Recent
+from unified_indexer.identity.waiting_line import MOST_WAITING, Urgency, WaitingLine
 from unified_indexer.log.handler import warn_limited
 
 AT_ONCE = 16  # look-ups under way
@@ -54,14 +55,15 @@ class _LookUp:
 
 
 class Asker:
-    """Look-ups at one source. `settle` gets each answer; `doubts`: whether a replica may be behind on a DID; `breaks`: whether
-    failures in a row mean that the source is down."""
+    """Look-ups at one source. `settle` gets each answer; `doubts`: whether a replica may be behind on a DID; `has_key`: whether
+    a key of a DID is known that counts; `breaks`: whether failures in a row mean that the source is down."""
 
     def __init__(
         self,
         source: Source,
         settle: Callable[[Answer], None],
         doubts: Callable[[str], bool],
+        has_key: Callable[[str], Awaitable[bool]],
         *,
         rate: float,
         breaks: bool,
@@ -71,9 +73,11 @@ class Asker:
         self._source = source
         self._settle = settle
         self._doubts = doubts
+        self._has_key = has_key
         self._breaks = breaks
         self._rate = rate
         self._line = WaitingLine()
+        self._of_primary = Recent(MOST_WAITING)  # who waits for what the one who knows best says
         self._under_way: list[_LookUp] = []  # AT_ONCE at most
         self._failed: dict[str, tuple[float, float]] = {}  # when to try again (time.monotonic), and the pause before that
         self._arrived = asyncio.Event()
@@ -88,14 +92,16 @@ class Asker:
         """Seconds until one who waits for a refresh has its turn, if nobody else waits."""
         return self._line.count(Urgency.REFRESH) / self._rate
 
-    def put(self, did: str, urgency: Urgency) -> None:
+    def put(self, did: str, urgency: Urgency, *, primary: bool = False) -> None:
         """Have a DID looked up when its turn comes; one that failed lately waits its pause.
 
-        One that is under way will do, but for who waits for what the document says from now on.
+        One that is under way will do, but for who waits for what the document says from now on. `primary`: no replica is asked.
         """
         will_do = urgency is not Urgency.FRESH and any(one.urgency <= urgency for one in self._asking(did))
         if will_do or self.failed_lately(did):
             return
+        if primary:
+            self._of_primary.note(did)
         self._line.put(did, urgency)
         self._arrived.set()
 
@@ -117,7 +123,9 @@ class Asker:
                     await slots.acquire()
                     await self._next()
                     did, urgency = self._line.pop()
-                    primary = urgency is Urgency.REFRESH or (urgency is Urgency.FRESH and self._doubts(did))
+                    primary = urgency is Urgency.REFRESH or did in self._of_primary
+                    primary = primary or (urgency is Urgency.FRESH and self._doubts(did))
+                    self._of_primary.forget(did)
                     self._under_way.append(one := _LookUp(did, urgency, primary, time.monotonic()))
                     tasks.create_task(self._ask(one, slots))
         finally:
@@ -156,6 +164,17 @@ class Asker:
             self._not_answered(did, error)
             return None, error.reason
         self.breaker.answered()
+        # Who had a key is not nobody: the directory lacks something, or the host of a did:web has a bad hour.
+        if isinstance(found, NoIdentity) and found.reason != "tombstoned" and await self._has_key(did):
+            warn_limited(
+                log,
+                "contradicted",
+                "The key of %s is known, but an answer was that it has none (%s): it stays",
+                did,
+                found.reason,
+            )
+            self._postpone(did)
+            return None, "contradicted"
         self._failed.pop(did, None)
         return found, found.reason if isinstance(found, NoIdentity) else "found"
 
@@ -163,8 +182,11 @@ class Asker:
         if self._breaks:
             self.breaker.failed(error.retry_after)
             warn_limited(log, "directory", "The directory of DIDs does not answer (%s): trying again", error.reason)
+        self._postpone(did, error.retry_after)
+
+    def _postpone(self, did: str, retry_after: float | None = None) -> None:
         _, pause = self._failed.pop(did, (0.0, RETRY_PAUSE / 2))
-        pause = min(max(pause * 2, error.retry_after or 0.0), MAX_RETRY_PAUSE)
+        pause = min(max(pause * 2, retry_after or 0.0), MAX_RETRY_PAUSE)
         self._failed[did] = (time.monotonic() + pause, pause)
         if len(self._failed) > MOST_FAILED:
             del self._failed[next(iter(self._failed))]

@@ -5,6 +5,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 from unified_indexer.database.connection.failures import DATABASE_ERRORS
 from unified_indexer.database.connection.pool import DatabasePool
@@ -24,6 +25,15 @@ LOOK_PAUSE = 60.0  # seconds between two looks whether an import has reached its
 log = logging.getLogger(__name__)
 
 
+class Page(NamedTuple):
+    """Operations, how far the log is read with them, and whether that is its end: a full page may hold lines that count for
+    nothing."""
+
+    operations: list[Operation]
+    position: Position
+    is_end: bool
+
+
 class Log:
     """The log of `directory`. `refused`: lines that are no operations, by reason."""
 
@@ -33,7 +43,7 @@ class Log:
         self._client = client
         self._allow_private = allow_private
 
-    async def read(self, after: Position) -> tuple[list[Operation], Position]:
+    async def read(self, after: Position) -> Page:
         """The next page, and how far it reaches; at the log's end that is now. Raises FetchError, and Stop if the directory
         does not number its log."""
         now = int(time.time())
@@ -43,8 +53,9 @@ class Log:
         if (seq is None and (operations or len(lines) == PAGE)) or (seq is not None and seq <= after.position):
             raise Stop(f"{self.directory} does not give its operations in the order of a seq: import a file of them")
         if len(lines) < PAGE:
-            return operations, Position(seq or after.position, now, True)
-        return operations, Position(seq or after.position, operations[-1].made if operations else after.through, after.complete)
+            return Page(operations, Position(seq or after.position, now, True), is_end=True)
+        through = operations[-1].made if operations else after.through
+        return Page(operations, Position(seq or after.position, through, after.complete), is_end=False)
 
 
 def read(lines: Iterable[bytes], refused: Counter[str], *, allow_private: bool) -> Iterator[Operation]:
@@ -90,11 +101,11 @@ class Follower:
             positions = [await store.read_position(connection, one.directory) for one in self._logs]
         for one, before in zip(self._logs, positions, strict=True):
             if before.complete:
-                operations, position = await one.read(before)
-                if len(operations) < PAGE:  # the end: they are newer than all that was looked up, whatever the clocks say
+                operations, position, is_end = await one.read(before)
+                if is_end:  # they are newer than all that was looked up, whatever the clocks say
                     operations = [made._replace(row=made.row._replace(checked=position.through)) for made in operations]
                 async with self._pool.connection() as connection:
                     await write(connection, one.directory, operations, position)
                 self._heard(operations, position.through)
-                return END_PAUSE if len(operations) < PAGE else PAGE_PAUSE
+                return END_PAUSE if is_end else PAGE_PAUSE
         return LOOK_PAUSE

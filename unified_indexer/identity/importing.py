@@ -13,7 +13,7 @@ from unified_indexer.database.connection.sessions import Connection
 from unified_indexer.identity import store
 from unified_indexer.identity.errors import FetchError, NotFound, Refused
 from unified_indexer.identity.export import Operation
-from unified_indexer.identity.following import PAGE_PAUSE, Log, read, write
+from unified_indexer.identity.following import PAGE_PAUSE, Log, Page, read, write
 from unified_indexer.identity.store import Position
 
 LINES = 2_000  # of a file, for one transaction
@@ -52,9 +52,9 @@ class Import:
         position = await store.read_position(self._connection, one.directory)
         self.resumed = position.position
         while not self._stopping:
-            operations, position = await _patiently(one, position)
+            operations, position, is_end = await _patiently(one, position)
             await self._write(one.directory, operations, position, None)
-            if position.complete and position.through >= int(time.time()) - 60:
+            if is_end:
                 return True
             await asyncio.sleep(PAGE_PAUSE)
         return False
@@ -78,7 +78,7 @@ class Import:
         self._tell(Progress(self._operations, position, share, time.monotonic() - self._began))
 
 
-async def _patiently(one: Log, after: Position) -> tuple[list[Operation], Position]:
+async def _patiently(one: Log, after: Position) -> Page:
     """The next page, after as many attempts as it takes, within reason."""
     for attempt in range(ATTEMPTS - 1):
         try:

@@ -54,6 +54,11 @@ class Memory:
             return None if known is None else known.answer
         return None if self._age(did, known.checked) > self._ttl + STALE_IF_ERROR else known.answer
 
+    def has_key(self, did: str) -> bool:
+        """Whether the DID has a key that counts."""
+        answer = self.answer(did)
+        return answer is not None and not isinstance(answer, NoIdentity)
+
     def is_old(self, did: str) -> bool | None:
         """Whether to ask for a DID again at its next use; None if it is not in memory."""
         checked = self._cache.checked(did)

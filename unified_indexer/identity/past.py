@@ -4,16 +4,19 @@ Source: https://web.plc.directory/spec/v0.1/did-plc, the audit log of a DID. A d
 has no log: nobody can say which key it had.
 """
 
+import logging
 from collections import Counter
 from itertools import pairwise
 from typing import Any, NamedTuple, cast
 
 from unified_indexer.errors import Rejected
 from unified_indexer.identity.client import Client
-from unified_indexer.identity.errors import FetchError, Unreachable
+from unified_indexer.identity.directory import NO_DIRECTORY, word_of
+from unified_indexer.identity.errors import FetchError, NotFound, Unreachable
 from unified_indexer.identity.export import read_entry
 from unified_indexer.identity.pace import Breaker, Pace
 from unified_indexer.identity.recent import Recent
+from unified_indexer.log.handler import warn_limited
 from unified_indexer.protocol.keys import SigningKey, read_key
 from unified_indexer.protocol.syntax import tid_second
 
@@ -22,7 +25,9 @@ MOST_HELD = 16  # keys of a DID, the newest
 MAX_LOG_BYTES = 2**20  # some 1,400 operations
 MOST_PASTS = 10_000  # DIDs
 INTERVAL = 60.0  # seconds until the log of a DID is read again
-NO_LOG = ("too_large", "not_json", "encoded")  # the directory answers, with something else: that is its answer
+
+
+log = logging.getLogger(__name__)
 
 
 class Held(NamedTuple):
@@ -36,10 +41,12 @@ class Held(NamedTuple):
 def read_past(did: str, log: object) -> tuple[Held, ...]:
     """The keys that the audit log of `did` names, but for the present one; what a recovery has nullified never was a key.
 
-    Raises Rejected: `bad_plc_operation`.
+    Raises Rejected: `bad_plc_operation`, also if it is no log.
     """
+    if not isinstance(log, list) or not log:
+        raise Rejected("bad_plc_operation", "no log")
     changes: list[tuple[bytes | None, int]] = []
-    for entry in cast("list[dict[str, Any]]", log) if isinstance(log, list) else []:
+    for entry in cast("list[dict[str, Any]]", log):
         operation = read_entry(entry)
         if operation is None:
             continue
@@ -62,6 +69,7 @@ class Pasts:
         self._counts = counts
         self._pasts: dict[str, tuple[Held, ...]] = {}
         self._read = Recent(MOST_PASTS)
+        self._in_vain = Recent(MOST_PASTS)  # what came was no log
 
     def __contains__(self, did: str) -> bool:
         """Whether the log of this DID was read within the last minute."""
@@ -77,14 +85,18 @@ class Pasts:
         """Read the log of a DID when its turn comes; whether that was of use, or not needed within this minute."""
         if did in self._read:
             return True
-        if self._breaker.is_open:
+        if self._breaker.is_open or did in self._in_vain:
             return False
         await self._pace.turn()
         try:
             past = await self._fetch(did)
         except FetchError as error:
             self._counts[error.reason] += 1
-            self._breaker.failed(error.retry_after)
+            if error.reason in NO_DIRECTORY or error.reason == "redirect":  # it may give documents all the same
+                warn_limited(log, "log", "%s gives no log of a DID (%s): commits of older keys wait", self._url, error)
+                self._in_vain.note(did, INTERVAL)
+            else:
+                self._breaker.failed(error.retry_after)
             return False
         self._counts["log"] += 1
         self._breaker.answered()
@@ -96,17 +108,17 @@ class Pasts:
         return True
 
     async def _fetch(self, did: str) -> tuple[Held, ...]:
-        """Raises FetchError if nobody answers. What is no log says that there was no other key."""
+        """Raises Unreachable if no log of this DID comes: only a directory that does not know the DID says that there was no
+        other key."""
         try:
             return read_past(did, await self._client.get_json(f"{self._url}/{did}/log/audit", MAX_LOG_BYTES, trusted=True))
         except Rejected:
-            return ()
-        except Unreachable as error:
-            if error.reason in NO_LOG:
+            raise Unreachable("not_json", status=200) from None
+        except FetchError as error:
+            word = word_of(did, error)
+            if isinstance(word, NotFound):
                 return ()
-            raise
-        except FetchError:  # a replica that keeps no logs
-            return ()
+            raise word from None
 
 
 def _parsed(data: bytes) -> list[SigningKey]:

@@ -62,9 +62,9 @@ class Identities:
         logs = [Log(client, url, allow_private=allow_private) for url in directories]
         self._follower = Follower(pool, logs, self._followed)
         self._has_replicas = len(directories) > 1
-        self._plc = Asker(directory, self._settle, self._doubts_replicas, rate=rate, breaks=True)
+        self._plc = Asker(directory, self._settle, self._doubts_replicas, self._has_key, rate=rate, breaks=True)
         web = WebDids(client, allow_private=allow_private)
-        self._web = Asker(web, self._settle, self._doubts_replicas, rate=WEB_RATE, breaks=False)
+        self._web = Asker(web, self._settle, self._doubts_replicas, self._has_key, rate=WEB_RATE, breaks=False)
         self._pasts = Pasts(client, directories[-1], self._plc.pace, self._plc.breaker, self.counts)
         self._refreshed = Recent(MOST_RECENT)
         self._certain = Recent(MOST_RECENT)  # of whom the primary has spoken of late
@@ -147,10 +147,10 @@ class Identities:
         if (asker := self._asker(did)) is not None:
             asker.put(did, Urgency.FIRST)
 
-    def ask(self, did: str) -> None:
-        """Have a DID looked up soon, since somebody waits for what its document says from now on."""
+    def ask(self, did: str, *, primary: bool = False) -> None:
+        """Have a DID looked up soon, since somebody waits for what its document says from now on; `primary`: by the primary."""
         if (asker := self._asker(did)) is not None:
-            asker.put(did, Urgency.FRESH)
+            asker.put(did, Urgency.FRESH, primary=primary)
 
     async def wait(self, did: str, within: float) -> SigningKey | NoIdentity | None:
         """Wait until a DID is known, `within` seconds at most; None if it is not known then."""
@@ -231,6 +231,17 @@ class Identities:
     def _doubts_replicas(self, did: str) -> bool:
         """Whether a replica may not know yet what an #identity, or the primary, has said."""
         return self._memory.is_stale(did) or did in self._certain
+
+    async def _has_key(self, did: str) -> bool:
+        """Whether a key counts for a DID, by memory or by the table. If the table can't be read, that is not ruled out."""
+        if not self._memory.has_key(did):
+            rows = await self._records.read([did])
+            if rows is None:
+                return True
+            for row in rows:
+                if row.key is not None:
+                    self._memory.take(row)
+        return self._memory.has_key(did)
 
     def _settle(self, answer: Answer) -> None:
         """A look-up has ended."""

@@ -8,7 +8,7 @@ import re
 from unified_indexer.errors import Rejected
 from unified_indexer.identity.client import Client
 from unified_indexer.identity.document import Identity, read_document
-from unified_indexer.identity.errors import Unreachable
+from unified_indexer.identity.errors import Gone, NotFound, Unreachable
 from unified_indexer.identity.host_names import is_host_name
 
 NO_DOCUMENT = ("not_json", "too_large", "encoded")  # the host answers, with something else: that is its answer
@@ -36,13 +36,15 @@ class WebDids:
     async def identity(self, did: str, *, primary: bool = False) -> Identity:
         """What its host says of a did:web; `primary` says nothing here, since there are no others.
 
-        Raises Rejected: `bad_did_document`, and FetchError.
+        Raises Rejected: `bad_did_document`, and FetchError; never Gone: only a directory ends a DID.
         """
         url = web_url(did, allow_private=self._allow_private)
         if url is None:
             raise Rejected("bad_did_document", "no did:web that counts")
         try:
             document = await self._client.get_json(url)
+        except Gone as error:
+            raise NotFound("not_found", status=error.status) from None
         except Unreachable as error:
             if error.reason in NO_DOCUMENT:
                 raise Rejected("bad_did_document", error.reason) from None
