@@ -29,6 +29,7 @@ from unified_indexer.pipeline.watermark import Ticket
 from unified_indexer.protocol.events import Commit, RepoEvent, Unusable
 from unified_indexer.protocol.frames import decode
 from unified_indexer.protocol.keys import SigningKey
+from unified_indexer.protocol.mst_node import EMPTY_TREE
 from unified_indexer.protocol.proving import Provable
 from unified_indexer.trust import settling, verifier
 from unified_worker import UnifiedWorker
@@ -928,3 +929,35 @@ async def test_what_waits_is_not_overtaken_where_others_have_their_turn(
         assert dict(worker.metrics.verified) == {"proven": 5}
     assert await rkeys(database) == ["a", "b", "c", "d", "e"]
     assert await letters(database) == []
+
+
+@pytest.mark.promise(7)
+@pytest.mark.parametrize(("level", "since"), [("signatures", True), ("signatures", False), ("full", True)])
+async def test_a_repo_is_not_complete_because_somebody_says_that_it_was_empty(
+    database: str, net: Network, level: str, since: bool
+) -> None:
+    """Nothing but inversion shows what was before; `prevData` is not signed."""
+    old, new = net.repo(1, history=20), net.repo(2, history=0)
+    async with verifying(database, net, VERIFY=level) as worker:
+        await known(worker, old, new)
+        forged = {**old.commit(like("a")), "prevData": EMPTY_TREE}
+        net.send(forged if since else {**forged, "since": None})
+        net.send(new.commit(like("b")))
+        await finished(worker, net.seq)
+    async with connected(database) as connection:
+        states = dict(await connection.fetch("SELECT did, sync FROM unified_worker.repos"))
+    assert states == {old.did: 2 if level == "full" else 0, new.did: 1 if level == "full" else 0}
+    assert await rkeys(database) == ["a", "b"]
+
+
+@pytest.mark.promise(7)
+@pytest.mark.parametrize("level", ["signatures", "full"])
+async def test_a_repo_that_was_emptied_and_goes_on_lacks_nothing(database: str, net: Network, level: str) -> None:
+    alice = net.repo(1, history=0)
+    async with verifying(database, net, VERIFY=level) as worker:
+        await known(worker, alice)
+        for draft in (like("a"), like("a", "delete"), like("b")):
+            net.send(alice.commit(draft))
+        await finished(worker, net.seq)
+        assert worker.metrics.doubts == {}
+    assert await rkeys(database) == ["b"]
