@@ -16,9 +16,9 @@ HEADER = encode({"op": 1, "t": "#commit"})
 _BEFORE: dict[str, Any] = {"seq": 7, "repo": DID, "rev": REV, "time": TIME, "ops": [], "tooBig": False}
 
 
-def commit(blocks: list[bytes], ops: list[Any], **fields: Any) -> bytes:
+def commit(blocks: list[bytes], ops: list[Any], *, data: bytes = cid_of(b"tree"), **fields: Any) -> bytes:
     """A frame whose commit block, CAR and envelope agree; the blocks get the CIDs that are theirs."""
-    signed = signed_commit(DID, REV, cid_of(b"tree"), bytes(64))
+    signed = signed_commit(DID, REV, data, bytes(64))
     root = cid_of(signed)
     sections = [car_section(root, signed), *(car_section(cid_of(block), block) for block in blocks)]
     payload = _BEFORE | {"commit": root, "blocks": car_of(root, sections), "ops": ops, "blobs": []} | fields

@@ -2,6 +2,7 @@
 
 import time
 import tracemalloc
+from collections.abc import Callable
 from functools import cache
 from itertools import pairwise
 from random import Random
@@ -11,15 +12,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from relay_simulator import tree
 from relay_simulator.encoding import cid_of
+from testing import search_tree
 from testing.frames import encode
-from testing.fuzz import corpus, targets
+from testing.fuzz import corpus, targets, wide
 from testing.fuzz.bombs import BOMBS, commit, creations, record
 from testing.fuzz.mutations import changed, mutate, parts_of
 from unified_indexer.errors import Rejected
+from unified_indexer.protocol import mst_node
 from unified_indexer.protocol.events import Commit
 from unified_indexer.protocol.frames import decode
-from unified_indexer.protocol.mst import Change, invert
+from unified_indexer.protocol.mst import Change, PartialTree, invert
 from unified_indexer.protocol.mst_node import layer_of, shared_prefix
 
 LINK = cid_of(b"x")
@@ -166,6 +170,74 @@ def test_one_node_under_many_keys_is_not_read_for_each() -> None:
     with pytest.raises(Rejected, match="one node in many places"):
         invert(cid_of(root), blocks, [Change(key, LINK, None) for key in keys[::2]])
     assert time.process_time() - start < 2
+
+
+@pytest.mark.parametrize(("entries", "levels"), [(240, 1), (3_000, 1), (9_000, 1), (9_000, 8)])
+@pytest.mark.promise(5)
+def test_many_ops_behind_a_wide_node_do_not_pass_all_of_it_each(entries: int, levels: int) -> None:
+    """The signature is checked later, so anyone could send this; with 9,000 entries and eight levels it took two seconds."""
+    made = wide.behind(entries, levels)
+    frame = made.frame()
+    outcomes, took = timed(lambda: targets.proof(frame))
+    assert outcomes == "bad_tree bad_tree bad_tree"
+    assert took < 0.02 + len(frame) * 10**-6  # takes a fifth of that
+    for work in (lambda: invert(made.root, made.blocks, made.changes), lambda: found(made)):
+        with pytest.raises(Rejected, match="too many entries"):
+            work()
+
+
+@pytest.mark.promise(5)
+def test_many_changed_children_are_not_replaced_in_a_large_node_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    small, large = wide.beside(2), wide.beside(1_500_000)
+    assert invert(small.root, small.blocks, small.changes) == search_tree.invert(small.root, small.blocks, small.changes)
+    encoded, took = timed(lambda: invert(large.root, large.blocks, large.changes))
+    monkeypatch.setattr(mst_node, "MOST_REPLACED", 2**40)
+    replaced, longer = timed(lambda: invert(large.root, large.blocks, large.changes))
+    assert replaced == encoded
+    assert took < longer / 3  # a tenth
+
+
+def timed(work: Callable[[], Any]) -> tuple[Any, float]:
+    """What comes of it, and the least of three CPU times."""
+    times: list[float] = []
+    outcome: Any = None
+    for _ in range(3):
+        start = time.process_time()
+        outcome = work()
+        times.append(time.process_time() - start)
+    return outcome, min(times)
+
+
+def found(made: wide.Wide) -> None:
+    tree = PartialTree(made.root, made.blocks, len(made.changes))
+    for change in made.changes:
+        tree.find(change.key)
+
+
+@pytest.mark.parametrize("consecutive", [True, False])
+def test_an_honest_commit_of_many_ops_stays_far_from_the_bounds(consecutive: bool) -> None:
+    rng = Random(7)
+    keys = sorted({b"app.bsky.feed.like/3l%011d" % rng.randrange(10**11) for _ in range(20_000)})
+    picked = keys[10_000:10_200] if consecutive else rng.sample(keys, 200)
+    left = sorted({*keys} - {*picked})
+    for records, changes in (
+        (keys, [Change(key, LINK, None) for key in picked]),
+        (left, [Change(key, None, LINK) for key in picked]),
+    ):
+        root = tree.build([(key, LINK) for key in records])
+        blocks = {node.cid: node.block for key in picked for node in tree.proof(root, key)}
+        partial = PartialTree(root.cid, blocks, len(changes))
+        left_over = [bounds(partial)]
+        for change in rng.sample(changes, len(changes)):
+            partial.undo(change)
+            left_over.append(bounds(partial))
+        for column in zip(*left_over, strict=True):
+            assert min(column) > column[0] / 2
+
+
+def bounds(partial: PartialTree) -> tuple[int, int]:
+    """How many bytes may still be read, and how many entries passed by."""
+    return partial._unread, partial._unpassed  # pyright: ignore[reportPrivateUsage]
 
 
 def test_a_broken_promise_is_found(monkeypatch: pytest.MonkeyPatch) -> None:

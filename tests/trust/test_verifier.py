@@ -2,16 +2,18 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import pytest
 
 from relay_simulator import keys
-from relay_simulator.encoding import car, car_section, cid_of, signed_commit, unsigned_commit
+from relay_simulator.encoding import car, car_section, cid_of, frame, signed_commit, time_text, unsigned_commit
 from relay_simulator.hosts.faults import Cut, Slow, Status
 from testing.databases import connected
-from testing.signed import SEED, SignedRepo
+from testing.fuzz.wide import Wide, behind
+from testing.signed import SEED, START, SignedRepo
 from testing.verified import ACCOUNTS, LATER, Network, like, network, signed_by, verifying
 from testing.waiting import until
 from testing.workers import finished
@@ -21,11 +23,15 @@ from unified_indexer.database.background.waiting import Pending
 from unified_indexer.database.dead_letters.queries import Choice
 from unified_indexer.database.write.outcome import Outcome
 from unified_indexer.identity.key_cache import NoIdentity
+from unified_indexer.pipeline.lanes import Lane, Placed
 from unified_indexer.pipeline.processor import EventProcessor
-from unified_indexer.protocol.events import RepoEvent, Unusable
+from unified_indexer.pipeline.watermark import Ticket
+from unified_indexer.protocol.events import Commit, RepoEvent, Unusable
+from unified_indexer.protocol.frames import decode
 from unified_indexer.protocol.keys import SigningKey
+from unified_indexer.protocol.mst_node import EMPTY_TREE
 from unified_indexer.protocol.proving import Provable
-from unified_indexer.trust import settling
+from unified_indexer.trust import settling, verifier
 from unified_worker import UnifiedWorker
 
 
@@ -429,7 +435,7 @@ async def test_of_an_account_that_the_directory_does_not_know_nothing_more_is_ap
 async def test_where_nothing_unproven_is_applied_a_commit_waits_for_its_key(database: str, net: Network) -> None:
     alice, bob = net.repo(1), net.repo(2)
     net.services.faults.put(Slow(1.5), "plc", alice.did)
-    async with verifying(database, net, VERIFY_UNPROVEN="hold", DB_POOL_SIZE="2") as worker:
+    async with verifying(database, net, VERIFY_UNPROVEN="hold", DB_DB_POOL_SIZE="2") as worker:
         await known(worker, bob)
         for rkey in "ab":
             net.send(alice.commit(like(f"{rkey}1")))
@@ -846,3 +852,112 @@ async def test_after_a_refuted_forgery_honest_commits_of_earlier_revs_are_applie
         await finished(worker, net.seq)
         assert await rkeys(database) == ["a", "f"]
         await stack.aclose()
+
+
+def placed(repo: SignedRepo, made: Wide) -> Placed:
+    """A commit without a good signature of a tree that asks for as much time as its size lets it."""
+    payload = repo.commit(like("a"))
+    block = signed_commit(repo.did, payload["rev"], made.root, bytes(64))
+    root = cid_of(block)
+    blocks = car(root, [car_section(cid, node) for cid, node in ((root, block), *made.blocks.items())])
+    common: dict[str, Any] = {"seq": 1, "time": time_text(START), "blobs": [], "tooBig": False}
+    event = decode(frame("#commit", {**common, **payload, "commit": root, "ops": made.ops, "blocks": blocks}), claims=True)
+    assert isinstance(event, Commit)
+    return Placed(Ticket(1, None), event)
+
+
+@pytest.mark.promise(5)
+async def test_a_batch_that_is_made_to_be_slow_lets_others_have_their_turn(
+    database: str, net: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A batch of 4 MB of such commits held up all else for ten seconds: heartbeats, the lock, requests."""
+    turns: list[float] = []  # CPU time at each
+
+    async def noted() -> None:
+        turns.append(time.thread_time())
+        await asyncio.sleep(0)
+        turns.append(time.thread_time())
+
+    repos = [net.repo(number, history=0) for number in range(20)]
+    async with verifying(database, net) as worker:
+        await known(worker, *repos)
+        monkeypatch.setattr(verifier, "give_a_turn", noted)
+        made = behind(2_000)
+        batch = [placed(repo, made) for repo in repos for _ in range(5)]
+        turns.append(time.thread_time())
+        left = await worker.trust.verify(Lane(0, 1_000, 10**8), batch)
+        turns.append(time.thread_time())
+        assert dict(worker.metrics.verified) == {"refused": 100}
+    assert {one.event.reason for one in left if isinstance(one.event, Unusable)} == {"bad_tree"}
+    spans = [after - before for before, after in zip(turns[::2], turns[1::2], strict=True)]
+    assert sum(spans) < 100 * 0.05  # 5 ms each; without bounds 150
+    assert sorted(spans)[-2] < 0.1  # Python's own collection of garbage may take longer once
+    assert len(spans) > 20
+
+
+@pytest.mark.promise(7)
+async def test_what_waits_is_not_overtaken_where_others_have_their_turn(
+    database: str, net: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two commits by a new key in one batch: the first waits for the key, and is back before the second is looked at."""
+    alice, bob = net.repo(1), net.repo(2)
+    began = asyncio.Event()
+    write = EventProcessor.process_batch
+
+    async def late(self: EventProcessor, lane: int, events: Sequence[RepoEvent]) -> Sequence[Outcome]:
+        if events[0].seq == 1:
+            began.set()
+            await until(lambda: len(worker.session.lanes) == 4, "the others are one batch", 20)
+        return await write(self, lane, events)
+
+    async def answered() -> None:
+        await until(lambda: not worker.trust.waiting, "nothing waits", 20)
+
+    monkeypatch.setattr(EventProcessor, "process_batch", late)
+    monkeypatch.setattr(verifier, "TURN", 0.0)
+    monkeypatch.setattr(verifier, "give_a_turn", answered)
+    async with verifying(database, net, DB_POOL_SIZE="2") as worker:
+        await known(worker, alice, bob)
+        net.send(alice.commit(like("a")))
+        await asyncio.wait_for(began.wait(), 20)
+        net.rotate(alice)
+        for rkey in "bcd":
+            net.send(signed_by(alice.commit(like(rkey)), alice, keys.signer(SEED, 1, 1)))
+        net.send(bob.commit(like("e")))
+        await finished(worker, net.seq)
+        assert worker.metrics.doubts == {}
+        assert dict(worker.metrics.verified) == {"proven": 5}
+    assert await rkeys(database) == ["a", "b", "c", "d", "e"]
+    assert await letters(database) == []
+
+
+@pytest.mark.promise(7)
+@pytest.mark.parametrize(("level", "since"), [("signatures", True), ("signatures", False), ("full", True)])
+async def test_a_repo_is_not_complete_because_somebody_says_that_it_was_empty(
+    database: str, net: Network, level: str, since: bool
+) -> None:
+    """Nothing but inversion shows what was before; `prevData` is not signed."""
+    old, new = net.repo(1, history=20), net.repo(2, history=0)
+    async with verifying(database, net, VERIFY=level) as worker:
+        await known(worker, old, new)
+        forged = {**old.commit(like("a")), "prevData": EMPTY_TREE}
+        net.send(forged if since else {**forged, "since": None})
+        net.send(new.commit(like("b")))
+        await finished(worker, net.seq)
+    async with connected(database) as connection:
+        states = dict(await connection.fetch("SELECT did, sync FROM unified_worker.repos"))
+    assert states == {old.did: 2 if level == "full" else 0, new.did: 1 if level == "full" else 0}
+    assert await rkeys(database) == ["a", "b"]
+
+
+@pytest.mark.promise(7)
+@pytest.mark.parametrize("level", ["signatures", "full"])
+async def test_a_repo_that_was_emptied_and_goes_on_lacks_nothing(database: str, net: Network, level: str) -> None:
+    alice = net.repo(1, history=0)
+    async with verifying(database, net, VERIFY=level) as worker:
+        await known(worker, alice)
+        for draft in (like("a"), like("a", "delete"), like("b")):
+            net.send(alice.commit(draft))
+        await finished(worker, net.seq)
+        assert worker.metrics.doubts == {}
+    assert await rkeys(database) == ["b"]

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from unified_indexer.protocol.events import Verdict
 from unified_indexer.protocol.failures import Failure
+from unified_indexer.protocol.mst_node import EMPTY_TREE
 from unified_indexer.protocol.proof import Claim, Proof
 
 
@@ -22,10 +23,12 @@ class Stored(NamedTuple):
 def verdict(claim: Claim, proof: Proof) -> Verdict:
     """What the database needs of a proof.
 
-    Only a `prevData` that is proven sets the ratchet, so that no relay can set it for a repo without.
+    Only a `prevData` that is proven sets the ratchet, so that no relay can set it for a repo without. And only one that is
+    proven says that the tree was empty before: a repo that begins so is complete.
     """
+    said = None if claim.prev_data == EMPTY_TREE else claim.prev_data
     return Verdict(
-        claim.prev_data if proof.before is None else proof.before,
+        said if proof.before is None else proof.before,
         proof.failure,
         claim.prev_data is not None and proof.before is not None and proof.signed,
         None if proof.signed else proof.commit_block,
@@ -42,7 +45,7 @@ def commit_failure(stored: Stored, rev: str, since: str | None, proven: Verdict)
         return proven.doubt
     if stored.rev is not None and since != stored.rev:
         return Failure.CHAIN_BROKEN
-    if stored.data is not None and proven.before != stored.data:
+    if stored.data is not None and proven.before not in (None, stored.data):
         return Failure.CHAIN_BROKEN
     return None
 

@@ -18,6 +18,7 @@ from unified_indexer.protocol.mst_node import (
     NOT_A_NODE,
     Change,
     Child,
+    Entry,
     Node,
     absent,
     cid_of,
@@ -33,7 +34,12 @@ from unified_indexer.protocol.mst_node import (
 )
 from unified_indexer.protocol.mst_plain import undone
 
-_MAX_READ_BYTES = 4 * 2**20  # a commit carries 2 MB, each node of which is read once, some twice; not 200 times the largest
+_TIMES_READ = 3  # a node is read once, some twice; not the largest 200 times
+_SPARE_BYTES = 2**18  # what may be read besides: a small node next to many ops is read for each
+# How many entries may be passed by in nodes that were read, once each has been passed by: for any commit, and more for each op.
+# A layer has some four entries by an op's way, and a tree of millions of records a dozen layers.
+_SPARE_ENTRIES = 2_000
+_ENTRIES_PER_OP = 150
 _ROOT = 256  # above every layer: where a root is read, since its layer is not yet known
 
 
@@ -43,11 +49,14 @@ class PartialTree:
     All methods raise Rejected: `missing_tree_block` (the blocks don't reach), `bad_tree` (a block is no node, or the tree isn't
     built as a search tree is), `op_not_in_tree` (the tree lacks what an op wrote), `deleted_still_there` (it holds what an op
     deleted).
+
+    What it may take is bounded by the blocks' bytes and the number of ops, not by one times the other.
     """
 
-    def __init__(self, root: bytes, blocks: Mapping[bytes, bytes]) -> None:
+    def __init__(self, root: bytes, blocks: Mapping[bytes, bytes], ops: int = 1) -> None:
         self._blocks = blocks
-        self._unread = _MAX_READ_BYTES
+        self._unread = _SPARE_BYTES + _TIMES_READ * sum(map(len, blocks.values()))
+        self._unpassed = _SPARE_ENTRIES + _ENTRIES_PER_OP * ops
         try:
             self._root = self._load(root, _ROOT)
             self._first_key, self._first_layer = first_of(self._root)
@@ -61,7 +70,7 @@ class PartialTree:
         layer = self._layer
         try:
             while node is not None:
-                at, found, _ = place_of(node.entries, key)
+                at, found, _ = self._place(node.entries, key)
                 if found:
                     return node.entries[at]["v"]
                 layer -= 1
@@ -115,7 +124,16 @@ class PartialTree:
         node = read_node(block)
         if node.first is None and not node.entries and layer != _ROOT:
             raise Rejected("bad_tree", "a node with nothing in it")
+        self._unpassed += len(node.entries)
         return node
+
+    def _place(self, entries: list[Entry], key: bytes) -> tuple[int, bool, int]:
+        """`place_of`, within bounds."""
+        place = place_of(entries, key)
+        self._unpassed -= place[0]
+        if self._unpassed < 0:
+            raise Rejected("bad_tree", "too many entries between an op's record and the root")
+        return place
 
     def _look(self, node: Node, at: int, layer: int) -> Node | None:
         """A node's child, read where it was not."""
@@ -134,7 +152,7 @@ class PartialTree:
         """The way to a record that an op wrote: its nodes and the places taken; its layer; what the key before it shares."""
         node, layer, way = self._root, self._layer, list[tuple[Node, int]]()
         while True:
-            at, found, before = place_of(node.entries, key)
+            at, found, before = self._place(node.entries, key)
             way.append((node, at))
             if found:
                 if node.entries[at]["v"] != cid:
@@ -180,7 +198,7 @@ class PartialTree:
             return left if right is None else right
         before = self._load(left, layer) if type(left) is bytes else cast("Node", left)
         after = self._load(right, layer) if type(right) is bytes else cast("Node", right)
-        end, found, shared = place_of(before.entries, key)
+        end, found, shared = self._place(before.entries, key)
         if found or end < len(before.entries):
             raise Rejected("bad_tree", "keys out of order")
         if after.entries:
@@ -191,6 +209,7 @@ class PartialTree:
             shared = min(shared, shared_prefix(first, key))
             entry["p"], entry["k"] = shared, first[shared:]
         before.set_child(end, self._join(before.child(end), after.first, key, layer - 1))
+        self._unpassed -= len(after.entries)
         before.entries += after.entries
         before.block = None
         return before
@@ -200,7 +219,7 @@ class PartialTree:
         while child is not None and (type(child) is Node or child in self._blocks):
             node = child if type(child) is Node else self._load(cast("bytes", child), layer)
             layer -= 1
-            at, found, _ = place_of(node.entries, key)
+            at, found, _ = self._place(node.entries, key)
             if found or at != (len(node.entries) if before else 0):
                 raise Rejected("bad_tree", "keys out of order")
             child = node.child(at)
@@ -212,7 +231,7 @@ class PartialTree:
             self._root, self._layer = Node(left, [{"p": 0, "k": key, "v": cid, "t": right}]), layer
             return
         node = self._root
-        at, before = absent(node.entries, key)
+        at, before = absent(self._place(node.entries, key), key)
         for above in range(self._layer, layer, -1):
             below = self._look(node, at, above - 1)
             if below is None:
@@ -220,7 +239,7 @@ class PartialTree:
                 node.block = None
                 return
             node = below
-            at, before = absent(node.entries, key)
+            at, before = absent(self._place(node.entries, key), key)
         left, right = self._split(node.child(at), key, layer - 1)
         node.set_child(at, left)
         if at < len(node.entries):
@@ -233,8 +252,9 @@ class PartialTree:
         if child is None:
             return None, None
         node = self._load(child, layer) if type(child) is bytes else cast("Node", child)
-        at, _ = absent(node.entries, key)
+        at, _ = absent(self._place(node.entries, key), key)
         left, right = self._split(node.child(at), key, layer - 1)
+        self._unpassed -= len(node.entries) - at
         after = Node(right, node.entries[at:])
         if after.entries:
             entry = after.entries[0]
@@ -256,7 +276,7 @@ def invert(root: bytes, blocks: Mapping[bytes, bytes], changes: Sequence[Change]
         return root
     if len(changes) == 1 and (before := undone(root, blocks, changes[0])) is not None:
         return before
-    tree = PartialTree(root, blocks)
+    tree = PartialTree(root, blocks, len(changes))
     for change in reversed(changes):
         tree.undo(change)
     return tree.cid()

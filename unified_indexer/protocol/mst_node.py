@@ -13,6 +13,7 @@ from unified_indexer.errors import Rejected
 from unified_indexer.protocol.car import DAG_CBOR_PREFIX
 from unified_indexer.protocol.dag_cbor import decode
 
+MOST_REPLACED = 2**20  # bytes of a node, times the CIDs that are replaced in it: beyond that, it is encoded
 EMPTY_TREE = DAG_CBOR_PREFIX + sha256(b"\xa2\x61e\x80\x61l\xf6").digest()  # the CID of {"e": [], "l": None}
 
 # What comes of reading a block as a node that is none.
@@ -121,9 +122,9 @@ def place_of(entries: list[Entry], key: bytes) -> tuple[int, bool, int]:
     return at, False, before
 
 
-def absent(entries: list[Entry], key: bytes) -> tuple[int, int]:
-    """The place for a key that must not be there, and what the key before it shares."""
-    at, found, before = place_of(entries, key)
+def absent(place: tuple[int, bool, int], key: bytes) -> tuple[int, int]:
+    """The place for a key that must not be there, and what the key before it shares; `place` is what `place_of` found."""
+    at, found, before = place
     if found:
         raise Rejected("deleted_still_there", f"{key[:100]!r}")
     return at, before
@@ -159,7 +160,7 @@ def raised(child: Child, layer: int, to_layer: int) -> Child:
 def cid_of(node: Node) -> bytes:
     """A node's CID. Where children alone changed, their CIDs are replaced in its bytes: that is faster than to encode it."""
     block = node.block
-    if block is not None:
+    if block is not None and len(block) * len(node.looked_at) <= MOST_REPLACED:
         for old, child in node.looked_at:
             new = cid_of(child)
             if new != old:

@@ -18,7 +18,7 @@ from unified_indexer.protocol.car import DAG_CBOR_PREFIX
 from unified_indexer.protocol.dag_cbor import decode
 from unified_indexer.protocol.mst_node import NOT_A_NODE, Change, Entry, close_gap, layer_of, place_of
 
-_MAX_NODE_BYTES = 2**15  # so that a way through all 128 layers is no more than what PartialTree reads
+_MAX_NODE_BYTES = 2**15  # an entry has some hundred: what is larger is not plain
 _decode: Callable[[bytes], Any] = decode
 
 _Step = tuple[bytes, dict[str, Any], int, bytes]  # a node's bytes, its fields, the place taken, the child's CID there

@@ -163,7 +163,7 @@ def _unproven(claim: Claim, data: bytes, blocks: Mapping[bytes, bytes]) -> tuple
     tree: PartialTree | None = None
     for number, change in enumerate(claim.changes):
         try:
-            tree = tree or PartialTree(data, blocks)
+            tree = tree or PartialTree(data, blocks, len(claim.changes))
             found = tree.find(change.key)
         except Rejected as rejected:
             if rejected.reason != Failure.MISSING_TREE_BLOCK:

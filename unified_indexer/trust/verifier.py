@@ -8,7 +8,9 @@ with its reason and the whole frame; what was refused because nobody answered go
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from time import perf_counter
 from typing import NamedTuple
 
 from unified_indexer.config.settings import Level
@@ -35,9 +37,16 @@ PATIENCE = (
     30.0  # seconds that an account's events wait for its key at most, where none is applied without (VERIFY_UNPROVEN=hold)
 )
 PAUSE = 0.5  # seconds between two attempts at what the database did not do
+# Seconds of proving, after which others have a turn: a batch of 4 MB that is made to be slow takes a second or more.
+TURN = 0.005
 
 # After these the repo may have an older rev, or a newer one that nobody has proven.
 UNMOVED = frozenset({Result.REFUSED, Result.STALE, Result.REV_FORK, Result.STALE_MESSAGE, Result.NO_NEWS})
+
+
+async def give_a_turn() -> None:
+    """Let others run who are ready."""
+    await asyncio.sleep(0)
 
 
 class Question(NamedTuple):
@@ -94,8 +103,18 @@ class Verifier:
         if self._aside:
             batch = [left for placed in batch for left in self._behind_others(placed)]
         await self._load(batch)
-        lefts = (left for placed in batch for left in (self._behind_others(placed) if self._aside else (placed,)))
-        ready = [ready for left in lefts if (ready := self._judged(lane, left)) is not None]
+        ready: list[Placed] = []
+        lefts = deque(batch)
+        until = perf_counter() + TURN
+        while lefts:
+            placed = lefts.popleft()
+            some = self._behind_others(placed) if self._aside else (placed,)
+            ready += [judged for left in some if (judged := self._judged(lane, left)) is not None]
+            if lefts and perf_counter() > until:
+                if self._aside:  # as above: what waits may be back after that
+                    lefts = deque(left for placed in lefts for left in self._behind_others(placed))
+                await give_a_turn()
+                until = perf_counter() + TURN
         if not ready:
             self._ask_of_letters(lane)
         return ready

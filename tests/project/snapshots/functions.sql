@@ -4106,7 +4106,7 @@ BEGIN
           WHEN p_doubt IS NOT NULL THEN p_doubt
           WHEN r.rev = '' OR r.refused_rev = '' OR p_since = r.refused_rev THEN NULL
           WHEN p_before IS NULL THEN CASE WHEN p_since <> r.rev THEN 'chain_broken' END
-          WHEN p_since IS DISTINCT FROM r.rev OR p_before <> r.data_cid THEN 'chain_broken'
+          WHEN p_since IS DISTINCT FROM r.rev OR p_before NOT IN ('', r.data_cid) THEN 'chain_broken'
         END,
         unproven = CASE WHEN p_inductive AND p_unproven IS NULL AND p_doubt IS NULL AND p_since = r.rev AND p_before = r.data_cid THEN NULL ELSE coalesce(p_unproven, r.unproven) END,
         unproven_at = CASE WHEN p_inductive AND p_unproven IS NULL AND p_doubt IS NULL AND p_since = r.rev AND p_before = r.data_cid THEN NULL WHEN p_unproven IS NULL THEN r.unproven_at
