@@ -25,6 +25,7 @@ from unified_indexer.backfill.together import Together
 from unified_indexer.database.connection.failures import DATABASE_ERRORS
 from unified_indexer.database.connection.few import Few
 from unified_indexer.database.connection.pool import DatabasePool
+from unified_indexer.database.connection.sessions import Connection
 from unified_indexer.database.repair import queue, steps
 from unified_indexer.database.repair.bringing import Refused, Tables
 from unified_indexer.database.repair.queue import Claimed
@@ -96,7 +97,7 @@ class Repairs:
                 try:
                     if not await self._may_begin():
                         async with self._pool.connection() as connection:
-                            await steps.keep(connection, self._holder, crew.under_way)
+                            await self._keep(connection, crew)
                         continue
                     if not started:
                         async with self._pool.connection() as connection:
@@ -108,13 +109,17 @@ class Repairs:
                 await asyncio.sleep(INTERVAL)
 
     async def _may_begin(self) -> bool:
-        """Whether nothing is in the way any more, within a time after which those in hand are to be told of again."""
+        """Whether nothing is in the way any more, within a time after which those in hand need a word again."""
         try:
             async with asyncio.timeout(KEEP_INTERVAL):
                 await self._stream_first()
         except TimeoutError:
             return False
         return True
+
+    async def _keep(self, connection: Connection, crew: Crew) -> None:
+        """Say that those in hand are: nobody else takes them then."""
+        await steps.keep(connection, self._holder, crew.under_way)
 
     async def turn(self, crew: Crew) -> None:
         """Look for repos in which something is missing, and start as many repairs as there is room for.
@@ -125,7 +130,7 @@ class Repairs:
         async with self._pool.connection() as connection:
             if now >= self._next_look:
                 self._next_look = now + MISSED_INTERVAL
-                await steps.keep(connection, self._holder, crew.under_way)
+                await self._keep(connection, crew)
                 self._after = await queue.want_missed(connection, self._after, PART)
                 await steps.expire(connection, crew.under_way)
             for host, url in (await queue.hosts(connection)).items():
