@@ -36,6 +36,19 @@ def test_its_promises_are_numbered_one_by_one() -> None:
     assert all(after == before + 1 for before, after in pairwise([0, *numbers]))
 
 
+def test_it_promises_no_more_proof_than_the_defaults_give() -> None:
+    """With VERIFY_UNPROVEN=apply an account's first commits are applied before anybody has asked for its key."""
+    assert {setting.name: setting.default for setting in SETTINGS}["VERIFY_UNPROVEN"] == "apply"
+    proof = next(line for line in README.splitlines() if line.startswith("- **Proof**"))
+    promise = README.partition("7. **Nothing forged.**")[2].partition("\n\n")[0]
+    compared = next(line for line in read("docs/compared.md").splitlines() if line.startswith("- **This worker**"))
+    page = read("unified_indexer/monitoring/http/page/parts.js")
+    levels = re.findall(r'^  (?:full|signatures): "(.*)",$', page, re.MULTILINE)
+    assert len(levels) == 2
+    for claim in (proof, promise, compared, *levels):
+        assert re.search(r"key is not known", claim), claim
+
+
 def test_every_setting_is_in_the_table_with_its_default() -> None:
     def row(setting: Setting) -> str:
         default = f"`{setting.default}`" if setting.default else ""
