@@ -11,7 +11,9 @@ from testing.commits import Stream, delete, did, like, post, put
 from testing.database_side import opened
 from testing.documents import blocks, log_lines, read, said, statements
 from testing.new_type import run, with_file
+from unified_indexer.command_line.cli import tree
 from unified_indexer.config.settings import SETTINGS, Setting
+from unified_indexer.database.schema.migrations import MIGRATIONS
 from unified_indexer.records import RECORD_TYPES
 from unified_indexer.records.base.record_type import EVERY_OTHER
 
@@ -60,6 +62,17 @@ def test_every_setting_is_in_the_table_with_its_default() -> None:
     main = README.partition("## Settings")[2].partition("|---|---|---|\n")[2].partition("\n\n")[0].splitlines()
     assert len(main) >= 10
     assert [line for line in rows if line in main] == main
+
+
+def test_what_changed_names_every_schema_step_and_each_table_that_is_divided() -> None:
+    newest = re.split(r"^## ", read("CHANGELOG.md"), flags=re.MULTILINE)[1]
+    _, last = re.findall(r"The schema changes \(steps (\d+) to (\d+)\)", newest)[0]
+    assert int(last) == len(MIGRATIONS)
+    divided = next(line for line in newest.splitlines() if line.startswith("- `--partitions N`"))
+    offered = tree()[0][""].format_help().rpartition("--partitions N")[2]
+    for table in (record_type.table for record_type in RECORD_TYPES if record_type.divisible):
+        assert re.search(rf"\b{table}\b", divided), table
+        assert re.search(rf"\b{table}\b", offered), table
 
 
 def test_every_record_type_is_in_the_table() -> None:
