@@ -3,8 +3,9 @@
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
+from mkdocs.utils import get_relative_url
 
-from testing.site import ROOT, for_the_site, navigation, pages
+from testing.site import DRAWING, ROOT, for_the_site, navigation, pages, with_drawing
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
@@ -20,3 +21,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     return for_the_site(page.file.src_uri, markdown, config.repo_url or "")
+
+
+def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    return with_drawing(html, get_relative_url(DRAWING, page.url))

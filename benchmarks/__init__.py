@@ -26,6 +26,7 @@ latency.py        the time from a frame to its durable commit at a steady rate
 stamped_worker.py the worker, with a note of when each event was finished
 flat.py           one long run of small commits: does cost or memory grow with their number?
 small.py          … the small commits, made as they are sent
+hour.py           one hour at the live network's pace: do memory, descriptors or connections grow with time?
 plot.py           drawings: lines and bars
 plots.py          the drawings of docs/performance.md, from runs of their own
 batched.py        … the worker with another largest batch

@@ -21,15 +21,20 @@ async def describe(server: PostgresServer, folder: Path) -> list[str]:
     version = await connection.fetchval("SHOW server_version")
     settings = [f"{name} {await connection.fetchval(f'SHOW {name}')}" for name in SHOWN_SETTINGS]
     await connection.close()
-    memory = psutil.virtual_memory().total / 2**30
     return [
-        f"Machine     {_processor()}, {os.cpu_count()} cores, {memory:.0f} GB RAM, {platform.system()}",
+        f"Machine     {hardware()}",
         f"Disk        {_file_system(folder)}; to write 8 kB durably takes {1000 * _sync_time(folder):.2f} ms",
         f"Load before {', '.join(f'{load:.1f}' for load in os.getloadavg())} (1, 5, 15 minutes)",
         "Settings    the worker's defaults: DB_POOL_SIZE 20, SYNCHRONOUS_COMMIT on (every commit durable)",
         f"Software    Python {platform.python_version()}, PostgreSQL {version} (embedded, over a unix socket)",
         f"PostgreSQL  {', '.join(settings)}",
     ]
+
+
+def hardware() -> str:
+    """Processor, cores, memory and system, in a line."""
+    memory = psutil.virtual_memory().total / 2**30
+    return f"{_processor()}, {os.cpu_count()} cores, {memory:.0f} GB RAM, {platform.system()}"
 
 
 def _processor() -> str:

@@ -10,6 +10,9 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 FRONT = "README.md"
 INDEX = "docs/README.md"
+# Draws the diagrams: mermaid 11.17.2 (MIT) as its package on npm has it. Without it the theme asks another host for one. It is
+# in the repository, so that a build needs no npm; only pages with a diagram load its 3.5 MB.
+DRAWING = "docs/javascript/mermaid.min.js"
 LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s]+)\)")
 FENCE = re.compile(r"^ *(```|~~~)")
 ITEM = re.compile(r"^(?:[-*]|\d+\.) ")
@@ -18,8 +21,14 @@ DEEPER = re.compile(r"^ {2,3}(?=\S)")
 
 def pages() -> list[str]:
     """The documents and what they show, by their paths from the project's root."""
-    found = [*ROOT.glob("*.md"), *(path for path in ROOT.glob("docs/**/*") if path.suffix in (".md", ".png", ".svg"))]
+    shown = (path for path in ROOT.glob("docs/**/*") if path.suffix in (".md", ".png", ".svg"))
+    found = [*ROOT.glob("*.md"), *shown, ROOT / DRAWING, (ROOT / DRAWING).with_name("mermaid.LICENSE")]
     return sorted(str(path.relative_to(ROOT)) for path in found)
+
+
+def with_drawing(html: str, drawing: str) -> str:
+    """A page's HTML with the script that draws its diagrams, if it has any. `drawing`: the script's URL from the page."""
+    return f'{html}\n<script src="{drawing}"></script>' if '<pre class="mermaid">' in html else html
 
 
 def navigation() -> list[dict[str, object]]:

@@ -18,6 +18,7 @@ FILE = Path(__file__).parent / "proofs.toml"
 PAGE = ROOT / "docs" / "proof.md"
 BEGIN, END = "<!-- written by `python -m testing.proof --write` -->", "<!-- its end -->"
 HEAD = "| proof | what it shows | result | commit | begun (UTC) | took |\n|---|---|---|---|---|---|\n"
+MACHINE, NOT_RUN = "Machine of the newest result: ", "Not run yet, so nothing is claimed of them: "
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +48,18 @@ def rows(page: str) -> dict[str, str]:
     return {line.split("`")[1]: line for line in table.splitlines() if line.startswith("| `")}
 
 
-def with_row(page: str, proof: Proof, row: str, proofs: list[Proof]) -> str:
-    """The page with a new row for this proof; the others stay, in the order of the file."""
+def not_run(page: str) -> list[str]:
+    """The proofs that the page names as not run yet."""
+    block = page.partition(BEGIN)[2].partition(END)[0]
+    line = next((line for line in block.splitlines() if line.startswith(NOT_RUN)), "")
+    return re.findall(r"`([^`]+)`", line)
+
+
+def with_row(page: str, proof: Proof, row: str, proofs: list[Proof], machine: str) -> str:
+    """The page with a new row for this proof; the others stay, in the order of the file. `machine`: that of the new row."""
     kept = rows(page) | {proof.name: row}
     before, _, rest = page.partition(BEGIN)
     table = "\n".join(kept[one.name] for one in proofs if one.name in kept)
-    return f"{before}{BEGIN}\n\n{HEAD}{table}\n\n{END}{rest.partition(END)[2]}"
+    missing = ", ".join(f"`{one.name}`" for one in proofs if one.name not in kept)
+    said = f"{MACHINE}{machine}." + (f"\n{NOT_RUN}{missing}." if missing else "")
+    return f"{before}{BEGIN}\n\n{HEAD}{table}\n\n{said}\n\n{END}{rest.partition(END)[2]}"

@@ -1,13 +1,14 @@
 """`python -m testing.proof [NAME …]`: runs the long proofs one after the other; exit code 1 if one of them failed.
 
 --list   says what there is, and how long it may take
---write  puts each result into docs/proof.md as soon as it is there; refused where the checkout has changes, because the commit
-         would then not be what ran
+--write  puts each result, and the machine, into docs/proof.md as soon as it is there; refused where the checkout has changes,
+         because the commit would then not be what ran
 The whole output of a proof is in build/proof/NAME.log.
 """
 
 import argparse
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
+from benchmarks.machine import hardware
 from testing.proof import PAGE, ROOT, Proof, load, with_row
 
 LOGS = ROOT / "build" / "proof"
@@ -70,8 +72,9 @@ def _prove(proof: Proof, *, write: bool) -> bool:
     print(f"      {result} ({took}, {log.relative_to(ROOT)})", flush=True)
     if write:
         commit = _git("rev-parse", "--short", "HEAD")
+        machine = f"{hardware()}, Python {platform.python_version()}"
         row = f"| `{proof.name}` | {proof.shows} | {result} | {commit} | {begun:%Y-%m-%d %H:%M} | {took} |"
-        PAGE.write_text(with_row(PAGE.read_text(encoding="utf-8"), proof, row, load()), encoding="utf-8")
+        PAGE.write_text(with_row(PAGE.read_text(encoding="utf-8"), proof, row, load(), machine), encoding="utf-8")
     return passed
 
 

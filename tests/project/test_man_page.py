@@ -19,7 +19,7 @@ def test_the_page_is_current() -> None:
 
 def test_it_is_laid_out_without_a_warning_and_names_everything() -> None:
     if shutil.which("groff") is None:
-        pytest.skip("groff is not installed (Debian: apt-get install groff)")
+        pytest.skip("groff is not installed (Debian: apt-get install groff-base)")
     command = ["groff", "-man", "-Tascii", "-Kutf8", "-ww", "-P-cbu", "-rLL=500n", PAGE]
     done = subprocess.run(command, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")

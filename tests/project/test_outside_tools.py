@@ -14,11 +14,14 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
+from aiohttp import web
 
 from relay_simulator.server import RelayServer
+from testing.browser import Look, looking
 from testing.databases import connected, saved
 from testing.processes import Cold
 from testing.traffic import traffic
+from testing.waiting import until
 
 ROOT = Path(__file__).parents[2]
 UV = Path(sys.executable).parent / "uv"
@@ -63,8 +66,10 @@ def test_files_for_others_follow_their_schemas(schema: str, files: list[Path]) -
     outside("check-jsonschema==0.39.0", "check-jsonschema", "--builtin-schema", schema, *files)
 
 
-def test_every_link_of_the_site_leads_somewhere(tmp_path: Path) -> None:
-    """`make docs`, in an environment of its own; then each page as a reader's browser has it."""
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `make docs` makes, in an environment of its own."""
+    tmp_path = tmp_path_factory.mktemp("site")
     for name in ("Makefile", "mkdocs.yml", "mkdocs_hooks.py", "requirements-docs.lock", *ROOT.glob("*.md"), "docs", "testing"):
         source = ROOT / name
         if source.is_dir():
@@ -76,7 +81,36 @@ def test_every_link_of_the_site_leads_somewhere(tmp_path: Path) -> None:
     if "No matching distribution found" in done.stderr:
         pytest.skip(f"no index can be reached ({done.stderr.strip()[-200:]})")
     assert done.returncode == 0, done.stderr
-    site = tmp_path / "build" / "site"
+    return tmp_path / "build" / "site"
+
+
+async def test_a_page_of_the_site_asks_no_other_host_and_draws_its_diagrams(site: Path) -> None:
+    app = web.Application()
+    app.router.add_static("/", site)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    try:
+        place = web.TCPSite(runner, "127.0.0.1", 0)
+        await place.start()
+        url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        for page in ("", "docs/architecture/", "docs/tables/", "docs/performance/"):
+            async with looking(f"{url}/{page}index.html") as look:
+
+                async def drawn(look: Look = look) -> bool:
+                    """The theme puts a drawing in the place of each, where no script reaches it."""
+                    return await look.page.locator("pre.mermaid").count() == 0
+
+                await until(drawn, f"the diagrams of {page or 'the front page'} are drawn", 60)
+                shown = await look.page.locator("div.mermaid").count()
+                assert shown == (site / page / "index.html").read_text(encoding="utf-8").count('<pre class="mermaid">')
+                assert [asked for asked in look.requests if not asked.startswith(url)] == []
+                assert [line for line in look.complaints if line.startswith(("error", "thrown"))] == []
+    finally:
+        await runner.cleanup()
+
+
+def test_every_link_of_the_site_leads_somewhere(site: Path) -> None:
+    """Each page as a reader's browser has it."""
     html = {page: page.read_text(encoding="utf-8") for page in site.rglob("index.html")}
     names = {page: set(re.findall(r' (?:id|name)="?([^" >]+)', text)) for page, text in html.items()}
     assert len(html) > 40

@@ -25,7 +25,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 NAMES = (
     *("pyproject.toml", "hatch_build.py", "README.md", "CHANGELOG.md", ".gitignore", "unified_worker.py", "unified_indexer"),
     *("requirements.txt", "requirements-embedded.txt", "requirements-dev.txt", "requirements.lock"),
-    *("relay_simulator", "benchmarks", "tests", "deploy", "docs"),
+    *("relay_simulator", "benchmarks", "tests", "deploy", "docs", "LICENSE"),
 )
 DATA = ("page.html", "page.css", "page.js")
 CODE = {".py", ".html", ".css", ".js", ".sql", ".typed"}
@@ -115,7 +115,7 @@ def test_the_wheel_holds_the_worker_with_its_data_and_nothing_else(wheel: Path) 
     assert wheel.name == f"unified_worker-{VERSION}-py3-none-any.whl"
     code = {str(path.relative_to(ROOT)) for path in (ROOT / "unified_indexer").rglob("*") if path.suffix in CODE}
     data = {f"unified_indexer/pages/{name}" for name in DATA}
-    info = {f"{INFO}/{name}" for name in ("METADATA", "WHEEL", "RECORD", "entry_points.txt")}
+    info = {f"{INFO}/{name}" for name in ("METADATA", "WHEEL", "RECORD", "entry_points.txt", "licenses/LICENSE")}
     with zipfile.ZipFile(wheel) as archive:
         assert set(archive.namelist()) == {"unified_worker.py", MAN} | code | data | info
 
@@ -182,7 +182,7 @@ def test_the_sdist_holds_what_the_wheel_is_built_from(folder: Path, source: Path
     outside = {name for name in found if not name.startswith("unified_indexer/")}
     assert outside == {
         *("PKG-INFO", "pyproject.toml", "hatch_build.py", "README.md", "CHANGELOG.md", ".gitignore", "unified_worker.py"),
-        *("requirements.txt", "requirements-embedded.txt", "deploy/man/unified-worker.1"),
+        *("requirements.txt", "requirements-embedded.txt", "deploy/man/unified-worker.1", "LICENSE"),
     }
     assert {Path(name).suffix for name in found - outside} <= CODE
 

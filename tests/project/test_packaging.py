@@ -13,6 +13,7 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 
+from testing.documents import blocks, read
 from unified_indexer.config.settings import SETTINGS
 from unified_indexer.version import VERSION
 
@@ -265,6 +266,21 @@ def test_every_setting_passes_through_compose_with_its_default(compose: dict[str
     assert environment["HTTP_HOSTS"] == "unified-worker,${HTTP_HOSTS:-}"
     assert environment["DATABASE_URL"] == "postgresql://unified@postgres:5432/unified"
     assert environment["PGPASSWORD"] == compose["services"]["postgres"]["environment"]["POSTGRES_PASSWORD"]
+
+
+def test_it_is_said_which_settings_the_file_fixes_and_how_it_gets_a_file(compose: dict[str, Any]) -> None:
+    environment = compose["services"]["unified-worker"]["environment"]
+    fixed = {setting.name for setting in SETTINGS if f"${{{setting.name}:-" not in environment[setting.name]}
+    readme = next(line for line in read("README.md").splitlines() if line.startswith("The compose file reads the settings"))
+    head = next(line for line in COMPOSE.read_text().splitlines() if line.startswith("# Settings come from"))
+    for said in (readme.partition(";")[0], head):
+        assert set(re.findall(r"\b[A-Z]+_[A-Z_]+\b", said)) == fixed
+    known = {setting.name for setting in SETTINGS} | {f"{setting.name}_FILE" for setting in SETTINGS if setting.secret}
+    more = [block for block in map(yaml.safe_load, blocks(read("docs/settings.md"), "yaml")) if "services" in block]
+    assert len(more) == 2
+    for name, service in (pair for block in more for pair in block["services"].items()):
+        assert name in compose["services"]
+        assert service["environment"].keys() <= known
 
 
 def test_docker_compose_reads_the_file() -> None:

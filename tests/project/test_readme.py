@@ -11,7 +11,9 @@ from testing.commits import Stream, delete, did, like, post, put
 from testing.database_side import opened
 from testing.documents import blocks, log_lines, read, said, statements
 from testing.new_type import run, with_file
+from unified_indexer.command_line.cli import tree
 from unified_indexer.config.settings import SETTINGS, Setting
+from unified_indexer.database.schema.migrations import MIGRATIONS
 from unified_indexer.records import RECORD_TYPES
 from unified_indexer.records.base.record_type import EVERY_OTHER
 
@@ -36,6 +38,19 @@ def test_its_promises_are_numbered_one_by_one() -> None:
     assert all(after == before + 1 for before, after in pairwise([0, *numbers]))
 
 
+def test_it_promises_no_more_proof_than_the_defaults_give() -> None:
+    """With VERIFY_UNPROVEN=apply an account's first commits are applied before anybody has asked for its key."""
+    assert {setting.name: setting.default for setting in SETTINGS}["VERIFY_UNPROVEN"] == "apply"
+    proof = next(line for line in README.splitlines() if line.startswith("- **Proof**"))
+    promise = README.partition("7. **Nothing forged.**")[2].partition("\n\n")[0]
+    compared = next(line for line in read("docs/compared.md").splitlines() if line.startswith("- **This worker**"))
+    page = read("unified_indexer/monitoring/http/page/parts.js")
+    levels = re.findall(r'^  (?:full|signatures): "(.*)",$', page, re.MULTILINE)
+    assert len(levels) == 2
+    for claim in (proof, promise, compared, *levels):
+        assert re.search(r"key is not known", claim), claim
+
+
 def test_every_setting_is_in_the_table_with_its_default() -> None:
     def row(setting: Setting) -> str:
         default = f"`{setting.default}`" if setting.default else ""
@@ -47,6 +62,17 @@ def test_every_setting_is_in_the_table_with_its_default() -> None:
     main = README.partition("## Settings")[2].partition("|---|---|---|\n")[2].partition("\n\n")[0].splitlines()
     assert len(main) >= 10
     assert [line for line in rows if line in main] == main
+
+
+def test_what_changed_names_every_schema_step_and_each_table_that_is_divided() -> None:
+    newest = re.split(r"^## ", read("CHANGELOG.md"), flags=re.MULTILINE)[1]
+    _, last = re.findall(r"The schema changes \(steps (\d+) to (\d+)\)", newest)[0]
+    assert int(last) == len(MIGRATIONS)
+    divided = next(line for line in newest.splitlines() if line.startswith("- `--partitions N`"))
+    offered = tree()[0][""].format_help().rpartition("--partitions N")[2]
+    for table in (record_type.table for record_type in RECORD_TYPES if record_type.divisible):
+        assert re.search(rf"\b{table}\b", divided), table
+        assert re.search(rf"\b{table}\b", offered), table
 
 
 def test_every_record_type_is_in_the_table() -> None:

@@ -1,4 +1,4 @@
-"""The commands of README and guides run as they are written: by a shell, in a copy of the project, without our environment.
+"""The commands of all documents run as they are written: by a shell, in a copy of the project, without our environment.
 
 Their packages stand ready (a .pth file, PYTHONPATH, stamps), so that no index is asked. What make would install is looked at.
 """
@@ -21,15 +21,13 @@ import pytest
 
 from relay_simulator.server import RelayServer
 from testing.databases import connected, saved, stored_cursor
-from testing.documents import ROOT, blocks, read
+from testing.documents import DOCUMENTS, ROOT, blocks, read
 from testing.traffic import traffic
 from testing.waiting import until
+from unified_indexer.config.settings import SETTINGS, Config
 
 README = read("README.md")
-PAGES = (
-    README,
-    *(read(f"docs/{name}.md") for name in ("operations", "backfill", "dead-letters", "troubleshooting", "performance")),
-)
+PAGES = tuple(map(read, DOCUMENTS))
 INSTALLED = 250.0  # seconds, in which a loaded machine installs all packages and starts the worker
 PORT = 2471  # of `make relay`
 PLACEHOLDER = "postgresql://user:password@host/database"
@@ -40,6 +38,7 @@ def without_comments(block: str) -> list[str]:
     return [re.split(r"\s+#", line)[0].strip() for line in block.splitlines()]
 
 
+OF_DOCUMENTS = "DATABASE_URL=… "  # before a command that is typed where no .env names the database
 UPGRADE = next(block for block in blocks(read("docs/operations.md"), "sh") if "pg_upgrade" in block)
 NOT_HERE = {
     "python unified_worker.py psql": "it waits for somebody to type; test_schema_command.py opens it",
@@ -65,6 +64,65 @@ NOT_HERE = {
     "python unified_worker.py config check": "beside a worker it ends with 2; test_config_command.py runs it",
     "python unified_worker.py identities import https://plc.directory": "it needs the internet, and hours",
     'pg_dump --format=custom --file=unified.dump "$DATABASE_URL"': "test_e2e_backup.py does it while a worker runs",
+    "make check": "CI runs it on every change (.ci/run)",
+    "make lock": "it asks an index for the newest versions; test_requirements_lock.py looks at what it wrote",
+    **dict.fromkeys(
+        (
+            ".venv/bin/python -m pytest -q tests/project/test_packaging.py",
+            ".venv/bin/python -m pytest -q -rs tests/project/test_requirements_lock.py",
+            ".venv/bin/python -m pytest -q -rs tests/e2e/test_e2e_upgrade.py",
+            ".venv/bin/python -m pytest -q -rs -m soak tests/project/test_outside_tools.py",
+            ".venv/bin/python -m pytest -q -rs -m soak tests/e2e/test_e2e_image.py",
+        ),
+        "tests of this suite",
+    ),
+    **dict.fromkeys(
+        (
+            "rm -rf dist",
+            'export SOURCE_DATE_EPOCH="$(git log -1 --format=%ct)"',
+            "for copy in one two; do",
+            'mkdir -p "dist/$copy/source"',
+            'git archive HEAD | tar -x -C "dist/$copy/source"',
+            '(cd "dist/$copy/source" && ../../../.venv/bin/python -m hatchling build --directory ..)',
+            "done",
+            "sha256sum dist/*/unified_worker-*",
+            "VERSION=\"$(.venv/bin/python -c 'from unified_indexer.version import VERSION; print(VERSION)')\"",
+        ),
+        "test_package.py builds the package twice, in this way",
+    ),
+    **dict.fromkeys(
+        (
+            'docker buildx build . --tag "unified-worker:$VERSION" \\',
+            '--build-arg "VERSION=$VERSION" --build-arg "REVISION=$(git rev-parse HEAD)" \\',
+            '--build-arg "CREATED=$(date --utc --date="@$SOURCE_DATE_EPOCH" +%Y-%m-%dT%H:%M:%SZ)" \\',
+            '--build-arg "SOURCE_DATE_EPOCH=$SOURCE_DATE_EPOCH" \\',
+            "--output type=docker,rewrite-timestamp=true",
+            'git tag --annotate "v$VERSION" --message "unified-worker $VERSION"',
+        ),
+        "no Docker engine is here, and a tag is a release; test_e2e_image.py builds the image with buildah",
+    ),
+    **dict.fromkeys(
+        (
+            "make faults",
+            'make faults FAULTS="--seed 7 --minutes 10"',
+            'make faults FAULTS="--kinds db_kill9 crash_amid_batch --runs 20"',
+        ),
+        "they take minutes; test_e2e_campaign.py runs a campaign",
+    ),
+    "python -m relay_simulator --now --rate 500": "`make relay` starts it so, and is tried",
+    "GRAFANA_PASSWORD=… docker compose -f docker-compose.unified.yml --profile monitoring up -d": "no Docker engine is here",
+    "curl --fail --silent --show-error http://127.0.0.1:8080/readyz": "curl may not be here; test_e2e_http.py asks for it",
+    **dict.fromkeys(
+        (
+            'ps -C node -o rss= | awk \'{n++; s += $1} END {print n " processes, " int(s / 1024) " MB"}\'',
+            "redis-cli info memory | grep used_memory_human",
+            "redis-cli --bigkeys",
+            "redis-cli LLEN <queue>",
+        ),
+        "it looks at the workers that are replaced, and nothing of these is here",
+    ),
+    "DATABASE_URL=postgresql://indexer:secret@host/new RELAY_URL=wss://<the fleet's relay> CURSOR=<that seq> "
+    "python unified_worker.py --reset-cursor": "it has words to fill in; test_e2e_operators.py starts with --reset-cursor",
     "createdb restored && pg_restore --exit-on-error --dbname=restored unified.dump": "the same",
     "DATABASE_URL=postgresql://…/restored python unified_worker.py": "the same",
 }
@@ -88,6 +146,14 @@ TRIED = (
     "python unified_worker.py check",
     "python unified_worker.py config check --restart",
     "python unified_worker.py repair --desynchronised",
+    *(f"{OF_DOCUMENTS}python unified_worker.py {command}" for command in ("check", "rebuild-derived", "check --full")),
+)
+# Lines for .env: read as settings by the worker's own reader.
+SET = (
+    "PUBLISH=redis://user:password@host:6379/0",
+    "PUBLISH_LENGTH=1000000",
+    "DATABASE_URL=postgresql://user:password@host:5432/database",
+    "RELAY_URL=redis://user:password@host:6379/0?relay=wss://bsky.network",
 )
 
 
@@ -98,7 +164,13 @@ def commands() -> list[str]:
 
 
 def test_every_command_is_tried_or_it_is_said_why_not() -> None:
-    assert set(commands()) == {*TRIED, *NOT_HERE}
+    assert set(commands()) - {""} == {*TRIED, *NOT_HERE, *SET} - {""}
+
+
+def test_every_line_for_the_settings_is_taken() -> None:
+    given = {name: value for name, _, value in (line.partition("=") for line in SET)}
+    assert given.keys() <= {setting.name for setting in SETTINGS}
+    Config.from_env(given)
 
 
 # All of it ends when this process does, however that ends: then nobody holds the other end of its standard input.
@@ -288,7 +360,8 @@ async def test_a_database_of_ones_own_and_the_commands_beside_the_worker(bare: P
         async with Shell(bare, own.replace(PLACEHOLDER, f"'{database}'"), PIP_NO_INDEX="1") as worker:
             await worker.says("Connected to ")
             await saved(database, relay.url, stream.last_seq)
-            for command in (one.replace("did:plc:…", did) for one in TRIED if one.startswith("python unified_worker.py ")):
+            asked = (one.removeprefix(OF_DOCUMENTS) for one in TRIED)
+            for command in (one.replace("did:plc:…", did) for one in asked if one.startswith("python unified_worker.py ")):
                 activated = f". .venv/bin/activate; {command}"
                 async with Shell(bare, activated, DATABASE_URL=database) as shell:
                     assert await shell.ends() == 0, f"{command}: {shell.output}"

@@ -3,12 +3,13 @@
 That it builds, and that each of its links leads somewhere, is in test_outside_tools.py: it needs packages of its own.
 """
 
+import hashlib
 from typing import Any, cast
 
 import pytest
 
 from testing.documents import DOCUMENTS, read
-from testing.site import for_the_site, navigation, pages
+from testing.site import DRAWING, ROOT, for_the_site, navigation, pages, with_drawing
 
 URL = "https://code.example/them/worker"
 
@@ -51,3 +52,15 @@ def test_where_the_source_has_no_url_a_file_is_named_alone() -> None:
 
 def test_diagrams_are_left_to_the_reader() -> None:
     assert for_the_site("docs/tables.md", read("docs/tables.md"), "").count("```mermaid\n") == 3
+
+
+def test_a_page_with_a_diagram_loads_what_draws_it_and_another_page_does_not() -> None:
+    drawn = '<pre class="mermaid"><code>flowchart</code></pre>'
+    assert with_drawing("<p>text</p>", "../m.js") == "<p>text</p>"
+    assert with_drawing(drawn, "../m.js") == f'{drawn}\n<script src="../m.js"></script>'
+    assert {DRAWING, DRAWING.replace(".min.js", ".LICENSE")} <= set(pages())
+
+
+def test_what_draws_the_diagrams_is_the_release_that_it_is_said_to_be() -> None:
+    digest = hashlib.sha256((ROOT / DRAWING).read_bytes()).hexdigest()
+    assert digest == "581ed7d74bd9048d0e3a91363927d72ef22942d7722546b27f7cc29e35390eb8"

@@ -90,6 +90,24 @@ def test_only_a_tag_that_names_the_version_publishes() -> None:
     assert "workflow_call" in workflow("ci.yml")["on"]
 
 
+def test_a_change_of_the_documents_is_built_before_it_lands_and_published_after() -> None:
+    site = workflow("site.yml")
+    assert site["on"] == {"push": {"branches": ["main"]}, "pull_request": None}
+    assert "if" not in site["jobs"]["build"]
+    assert site["jobs"]["publish"]["if"] == step_with(site["jobs"]["build"], "actions/upload-pages-artifact")["if"]
+    assert site["jobs"]["publish"]["if"] == "github.event_name == 'push'"
+    # A newer change ends the build of an older one of its own branch only.
+    assert "github.ref" in site["concurrency"]["group"]
+
+
+def test_what_the_tests_need_is_asked_for() -> None:
+    """Where a program is missing its tests are skipped, and nobody sees it."""
+    asked = (ROOT / ".ci" / "run").read_text(encoding="utf-8").split("for packages in", 1)[1].partition(";")[0].split()
+    asked = {name.strip('"') for name in asked}
+    assert {"postgresql-15", "pgbouncer", "haproxy", "prometheus", "chromium", "redis-server", "patroni"} <= asked
+    assert {"zsh", "fish", "groff-base"} <= asked
+
+
 def test_the_image_is_built_for_both_architectures_and_says_what_is_in_it() -> None:
     job = workflow("release.yml")["jobs"]["image"]
     build = step_with(job, "docker/build-push-action")

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from testing.proof import BEGIN, END, PAGE, Proof, load, rows, with_row
+from benchmarks.machine import hardware
+from testing.proof import BEGIN, END, MACHINE, PAGE, Proof, load, not_run, rows, with_row
 from testing.proof import __main__ as program
 
 ECHO = Proof("echo", "that it speaks", "echo 3 of 3 mutants killed, 1 minute", 0.01, r"\d+ of \d+ mutants killed")
@@ -35,6 +36,12 @@ def test_the_page_has_rows_of_known_proofs_only_in_their_order() -> None:
     ]
 
 
+def test_every_proof_has_a_row_or_is_named_as_not_run_and_the_machine_is_there() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    assert [proof.name for proof in load() if proof.name not in rows(page)] == not_run(page)
+    assert re.search(rf"^{MACHINE}.+, \d+ cores, \d+ GB RAM, \w+, Python 3[.\d]+\.$", page, re.MULTILINE)
+
+
 @pytest.mark.parametrize(("proof", "passed"), [(ECHO, True), (FAILS, False), (SLEEPS, False)], ids=["echo", "fails", "sleeps"])
 def test_a_run_leaves_its_row_and_its_output(
     proof: Proof, passed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -49,6 +56,8 @@ def test_a_run_leaves_its_row_and_its_output(
     assert f"| {proof.shows} |" in row
     assert ("failed" in row) is not passed
     assert row.count("|") == 7  # a column each, whatever was said
+    assert not_run(page.read_text()) == [other.name for other in (ECHO, FAILS, SLEEPS) if other is not proof]
+    assert f"{MACHINE}{hardware()}, Python " in page.read_text()
     assert page.read_text().startswith("before\n\n")
     assert page.read_text().endswith("\n\nafter\n")
 
@@ -63,8 +72,12 @@ def test_a_result_is_the_last_line_that_says_so() -> None:
 def test_rows_stay_in_the_order_of_the_file() -> None:
     page = f"{BEGIN}\n{END}"
     for proof in (SLEEPS, ECHO):
-        page = with_row(page, proof, f"| `{proof.name}` | x |", [ECHO, FAILS, SLEEPS])
+        page = with_row(page, proof, f"| `{proof.name}` | x |", [ECHO, FAILS, SLEEPS], f"that of {proof.name}")
     assert list(rows(page)) == ["echo", "sleeps"]
+    assert not_run(page) == ["fails"]
+    assert page.count(MACHINE) == 1
+    assert f"{MACHINE}that of echo." in page
+    assert not_run(with_row(page, FAILS, "| `fails` | x |", [ECHO, FAILS, SLEEPS], "it")) == []
 
 
 def test_what_there_is_can_be_listed_and_what_is_not_is_refused() -> None:

@@ -87,8 +87,8 @@ def _of_worker() -> argparse.ArgumentParser:
         metavar="N",
         type=_partitions,
         default=0,
-        help="at the first start, on an empty database: divide likes, reposts, follows and blocks into N tables each, by the "
-        f"hash of the author's DID (2 to {MOST_PARTITIONS})",
+        help="at the first start, on an empty database: divide likes, reposts, follows, blocks and list_blocks into N tables "
+        f"each, by the hash of the author's DID (2 to {MOST_PARTITIONS})",
     )
     return parser
 

@@ -110,8 +110,8 @@ function listed(counts) {
 const bare = name => (name === "other" ? "other hosts" : name.replace(/^https:\/\//, ""));
 
 const LEVELS = {
-  full: "Every commit is proven: by its account's key, and by the repo's tree.",
-  signatures: "Every commit is signed by its account's key; changes may be hidden in one.",
+  full: "Each commit is proven by its account's key and the repo's tree; while the key is not known, when it comes.",
+  signatures: "Each commit is signed by its account's key (while the key is not known, checked when it comes); changes may be hidden in one.",
   off: "Nothing is proven: the relay is believed.",
 };
 
