@@ -10,10 +10,12 @@ from testing.frames import DID
 from testing.name_server import name_server
 from testing.web_site import Site, answering, telling, web_site
 from unified_indexer.errors import Rejected
+from unified_indexer.identity import directory as module
 from unified_indexer.identity.client import Client
 from unified_indexer.identity.directory import Directory, is_plc
 from unified_indexer.identity.errors import FetchError, Gone, NotAllowed, NotFound, Refused, Unreachable
 from unified_indexer.identity.web import WebDids, web_url
+from unified_indexer.log.handler import RateLimited
 
 DOCUMENT = keys.did_document(DID, "alice.test", keys.signer(1, 0))
 OTHER = keys.did_document("did:plc:" + "b" * 24, "bob.test", keys.signer(1, 0))
@@ -133,9 +135,10 @@ async def test_what_only_stands_in_front_of_a_directory_says_nothing_of_a_did(
 
 @pytest.mark.parametrize(("kind", "remedy"), [("redirect", "own address (https, not http?)"), ("page", "check PLC_URL")])
 async def test_who_answers_in_a_directorys_place_is_named(
-    kind: str, remedy: str, primary: Site, caplog: pytest.LogCaptureFixture
+    kind: str, remedy: str, primary: Site, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As http://plc.directory does, with a redirect."""
+    monkeypatch.setattr(module, "warn_limited", RateLimited().warn)  # another test may have had this port, and its line
     primary.answer = NO_WORD[kind]
     async with Client() as client:
         with caplog.at_level(logging.WARNING), pytest.raises(Unreachable):
