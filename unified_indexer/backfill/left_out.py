@@ -56,21 +56,19 @@ class LeftOut:
     async def note_who_left(self) -> None:
         """What accounts write that are not taken any more is missed: once they are taken again, their history is fetched."""
         chosen, out = self._selection.accounts or frozenset[str](), self._selection.opted_out
-        if self._before is None:
-            if chosen or out:
-                await self._note_all()
-        else:
-            chosen_before, out_before = self._before
-            for part in parts(chosen_before - chosen | out - out_before):
-                async with self._pool.connection() as connection:
-                    await left_out.forget(connection, part)
-            for part in parts(did for did in out_before - out if self._selection.takes_account(did)):
-                async with self._pool.connection() as connection:
-                    await left_out.want_unseen(connection, part)
+        if self._before is None and chosen:
+            await self._note_all()
+        chosen_before, out_before = self._before or (frozenset[str](), frozenset[str]())
+        for part in parts(chosen_before - chosen | out - out_before):
+            async with self._pool.connection() as connection:
+                await left_out.forget(connection, part)
+        for part in parts(did for did in out_before - out if self._selection.takes_account(did)):
+            async with self._pool.connection() as connection:
+                await left_out.want_unseen(connection, part)
         self._before = (chosen, out)
 
     async def _note_all(self) -> None:
-        """Of all repos, as nobody knows who was taken by the run before."""
+        """Of all repos, as nobody knows who was chosen in the run before."""
         after, ended = "", False
         while not ended:
             async with self._pool.connection() as connection:
