@@ -582,3 +582,37 @@ async def test_the_next_commit_follows_on_what_was_fetched(worker: Worker) -> No
     proof = Verdict(whole.data, None, inductive=True)
     assert await worker.write(after._replace(since=whole.rev, proof=proof)) == ["applied"]
     assert await state(worker) == (1, None, False)
+
+
+@pytest.mark.promise(7)
+@pytest.mark.parametrize("level", ["off", "signatures", "full"])
+async def test_an_equal_tree_shows_nothing_after_commits_that_may_hide_operations(worker: Worker, level: str) -> None:
+    """A deletion was hidden in a commit: below VERIFY=full only a comparison of the whole repo finds it."""
+    whole = Whole(rev_at(LATER), REPO)
+    await repaired(worker, "a", whole)
+    commit = Stream(2 * LATER).commit("a", put(f"{POST}/9", post("seen")))
+    left = {path: record for path, record in REPO.items() if not path.startswith(LIKE)}
+    now = Whole(commit.rev, left | {f"{POST}/9": post("seen")})
+    proof = None if level == "off" else Verdict(whole.data, inductive=level == "full")
+    await worker.write(commit._replace(data=now.data, since=whole.rev, proof=proof))
+    assert await state(worker) == (1, None, False)
+    claim = await marked(worker, "a")
+    if level == "full":  # it would have been found when it came
+        assert (await written(worker, claim, now)).word is Word.SAME
+        return
+    assert (await steps.mark(worker.connection, claim)).data is None, "its host's newest commit is not enough"
+    assert (await written(worker, claim, now)).counts == Counter(gone=1, same=len(REPO))
+    assert (await repaired(worker, "a", now)).word is Word.SAME
+
+
+async def test_what_comes_while_a_repo_is_compared_may_hide_operations(worker: Worker) -> None:
+    """So the next repair compares it again."""
+    claim, whole = await marked(worker, "a"), Whole(rev_at(LATER), REPO)
+    commit = Stream(2 * LATER).commit("a", put(f"{POST}/9", post("seen")))
+    now = Whole(commit.rev, {f"{POST}/9": post("seen")})
+
+    async def between() -> None:
+        await worker.write(commit._replace(data=now.data, since=whole.rev, proof=Verdict(whole.data)))
+
+    assert (await written(worker, claim, whole, may_go_on=between)).word is Word.OK
+    assert (await repaired(worker, "a", now)).counts == Counter(gone=len(REPO), same=1)

@@ -2444,7 +2444,7 @@ BEGIN
   SELECT * INTO v_repair FROM unified_worker.repairs WHERE did = p_did;
   IF p_rev < v_repair.floor_rev THEN
     RETURN 'behind';
-  ELSIF v_repo.sync = 1 AND NOT (v_repo.filtered OR v_repo.unlooked) AND v_repo.data_cid = p_data THEN
+  ELSIF v_repo.sync = 1 AND NOT (v_repo.filtered OR v_repo.unlooked OR v_repo.blind) AND v_repo.data_cid = p_data THEN
     RETURN 'same';
   END IF;
   IF v_repo.rev = v_repo.refuted_rev AND EXISTS (
@@ -2454,7 +2454,7 @@ BEGIN
   END IF;
   UPDATE unified_worker.repairs SET state = 'writing', car_rev = p_rev, records = p_records, bytes = p_bytes WHERE did = p_did;
   IF v_repo.rev <= p_rev OR v_repo.rev = v_repo.refuted_rev THEN
-    UPDATE unified_worker.repos SET rev = p_rev, data_cid = p_data, doubt = NULL, refuted_rev = NULL,
+    UPDATE unified_worker.repos SET rev = p_rev, data_cid = p_data, blind = false, doubt = NULL, refuted_rev = NULL,
       sync = CASE WHEN sync = 2 AND refused_rev > p_rev THEN 2 ELSE 3 END,
       sync_reason = CASE WHEN sync < 2 THEN 'unfinished' ELSE sync_reason END,
       sync_at = CASE WHEN sync < 2 THEN now() ELSE sync_at END,
@@ -4099,6 +4099,7 @@ BEGIN
         p_doubt, p_inductive, p_unproven, CASE WHEN p_unproven IS NOT NULL THEN now() END)
       ON CONFLICT (did) DO UPDATE SET rev = excluded.rev, data_cid = excluded.data_cid, seq = excluded.seq, updated_at = now(),
         filtered = r.filtered OR p_filtered, inductive = r.inductive OR p_inductive, refused_rev = NULL,
+        blind = r.blind OR NOT (p_inductive OR p_unproven IS NOT NULL OR coalesce(p_before = 'bafyreie5737gdxlw5i64vzichcalba3z2v5n6icifvx5xytvske7mr3hpm', false)) AND r.data_cid IS DISTINCT FROM excluded.data_cid,
         sync = CASE WHEN r.rev = '' AND r.sync = 0 AND coalesce(p_before = 'bafyreie5737gdxlw5i64vzichcalba3z2v5n6icifvx5xytvske7mr3hpm', false) THEN 1 ELSE r.sync END,
         doubt = CASE
           WHEN p_user IS NULL THEN CASE WHEN r.data_cid <> excluded.data_cid THEN 'sync_differs' END

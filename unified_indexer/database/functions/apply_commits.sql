@@ -5,7 +5,8 @@
 -- {parameters}, {arrays}: what write/parameters.py lists, for one commit and for many. {call}: the call for the commit i.
 -- {live}, {retry}, {wipe}: modes. {refused}: the kind of an operation that was refused before.
 -- {doubt}: what is wrong with a commit or #sync where its repo stands; NULL: nothing.
--- {begins}: whether the repo had no records before. {proves}: whether a commit proves all that came before it.
+-- {begins}: whether the repo had no records before. {blind}: whether a commit may have done more than its operations say.
+-- {proves}: whether a commit proves all that came before it.
 -- {ahead}, {arms}: the branches of each record type: what is made before the locks are taken, and what puts and deletes.
 -- {lock_class}: the first key of the locks where commits meet. {rebuilding}: the keys of the lock that a rebuild holds.
 -- {pending}: the reasons of sound operations that wait.
@@ -56,6 +57,7 @@ BEGIN
         p_doubt, p_inductive, p_unproven, CASE WHEN p_unproven IS NOT NULL THEN now() END)
       ON CONFLICT (did) DO UPDATE SET rev = excluded.rev, data_cid = excluded.data_cid, seq = excluded.seq, updated_at = now(),
         filtered = r.filtered OR p_filtered, inductive = r.inductive OR p_inductive, refused_rev = NULL,
+        blind = r.blind OR {blind},
         sync = CASE WHEN r.rev = '' AND r.sync = 0 AND {begins} THEN 1 ELSE r.sync END,
         doubt = {doubt},
         unproven = CASE WHEN {proves} THEN NULL ELSE coalesce(p_unproven, r.unproven) END,

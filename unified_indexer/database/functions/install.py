@@ -73,6 +73,7 @@ def _write_path(
         refused=KIND_REFUSED,
         doubt=states.DOUBT,
         begins=states.BEGINS,
+        blind=states.BLIND,
         proves=states.PROVES,
         pending=dead_letters.PENDING,
         lock_class=references.LOCK_CLASS,

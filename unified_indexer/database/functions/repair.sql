@@ -83,7 +83,7 @@ BEGIN
   SELECT * INTO v_repair FROM unified_worker.repairs WHERE did = p_did;
   IF p_rev < v_repair.floor_rev THEN
     RETURN 'behind';
-  ELSIF v_repo.sync = 1 AND NOT (v_repo.filtered OR v_repo.unlooked) AND v_repo.data_cid = p_data THEN
+  ELSIF v_repo.sync = 1 AND NOT (v_repo.filtered OR v_repo.unlooked OR v_repo.blind) AND v_repo.data_cid = p_data THEN
     RETURN 'same';
   END IF;
   IF v_repo.rev = v_repo.refuted_rev AND EXISTS (
@@ -93,7 +93,7 @@ BEGIN
   END IF;
   UPDATE unified_worker.repairs SET state = 'writing', car_rev = p_rev, records = p_records, bytes = p_bytes WHERE did = p_did;
   IF v_repo.rev <= p_rev OR v_repo.rev = v_repo.refuted_rev THEN
-    UPDATE unified_worker.repos SET rev = p_rev, data_cid = p_data, doubt = NULL, refuted_rev = NULL,
+    UPDATE unified_worker.repos SET rev = p_rev, data_cid = p_data, blind = false, doubt = NULL, refuted_rev = NULL,
       sync = CASE WHEN sync = 2 AND refused_rev > p_rev THEN 2 ELSE 3 END,
       sync_reason = CASE WHEN sync < 2 THEN 'unfinished' ELSE sync_reason END,
       sync_at = CASE WHEN sync < 2 THEN now() ELSE sync_at END,

@@ -42,6 +42,8 @@ REASONS = {
 
 EMPTY = libipld.encode_cid(EMPTY_TREE)
 BEGINS = f"coalesce(p_before = '{EMPTY}', false)"
+# Nothing shows what the repo held before it, though its tree is another one. While the key is not known, its tree is proven.
+BLIND = f"NOT (p_inductive OR p_unproven IS NOT NULL OR {BEGINS}) AND r.data_cid IS DISTINCT FROM excluded.data_cid"
 
 # In the order of `chain.commit_failure` and `sync_failure`; that the commit is newer is the guard's. Without proof (p_before is
 # NULL) a `since` that is not told breaks nothing. '' is no tree of before that is shown. What was refused as a whole came all

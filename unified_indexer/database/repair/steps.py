@@ -17,7 +17,7 @@ from unified_indexer.database.repair.slices import Gone, Part, Put, Refusal, Ter
 # What the repo was just before.
 MARK = """
 SELECT unified_worker.repair_mark($1, $2), coalesce(nullif(r.rev, r.refuted_rev), ''),
-  CASE WHEN r.sync = 1 AND NOT (r.filtered OR r.unlooked) THEN r.data_cid END
+  CASE WHEN r.sync = 1 AND NOT (r.filtered OR r.unlooked OR r.blind) THEN r.data_cid END
 FROM (SELECT) AS one LEFT JOIN unified_worker.repos AS r ON r.did = $1
 """
 # since: from when on it was followed, as far as people are to be told: not before it was wiped. Null: what it has was never

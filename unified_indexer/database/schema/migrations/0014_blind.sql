@@ -1,0 +1,6 @@
+-- Step 14: what only a whole comparison can find.
+
+ALTER TABLE unified_worker.repos ADD blind boolean NOT NULL DEFAULT true;  -- of what came before this step, nobody noted it
+ALTER TABLE unified_worker.repos ALTER blind SET DEFAULT false;
+COMMENT ON COLUMN unified_worker.repos.blind IS 'A commit came since the repo was compared, of which nothing shows that it did no
+more than its operations say (VERIFY=off or signatures): an equal tree does not show that nothing is missing.';
