@@ -12,7 +12,7 @@ from relay_simulator.forge.forger import Forger
 from relay_simulator.forge.kinds import KINDS
 from relay_simulator.generator import Generator, Settings
 from relay_simulator.mix import Mix
-from testing.fuzz import repos
+from testing.fuzz import repos, wide
 from testing.fuzz.mutations import Parts, parts_of
 from testing.fuzz.targets import ACCOUNTS, COLLECTIONS, SEED
 
@@ -65,10 +65,15 @@ def seeds(target: str, frames: list[bytes]) -> Iterator[bytes]:
                     yield _tree(parts)
 
 
+def costly() -> list[bytes]:
+    """Commits with trees that are made so that it takes long to look their ops up."""
+    return [wide.behind(500, levels=3).frame(), wide.behind(2000, ops=50).frame(), wide.beside(3000, ops=100).frame()]
+
+
 def write(target: str, folder: Path) -> tuple[int, bool]:
     """Fills a folder with seeds; how many, and whether recorded frames are among them."""
     real = list(recorded())
-    for seed in seeds(target, [*simulated(), *real]):
+    for seed in seeds(target, [*simulated(), *costly(), *real]):
         if len(seed) <= MOST_BYTES:
             (folder / sha256(seed).hexdigest()[:20]).write_bytes(seed)
     return len(list(folder.iterdir())), bool(real)
