@@ -199,6 +199,39 @@ async def test_a_forged_commit_marks_nothing_and_says_nothing_of_the_next(worker
     assert await worker.value("SELECT count(*) FROM unified_worker.repos") == 1, "who does not exist has no repo"
 
 
+async def refusing(worker: Worker, stream: Stream) -> Commit:
+    """A commit that the database refuses, of a repo that stands at OURS and TREE, complete."""
+    await worker.connection.execute("ALTER TABLE posts ADD CHECK (text <> 'no')")
+    await stands(worker, Stored(OURS, TREE, True))
+    await worker.connection.execute("UPDATE unified_worker.repos SET sync = 1")
+    return stream.commit("a", put(f"{POST}/1", post() | {"text": "no"}))
+
+
+@pytest.mark.promise(7)
+@pytest.mark.parametrize("before", ["theirs", "another", "unknown"])
+async def test_what_follows_on_a_refused_commit_starts_from_its_tree(worker: Worker, before: str) -> None:
+    """Nobody has signed `since`: alone it does not say that nothing was left out."""
+    stream = Stream()
+    refused = (await refusing(worker, stream))._replace(since=OURS, proof=Verdict(TREE, inductive=True))
+    assert await worker.write(refused) == ["refused:23514"]
+    assert tuple(await worker.connection.fetchrow(STATE, did("a")) or ()) == (2, "refused")
+    tree = {"theirs": refused.data, "another": OTHER, "unknown": None}[before]
+    after = stream.commit("a", put(f"{POST}/2", post()))._replace(since=refused.rev, proof=Verdict(tree))
+    assert await worker.write(after) == ["chain_broken" if before == "another" else "applied"]
+
+
+@pytest.mark.promise(7)
+@pytest.mark.parametrize("gap", [False, True])
+async def test_a_refused_commit_hides_no_gap_before_it(worker: Worker, gap: bool) -> None:
+    """Once it is applied, the repo is whole again only if nothing was missing before it."""
+    refused = (await refusing(worker, Stream()))._replace(since=OURS, proof=Verdict(OTHER if gap else TREE, inductive=True))
+    assert await worker.write(refused) == ["refused:23514"]
+    assert tuple(await worker.connection.fetchrow(STATE, did("a")) or ()) == (2, "chain_broken" if gap else "refused")
+    await worker.connection.execute("ALTER TABLE posts DROP CONSTRAINT posts_text_check")
+    await apply_one(worker.connection, Mode.RETRY, build([refused]))
+    assert tuple(await worker.connection.fetchrow(STATE, did("a")) or ()) == ((2, "chain_broken") if gap else (1, None))
+
+
 @pytest.mark.promise(2)
 async def test_a_forged_commit_replaces_and_closes_no_letter(worker: Worker) -> None:
     await worker.connection.execute("ALTER TABLE posts ADD CHECK (text <> 'no')")

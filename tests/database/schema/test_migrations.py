@@ -25,7 +25,7 @@ STEPS = {
     "0011_outbox.sql": "ae46726b6107890c",
     "0012_frames_size.sql": "7bf241fd0614a77c",
     "0013_repair_shares.sql": "8ca96d3bdc439522",
-    "0014_blind.sql": "d0b1119e34197d99",
+    "0014_blind_and_refused.sql": "a55de80762d6e41b",
 }
 
 

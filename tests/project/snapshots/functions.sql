@@ -4081,7 +4081,8 @@ BEGIN
       END IF;
       IF p_did <> '' THEN
         INSERT INTO unified_worker.repos AS r (did, rev, filtered, refused_rev) VALUES (p_did, '', p_filtered, p_rev)
-        ON CONFLICT (did) DO UPDATE SET filtered = r.filtered OR p_filtered, refused_rev = p_rev, updated_at = now()
+        ON CONFLICT (did) DO UPDATE SET filtered = r.filtered OR p_filtered, refused_rev = p_rev, refused_data = NULL,
+          updated_at = now()
         RETURNING r.active, r.wiping INTO v_active, v_wiping;
         IF NOT p_filtered THEN
           PERFORM unified_worker.desynchronise(p_did, 'refused');
@@ -4098,14 +4099,16 @@ BEGIN
       VALUES (p_did, p_rev, p_data, p_seq, coalesce(p_user, false), p_filtered, CASE WHEN coalesce(p_before = 'bafyreie5737gdxlw5i64vzichcalba3z2v5n6icifvx5xytvske7mr3hpm', false) THEN 1 ELSE 0 END,
         p_doubt, p_inductive, p_unproven, CASE WHEN p_unproven IS NOT NULL THEN now() END)
       ON CONFLICT (did) DO UPDATE SET rev = excluded.rev, data_cid = excluded.data_cid, seq = excluded.seq, updated_at = now(),
-        filtered = r.filtered OR p_filtered, inductive = r.inductive OR p_inductive, refused_rev = NULL,
+        filtered = r.filtered OR p_filtered, inductive = r.inductive OR p_inductive,
+        refused_rev = NULL, refused_data = NULL,
         blind = r.blind OR NOT (p_inductive OR p_unproven IS NOT NULL OR coalesce(p_before = 'bafyreie5737gdxlw5i64vzichcalba3z2v5n6icifvx5xytvske7mr3hpm', false)) AND r.data_cid IS DISTINCT FROM excluded.data_cid,
         sync = CASE WHEN r.rev = '' AND r.sync = 0 AND coalesce(p_before = 'bafyreie5737gdxlw5i64vzichcalba3z2v5n6icifvx5xytvske7mr3hpm', false) THEN 1 ELSE r.sync END,
         doubt = CASE
           WHEN p_user IS NULL THEN CASE WHEN r.data_cid <> excluded.data_cid THEN 'sync_differs' END
           WHEN p_doubt = 'legacy_commit' AND r.inductive THEN 'downgraded_commit'
           WHEN p_doubt IS NOT NULL THEN p_doubt
-          WHEN r.rev = '' OR r.refused_rev = '' OR p_since = r.refused_rev THEN NULL
+          WHEN r.rev = '' OR r.refused_rev = '' THEN NULL
+          WHEN p_since = r.refused_rev AND coalesce(p_before IN ('', r.refused_data), true) THEN NULL
           WHEN p_before IS NULL THEN CASE WHEN p_since <> r.rev THEN 'chain_broken' END
           WHEN p_since IS DISTINCT FROM r.rev OR p_before NOT IN ('', r.data_cid) THEN 'chain_broken'
         END,
@@ -4942,7 +4945,7 @@ LANGUAGE plpgsql AS $apply$
 DECLARE
   v_count int := cardinality(p_did); v_outcome text;
   v_state text; v_message text; v_detail text; v_constraint text; v_schema text; v_table text; v_reason text; v_awaited text[];
-  v_waits boolean; v_unproven boolean;
+  v_waits boolean; v_unproven boolean; v_doubt text;
 BEGIN
   FOR i IN 1..v_count LOOP
     IF p_durable AND i = v_count THEN
@@ -4987,7 +4990,20 @@ BEGIN
           CASE WHEN NOT v_unproven THEN v_awaited END))
           THEN '' ELSE ':frame_dropped' END
         INTO v_outcome FROM generate_series(p_lo[i], greatest(p_lo[i], p_hi[i])) AS j;
-        UPDATE unified_worker.repos SET refused_rev = p_rev[i] WHERE did = p_did[i] AND rev < p_rev[i];
+        v_doubt := NULL;  -- what it said of that was taken back with it
+        SELECT CASE
+          WHEN p_user[i] IS NULL THEN CASE WHEN r.data_cid <> p_data[i] THEN 'sync_differs' END
+          WHEN p_doubt[i] = 'legacy_commit' AND r.inductive THEN 'downgraded_commit'
+          WHEN p_doubt[i] IS NOT NULL THEN p_doubt[i]
+          WHEN r.rev = '' OR r.refused_rev = '' THEN NULL
+          WHEN p_since[i] = r.refused_rev AND coalesce(p_before[i] IN ('', r.refused_data), true) THEN NULL
+          WHEN p_before[i] IS NULL THEN CASE WHEN p_since[i] <> r.rev THEN 'chain_broken' END
+          WHEN p_since[i] IS DISTINCT FROM r.rev OR p_before[i] NOT IN ('', r.data_cid) THEN 'chain_broken'
+        END INTO v_doubt FROM unified_worker.repos AS r WHERE r.did = p_did[i] AND r.rev < p_rev[i];
+        UPDATE unified_worker.repos SET refused_rev = p_rev[i], refused_data = p_data[i] WHERE did = p_did[i] AND rev < p_rev[i];
+        IF v_doubt IS NOT NULL THEN  -- it did not follow, either
+          PERFORM unified_worker.desynchronise(p_did[i], v_doubt);
+        END IF;
         IF NOT v_waits THEN
           PERFORM unified_worker.desynchronise(p_did[i], 'refused', true);
         END IF;

@@ -4,7 +4,7 @@
 -- {schema}: where the record tables are.
 -- {parameters}, {arrays}: what write/parameters.py lists, for one commit and for many. {call}: the call for the commit i.
 -- {live}, {retry}, {wipe}: modes. {refused}: the kind of an operation that was refused before.
--- {doubt}: what is wrong with a commit or #sync where its repo stands; NULL: nothing.
+-- {doubt}: what is wrong with a commit or #sync where its repo stands; NULL: nothing. {doubt_in_loop}: the same of the commit i.
 -- {begins}: whether the repo had no records before. {blind}: whether a commit may have done more than its operations say.
 -- {proves}: whether a commit proves all that came before it.
 -- {ahead}, {arms}: the branches of each record type: what is made before the locks are taken, and what puts and deletes.
@@ -39,7 +39,8 @@ BEGIN
       END IF;
       IF p_did <> '' THEN
         INSERT INTO unified_worker.repos AS r (did, rev, filtered, refused_rev) VALUES (p_did, '', p_filtered, p_rev)
-        ON CONFLICT (did) DO UPDATE SET filtered = r.filtered OR p_filtered, refused_rev = p_rev, updated_at = now()
+        ON CONFLICT (did) DO UPDATE SET filtered = r.filtered OR p_filtered, refused_rev = p_rev, refused_data = NULL,
+          updated_at = now()
         RETURNING r.active, r.wiping INTO v_active, v_wiping;
         IF NOT p_filtered THEN
           PERFORM unified_worker.desynchronise(p_did, 'refused');
@@ -56,7 +57,8 @@ BEGIN
       VALUES (p_did, p_rev, p_data, p_seq, coalesce(p_user, false), p_filtered, CASE WHEN {begins} THEN 1 ELSE 0 END,
         p_doubt, p_inductive, p_unproven, CASE WHEN p_unproven IS NOT NULL THEN now() END)
       ON CONFLICT (did) DO UPDATE SET rev = excluded.rev, data_cid = excluded.data_cid, seq = excluded.seq, updated_at = now(),
-        filtered = r.filtered OR p_filtered, inductive = r.inductive OR p_inductive, refused_rev = NULL,
+        filtered = r.filtered OR p_filtered, inductive = r.inductive OR p_inductive,
+        refused_rev = NULL, refused_data = NULL,
         blind = r.blind OR {blind},
         sync = CASE WHEN r.rev = '' AND r.sync = 0 AND {begins} THEN 1 ELSE r.sync END,
         doubt = {doubt},
@@ -182,7 +184,7 @@ LANGUAGE plpgsql AS $apply$
 DECLARE
   v_count int := cardinality(p_did); v_outcome text;
   v_state text; v_message text; v_detail text; v_constraint text; v_schema text; v_table text; v_reason text; v_awaited text[];
-  v_waits boolean; v_unproven boolean;
+  v_waits boolean; v_unproven boolean; v_doubt text;
 BEGIN
   FOR i IN 1..v_count LOOP
     IF p_durable AND i = v_count THEN
@@ -217,7 +219,12 @@ BEGIN
           CASE WHEN NOT v_unproven THEN v_awaited END))
           THEN '' ELSE ':frame_dropped' END
         INTO v_outcome FROM generate_series(p_lo[i], greatest(p_lo[i], p_hi[i])) AS j;
-        UPDATE unified_worker.repos SET refused_rev = p_rev[i] WHERE did = p_did[i] AND rev < p_rev[i];
+        v_doubt := NULL;  -- what it said of that was taken back with it
+        SELECT {doubt_in_loop} INTO v_doubt FROM unified_worker.repos AS r WHERE r.did = p_did[i] AND r.rev < p_rev[i];
+        UPDATE unified_worker.repos SET refused_rev = p_rev[i], refused_data = p_data[i] WHERE did = p_did[i] AND rev < p_rev[i];
+        IF v_doubt IS NOT NULL THEN  -- it did not follow, either
+          PERFORM unified_worker.desynchronise(p_did[i], v_doubt);
+        END IF;
         IF NOT v_waits THEN
           PERFORM unified_worker.desynchronise(p_did[i], 'refused', true);
         END IF;

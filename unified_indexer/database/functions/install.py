@@ -72,6 +72,7 @@ def _write_path(
         wipe=Mode.WIPE,
         refused=KIND_REFUSED,
         doubt=states.DOUBT,
+        doubt_in_loop=states.DOUBT_IN_LOOP,
         begins=states.BEGINS,
         blind=states.BLIND,
         proves=states.PROVES,

@@ -47,15 +47,18 @@ BLIND = f"NOT (p_inductive OR p_unproven IS NOT NULL OR {BEGINS}) AND r.data_cid
 
 # In the order of `chain.commit_failure` and `sync_failure`; that the commit is newer is the guard's. Without proof (p_before is
 # NULL) a `since` that is not told breaks nothing. '' is no tree of before that is shown. What was refused as a whole came all
-# the same: the next may follow it.
-DOUBT = """CASE
-          WHEN p_user IS NULL THEN CASE WHEN r.data_cid <> excluded.data_cid THEN 'sync_differs' END
-          WHEN p_doubt = 'legacy_commit' AND r.inductive THEN 'downgraded_commit'
-          WHEN p_doubt IS NOT NULL THEN p_doubt
-          WHEN r.rev = '' OR r.refused_rev = '' OR p_since = r.refused_rev THEN NULL
-          WHEN p_before IS NULL THEN CASE WHEN p_since <> r.rev THEN 'chain_broken' END
-          WHEN p_since IS DISTINCT FROM r.rev OR p_before NOT IN ('', r.data_cid) THEN 'chain_broken'
+# the same: the next may follow it, from its tree where that is known.
+_DOUBT = """CASE
+          WHEN p_user{i} IS NULL THEN CASE WHEN r.data_cid <> {data} THEN 'sync_differs' END
+          WHEN p_doubt{i} = 'legacy_commit' AND r.inductive THEN 'downgraded_commit'
+          WHEN p_doubt{i} IS NOT NULL THEN p_doubt{i}
+          WHEN r.rev = '' OR r.refused_rev = '' THEN NULL
+          WHEN p_since{i} = r.refused_rev AND coalesce(p_before{i} IN ('', r.refused_data), true) THEN NULL
+          WHEN p_before{i} IS NULL THEN CASE WHEN p_since{i} <> r.rev THEN 'chain_broken' END
+          WHEN p_since{i} IS DISTINCT FROM r.rev OR p_before{i} NOT IN ('', r.data_cid) THEN 'chain_broken'
         END"""
+DOUBT = _DOUBT.format(i="", data="excluded.data_cid")
+DOUBT_IN_LOOP = _DOUBT.format(i="[i]", data="p_data[i]")
 # A commit that is signed, and whose prevData is proven to be ours, proves that ours is the account's.
 PROVES = "p_inductive AND p_unproven IS NULL AND p_doubt IS NULL AND p_since = r.rev AND p_before = r.data_cid"
 
