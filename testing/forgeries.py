@@ -64,6 +64,15 @@ OUTCOMES: dict[str, Outcome] = {
 }
 """By the kind of forgery. Those are missing that no commit and no signature shows: what is said of accounts and identities."""
 
+AT_SIGNATURES: dict[str, Outcome] = {
+    # All that such a commit says is in the tree that its account signed. What was before is a relay's word.
+    **dict.fromkeys(("hidden-op", "added-op", "false-update", "rewritten-prev-data"), Outcome()),
+    # The account itself built the tree so, and the way to the record is plain.
+    **dict.fromkeys(("misplaced-key", "misplaced-root", "unordered-keys", "long-prefix"), Outcome()),
+    **_marked("stripped", by=Failure.LEGACY_COMMIT),  # no prevData was proven before
+}
+"""What VERIFY=signatures does otherwise than VERIFY=full, whose outcomes are above. One without a name passes."""
+
 
 def leave_handles_open(model: Model) -> None:
     """Which handles are verified depends on whose document was looked up, and when."""

@@ -6,11 +6,14 @@ from collections.abc import AsyncIterator
 import pytest
 
 from relay_simulator import keys
-from relay_simulator.hosts.faults import Altered
+from relay_simulator.hosts.faults import Altered, Status
 from testing.databases import connected
+from testing.name_server import name_server
 from testing.signed import SignedRepo
 from testing.verified import ACCOUNTS, Network, like, network, signed_by, verifying
+from testing.waiting import until
 from testing.workers import finished
+from unified_indexer.identity.key_cache import NoIdentity
 from unified_indexer.identity.pace import BURST
 from unified_worker import UnifiedWorker
 
@@ -86,6 +89,59 @@ async def test_a_did_web_leads_to_no_host_of_our_own(database: str, net: Network
         assert net.services.requests.count("web") == 0
         assert worker.metrics.verified["proven"] == 0
     assert await likes(database) == set()
+
+
+async def test_a_public_name_that_leads_to_a_private_address_is_not_dialled(database: str, net: Network) -> None:
+    """DNS rebinding: all is in order with such a host, until its name server says where it is."""
+    leads = {"loopback": ("A", "127.0.0.1"), "loopback6": ("AAAA", "::1"), "mapped": ("AAAA", "::ffff:127.0.0.1")}
+    async with name_server() as names:
+        servers = f"{names.place.address}:{names.place.port}"
+        async with verifying(database, net, ALLOW_PRIVATE_HOSTS="off", DNS_SERVERS=servers) as worker:
+            identities = worker.trust.identities
+            for number, (name, (kind, private)) in enumerate(leads.items()):
+                names.records[f"{name}.example.com", kind] = [private]
+                repo = net.repo(number)
+                repo.account.did = f"did:web:{name}.example.com"
+                identities.want(repo.did)
+                await until(lambda so_far=number: identities.counts.total() > so_far, "its host was asked for")
+                assert identities.counts == {"private_address": number + 1}
+                assert identities.known(repo.did) == NoIdentity("private_address")
+                assert names.asked[f"{name}.example.com"] == 2  # A and AAAA: it was about to be dialled
+                net.send(repo.commit(like("a")))
+            await finished(worker, net.seq)
+            assert worker.metrics.refused == {"no_identity": len(leads)}
+    assert await likes(database) == set()
+
+
+async def test_a_document_sends_nobody_to_a_private_address(database: str, net: Network) -> None:
+    """The account's server is asked whether a deletion is true, at whatever address the document names."""
+    alice = net.repo(1)
+    net.services.faults.put(Altered("private-pds"), "plc", alice.did)
+    async with verifying(database, net, ALLOW_PRIVATE_HOSTS="off") as worker:
+        await known(worker, alice)
+        net.send(alice.commit(like("a")))
+        net.send({"did": alice.did, "active": False, "status": "deleted"}, "#account")
+        answers = ("deletion_unanswered", "deletion_confirmed", "deletion_denied")
+        await until(lambda: any(worker.metrics.confirmations[answer] for answer in answers), "the deletion was looked into")
+        async with connected(database) as connection:
+            assert await connection.fetchval("SELECT error FROM unified_worker.deletions") == "private_address"
+    assert await likes(database) == {alice.did}
+
+
+async def test_an_old_commit_again_is_none_while_its_account_s_key_is_unknown(database: str, net: Network) -> None:
+    """What nobody has proven is in no memory of revs: the database alone says that it is old."""
+    alice = net.repo(1)
+    net.services.faults.put(Status(503), "plc", alice.did)
+    async with verifying(database, net) as worker:
+        old, *newer = alice.commit(like("a")), alice.commit(like("a", "delete")), alice.commit(like("b"))
+        for payload in (old, *newer, old):
+            net.send(payload)
+            await finished(worker, net.seq)
+        assert worker.metrics.verified == {"unproven": 4}
+        assert worker.metrics.stale == 1
+    async with connected(database) as connection:
+        assert [row["uri"].split("/")[-1] for row in await connection.fetch("SELECT uri FROM likes")] == ["b"]
+        assert await connection.fetchval("SELECT rev FROM unified_worker.repos") == newer[-1]["rev"]
 
 
 async def test_accounts_that_nobody_knows_are_asked_for_once(database: str, net: Network) -> None:

@@ -6,9 +6,8 @@ message it is looked at what came of it; the tests then look at what was seen.
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, cast
 
 import asyncpg
 import libipld
@@ -16,6 +15,8 @@ import pytest
 
 from relay_simulator import keys
 from relay_simulator.changes import Change
+from relay_simulator.encoding import cid_text
+from relay_simulator.forge.edits import commit_of
 from relay_simulator.forge.forger import Forger
 from relay_simulator.forge.kinds import KINDS
 from relay_simulator.forge.told import Forged
@@ -23,11 +24,13 @@ from relay_simulator.generator import Generator, Settings
 from relay_simulator.hosts.ledger import Ledger
 from relay_simulator.hosts.services import Services
 from relay_simulator.mix import Mix
+from relay_simulator.records import Record
 from relay_simulator.server import RelayServer
-from relay_simulator.truth import Sent
+from relay_simulator.truth import CommitTruth, Sent, Truth
 from testing.databases import connected, differences
-from testing.forgeries import OUTCOMES, leave_handles_open
+from testing.forgeries import AT_SIGNATURES, OUTCOMES, leave_handles_open
 from testing.model import Model
+from testing.model.states import Verify
 from testing.waiting import until
 from testing.workers import running
 from tests.conftest import fresh
@@ -74,18 +77,31 @@ class Seen:
     asked: Counter[str] = field(default_factory=Counter[str])  # of the directory about the forged account, by kind
     differences: list[str] = field(default_factory=list[str])
 
+    def honest_letters(self) -> dict[int, set[str]]:
+        """The dead letters of honest messages, by seq."""
+        honest = {sent.truth.seq for sent in self.honest}
+        return {seq: reasons for seq, reasons in self.letters.items() if seq in honest}
+
+    def handles_of_others(self) -> dict[str, str]:
+        """Who has a handle that is another's, by DID."""
+        own = {keys.did(SETTINGS.seed, number): f"user{number}.simulator.test" for number in range(SETTINGS.accounts)}
+        return {did: handle for did, handle in self.handles.items() if handle not in (own.get(did), "handle.invalid")}
+
 
 class Run:
     """One worker, one stream."""
 
-    def __init__(self, url: str, worker: UnifiedWorker, relay: RelayServer, services: Services, ledger: Ledger) -> None:
+    def __init__(
+        self, url: str, worker: UnifiedWorker, relay: RelayServer, services: Services, ledger: Ledger, level: Verify
+    ) -> None:
         self.seen = Seen()
         self._url = url
         self._worker = worker
         self._relay = relay
         self._services = services
         self._ledger = ledger
-        self._model = Model(confirm=True, verify="full")
+        self._model = Model(confirm=True, verify=level)
+        self._passes = {kind for kind, outcome in AT_SIGNATURES.items() if level == "signatures" and not any(outcome)}
 
     async def run(self) -> Seen:
         generator = Generator(SETTINGS)
@@ -112,6 +128,8 @@ class Run:
             if one is last:
                 await self._through()
                 before = Counter(self._worker.metrics.refused)
+                if kind in self._passes and one.truth is None:
+                    self._model.apply(signed_of(one, [other.truth for other in sent]))
                 self._send(one)
                 await self._through()
                 await until(lambda: connection.fetchval(CERTAIN), "no deletion is in doubt", 20)
@@ -158,22 +176,27 @@ class Run:
 
 
 @pytest.fixture(scope="module")
-def seen(pg18: PostgresServer) -> Iterator[Seen]:
-    """One run, for all tests; in a loop of its own, since a test's ends with the test."""
+def seen(pg18: PostgresServer) -> Seen:
+    """One run, for all tests."""
+    return seen_at(pg18, "full")
+
+
+def seen_at(server: PostgresServer, level: Verify) -> Seen:
+    """What a run at this level sees; in a loop of its own, since a test's ends with the test."""
     with pytest.MonkeyPatch.context() as patch, asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
         for task in ("database.background.wiper", "accounts.deletions", "accounts.handle_checks"):
             patch.setattr(f"unified_indexer.{task}.INTERVAL", 0.05)
         patch.setenv("NO_PROXY", "127.0.0.1,localhost")
-        yield runner.run(whole(pg18))
+        return runner.run(whole(server, level))
 
 
-async def whole(server: PostgresServer) -> Seen:
+async def whole(server: PostgresServer, level: Verify) -> Seen:
     ledger = Ledger(SETTINGS)
     async for url in fresh(server):
         async with RelayServer() as relay, Services(ledger) as services:
-            given = {"VERIFY": "full", "PLC_RATE": "1000"} | services.settings
+            given = {"VERIFY": level, "PLC_RATE": "1000"} | services.settings
             async with running(url, relay.url, reset_cursor=False, **given) as worker:
-                return await Run(url, worker, relay, services, ledger).run()
+                return await Run(url, worker, relay, services, ledger, level).run()
     raise AssertionError("there was no database")
 
 
@@ -188,8 +211,7 @@ def test_all_tables_are_the_model_s_without_what_was_forged(seen: Seen) -> None:
 
 def test_nothing_honest_is_refused(seen: Seen) -> None:
     """Also not the commits that were forged before they came."""
-    honest = {sent.truth.seq for sent in seen.honest}
-    assert {seq: reasons for seq, reasons in seen.letters.items() if seq in honest} == {}
+    assert seen.honest_letters() == {}
 
 
 @pytest.mark.parametrize("kind", [kind for kind, name in NAMED.items() if name != "None"])
@@ -238,8 +260,7 @@ def test_a_deletion_that_the_account_s_host_denies_takes_nothing(seen: Seen) -> 
 
 
 def test_nobody_gets_the_handle_of_another(seen: Seen) -> None:
-    own = {keys.did(SETTINGS.seed, number): f"user{number}.simulator.test" for number in range(SETTINGS.accounts)}
-    assert {did: handle for did, handle in seen.handles.items() if handle not in (own.get(did), "handle.invalid")} == {}
+    assert seen.handles_of_others() == {}
 
 
 def test_two_questions_a_forged_signature_and_none_for_what_needs_no_key(seen: Seen) -> None:
@@ -252,4 +273,15 @@ def test_two_questions_a_forged_signature_and_none_for_what_needs_no_key(seen: S
 
 def rev_of(forged: Forged) -> object:
     """The rev that the message says."""
-    return libipld.decode_dag_cbor_multi(forged.frame)[1]["rev"]  # type: ignore[index, call-overload]
+    return payload_of(forged)["rev"]
+
+
+def signed_of(forged: Forged, honest: list[Truth | None]) -> CommitTruth:
+    """What the account has signed by a forged commit: that of the honest one with the same rev, over another tree."""
+    (same,) = (truth for truth in honest if isinstance(truth, CommitTruth) and truth.rev == rev_of(forged))
+    return same._replace(seq=forged.seq, data=cid_text(commit_of(payload_of(forged))["data"]))
+
+
+def payload_of(forged: Forged) -> Record:
+    """What the message says."""
+    return cast("Record", libipld.decode_dag_cbor_multi(forged.frame)[1])
