@@ -10,6 +10,7 @@ meetings.py            pairs of events of two repos that may be applied at one t
 authors.py             what one account writes, as the relay sends it
 traffic.py             the simulator's stream, with the model of it
 networks.py            a network with a past, and the model of all of it
+chain.py               how a proven commit fits what is stored of its repo, by the protocol's rules
 signed.py              an account that really signs: commits to forge
 verified.py            a small network whose directory knows its accounts
 forgeries.py           what becomes of each forgery of the simulator

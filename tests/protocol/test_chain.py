@@ -2,8 +2,9 @@ import pytest
 
 from relay_simulator.encoding import cid_of
 from relay_simulator.repository import written
+from testing.chain import Stored, commit_failure, sync_failure
 from testing.signed import Payload, SignedRepo, blocks_of
-from unified_indexer.protocol.chain import Stored, commit_failure, sync_failure, verdict
+from unified_indexer.protocol.chain import verdict
 from unified_indexer.protocol.events import Verdict
 from unified_indexer.protocol.failures import Effect, Failure
 from unified_indexer.protocol.proof import prove, read_claim

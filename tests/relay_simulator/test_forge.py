@@ -19,10 +19,11 @@ from relay_simulator.forge.told import Forged
 from relay_simulator.frames_file import read_frames
 from relay_simulator.generator import Generator, Settings
 from relay_simulator.truth import CommitTruth, IdentityTruth, Sent
+from testing.chain import Stored, commit_failure, sync_failure
 from testing.forgeries import OUTCOMES, Outcome
 from unified_indexer.errors import Rejected
 from unified_indexer.protocol.car import split
-from unified_indexer.protocol.chain import Stored, commit_failure, sync_failure, verdict
+from unified_indexer.protocol.chain import verdict
 from unified_indexer.protocol.events import Commit, Sync, Unusable
 from unified_indexer.protocol.failures import Effect, Failure
 from unified_indexer.protocol.frames import decode

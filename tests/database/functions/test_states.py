@@ -7,6 +7,7 @@ import libipld
 import pytest
 
 from relay_simulator.encoding import cid_of, tid
+from testing.chain import Stored, commit_failure, sync_failure
 from testing.commits import LIKE, POST, START, Stream, did, post, put
 from testing.database_side import Worker
 from testing.model.states import MORE_TELLING_FIRST
@@ -15,7 +16,6 @@ from unified_indexer.database.functions.states import REASONS
 from unified_indexer.database.write.apply import apply_one
 from unified_indexer.database.write.batch import build
 from unified_indexer.database.write.parameters import Mode
-from unified_indexer.protocol.chain import Stored, commit_failure, sync_failure
 from unified_indexer.protocol.events import Commit, Sync, Unusable, Verdict
 from unified_indexer.protocol.failures import Effect, Failure
 from unified_indexer.protocol.mst_node import EMPTY_TREE

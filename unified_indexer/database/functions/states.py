@@ -1,6 +1,7 @@
 """The states of repos (states.sql): what is wrong with a commit where its repo stands, and which reason of a state says more.
 
-`unified_worker.repos.sync` is a `State`. The rules are those of `protocol/chain.py`, under the lock of the repo's row.
+`unified_worker.repos.sync` is a `State`. The rules of the protocol (protocol/chain.py) are applied under the
+lock of the repo's row.
 """
 
 from enum import IntEnum
@@ -45,7 +46,7 @@ BEGINS = f"coalesce(p_before = '{EMPTY}', false)"
 # Nothing shows what the repo held before it, though its tree is another one. While the key is not known, its tree is proven.
 BLIND = f"NOT (p_inductive OR p_unproven IS NOT NULL OR {BEGINS}) AND r.data_cid IS DISTINCT FROM excluded.data_cid"
 
-# In the order of `chain.commit_failure` and `sync_failure`; that the commit is newer is the guard's. Without proof (p_before is
+# In this order: downgrade, tree, chain; that the commit is newer is the guard's. Without proof (p_before is
 # NULL) a `since` that is not told breaks nothing. '' is no tree of before that is shown. What was refused as a whole came all
 # the same: the next may follow it, from its tree where that is known.
 _DOUBT = """CASE
