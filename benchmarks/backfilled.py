@@ -5,12 +5,14 @@ after a fetch: as sets, and in another database record by record, as deletions a
 come as commits of the stream, as they were written: the only way that there was before repos were fetched. All is in one
 process, as in the worker, whose stream writes 500 commits/s in one of the runs.
 
-CPU is that of this process and of PostgreSQL's. What decodes the stream's commits is left out.
+CPU is that of this process and of PostgreSQL's. What decodes the stream's commits is left out. Each bar is said to be met or
+not; exit 1 if one is not.
 """
 
 import argparse
 import asyncio
 import json
+import sys
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -80,7 +82,8 @@ SELECT {" + ".join(f"(SELECT count(*) FROM {table})" for table in ("likes", "rep
 
 
 class Figure(NamedTuple):
-    """One run. `ours`, `theirs`: CPU µs a record, of this process and of PostgreSQL's. `p99`: ms of a commit of the stream."""
+    """One run. `ours`, `theirs`: CPU µs a record, of this process and of PostgreSQL's. `p99`: ms of a commit of the stream.
+    `rss`, `grown`: bytes of memory at its end, and more than at its start."""
 
     repos: int
     records: int
@@ -89,10 +92,31 @@ class Figure(NamedTuple):
     theirs: float
     rss: int
     p99: float | None
+    grown: int
 
     @property
     def rate(self) -> float:
         return self.records / self.seconds
+
+
+class Bar(NamedTuple):
+    """What a figure must be: at least `least`, or, where there is `most`, below that."""
+
+    what: str
+    found: float
+    unit: str
+    least: float = 0.0
+    most: float = float("inf")
+
+    @property
+    def met(self) -> bool:
+        return self.least <= self.found < self.most
+
+    def __str__(self) -> str:
+        bound = f"at least {self.least:,g}" if self.least else f"below {self.most:,g}"
+        digits = ",.1f" if self.found < 1_000 else ",.0f"
+        found = "unknown" if self.found == float("inf") else f"{self.found:{digits}}"
+        return f"{self.what:<44}{found:>10} {self.unit:<10} {bound:<18}{'met' if self.met else 'NOT met'}"
 
 
 def repo(name: str, records: int, seed: int) -> Whole:
@@ -138,6 +162,7 @@ async def written(worker: Worker, postmaster: int, repos: dict[str, Whole], *, l
     def cpu() -> tuple[float, float]:
         return time.process_time(), server_cpu(postmaster)
 
+    memory = psutil.Process().memory_info().rss
     before, began = cpu(), time.monotonic()
     async with stream(worker, latency, live=live) as waits:
         await asyncio.gather(*(one(name, whole) for name, whole in repos.items()))
@@ -146,7 +171,7 @@ async def written(worker: Worker, postmaster: int, repos: dict[str, Whole], *, l
     records = sum(whole.records for whole in repos.values())
     p99 = quantiles(waits, n=100)[98] * 1_000 if len(waits) > 100 else None
     rss = psutil.Process().memory_info().rss
-    return Figure(len(repos), records, seconds, 1e6 * ours / records, 1e6 * theirs / records, rss, p99)
+    return Figure(len(repos), records, seconds, 1e6 * ours / records, 1e6 * theirs / records, rss, p99, rss - memory)
 
 
 async def committed(worker: Worker, postmaster: int, repos: dict[str, Whole]) -> Figure:
@@ -162,13 +187,14 @@ async def committed(worker: Worker, postmaster: int, repos: dict[str, Whole]) ->
             for number in range(0, len(events), MAX_BATCH):
                 await worker.write(*events[number : number + MAX_BATCH])
 
+    memory = psutil.Process().memory_info().rss
     ours, theirs, began = time.process_time(), server_cpu(postmaster), time.monotonic()
     await asyncio.gather(*map(one, lanes))
     seconds = time.monotonic() - began
     ours, theirs = time.process_time() - ours, server_cpu(postmaster) - theirs
     records = sum(map(len, lanes))
     rss = psutil.Process().memory_info().rss
-    return Figure(len(repos), records, seconds, 1e6 * ours / records, 1e6 * theirs / records, rss, None)
+    return Figure(len(repos), records, seconds, 1e6 * ours / records, 1e6 * theirs / records, rss, None, rss - memory)
 
 
 @asynccontextmanager
@@ -210,6 +236,26 @@ class Found(NamedTuple):
 
     live: float | None
     runs: dict[str, Figure]
+
+    @property
+    def bars(self) -> list[Bar]:
+        """What a backfill must come to on two cores, PostgreSQL's included. A p99 that was not measured is too high."""
+        runs = self.runs
+        p99, small = runs[BESIDE].p99, runs[TOGETHER]
+        grown = max(run.grown for name, run in runs.items() if name != COMMITS)
+        return [
+            Bar(SETS, runs[SETS].rate, "records/s", least=25_000),
+            Bar(TOGETHER, small.repos / small.seconds, "repos/s", least=500),
+            Bar(SAME, runs[SAME].rate, "records/s", least=100_000),
+            Bar(f"{SETS}, against {COMMITS}", runs[SETS].rate / runs[COMMITS].rate, "times", least=2.5),
+            Bar(f"{BESIDE}, p99 of its commits", float("inf") if p99 is None else p99, "ms", most=50),
+            Bar("memory that a run added", grown / 1e6, "MB", most=150),
+        ]
+
+    @property
+    def met(self) -> bool:
+        """Whether each bar is."""
+        return all(bar.met for bar in self.bars)
 
 
 async def compare(server: PostgresServer, records: int) -> Found:
@@ -274,6 +320,8 @@ def lines(found: Found) -> list[str]:
         f"Sets are {runs[SETS].rate / runs[ROWS].rate:.1f} times as fast as record by record, and "
         f"{runs[SETS].rate / runs[COMMITS].rate:.1f} times as fast as commits of the stream, at {_cpu(runs):.2f} of their CPU. "
         f"Live commits at {LIVE_RATE}/s: p99 {live:.1f} ms alone, {beside:.1f} ms beside sets.",
+        "",
+        *map(str, found.bars),
     ]
 
 
@@ -283,14 +331,21 @@ def _cpu(runs: Mapping[str, Figure]) -> float:
     return (sets.ours + sets.theirs) / (commits.ours + commits.theirs)
 
 
-async def bench(records: int, *, as_json: bool) -> None:
-    """Measures and prints."""
+async def bench(records: int, *, as_json: bool) -> bool:
+    """Measures and prints; returns whether each bar is met."""
     collector.settle()
     with child_folder() as folder:
         async with EmbeddedPostgres(folder / "postgres", settings={"shared_buffers": "1GB", "max_wal_size": "4GB"}) as server:
             found = await compare(server, records)
+    return say(found, as_json=as_json)
+
+
+def say(found: Found, *, as_json: bool) -> bool:
+    """Prints it; returns whether each bar is met."""
     runs = {name: run._asdict() | {"rate": run.rate} for name, run in found.runs.items()}
-    print(json.dumps({"live": found.live, "runs": runs}) if as_json else "\n".join(lines(found)))
+    met = {bar.what: bar.met for bar in found.bars}
+    print(json.dumps({"live": found.live, "runs": runs, "met": met}) if as_json else "\n".join(lines(found)))
+    return found.met
 
 
 def main() -> None:
@@ -299,7 +354,7 @@ def main() -> None:
     parser.add_argument("--records", type=int, default=50_000, help="records of a run (%(default)s)")
     parser.add_argument("--json", action="store_true", help="one line of JSON")
     options = parser.parse_args()
-    asyncio.run(bench(options.records, as_json=options.json))
+    sys.exit(not asyncio.run(bench(options.records, as_json=options.json)))
 
 
 if __name__ == "__main__":

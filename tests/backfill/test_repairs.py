@@ -32,7 +32,10 @@ from unified_indexer.selection import EVERYTHING, Selection
 
 ROWS = "SELECT (SELECT count(*) FROM posts) + (SELECT count(*) FROM likes) + (SELECT count(*) FROM follows)"
 OURS = 2  # sessions of a test: its own, and the lock's
-SESSIONS = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+# Not those of autovacuum.
+SESSIONS = """
+SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend'
+"""
 
 
 class Repairing(NamedTuple):

@@ -8,6 +8,7 @@ outcome.py       why one was not fetched, and what follows
 retries.py       when it is tried again
 turns.py         who fetches now, and how much memory that may take
 allowance.py     how many records are written a second
+again.py         a step that is taken again and again, whatever becomes of the database
 calm.py          whether the stream is so quick that two sets may be written at one time
 room.py          whether the database has room for them
 pace.py          how much may be asked of each host

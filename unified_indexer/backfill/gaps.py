@@ -1,13 +1,11 @@
 """What came in a gap of the stream is fetched: of chosen accounts at once, otherwise of those repos that changed since."""
 
-import asyncio
 import logging
 
+from unified_indexer.backfill.again import keep
 from unified_indexer.backfill.left_out import parts
-from unified_indexer.database.connection.failures import DATABASE_ERRORS
 from unified_indexer.database.connection.pool import DatabasePool
 from unified_indexer.database.repair import listings, queue
-from unified_indexer.log.handler import warn_limited
 from unified_indexer.selection import Selection
 
 log = logging.getLogger(__name__)
@@ -24,12 +22,7 @@ class Gaps:
 
     async def keep_asking(self) -> None:
         """Look for gaps every minute, until cancelled."""
-        while True:
-            try:
-                await self.ask()
-            except DATABASE_ERRORS as error:
-                warn_limited(log, "gap", "Could not ask for what came in a gap (%s); trying again", error)
-            await asyncio.sleep(INTERVAL)
+        await keep(self.ask, INTERVAL, log, "gap", "Could not ask for what came in a gap")
 
     async def ask(self) -> None:
         """Ask for what came in the oldest gap of which nobody asked."""

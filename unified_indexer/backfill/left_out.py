@@ -5,10 +5,9 @@ import logging
 from collections.abc import Collection, Iterable, Iterator
 from itertools import islice
 
-from unified_indexer.database.connection.failures import DATABASE_ERRORS
+from unified_indexer.backfill.again import keep
 from unified_indexer.database.connection.pool import DatabasePool
 from unified_indexer.database.repair import left_out
-from unified_indexer.log.handler import warn_limited
 from unified_indexer.selection import Selection
 
 log = logging.getLogger(__name__)
@@ -24,22 +23,20 @@ class LeftOut:
     def __init__(self, pool: DatabasePool, selection: Selection) -> None:
         self._pool = pool
         self._selection = selection
+        self._widened = False  # whether COLLECTIONS was looked at
         self._asked = set[str]()  # accounts: each once a run, since a host may not have one
         self._before: tuple[frozenset[str], frozenset[str]] | None = None  # who was chosen, and who forbade it
 
     async def keep_asking(self) -> None:
         """Ask for repos with other collections once, and for newly chosen accounts every minute, until cancelled."""
-        widened = False
-        while True:
-            try:
-                if not widened:
-                    await self.ask_for_collections()
-                    widened = True
-                await self.note_who_left()
-                await self.ask_for_accounts()
-            except DATABASE_ERRORS as error:
-                warn_limited(log, "left out", "Could not ask for what was left out (%s); trying again", error)
-            await asyncio.sleep(INTERVAL)
+        await keep(self._ask, INTERVAL, log, "left out", "Could not ask for what was left out")
+
+    async def _ask(self) -> None:
+        if not self._widened:
+            await self.ask_for_collections()
+            self._widened = True
+        await self.note_who_left()
+        await self.ask_for_accounts()
 
     async def ask_for_collections(self) -> None:
         """Have the repos fetched of which COLLECTIONS left out what it takes now."""

@@ -1,14 +1,12 @@
 """Notes what was fetched, and knows how far everything is: for the terminal, the page and Prometheus."""
 
-import asyncio
 import logging
 from collections.abc import Callable
 
-from unified_indexer.database.connection.failures import DATABASE_ERRORS
+from unified_indexer.backfill.again import keep
 from unified_indexer.database.connection.pool import DatabasePool
 from unified_indexer.database.repair import standing
 from unified_indexer.database.repair.standing import Done, Standing
-from unified_indexer.log.handler import warn_limited
 
 log = logging.getLogger(__name__)
 
@@ -26,12 +24,7 @@ class Progress:
 
     async def keep_looking(self) -> None:
         """Look every few seconds, until cancelled."""
-        while True:
-            try:
-                await self.look()
-            except DATABASE_ERRORS as error:
-                warn_limited(log, "progress", "Could not read how far all fetching is (%s); trying again", error)
-            await asyncio.sleep(INTERVAL)
+        await keep(self.look, INTERVAL, log, "progress", "Could not read how far all fetching is")
 
     async def look(self) -> None:
         """Note what was done since the last look, and read how far everything is."""

@@ -5,7 +5,7 @@ import logging
 import shutil
 from typing import NamedTuple
 
-from unified_indexer.database.connection.failures import DATABASE_ERRORS
+from unified_indexer.backfill.again import keep
 from unified_indexer.database.connection.pool import DatabasePool
 from unified_indexer.database.repair import room
 from unified_indexer.formatting import size
@@ -29,12 +29,7 @@ class Room:
 
     async def keep_looking(self) -> None:
         """Look every ten seconds, until cancelled."""
-        while True:
-            try:
-                await self.look()
-            except DATABASE_ERRORS as error:
-                warn_limited(log, "room", "Could not read how much room the database has (%s); trying again", error)
-            await asyncio.sleep(INTERVAL)
+        await keep(self.look, INTERVAL, log, "room", "Could not read how much room the database has")
 
     async def look(self) -> None:
         """See how much room there is."""

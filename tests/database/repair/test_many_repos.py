@@ -1,10 +1,9 @@
-"""Several repos at once: together in one set, or by two workers that count on the same posts.
+"""Several repos at once, together in one set.
 
 Numbers in docstrings are those of the cases in issue 14.
 """
 
 import asyncio
-import random
 from collections import Counter
 from collections.abc import Sequence
 from functools import partial
@@ -171,41 +170,6 @@ async def test_a_gate_of_the_repo_judges_when_the_rest_of_it_is_in(worker: Worke
     assert (await repaired(worker, "a", Whole(tid(int(late * 1_000_000), 0), has, size=1))).counts == Counter(put=3)
     violates = "SELECT author_did FROM posts WHERE violates_thread_gate"
     assert await worker.column(violates) == [did("c")]
-
-
-async def test_two_workers_and_the_stream_count_on_the_same_posts(database: str) -> None:
-    """Case 20: whoever is in whose way, nothing is lost, and nothing is counted twice. One of them writes two sets at once."""
-    async with opened(database, size=8) as worker:
-        await count_on_the_same_posts(worker)
-
-
-async def count_on_the_same_posts(worker: Worker) -> None:
-    rng, hot = random.Random(3), [uri("b", str(number)) for number in range(8)]
-    await worker.write(Stream().commit("b", *(put(f"{POST}/{number}", post("hot")) for number in range(8))))
-    names = [f"n{number}" for number in range(24)]
-    both = Tables(Few(worker.pool, 2))
-    tables = [both, both, Tables(Few(worker.pool, 1))]
-    claims = {name: await marked(worker, name) for name in names}
-
-    async def backfill(side: int) -> None:
-        for at_once in range(side * 3, len(names), 9):
-            jobs = [
-                Job(claims[name], Whole(REV, repo(at_once, rng.sample(hot, 8))), proven=True)
-                for name in names[at_once : at_once + 3]
-            ]
-            ended = await Writing(tables[side], EVERYTHING, notify=WEEK).write(jobs)
-            assert [one.word for one in ended] == [Word.OK] * len(jobs)
-
-    async def live() -> None:
-        stream = Stream(10**7)
-        for number in range(30):
-            likes = [put(f"{LIKE}/{place}", like(subject)) for place, subject in enumerate(rng.sample(hot, 8))]
-            assert await worker.write(stream.commit(f"live{number}", *likes)) == ["applied"]
-
-    await asyncio.gather(*map(backfill, range(3)), live())
-    rows = await worker.connection.fetch("SELECT like_count, repost_count, reply_count FROM post_aggregations")
-    assert [tuple(row) for row in rows] == [(54, 24, 24)] * 8
-    await check(worker)
 
 
 async def test_groups_of_the_same_hosts_are_settled_without_waiting_in_a_circle(

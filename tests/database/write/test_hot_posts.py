@@ -30,10 +30,10 @@ class Fan:
         self._rng = rng
         self._rkeys = 0
 
-    def ops(self) -> list[Op]:
+    def ops(self, count: int = OPS) -> list[Op]:
         """The operations of a commit, in any order, each of another record."""
         ops: dict[str, Op] = {}
-        while len(ops) < OPS:
+        while len(ops) < count:
             old = [path for path in self.here if path not in ops]
             if old and self._rng.random() < 0.45:
                 path = self._rng.choice(old)
@@ -45,12 +45,13 @@ class Fan:
                     continue
                 self._rkeys += 1
                 path = f"{collection}/{self._rkeys}"
-                ops[path] = put(path, _record(collection, subject))
+                ops[path] = put(path, record(collection, subject))
                 self.here[path] = (collection, subject)
         return list(ops.values())
 
 
-def _record(collection: str, subject: str) -> dict[str, object]:
+def record(collection: str, subject: str) -> dict[str, object]:
+    """What a fan writes of a hot post."""
     match collection:
         case "app.bsky.feed.like":
             return like(subject)
