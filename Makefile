@@ -25,8 +25,8 @@ run: $(RUN)  ## follow the relay into an embedded PostgreSQL (data in ./data/pos
 relay: $(DEV)  ## a simulated relay at ws://127.0.0.1:2471, with its accounts' directory and hosts (RELAY='--now --rate 500')
 	@exec $(BIN)/python -u -m relay_simulator $(RELAY)
 
-follow: $(RUN)  ## as make run, but it follows make relay, and asks its directory and hosts
-	@exec env $(SIMULATED) $(BIN)/python unified_worker.py --embedded
+follow: $(RUN)  ## as make run, but it follows make relay, and asks its directory and hosts (data in ./data/simulated)
+	@exec env $(SIMULATED) $(BIN)/python unified_worker.py --embedded data/simulated
 
 demo: $(DEV)  ## 30 seconds of a simulated relay, then what is in the database (DEMO='--seconds 300': longer)
 	@$(BIN)/python -m benchmarks.demo $(DEMO)

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import errno
 import gc
 import sys
 import time
@@ -26,6 +27,8 @@ except ModuleNotFoundError as error:
     sys.exit(
         f"relay_simulator needs {error.name}, which this Python lacks: `make relay` installs all that it needs and starts it"
     )
+
+PORTS = "--port, --directory-port and --hosts-port choose other ports; --port 0 takes free ones for all"
 
 
 def _arguments() -> argparse.Namespace:
@@ -141,6 +144,10 @@ def main() -> None:
         asyncio.run(serving)
     except KeyboardInterrupt:
         print("stopped")
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise
+        sys.exit(f"relay_simulator: {error.strerror}. Is another one running? {PORTS}")
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ UNIT_TESTS = tuple(sorted((ROOT / "tests" / "project" / "monitoring").glob("*.ym
 
 
 # A backfill with half of its ten repos done, in the last minute.
-FETCHING = Standing(5, 5, 0, 0, 0, 1, 0, 0, 1, False, 5.0, 50.0, 5.0, 10.0, 5.0, 0, 5, 50, 60.0, Done(5, 50))
+FETCHING = Standing(5, 5, 0, 0, 0, 1, 0, 0, 1, False, 5.0, 50.0, 5.0, 10.0, 5.0, 0, 10, 100, 60.0, Done(10, 100))
 
 
 class Query(NamedTuple):

@@ -50,6 +50,8 @@ def test_one_host_is_not_asked_faster_than_it_may_be() -> None:
 def test_what_nobody_can_know_is_not_told() -> None:
     assert eta(NOTHING) is None
     assert eta(MIDDLE._replace(repos=0)) is None
+    assert eta(MIDDLE._replace(repos=module.ENOUGH)) is not None
+    assert eta(MIDDLE._replace(repos=module.ENOUGH - 1)) is None, "what is under way is not counted yet"
     assert eta(MIDDLE._replace(unsized=1)) is None
     assert share(MIDDLE._replace(unsized=1)) is None
     assert share(NOTHING._replace(wanted=5, left=5.0)) is None, "nobody asked for them: something is missing"

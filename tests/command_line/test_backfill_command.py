@@ -93,6 +93,12 @@ async def test_lists_are_asked_for(worker: Worker, run: Commands, arguments: lis
     assert [found.kind for found in await listings.hold(worker.connection, "r")] == [job[0]]
 
 
+async def test_the_next_command_is_named_for_the_same_database(worker: Worker, run: Commands) -> None:
+    said = await run("backfill", "--embedded", "data/simulated", "--follows-of", DIDS[0])
+    assert "`backfill status --embedded data/simulated` tells" in said
+    assert "`backfill status` tells" in await run("backfill", "--follows-of", DIDS[0])
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -49,6 +49,7 @@ async def test_help_names_every_setting_and_flag(tmp_path: Path) -> None:
     assert code == 0
     for name in [setting.name for setting in SETTINGS] + ["--embedded", "--reset-cursor", "--version", "--help"]:
         assert name in output
+    assert all(re.search(rf"^  {re.escape(setting.name)}( +\S|\n {{22}}\S)", output, re.MULTILINE) for setting in SETTINGS)
 
 
 async def test_version(tmp_path: Path) -> None:

@@ -36,6 +36,7 @@ async def test_data_survive_a_stop_and_a_kill_and_no_server_is_left_behind(tmp_p
                 async with Process(tmp_path, "status", "--embedded", str(folder)) as status:
                     assert await status.ends() == 0
                     assert f"process {worker.pid} on " in status.output
+                    assert "PostgreSQL runs in" not in status.output, "a command's answer stands alone"
                 assert worker.code is None  # its server still runs
                 assert servers(folder)
                 worker.signal(signal.SIGTERM)

@@ -66,7 +66,7 @@ async def test_beside_a_worker_after_its_stop_and_after_its_death(database: str,
             lines = answer.out.splitlines()
             assert lines[0] == relay.url.removeprefix("ws://")
             assert f"process {worker.pid} on " in answer.out
-            assert f"cursor        {stream.last_seq}, stored " in answer.out
+            assert f"cursor          {stream.last_seq}, stored " in answer.out
             assert "last stop" not in answer.out
             rows = await connection.fetchval("SELECT count(*) FROM posts")
             assert any(line.split()[:2] == ["posts", f"{rows:,}"] for line in lines)
@@ -91,7 +91,7 @@ async def test_beside_a_worker_after_its_stop_and_after_its_death(database: str,
         await until(lambda: _is(connection, locks, 0), "the server has seen its end")
         answer = await asked(tmp_path, url=database)
         assert "not running" in answer.out
-        assert "last stop     did not shut down cleanly: killed" in answer.out
+        assert "last stop       did not shut down cleanly: killed" in answer.out
         did = await connection.fetchval("SELECT did FROM unified_worker.dead_letters WHERE did <> '' ORDER BY id LIMIT 1")
         answer = await asked(tmp_path, "--did", did, url=database)
         assert (answer.code, answer.out.splitlines()[0]) == (0, did)

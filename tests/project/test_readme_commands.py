@@ -130,14 +130,15 @@ TRIED = (
     "make run",
     "make demo",
     "make relay",
+    "make relay RELAY='--now --rate 500 --history 200'",
     "make follow",
     "python3 -m venv .venv && . .venv/bin/activate",
     "pip install -r requirements.lock",
     f"DATABASE_URL={PLACEHOLDER} python unified_worker.py",
     "python unified_worker.py status",
     "python unified_worker.py status --did did:plc:…",
-    ".venv/bin/python unified_worker.py backfill --embedded --follows-of did:plc:…",
-    ".venv/bin/python unified_worker.py backfill --embedded",
+    ".venv/bin/python unified_worker.py backfill --embedded data/simulated --follows-of did:plc:…",
+    ".venv/bin/python unified_worker.py backfill --embedded data/simulated",
     "python unified_worker.py backfill --follows-of did:plc:…",
     "python unified_worker.py backfill",
     "python unified_worker.py rebuild-derived",
@@ -299,9 +300,9 @@ async def port_for_us() -> AsyncGenerator[None]:
 async def test_make_relay_and_make_follow_beside_it(installed: Path) -> None:
     """And, as the page on backfills says, from there to the timeline of an account."""
     (installed / "project" / ".env").write_text("HTTP_BIND=127.0.0.1:0\n")
-    few = "--now --rate 100 --accounts 100 --history 60"
-    async with port_for_us(), Shell(installed, "make relay", RELAY=few) as relay:
-        await relay.says(rf"100 new frames per second at ws://127\.0\.0\.1:{PORT}")
+    (short,) = (command for command in TRIED if command.startswith("make relay RELAY="))
+    async with port_for_us(), Shell(installed, short) as relay:
+        await relay.says(rf"500 new frames per second at ws://127\.0\.0\.1:{PORT}")
         async with Shell(installed, "make follow") as worker:
             await worker.says("in the database, ")
             url = re.search(r" into (postgresql://\S+)", worker.output)
@@ -309,13 +310,14 @@ async def test_make_relay_and_make_follow_beside_it(installed: Path) -> None:
             await timeline_of_an_account(installed, url[1])
             await worker.interrupted()
             assert "[INFO] Stopped" in worker.output
+        assert not (installed / "project" / "data" / "postgres").exists(), "made-up accounts are not put among real ones"
         await relay.interrupted()
         assert "Traceback" not in relay.output
 
 
 async def timeline_of_an_account(folder: Path, url: str) -> None:
     """Ask for an author's history, and for that of whom it follows; then its timeline goes back to before the worker."""
-    ask, show = (command for command in TRIED if command.startswith(".venv/bin/python unified_worker.py backfill --embedded"))
+    ask, show = (command for command in TRIED if command.startswith(".venv/bin/python unified_worker.py backfill"))
     async with connected(url) as connection:
         found: list[asyncpg.Record] = []
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import socket
 import sys
 from pathlib import Path
 
@@ -54,3 +55,18 @@ async def test_what_is_no_fault_or_change_is_said(options: list[str]) -> None:
         error = (await process.communicate())[1]
     assert process.returncode == 2
     assert options[0].encode() in error.splitlines()[-1]
+
+
+@pytest.mark.parametrize("option", ["--port", "--directory-port"])
+async def test_a_port_that_is_taken_is_said_in_a_line(option: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        options = ["--port", "0", option, str(other.getsockname()[1]), "--now", "--rate", "1", "--accounts", "20"]
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "relay_simulator", *options, cwd=PROJECT, stderr=asyncio.subprocess.PIPE
+        )
+        async with asyncio.timeout(DEADLINE):
+            error = (await process.communicate())[1].decode()
+    assert process.returncode == 1
+    (line,) = error.splitlines()
+    assert line.startswith("relay_simulator: ")
+    assert "in use" in line

@@ -8,6 +8,7 @@ from unified_indexer.formatting import duration
 
 SURE_FROM = 0.05  # of it done: before, the repos that came may be unlike those that come
 UNSURE = 2.0  # times as short or as long
+ENOUGH = 10  # repos done of late: with fewer, what is under way counts for more than what came
 
 
 class Eta(NamedTuple):
@@ -23,8 +24,8 @@ class Eta(NamedTuple):
 
 def eta(standing: Standing) -> Eta | None:
     """By repos, and by records, because repos differ; at each host no faster than it is asked. None if that is not known:
-    nothing is left, nothing was done of late, or a list does not say how long it is."""
-    if standing.left < 1 or not standing.repos or standing.unsized:
+    nothing is left, hardly anything was done of late, or a list does not say how long it is."""
+    if standing.left < 1 or standing.repos < ENOUGH or standing.unsized:
         return None
     by = [standing.left / standing.repos_per_second]
     if standing.records and standing.left_records:

@@ -139,5 +139,6 @@ def _settings() -> str:
     for setting in SETTINGS:
         default = f"[{setting.default}] " if setting.default else ""
         meaning = textwrap.fill(default + setting.meaning, 96, initial_indent=" " * 22, subsequent_indent=" " * 22)
-        paragraphs.append(f"  {setting.name:<20}{meaning[22:]}")
+        # A name that reaches into the column of the meanings has a line of its own, as argparse does it.
+        paragraphs.append(f"  {setting.name:<20}{meaning[22:]}" if len(setting.name) < 20 else f"  {setting.name}\n{meaning}")
     return "\n".join(paragraphs)

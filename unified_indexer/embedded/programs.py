@@ -46,10 +46,10 @@ class EmbeddedPostgres:
     async def __aenter__(self) -> PostgresServer:
         self._server = await asyncio.to_thread(self._choose)
         if self._existing:
-            await self._server.start_or_join()
+            await self._server.start_or_join()  # for a command, whose answer is what is to be read
         else:
             await self._server.start()
-        log.info("PostgreSQL runs in %s; open it with: %s", self._server.directory, self._server.psql)
+            log.info("PostgreSQL runs in %s; open it with: %s", self._server.directory, self._server.psql)
         return self._server
 
     async def __aexit__(

@@ -1,5 +1,7 @@
 """What `status` finds in a database: sizes without reading the tables, growth, runs, gaps, one account; and what it refuses."""
 
+import asyncio
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -9,7 +11,9 @@ import pytest
 from testing.commits import LIKE, POST, Stream, did, like, post, put
 from testing.database_side import Worker
 from testing.databases import connected
+from testing.waiting import until
 from unified_indexer.command_line.texts import status as texts
+from unified_indexer.database.background import runs
 from unified_indexer.database.background.runs import KEPT, Run
 from unified_indexer.database.background.sizes import KEPT_DAYS, Sizes, measure
 from unified_indexer.database.background.stuck import Stuck
@@ -145,7 +149,28 @@ async def test_a_run_says_how_it_goes_and_how_it_ended(both_worker: Worker) -> N
     assert (found.how, found.counts["finished"], found.counts["refused"]) == ("SIGTERM", 7, {"bad_cbor": 3})
     text = status_text(await ask(both_worker.connection))
     assert "SIGTERM" in text
-    assert "refused       3 (bad_cbor 3)" in text
+    assert "refused         3 (bad_cbor 3)" in text
+
+
+async def test_the_counts_of_a_run_are_there_soon(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever asks for the status half a minute after the start does not read that nothing has come."""
+    assert runs.SOON <= 10
+    monkeypatch.setattr(runs, "SOON", 0.1)
+    monkeypatch.setattr(runs, "INTERVAL", 1_000.0)
+    metrics = Metrics()
+    noting = asyncio.create_task(Run(worker.pool, metrics).keep_noting())
+    counted = "SELECT coalesce(max(counts ->> 'finished'), '') FROM unified_worker.runs"
+
+    async def noted(count: str) -> bool:
+        return await worker.value(counted) == count
+
+    try:
+        await until(lambda: noted("0"), "the beginning is noted")
+        metrics.finished = 7
+        await until(lambda: noted("7"), "what came since is noted")
+    finally:
+        noting.cancel()
+        await asyncio.gather(noting, return_exceptions=True)
 
 
 async def test_so_many_runs_are_kept(worker: Worker) -> None:
@@ -182,8 +207,15 @@ async def test_dead_letters_by_reason_and_those_without_room_for_their_frame(wor
     assert found.by_reason == {"foreign_key": 20, "bad_cbor": 10}
     assert (found.without_frame, found.newest_only) == (10, None)
     text = status_text(await ask(worker.connection))
-    assert "dead letters  30 (bad_cbor 10, foreign_key 20)" in text
+    assert "dead letters    30 (bad_cbor 10, foreign_key 20)" in text
     assert "WARNING: 10 letters have no frame; the limits are 1,000 per account, 1.0 GB in all" in text
+
+
+async def test_a_space_is_between_each_name_and_its_value(worker: Worker) -> None:
+    found = await ask(worker.connection)
+    missing = replace(found.repos, desynchronised={"wiped": 4})
+    (line,) = re.findall(r"^  desynch.*$", status_text(replace(found, repos=missing)), re.MULTILINE)
+    assert line == "  desynchronised  4 (wiped 4)"
 
 
 async def test_what_does_not_get_on_is_told_and_counted(worker: Worker) -> None:

@@ -64,13 +64,13 @@ async def run(config: Config, options: Namespace) -> int:
         raise OperatorError([f"{NAME} takes one kind of accounts at a time: ask for each in a command of its own"])
     match chosen:
         case ["follows_of"]:
-            await _ask(config, Kind.FOLLOWS, _did(options.follows_of))
+            await _ask(config, options, Kind.FOLLOWS, _did(options.follows_of))
         case ["collection"]:
-            await _ask(config, Kind.COLLECTION, _collection(config, options.collection, options.via))
+            await _ask(config, options, Kind.COLLECTION, _collection(config, options.collection, options.via))
         case ["hosts"]:
-            await _ask(config, Kind.HOSTS, " ".join(_host(config, name) for name in options.hosts))
+            await _ask(config, options, Kind.HOSTS, " ".join(_host(config, name) for name in options.hosts))
         case ["network"]:
-            await _ask(config, Kind.NETWORK, "")
+            await _ask(config, options, Kind.NETWORK, "")
         case ["file"]:
             try:
                 dids = sorted(read_dids(options.file))
@@ -101,10 +101,11 @@ def _host(config: Config, name: str) -> str:
     return url
 
 
-async def _ask(config: Config, kind: Kind, argument: str) -> None:
+async def _ask(config: Config, options: Namespace, kind: Kind, argument: str) -> None:
     async with session(config.database_url, NAME) as (_, connection, _):
         job = await listings.ask(connection, kind, argument)
-    say(f"Backfill {job} is asked for: a worker reads its lists and fetches. `{NAME} status` tells how far it is.")
+    where = "" if options.embedded is None else f" --embedded {options.embedded}"  # or the next command asks for DATABASE_URL
+    say(f"Backfill {job} is asked for: a worker reads its lists and fetches. `{NAME} status{where}` tells how far it is.")
 
 
 async def _act(config: Config, words: Sequence[str], *, as_json: bool) -> int:

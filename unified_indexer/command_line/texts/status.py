@@ -24,7 +24,7 @@ from unified_indexer.database.status.results import (
 from unified_indexer.formatting import ago, bounded, duration, instant, number, printable, signed, size
 from unified_indexer.relay.gaps import MEANING
 
-WIDTH = 14  # of the names on the left
+WIDTH = 16  # of the names on the left: the longest has 14 characters
 DAY = 86_400.0  # seconds
 MOST_OF_AN_ERROR = 200  # characters
 COUNTED = {"stale": "stale", "stale_messages": "stale messages", "rev_fork": "rev forks", "reconnects": "reconnects"}

@@ -6,6 +6,7 @@ import logging
 import os
 import socket
 from datetime import UTC, datetime
+from itertools import chain, repeat
 
 from unified_indexer.database.connection.failures import DATABASE_ERRORS
 from unified_indexer.database.connection.pool import DatabasePool, LockLost
@@ -15,7 +16,8 @@ from unified_indexer.version import VERSION
 
 log = logging.getLogger(__name__)
 
-INTERVAL = 60.0  # seconds between two notes
+SOON = 10.0  # seconds from the first note, which has counted nothing yet, to the second
+INTERVAL = 60.0  # seconds between two later ones
 END_PATIENCE = 2.0  # seconds: a worker that stops is not held up by a database that hangs
 KEPT = 100  # runs a relay
 MOST_TOLD = 500  # characters of a fault
@@ -43,13 +45,13 @@ class Run:
         self._place = (pool.service, datetime.now(UTC), VERSION, socket.gethostname(), os.getpid())
 
     async def keep_noting(self) -> None:
-        """Store the counts now and every minute, until cancelled."""
-        while True:
+        """Store the counts now, soon, and then every minute, until cancelled."""
+        for pause in chain((SOON,), repeat(INTERVAL)):
             try:
                 await self._note(None)
             except DATABASE_ERRORS as error:
                 warn_limited(log, "run", "Could not store the counts of this run (%s)", error)
-            await asyncio.sleep(INTERVAL)
+            await asyncio.sleep(pause)
 
     async def end(self, how: str) -> None:
         """Store how the run ended, if the database allows it."""
