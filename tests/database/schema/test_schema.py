@@ -1,6 +1,7 @@
 """What a start makes of a database: tables where there are none, nothing where there are some, every fault in one message."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
@@ -102,8 +103,10 @@ def without_optional_columns() -> list[RecordType]:
 
 @pytest.mark.parametrize("version", range(1, len(MIGRATIONS)))
 async def test_an_upgrade_from_any_version_gives_what_a_fresh_start_gives(
-    database: str, pg18: PostgresServer, version: int
+    database: str, pg18: PostgresServer, version: int, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """And the log says from which version."""
+    caplog.set_level(logging.INFO)
     async with connected(database) as connection:
         await connection.execute(f"{OWN_SCHEMA}; {OWN_VERSION}")
         for number, step in enumerate(MIGRATIONS[:version], 1):
@@ -116,9 +119,12 @@ async def test_an_upgrade_from_any_version_gives_what_a_fresh_start_gives(
         upgraded = await worker.column(EVERYTHING)
         assert await worker.value("SELECT max(version) FROM unified_worker.schema_version") == len(MIGRATIONS)
         assert await worker.value("SELECT cursor FROM firehose_cursor") == "7"
+    assert f"at schema version {version}, and is at {len(MIGRATIONS)} now" in caplog.text
+    caplog.clear()
     async for url in fresh(pg18):
         async with opened(url) as worker:
             assert await worker.column(EVERYTHING) == upgraded
+    assert "at schema version" not in caplog.text
 
 
 async def test_an_application_s_tables_are_used_as_they_are(application: str) -> None:

@@ -417,11 +417,11 @@ def test_a_relay_whose_worker_was_killed() -> None:
         "3 that only a relay has reported",
         "did:plc:a, 2 attempts since 2026-07-01 00:00:00: timeout",
         "4 wait to be checked",
-        "1,234 repos are left, 2,000 records per second of late, done in 50 min 0 s to 2 h 0 min",
+        "repos left: 1,234; 2,000 records per second of late, done in 50 min 0 s to 2 h 0 min",
     ):
         assert part in text
     paused = replace(report, fetching=replace(report.fetching, paused=True))
-    assert "paused; 1,234 repos are left" in status_text(paused)
+    assert "paused; repos left: 1,234" in status_text(paused)
     runs = [run, replace(run, how="x", stopped_at=now)]
     alive = replace(report, relays=[replace(relay, running=LockHolder(5, None, None), runs=runs, workers=1)])
     assert "running since 2026-07-01 00:00:00: version 1, process 1 on h" in status_text(alive)

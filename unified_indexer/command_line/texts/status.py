@@ -158,8 +158,8 @@ def _repos(repos: Repos) -> list[str]:
 
 def _fetching(fetching: Fetching) -> str:
     if fetching.paused:
-        return f"paused; {fetching.left:,} repos are left"
-    left = f"{fetching.left:,} repos are left, {fetching.records_per_second:,.0f} records per second of late"
+        return f"paused; repos left: {fetching.left:,}"
+    left = f"repos left: {fetching.left:,}; {fetching.records_per_second:,.0f} records per second of late"
     return left if fetching.seconds_left is None else f"{left}, done in {Eta(*fetching.seconds_left)}"
 
 

@@ -84,6 +84,8 @@ async def prepare(connection: Connection, record_types: Sequence[RecordType], pa
         found = await warnings(connection)
         if before.tables_by == "application":
             found += await advice(connection, schema, record_types)
+    if 0 < before.version < len(MIGRATIONS):
+        log.info("The database was at schema version %s, and is at %s now", before.version, len(MIGRATIONS))
     for warning in found:
         log.warning("%s", warning)
     return schema
