@@ -19,6 +19,8 @@ from testing.processes import ROOT
 from testing.servers import fast_parent, server_directory
 from testing.stacks import ASKED, answer_where
 
+BEGUN = "begun"  # its first line: where much else runs, it may take seconds until Python has read the program
+BEGINNING = 60.0  # seconds for that
 MOST_SECONDS = 300.0  # of a run; one that takes longer hangs
 ENDING = 15.0  # seconds for it to say where it stands, and to end
 
@@ -38,10 +40,13 @@ async def campaign(plans: Sequence[Plan], *, jobs: int, minutes: float) -> Async
 
 
 async def apart(plan: Plan, template: Path, seconds: float = MOST_SECONDS) -> Outcome:
-    """One run in a process of its own. One that takes longer says where it stands, and is killed."""
+    """One run in a process of its own. One that takes longer from its beginning says where it stands, and is killed."""
     arguments = ("-m", "testing.faults.campaign", json.dumps([plan.seed, plan.rounds]), str(template))
     pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(sys.executable, *arguments, cwd=ROOT, stdout=pipe, stderr=pipe)
+    assert process.stdout is not None
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(process.stdout.readline(), BEGINNING)  # BEGUN, or nothing if it has ended
     ended = asyncio.create_task(process.communicate())
     await asyncio.wait({ended}, timeout=seconds)
     if not ended.done():
@@ -73,6 +78,7 @@ def main() -> None:
     """One run; its outcome as JSON."""
     answer_where()
     signal.signal(signal.SIGINT, signal.default_int_handler)  # what is started in the background ignores it otherwise
+    print(BEGUN, flush=True)
     logging.getLogger().addHandler(logging.NullHandler())  # an ingester in this process says what strikes it
     seed, rounds = json.loads(sys.argv[1])
     plan = Plan(seed, tuple(tuple(names) for names in rounds))
