@@ -18,6 +18,7 @@ from testing.database_side import Worker, opened
 from testing.databases import connected
 from testing.waiting import until
 from testing.whole import WEEK, Whole, marked
+from tests.database.repair.test_many_repos import WAITING
 from tests.database.repair.test_repair import check
 from tests.database.write.test_hot_posts import DEADLOCKS, HOT, LEFT, OPS, Fan, record
 from unified_indexer.database.connection.few import Few
@@ -150,3 +151,26 @@ async def test_sets_and_commits_of_one_operation_never_wait_in_a_circle(
         await until(ended, "all sessions have ended")
         assert await connection.fetchval(DEADLOCKS) == before
     assert "deadlock" not in caplog.text
+
+
+@pytest.mark.promise(3)
+async def test_a_set_that_waits_for_the_first_post_holds_none_of_the_others(database: str) -> None:
+    """Case 20: all count in one order, that of the URIs, so whoever waits for a post holds none that comes later."""
+    async with opened(database, size=4, durable=False) as worker, connected(database) as holder:
+        posts = [put(uri.removeprefix("at://did:plc:star/"), post("hot")) for uri in HOT]
+        liked = {f"{LIKE}/{number:02d}": record(LIKE, uri) for number, uri in enumerate(reversed(HOT))}
+        stream, first = Stream(), min(HOT)
+        await worker.write(stream.commit("star", *posts), stream.commit("other", *(put(*one) for one in liked.items())))
+        job = Job(await marked(worker, "fan"), Whole(REV, liked), proven=True)
+        async with asyncio.TaskGroup() as tasks:
+            async with holder.transaction():
+                await holder.execute("SELECT FROM post_aggregations WHERE post_uri = $1 FOR UPDATE", first)
+                tasks.create_task(Writing(Tables(Few(worker.pool, 1)), EVERYTHING, notify=WEEK).write([job]))
+
+                async def waits() -> bool:
+                    return bool(await worker.value(WAITING))
+
+                await until(waits, "the set waits for the first post")
+                free = await holder.fetch("SELECT post_uri FROM post_aggregations FOR UPDATE SKIP LOCKED")
+                assert len(free) == len(HOT)
+        assert await worker.value("SELECT min(like_count) FROM post_aggregations") == 2
