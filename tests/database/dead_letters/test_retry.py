@@ -378,6 +378,19 @@ async def test_a_refused_commit_that_follows_on_one_that_never_came_marks_its_re
     assert await worker.value("SELECT count(*) FROM posts") == 2
 
 
+@pytest.mark.promise(6)
+async def test_so_does_a_commit_that_nobody_could_read_once_it_can_be_read(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database has not judged it before."""
+    stream = Stream()
+    await worker.write(stream.commit("a", put(f"{POST}/1", post())))
+    with clumsy(monkeypatch, ops=True):
+        await write(worker, stream.frame("a", put(f"{POST}/2", post()), since=tid(1, 0)))
+    assert await retried(worker) == {("blocks_too_large", APPLIED): 1}
+    assert await worker.value("SELECT sync_reason FROM unified_worker.repos") == "chain_broken"
+
+
 STATE = "SELECT sync, sync_reason, sync_at IS NULL FROM unified_worker.repos"
 
 

@@ -162,15 +162,14 @@ async def test_a_set_that_waits_for_the_first_post_holds_none_of_the_others(data
         stream, first = Stream(), min(HOT)
         await worker.write(stream.commit("star", *posts), stream.commit("other", *(put(*one) for one in liked.items())))
         job = Job(await marked(worker, "fan"), Whole(REV, liked), proven=True)
-        async with asyncio.TaskGroup() as tasks:
-            async with holder.transaction():
-                await holder.execute("SELECT FROM post_aggregations WHERE post_uri = $1 FOR UPDATE", first)
-                tasks.create_task(Writing(Tables(Few(worker.pool, 1)), EVERYTHING, notify=WEEK).write([job]))
+        async with asyncio.TaskGroup() as tasks, holder.transaction():
+            await holder.execute("SELECT FROM post_aggregations WHERE post_uri = $1 FOR UPDATE", first)
+            tasks.create_task(Writing(Tables(Few(worker.pool, 1)), EVERYTHING, notify=WEEK).write([job]))
 
-                async def waits() -> bool:
-                    return bool(await worker.value(WAITING))
+            async def waits() -> bool:
+                return bool(await worker.value(WAITING))
 
-                await until(waits, "the set waits for the first post")
-                free = await holder.fetch("SELECT post_uri FROM post_aggregations FOR UPDATE SKIP LOCKED")
-                assert len(free) == len(HOT)
+            await until(waits, "the set waits for the first post")
+            free = await holder.fetch("SELECT post_uri FROM post_aggregations FOR UPDATE SKIP LOCKED")
+            assert len(free) == len(HOT)
         assert await worker.value("SELECT min(like_count) FROM post_aggregations") == 2
