@@ -16,6 +16,7 @@ proof.py          what it costs to prove a commit: signature and tree
 whole_repo.py     what it costs to read a whole repo and to prove it
 shares.py         what it costs to share a stream, by SHARE or by a stream's server, and what PUBLISH costs
 backfilled.py     what it costs to bring whole repos into the tables, as sets and record by record
+backfilled_report.py … its bars, and what it prints
 verified.py       what VERIFY costs: the same signed stream at each level
 forged.py         one forged commit in a thousand at full speed: are the rows those of the honest ones?
 ceiling.py        COPY of the rows of a run: what PostgreSQL takes at most

@@ -19,7 +19,7 @@ from itertools import repeat
 from multiprocessing import get_context
 from pathlib import Path
 
-from benchmarks import backfilled, latency, outage, partitions, report, shares, verified, watched
+from benchmarks import backfilled, backfilled_report, latency, outage, partitions, report, shares, verified, watched
 from benchmarks.bare import BARE_TYPES
 from benchmarks.by_type import costs
 from benchmarks.ceiling import copy_rows, save_rows
@@ -135,7 +135,7 @@ async def bench(
             _say(report.watching(await watched.compare(server, frames, load, WATCHED_PAIRS)), "")
             _say(*report.by_type(await costs(server, frames, min(max(commits // 4, LEAST_BY_TYPE), MOST_BY_TYPE))), "")
             _say(report.latency(await latency.measure(server, frames, rate=LIVE_RATE, seconds=seconds)))
-            _say("", *backfilled.lines(await backfilled.compare(server, max(commits // 4, backfilled.LARGE))))
+            _say("", *backfilled_report.lines(await backfilled.compare(server, max(commits // 4, backfilled.LARGE))))
             if proven:
                 _say("", f"Making {proven:,} signed commits …")
                 found = await verified.compare(server, folder, proven, runs, seconds)

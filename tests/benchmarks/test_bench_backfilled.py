@@ -5,7 +5,8 @@ import sys
 import pytest
 
 from benchmarks import backfilled
-from benchmarks.backfilled import BESIDE, COMMITS, ROWS, SAME, SETS, TOGETHER, Figure, Found, compare, lines
+from benchmarks.backfilled import compare
+from benchmarks.backfilled_report import BESIDE, COMMITS, ROWS, SAME, SETS, TOGETHER, Figure, Found, lines, say
 from unified_indexer.embedded.server import PostgresServer
 
 
@@ -57,8 +58,8 @@ def test_a_bar_that_is_missed_is_named(missed: dict[str, Figure], unmet: list[in
 
 @pytest.mark.parametrize("as_json", [True, False])
 def test_what_is_printed_and_what_is_returned_are_the_same(capsys: pytest.CaptureFixture[str], as_json: bool) -> None:
-    assert backfilled.say(found(), as_json=as_json)
-    assert not backfilled.say(found(right_already=run(1.0)), as_json=as_json)
+    assert say(found(), as_json=as_json)
+    assert not say(found(right_already=run(1.0)), as_json=as_json)
     good, bad = capsys.readouterr().out.replace(": false", "NOT met").split("Whole" if not as_json else '{"live"')[1:]
     assert ("NOT met" in good, "NOT met" in bad) == (False, True)
 

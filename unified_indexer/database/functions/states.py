@@ -46,9 +46,9 @@ BEGINS = f"coalesce(p_before = '{EMPTY}', false)"
 # Nothing shows what the repo held before it, though its tree is another one. While the key is not known, its tree is proven.
 BLIND = f"NOT (p_inductive OR p_unproven IS NOT NULL OR {BEGINS}) AND r.data_cid IS DISTINCT FROM excluded.data_cid"
 
-# In this order: downgrade, tree, chain; that the commit is newer is the guard's. Without proof (p_before is
-# NULL) a `since` that is not told breaks nothing. '' is no tree of before that is shown. What was refused as a whole came all
-# the same: the next may follow it, from its tree where that is known.
+# In this order: downgrade, tree, chain; that the commit is newer is the guard's. Without proof (p_before is NULL) a `since`
+# that is not told breaks nothing. '' is no tree of before that is shown. What was refused as a whole came all the same: the
+# next may follow it, from its tree where that is known.
 _DOUBT = """CASE
           WHEN p_user{i} IS NULL THEN CASE WHEN r.data_cid <> {data} THEN 'sync_differs' END
           WHEN p_doubt{i} = 'legacy_commit' AND r.inductive THEN 'downgraded_commit'
