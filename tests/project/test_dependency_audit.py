@@ -47,6 +47,7 @@ async def pypi(folder: Path, monkeypatch: pytest.MonkeyPatch, answer: Answer) ->
 
     for name in ("HTTPS_PROXY", "https_proxy"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(dependency_audit, "PROBE", 120.0)  # pip-audit may take long to start where much else runs
     monkeypatch.setenv("NO_PROXY", "")
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificates.authority))
     monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
